@@ -1,0 +1,77 @@
+//! What a patch may touch.
+//!
+//! In: a path or a mode from a diff. Out: yes, or the reason why not.
+//! Example: `src/../../etc/passwd` leaves the repository; `tests/test_sum.py` is guarded: a grader refuses it.
+
+use super::PatchError;
+
+/// The largest patch that is read.
+pub const MAX_BYTES: usize = 1 << 20;
+/// The most files that one patch may touch.
+pub const MAX_FILES: usize = 200;
+/// The longest line of a patch.
+pub const MAX_LINE_BYTES: usize = 64 << 10;
+
+/// Refuses a path that is absolute, leaves the repository, or names git's own folder.
+///
+/// # Errors
+///
+/// [`PatchError::Path`] with the reason.
+pub fn check_path(path: &str) -> Result<(), PatchError> {
+    let refuse = |why| Err(PatchError::Path { path: path.to_string(), why });
+    if path.is_empty() {
+        return refuse("it is empty");
+    }
+    if path.starts_with('/') || path.as_bytes().get(1) == Some(&b':') {
+        return refuse("it is absolute");
+    }
+    if path.contains('\\') || path.contains(char::is_control) {
+        return refuse("it holds a backslash or a control character");
+    }
+    for part in path.split('/') {
+        match part {
+            "" | "." => return refuse("it has an empty part"),
+            ".." => return refuse("it leaves the repository"),
+            _ => {}
+        }
+        // Some file systems ignore case and what trails, and know a short name.
+        let plain = part.to_lowercase();
+        if matches!(plain.trim_end_matches(['.', ' ']), ".git" | "git~1") {
+            return refuse("it is git's own folder");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses links, submodules and everything else that is no plain file.
+pub(super) fn check_mode(mode: &str) -> Result<(), PatchError> {
+    match mode.trim() {
+        "100644" | "100755" | "100664" => Ok(()),
+        mode => Err(PatchError::Mode(mode.to_string())),
+    }
+}
+
+/// True where a file takes part in judging: tests, their configuration, and what Python loads unasked.
+///
+/// A grader refuses a patch that touches one, because such a patch can pass without repairing anything.
+pub fn is_guarded(path: &str) -> bool {
+    let path = path.to_lowercase();
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let guarded_folder = |part: &str| {
+        matches!(part, "test" | "tests" | "__pycache__" | "pytest" | "_pytest" | "pluggy" | "iniconfig")
+            || part.ends_with(".dist-info")
+            || part.ends_with(".egg-info")
+    };
+    folders.split('/').any(guarded_folder) || guarded_name(name)
+}
+
+fn guarded_name(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "setup.cfg", "tox.ini",
+        "pyproject.toml", "sitecustomize.py", "usercustomize.py", "pytest.py", "_pytest.py", "pluggy.py",
+        "iniconfig.py", "pytest", "tests.py",
+    ];
+    const ENDINGS: &[&str] = &[".pth", ".so", ".pyd", ".pyc", ".pyo", "_test.py"];
+    let is_test = name.starts_with("test_") && name.ends_with(".py");
+    is_test || NAMES.contains(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}

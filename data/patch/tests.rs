@@ -1,0 +1,144 @@
+use super::*;
+
+const GIT: &str = "diff --git a/src/a.py b/src/a.py\nindex 111..222 100644\n--- a/src/a.py\n+++ b/src/a.py\n\
+                   @@ -1,3 +1,3 @@ def f():\n one\n-two\n+2\n three\n";
+
+fn apply(patch: &Patch, base: &str) -> Result<String, ApplyError> {
+    let mut changes = patch.apply(&|_| Some(base.to_string()))?;
+    Ok(changes.remove(0).content.expect("not deleted"))
+}
+
+fn refused(text: &str) -> String {
+    Patch::parse(text).expect_err("is refused").to_string()
+}
+
+fn with_path(path: &str) -> String {
+    format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-1\n+2\n")
+}
+
+#[test]
+fn a_patch_prints_back_byte_for_byte() {
+    let odd_but_valid = "--- a/x.py\t2020-01-01\n+++ b/x.py\n@@ -1,2 +1,2 @@\n\n-a\r\n\\ No newline at end of file\n+b";
+    for text in ["", GIT, odd_but_valid] {
+        assert_eq!(Patch::parse(text).expect("parses").to_string(), text);
+    }
+    let json = serde_json::to_string(&Patch::parse(GIT).expect("parses")).expect("prints");
+    assert!(json.starts_with('"'), "a plain string");
+    assert_eq!(serde_json::from_str::<Patch>(&json).expect("reads").to_string(), GIT);
+}
+
+#[test]
+fn between_two_texts_applies_forward_and_reversed() {
+    let long: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    let edited = long.replace("line 3\n", "").replace("line 20\n", "20\n20b\n").replace("line 39\n", "line 39");
+    let cases = [("", "a\n"), ("a", "a\n"), ("a\nb", "a\nc"), ("a\n", ""), ("a\r\nb\n", "a\nb\n"), (&long, &edited)];
+    for (old, new) in cases {
+        let patch = Patch::between("d/a.py", old, new);
+        assert_eq!(Patch::parse(patch.text()).expect("parses"), patch);
+        assert_eq!(apply(&patch, old).as_deref(), Ok(new));
+        assert_eq!(apply(&patch.reversed(), new).as_deref(), Ok(old));
+        assert_eq!(patch.reversed(), Patch::between("d/a.py", new, old));
+        assert_eq!(patch.reversed().reversed(), patch);
+    }
+    assert!(Patch::between("a.py", "same", "same").is_empty());
+}
+
+#[test]
+fn a_moved_hunk_applies_where_it_is_unique() {
+    let patch = Patch::parse(GIT).expect("parses");
+    assert_eq!(apply(&patch, "zero\none\ntwo\nthree\n").as_deref(), Ok("zero\none\n2\nthree\n"));
+    let twice = "zero\none\ntwo\nthree\none\ntwo\nthree\n";
+    assert!(matches!(apply(&patch, twice), Err(ApplyError::Ambiguous { .. })));
+    assert!(matches!(apply(&patch, "one\nTWO\nthree\n"), Err(ApplyError::Mismatch { .. })));
+}
+
+#[test]
+fn created_deleted_and_renamed_files_are_told() {
+    let text = "diff --git a/n.py b/n.py\nnew file mode 100644\n--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+n\n\
+                diff --git a/d.py b/d.py\ndeleted file mode 100644\n--- a/d.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-d\n\
+                diff --git a/from.py b/to.py\nsimilarity index 100%\nrename from from.py\nrename to to.py\n\
+                diff --git a/e.py b/e.py\nnew file mode 100644\n";
+    let patch = Patch::parse(text).expect("parses");
+    assert_eq!(patch.paths(), ["n.py", "d.py", "from.py", "to.py", "e.py"]);
+    let read = |path: &str| matches!(path, "d.py" | "from.py").then(|| format!("{}\n", &path[..1]));
+    let told: Vec<(String, Option<String>)> =
+        patch.apply(&read).expect("applies").into_iter().map(|change| (change.path, change.content)).collect();
+    let expected = [("n.py", Some("n\n")), ("d.py", None), ("from.py", None), ("to.py", Some("f\n")), ("e.py", Some(""))];
+    assert_eq!(told, expected.map(|(path, content)| (path.to_string(), content.map(str::to_string))));
+
+    let back = patch.reversed();
+    assert_eq!(Patch::parse(back.text()).expect("parses"), back);
+    let read = |path: &str| match path {
+        "n.py" => Some("n\n".to_string()),
+        "to.py" => Some("f\n".to_string()),
+        "e.py" => Some(String::new()),
+        _ => None,
+    };
+    let undone: Vec<String> = back.apply(&read).expect("applies").into_iter().map(|change| change.path).collect();
+    assert_eq!(undone, ["n.py", "d.py", "to.py", "from.py", "e.py"]);
+}
+
+#[test]
+fn a_path_never_leaves_the_repository() {
+    for path in ["../x.py", "a/../../x.py", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", ".git./x", "C:/x", "a\\b", "a//b"] {
+        assert!(refused(&with_path(path)).starts_with("the patch names `"), "{path}");
+    }
+    assert!(refused(&with_path("x").replace("+++ b/x", "+++ b/../x")).contains("differ"));
+    assert!(refused("diff --git a/x b/y\nrename from x\nrename to ../y\n").contains("leaves the repository"));
+    assert!(Patch::parse(&with_path(".gitignore")).is_ok());
+}
+
+#[test]
+fn links_submodules_and_binaries_are_refused() {
+    for mode in ["120000", "160000", "040000"] {
+        assert!(refused(&format!("diff --git a/x b/x\nnew file mode {mode}\n")).contains(mode));
+        assert!(refused(&format!("diff --git a/x b/x\nindex 1..2 {mode}\n")).contains(mode));
+    }
+    assert!(refused("diff --git a/x b/x\nindex 1..2 100644\nGIT binary patch\nliteral 1\n").contains("binary"));
+    assert!(refused("diff --git a/x b/x\nBinary files a/x and b/x differ\n").contains("binary"));
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    assert!(refused(&"x".repeat(MAX_BYTES + 1)).contains("limit is 1048576"));
+    assert!(refused(&format!("{}{}", with_path("a"), "x".repeat(MAX_LINE_BYTES + 1))).contains("in one line"));
+    let many: String = (0..=MAX_FILES).map(|n| with_path(&format!("f{n}"))).collect();
+    assert!(refused(&many).contains("201 files"));
+}
+
+#[test]
+fn a_malformed_patch_is_named_by_its_line() {
+    for (text, line) in [
+        ("hello\n", "line 1"),
+        ("--- a/x\n@@ -1 +1 @@\n", "line 2"),
+        ("--- a/x\n+++ b/x\n", "line 3"),
+        ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n", "line 3"),
+        ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n-2\n+3\n", "line 5"),
+        ("--- a/x\n+++ b/x\n@@ -99999999999999999999 +1 @@\n-1\n", "line 3"),
+        ("--- a/x\n+++ b/x\n@@ -1,2 +1 @@\n-1\n\\ No newline\n-2\n+3\n", "line 5"),
+        ("diff --git a/x b/x\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-1\n+2\n", "line 2"),
+    ] {
+        assert!(refused(text).starts_with(line), "{text}: {}", refused(text));
+    }
+    assert!(refused(&with_path("a").repeat(2)).contains("a file occurs twice"));
+}
+
+#[test]
+fn what_judges_is_guarded() {
+    for path in [
+        "tests/test_sum.py", "a/test_x.py", "conftest.py", "a/b/conftest.py", "pyproject.toml", "setup.cfg", "x.pth",
+        "a/b.SO", "sitecustomize.py", "src/tests/data.json", "x-1.0.dist-info/entry_points.txt", "pytest.py", "a_test.py",
+    ] {
+        assert!(is_guarded(path), "{path}");
+    }
+    for path in ["src/money.py", "contest.py", "latest/x.py", "a/testing.py", "README.md"] {
+        assert!(!is_guarded(path), "{path}");
+    }
+}
+
+#[test]
+fn patches_to_different_files_are_joined() {
+    let (one, two) = (Patch::between("a.py", "1\n", "2\n"), Patch::between("b.py", "1\n", "2\n"));
+    assert_eq!(Patch::joined(&[one.clone(), two]).expect("joins").paths(), ["a.py", "b.py"]);
+    assert!(Patch::joined(&[one.clone(), one]).is_err());
+}

@@ -1,0 +1,3 @@
+//! The skills a model is trained for: what is asked, what is answered, what makes an answer valid.
+
+pub mod repair;

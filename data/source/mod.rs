@@ -1,0 +1,6 @@
+//! Where tasks and text come from.
+
+pub mod commits;
+pub mod functions;
+pub mod jsonl;
+pub mod plant;

@@ -1,0 +1,62 @@
+//! One bug in one repository, with the tests that judge it.
+//!
+//! Example: package `money` has `return a - b` where `a + b` stood; `tests/test_money.py::test_sum` fails until
+//! the line is repaired.
+
+use serde::{Deserialize, Serialize};
+
+use crate::patch::Patch;
+
+/// The format number written with every task; a reader refuses a larger one.
+pub const TASK_FORMAT: u32 = 1;
+
+/// One bug in one repository, with the tests that judge it.
+///
+/// Invariant: at least one test in `fail_to_pass`, each of which fails on the base tree and passes with `gold`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// [`TASK_FORMAT`].
+    pub format: u32,
+    /// Unique in its set: `<repo>.<kind>__<hash8>`, as SWE-smith names them.
+    pub id: String,
+    /// The repository or package, e.g. `money` or `cachetools==6.1.0`.
+    pub repo: String,
+    /// Folder of the clean source tree, relative to the folder that holds the task file. Read-only and trusted.
+    pub tree: String,
+    /// BLAKE3 of the clean tree: what stands in for the base commit.
+    pub base_commit: String,
+    /// Container image, where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The diff that plants the bug; applied to `tree` it gives the base tree that the model sees.
+    pub bug: Patch,
+    /// The diff that repairs the base tree.
+    pub gold: Patch,
+    /// How the bug was made, e.g. `compare`, `constant`, `variable`.
+    pub kind: String,
+    /// What is wrong, made from the failing tests' output.
+    pub statement: String,
+    /// The function that holds the bug (oracle localization): the part of the base tree that a prompt shows.
+    pub focus: Focus,
+    /// Test ids (pytest node ids) that fail on the base tree and pass when it is repaired.
+    pub fail_to_pass: Vec<String>,
+    /// Test ids that pass before and after.
+    pub pass_to_pass: Vec<String>,
+    /// Folders below the tree that are put on `PYTHONPATH`, e.g. `.` or `src`.
+    pub python_path: Vec<String>,
+    /// `python` for now.
+    pub language: String,
+}
+
+/// A span of lines of one file of the base tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Focus {
+    /// Path below the tree, with `/`.
+    pub path: String,
+    /// First line, counted from 1.
+    pub first_line: usize,
+    /// Last line, included.
+    pub last_line: usize,
+}

@@ -1,0 +1,5 @@
+"""Units of measurement."""
+
+from .units import convert
+
+__all__ = ["convert"]

@@ -1,0 +1,5 @@
+"""Matrices and statistics."""
+
+from .matrix import Matrix
+
+__all__ = ["Matrix"]

@@ -1,0 +1,5 @@
+"""Graphs and the ways through them."""
+
+from .graph import Graph
+
+__all__ = ["Graph"]

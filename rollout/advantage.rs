@@ -1,0 +1,167 @@
+//! How much better an attempt was than the other attempts at its task: one function per estimator.
+//!
+//! In: the rewards of one group. Out: one advantage for each, in the same order.
+//! Example: rewards `[1, 0, 0, 0]` are centred to `[0.75, -0.25, -0.25, -0.25]`; rewards `[1, 1, 1, 1]` give four
+//! zeros, because equal rewards teach nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Which advantage a reward becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Estimator {
+    /// `(reward − mean) / (std + eps)` with the unbiased std: GRPO and DAPO.
+    GroupNormalized {
+        /// Keeps the quotient finite; small against the std of 0/1 rewards, which is at least `1 / sqrt(attempts)`.
+        #[serde(default = "small")]
+        eps: f32,
+    },
+    /// `reward − mean`: Dr. GRPO, which does not favor groups of nearly equal rewards.
+    Centred,
+    /// `(reward − mean) · n / (n − 1)`: each attempt against the mean of the *others* (RLOO).
+    LeaveOneOut,
+}
+
+fn small() -> f32 {
+    1e-6
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Estimator::GroupNormalized { eps: small() }
+    }
+}
+
+impl Estimator {
+    /// The advantage of each attempt of a group.
+    pub fn advantages(&self, rewards: &[f32]) -> Vec<f32> {
+        match self {
+            Estimator::GroupNormalized { eps } => group_normalized(rewards, *eps),
+            Estimator::Centred => centred(rewards),
+            Estimator::LeaveOneOut => leave_one_out(rewards),
+        }
+    }
+}
+
+/// `(reward − mean) / (std + eps)`, std unbiased.
+pub fn group_normalized(rewards: &[f32], eps: f32) -> Vec<f32> {
+    let squares: f64 = deviations(rewards).map(|deviation| deviation * deviation).sum();
+    // One attempt has no spread; its deviation is 0 whatever it is divided by.
+    let std = (squares / rewards.len().saturating_sub(1).max(1) as f64).sqrt();
+    if std == 0.0 {
+        return vec![0.0; rewards.len()];
+    }
+    deviations(rewards).map(|deviation| (deviation / (std + f64::from(eps))) as f32).collect()
+}
+
+/// `reward − mean`.
+pub fn centred(rewards: &[f32]) -> Vec<f32> {
+    deviations(rewards).map(|deviation| deviation as f32).collect()
+}
+
+/// `(reward − mean) · n / (n − 1)`.
+pub fn leave_one_out(rewards: &[f32]) -> Vec<f32> {
+    let attempts = rewards.len();
+    let scale = attempts as f64 / attempts.saturating_sub(1).max(1) as f64;
+    deviations(rewards).map(|deviation| (deviation * scale) as f32).collect()
+}
+
+/// `reward − mean`. Exactly 0 where all rewards are equal: a sum of equal `f32` is exact in `f64`.
+fn deviations(rewards: &[f32]) -> impl Iterator<Item = f64> + '_ {
+    let mean = rewards.iter().copied().map(f64::from).sum::<f64>() / rewards.len() as f64;
+    rewards.iter().map(move |reward| f64::from(*reward) - mean)
+}
+
+/// DAPO's soft punishment for long answers: 0 up to `max − buffer` tokens, then a line down to −1 at `max`, −1 beyond.
+///
+/// Without a buffer it is a step: 0 up to `max`, −1 beyond.
+pub fn soft_overlong_penalty(length: usize, max: usize, buffer: usize) -> f32 {
+    let free = max.saturating_sub(buffer);
+    if length <= free {
+        0.0
+    } else if length > max {
+        -1.0
+    } else {
+        -((length - free) as f32 / buffer as f32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(actual: &[f32], expected: &[f32]) {
+        assert_eq!(actual.len(), expected.len());
+        let worst = actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-6, "{actual:?} is not {expected:?}");
+    }
+
+    #[test]
+    fn equal_rewards_teach_nothing() {
+        for reward in [0.0, 1.0, 0.1, -0.3] {
+            let rewards = [reward; 7];
+            assert_eq!(group_normalized(&rewards, 0.0), [0.0; 7]);
+            assert_eq!(centred(&rewards), [0.0; 7]);
+            assert_eq!(leave_one_out(&rewards), [0.0; 7]);
+        }
+    }
+
+    #[test]
+    fn group_normalized_divides_by_the_unbiased_std() {
+        // mean 0.25, variance (0.5625 + 3 · 0.0625) / 3 = 0.25, std 0.5.
+        close(&group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.0), &[1.5, -0.5, -0.5, -0.5]);
+        close(&group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.5), &[0.75, -0.25, -0.25, -0.25]);
+        close(&group_normalized(&[1.0, 0.0], 0.0), &[0.707_106_77, -0.707_106_77]);
+    }
+
+    #[test]
+    fn centred_subtracts_the_mean() {
+        close(&centred(&[1.0, 0.0, 0.0, 0.0]), &[0.75, -0.25, -0.25, -0.25]);
+        close(&centred(&[1.0, -0.5, 0.0]), &[0.833_333_3, -0.666_666_7, -0.166_666_7]);
+    }
+
+    #[test]
+    fn leave_one_out_compares_with_the_mean_of_the_others() {
+        // The others' mean: 0 for the first, 1/3 for the rest.
+        close(&leave_one_out(&[1.0, 0.0, 0.0, 0.0]), &[1.0, -0.333_333_34, -0.333_333_34, -0.333_333_34]);
+        close(&leave_one_out(&[1.0, 0.0]), &[1.0, -1.0]);
+    }
+
+    #[test]
+    fn advantages_sum_to_zero_without_the_punishment_of_length() {
+        for estimator in [Estimator::default(), Estimator::Centred, Estimator::LeaveOneOut] {
+            let sum: f32 = estimator.advantages(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]).iter().sum();
+            assert!(sum.abs() < 1e-5, "{estimator:?}: {sum}");
+        }
+    }
+
+    #[test]
+    fn groups_of_none_and_one_are_harmless() {
+        for estimator in [Estimator::default(), Estimator::Centred, Estimator::LeaveOneOut] {
+            assert_eq!(estimator.advantages(&[]), [0.0; 0]);
+            assert_eq!(estimator.advantages(&[1.0]), [0.0]);
+        }
+    }
+
+    #[test]
+    fn long_answers_are_punished_along_a_line() {
+        let penalties = [80, 81, 90, 99, 100, 101, 5_000].map(|length| soft_overlong_penalty(length, 100, 20));
+        assert_eq!(penalties, [0.0, -0.05, -0.5, -0.95, -1.0, -1.0, -1.0]);
+    }
+
+    #[test]
+    fn without_a_buffer_the_punishment_is_a_step() {
+        assert_eq!([99, 100, 101].map(|length| soft_overlong_penalty(length, 100, 0)), [0.0, 0.0, -1.0]);
+        // A buffer wider than the limit starts at the first token.
+        assert_eq!([0, 10, 11].map(|length| soft_overlong_penalty(length, 10, 20)), [0.0, -0.5, -1.0]);
+    }
+
+    #[test]
+    fn an_estimator_is_written_by_its_name() {
+        let read = |text: &str| serde_json::from_str::<Estimator>(text).map_err(|error| error.to_string());
+        assert_eq!(read(r#""centred""#), Ok(Estimator::Centred));
+        assert_eq!(read(r#"{"group_normalized":{}}"#), Ok(Estimator::GroupNormalized { eps: 1e-6 }));
+        let refused = read(r#"{"group_normalized":{"epsilon":1}}"#).expect_err("a misspelled key");
+        assert!(refused.contains("`epsilon`"), "{refused}");
+    }
+}

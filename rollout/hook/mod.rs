@@ -1,0 +1,3 @@
+//! The failing test, told as it fails.
+
+pub mod pytest;

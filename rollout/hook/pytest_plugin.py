@@ -1,0 +1,258 @@
+"""pytest told through events: what ran, what it did, and the first failure as it fails.
+
+In: a selection of tests and a channel. Out: JSON lines `{"n": nonce, "s": 0, "k": "start"}`, numbered without a gap.
+A verdict is read from them alone: text that the code under test prints is never looked at.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest import config as pytest_config
+from _pytest.config import argparsing
+
+BASE = ["-p", "no:cacheprovider", "-p", "no:pastebin", "-p", "no:faulthandler", "-p", "no:stepwise"]
+BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
+# The tree's own settings count, except for options: those may ask for plugins that are not here.
+BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
+TRACE_LIMIT = 8192
+MESSAGE_LIMIT = 500
+
+# Filled before the first fork: a configuration with all default plugins, which no tree has touched.
+PREPARED = None
+
+WARM_UP = """
+import pytest
+
+@pytest.fixture
+def three():
+    yield 3
+
+class TestGroup:
+    def test_passes(self, three):
+        assert three == 3
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_fails(number, tmp_path, capsys, monkeypatch):
+    with pytest.raises(ValueError):
+        int("x")
+    assert {"a": [number]} == {"a": [3]}
+"""
+
+
+class Channel:
+    """Numbered events on one descriptor."""
+
+    def __init__(self, descriptor, nonce, write=os.write, dumps=json.dumps):
+        number = 0
+
+        def send(kind, **fields):
+            nonlocal number
+            fields.update(n=nonce, s=number, k=kind)
+            number += 1
+            line = dumps(fields).encode() + b"\n"
+            while line:
+                line = line[write(descriptor, line):]
+
+        self.send = send
+
+
+class Reporter:
+    """The plugin: one per job."""
+
+    def __init__(self, channel, spec):
+        self.send = channel.send
+        self.ids = spec["ids"]
+        self.stop = spec["stop_at_first_failure"]
+        self.canaries = spec["canaries"]
+        self.phases = {}
+        self.told = False
+
+    # The outermost wrapper: what it does last, no other plugin undoes.
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, session, items):
+        yield
+        if self.ids is not None:
+            known = {item.nodeid: item for item in reversed(items)}
+            items[:] = [known[name] for name in self.ids if name in known]
+        self.send("collected", count=len(items))
+        if items:
+            self.add_canaries(session, items)
+
+    def add_canaries(self, session, items):
+        """Tests that must fail. One that passes shows that somebody changed the runner."""
+        item, function, place = self.canaries
+        borders = [0] + [i for i in range(1, len(items)) if items[i - 1].parent is not items[i].parent]
+        index = borders[place % len(borders)]
+        module = items[index].getparent(pytest.Module)
+        if module is not None:
+            canary = pytest.Function.from_parent(module, name=function, callobj=must_fail)
+            items.insert(index, canary)
+        else:
+            items.insert(index, Canary.from_parent(session, name=function))
+        items.append(Canary.from_parent(session, name=item))
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item, call):
+        outcome = yield
+        report = outcome.get_result()
+        if report.failed and item.name not in self.canaries:
+            self.tell(report, call.excinfo)
+
+    def pytest_exception_interact(self, node, call, report):
+        if report.failed and isinstance(node, pytest.Collector):
+            self.tell(report, call.excinfo)
+            if self.stop:
+                node.session.shouldfail = "stopped at the first failure"
+
+    def tell(self, report, excinfo):
+        if self.told:
+            return
+        self.told = True
+        kind, message = describe(excinfo.value) if excinfo is not None else ("Failed", str(report.longrepr))
+        self.send("failure", test=report.nodeid, exception=kind, message=message, trace=bounded(report.longreprtext))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        phases = self.phases.setdefault(report.nodeid, {})
+        phases[report.when] = "skipped" if hasattr(report, "wasxfail") else report.outcome
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        yield
+        phases = self.phases.pop(item.nodeid, {})
+        if "failed" in phases.values():
+            status = "failed"
+        elif [phases.get(phase) for phase in ("setup", "call", "teardown")] == ["passed"] * 3:
+            status = "passed"
+        else:
+            status = "skipped"
+        if item.name in self.canaries:
+            self.send("canary", name=item.name, status=status)
+            return
+        self.send("test", id=item.nodeid, status=status)
+        if status == "failed" and self.stop:
+            item.session.shouldfail = "stopped at the first failure"
+
+
+class Canary(pytest.Item):
+    """A test that is not a function, and fails."""
+
+    def runtest(self):
+        must_fail()
+
+    def repr_failure(self, excinfo):
+        return "a test that has to fail"
+
+
+def must_fail():
+    seen, expected = object(), object()
+    if seen != expected:
+        raise AssertionError("a test that has to fail")
+
+
+def describe(error):
+    """Name and first line. A collection error is told by its cause."""
+    error = error.__cause__ or error if isinstance(error, pytest.Collector.CollectError) else error
+    cause = getattr(error, "cause", None)
+    if type(error).__name__ == "ConftestImportFailure" and isinstance(cause, BaseException):
+        error = cause
+    try:
+        lines = str(error).strip().splitlines()
+    except BaseException:
+        lines = ["(the exception cannot be printed)"]
+    return type(error).__name__, (lines[0] if lines else "")[:MESSAGE_LIMIT]
+
+
+def bounded(text):
+    """Both ends of a long text: where it began and what it said last."""
+    if len(text) <= TRACE_LIMIT:
+        return text
+    head, tail = TRACE_LIMIT // 4, TRACE_LIMIT * 3 // 4
+    return text[:head] + "\n[...]\n" + text[-tail:]
+
+
+def files_of(ids):
+    return list(dict.fromkeys(name.split("::", 1)[0] for name in ids))
+
+
+def run(channel, spec):
+    """Runs pytest in this process and ends it without running anything of the code under test again."""
+    reporter = Reporter(channel, spec)
+    args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else spec["paths"])
+    spec.clear()
+    leave = os._exit
+    try:
+        status = int(session(args, reporter))
+    except BaseException as error:  # A conftest that cannot be imported, or an option that does not exist.
+        if not reporter.told:
+            kind, message = describe(error)
+            channel.send("failure", test="conftest.py", exception=kind, message=message, trace=bounded(repr(error)))
+        status = 4
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+    channel.send("finish", exit=status)
+    leave(0)
+
+
+def session(args, reporter):
+    if PREPARED is None:
+        return pytest.main(args, plugins=[reporter])
+    config, manager = PREPARED, PREPARED.pluginmanager
+    config.invocation_params = pytest_config.Config.InvocationParams(args=args, plugins=[reporter], dir=Path.cwd())
+    manager.register(reporter)
+    config = manager.hook.pytest_cmdline_parse(pluginmanager=manager, args=args)
+    try:
+        return config.hook.pytest_cmdline_main(config=config)
+    finally:
+        config._ensure_unconfigure()
+
+
+def warm(folder):
+    """Does once, before any fork, what pytest would do in every job. Returns pytest's version."""
+    path, modules = list(sys.path), set(sys.modules)
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    nothing = os.open("/dev/null", os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nothing, descriptor)
+    os.makedirs(folder, exist_ok=True)
+    test = os.path.join(folder, "test_warm_up.py")
+    with open(test, "w") as file:
+        file.write(WARM_UP)
+    for _ in range(3):
+        pytest.main(BASE + ["--rootdir=" + folder, test])
+        sys.modules.pop("test_warm_up", None)
+    for descriptor, old in zip((1, 2), kept):
+        os.dup2(old, descriptor)
+        os.close(old)
+    os.close(nothing)
+    sys.path[:] = path
+    prepare()
+    return pytest.__version__
+
+
+def prepare():
+    """Registers the default plugins and builds the option parser. Other versions of pytest do it in every job."""
+    global PREPARED
+    if not pytest.__version__.startswith("8."):
+        return
+    build, built = argparsing.Parser._getparser, {}
+
+    def remembered(self):
+        key = (id(self), tuple(len(group.options) for group in self._groups), len(self._anonymous.options))
+        if key not in built:
+            built[key] = build(self)
+        return built[key]
+
+    try:
+        config = pytest_config.get_config(BASE)
+        argparsing.Parser._getparser = remembered
+        config._parser._getparser()
+        PREPARED = config
+    except Exception:
+        argparsing.Parser._getparser = build

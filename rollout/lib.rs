@@ -1,0 +1,23 @@
+//! Task in, graded groups out: policies, sandboxes, grading, advantages, curriculum.
+//!
+//! Tensors do not live here. What the code under test does is an [`grade::Outcome`]; what our machinery does wrong is
+//! an `Err`, and an `Err` never becomes a reward.
+
+pub mod advantage;
+pub mod attempt;
+pub mod curriculum;
+mod format;
+pub mod grade;
+pub mod group;
+pub mod hook;
+pub mod package;
+pub mod policy;
+pub mod pool;
+pub mod python;
+pub mod record;
+pub mod report;
+pub mod reward;
+pub mod sandbox;
+pub mod trajectory;
+
+pub use data::draw;

@@ -1,0 +1,284 @@
+//! The Python that runs the tests: a virtual environment with one exact pytest.
+//!
+//! In: a cache folder. Out: a [`PythonEnv`] that imports pytest, made once and found again without a network.
+//! Example: `PythonEnv::prepare(Path::new("cache"), &|line| eprintln!("{line}"))?`.
+//! The environment variable `TRAIN_PYTHON` names a Python that already imports pytest; nothing is installed then.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+/// Names a Python that already imports pytest.
+pub const PYTHON_VARIABLE: &str = "TRAIN_PYTHON";
+
+/// What is installed. The version is exact, because the fork server prepares pytest's own parts.
+const PYTEST: &str = "pytest==8.4.2";
+
+/// Prints what a sandbox has to show for this Python to work.
+const PROBE: &str = r#"
+import json, os, sys
+try:
+    import pytest
+    version = pytest.__version__
+except ImportError:
+    version = None
+real = os.path.realpath(sys.executable)
+folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(real))]
+path = [entry for entry in sys.path if os.path.isdir(entry) and entry != os.getcwd()]
+folders += [os.path.realpath(folder) for folder in folders] + path
+print(json.dumps({"program": sys.executable, "version": list(sys.version_info[:3]), "pytest": version,
+    "folders": folders, "sys_path": path}))
+"#;
+
+/// Python is missing, too old, or something cannot be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// No interpreter.
+    #[error(
+        "no Python 3.9 or newer was found: {tried} (hint: install it, e.g. `apt-get install python3 python3-venv`, or \
+         name a Python that has pytest with `TRAIN_PYTHON=/path/to/python`)"
+    )]
+    Missing {
+        /// What was tried and what it said.
+        tried: String,
+    },
+    /// A virtual environment cannot be made.
+    #[error("cannot make a virtual environment: {said} (hint: `apt-get install python3-venv`)")]
+    Venv {
+        /// The last lines of what Python said.
+        said: String,
+    },
+    /// pip failed.
+    #[error(
+        "cannot install `{what}`: {said} (hint: the first run needs a package index; without one, name a Python that \
+         has it with `TRAIN_PYTHON=/path/to/python`)"
+    )]
+    Install {
+        /// The requirements.
+        what: String,
+        /// The last lines of what pip said.
+        said: String,
+    },
+    /// The named Python does not import pytest.
+    #[error("`{program}` does not import pytest (hint: `{program} -m pip install {PYTEST}`)")]
+    NoPytest {
+        /// The interpreter.
+        program: String,
+    },
+    /// A file of the cache.
+    #[error("cannot {doing} `{path}`: {source}")]
+    File {
+        /// `lock`, `write`, …
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// A Python that imports pytest.
+#[derive(Clone, Debug)]
+pub struct PythonEnv {
+    found: Probe,
+    /// The cache folder of our own environment; none for a Python of the user's.
+    home: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Probe {
+    program: PathBuf,
+    version: (u32, u32, u32),
+    pytest: Option<String>,
+    folders: Vec<PathBuf>,
+    sys_path: Vec<PathBuf>,
+}
+
+/// Written last: an environment without it is incomplete and made again.
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+struct Marker {
+    pytest: String,
+    python: (u32, u32, u32),
+}
+
+impl PythonEnv {
+    /// Finds the environment below `cache`, or makes it. Several processes may ask at once; one makes it.
+    ///
+    /// # Errors
+    ///
+    /// When Python is missing or the first installation has no package index; each with a hint.
+    pub fn prepare(cache: &Path, progress: &dyn Fn(&str)) -> Result<PythonEnv, PythonError> {
+        if let Some(program) = std::env::var_os(PYTHON_VARIABLE).filter(|program| !program.is_empty()) {
+            return PythonEnv::existing(Path::new(&program));
+        }
+        let base = find_python()?;
+        let (major, minor, micro) = base.version;
+        let name = format!("python-{major}.{minor}.{micro}-{}", PYTEST.replace("==", "-"));
+        fs::create_dir_all(cache).map_err(|source| file_error("make the folder", cache, source))?;
+        let cache = cache.canonicalize().map_err(|source| file_error("find", cache, source))?;
+        let _lock = lock(&cache.join(format!("{name}.lock")))?;
+        let home = cache.join(&name);
+        let program = home.join("bin/python");
+        let wanted = Marker { pytest: PYTEST.to_string(), python: base.version };
+        if read_marker(&home) == Some(wanted)
+            && let Ok(found) = probe(&program)
+            && found.pytest.is_some()
+        {
+            return Ok(PythonEnv { found, home: Some(home) });
+        }
+        progress(&format!("making a Python {major}.{minor} environment with {PYTEST} in `{}`", home.display()));
+        if home.exists() {
+            fs::remove_dir_all(&home).map_err(|source| file_error("remove", &home, source))?;
+        }
+        let made = Command::new(&base.program).args(["-m", "venv"]).arg(&home).output();
+        said(made).map_err(|said| PythonError::Venv { said })?;
+        pip_install(&program, &[PYTEST.to_string()])?;
+        let found = probe(&program).map_err(|said| PythonError::Venv { said })?;
+        if found.pytest.is_none() {
+            return Err(PythonError::NoPytest { program: program.display().to_string() });
+        }
+        let marker = Marker { pytest: PYTEST.to_string(), python: base.version };
+        let text = serde_json::to_vec(&marker).expect("a marker is plain data");
+        write(&home.join("complete.json"), &text)?;
+        Ok(PythonEnv { found, home: Some(home) })
+    }
+
+    /// A Python of the user's that already imports pytest. Nothing will be installed into it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not import pytest.
+    pub fn existing(program: &Path) -> Result<PythonEnv, PythonError> {
+        let found = probe(program)
+            .map_err(|said| PythonError::Missing { tried: format!("`{}`: {said}", program.display()) })?;
+        if found.pytest.is_none() {
+            return Err(PythonError::NoPytest { program: program.display().to_string() });
+        }
+        Ok(PythonEnv { found, home: None })
+    }
+
+    /// The interpreter.
+    pub fn program(&self) -> &Path {
+        &self.found.program
+    }
+
+    /// Folders that the interpreter and its packages need.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.found.folders
+    }
+
+    /// Where it looks for modules.
+    pub fn sys_path(&self) -> &[PathBuf] {
+        &self.found.sys_path
+    }
+
+    /// Versions of Python and pytest, for people and for what a run writes down.
+    pub fn version(&self) -> String {
+        let (major, minor, micro) = self.found.version;
+        format!("Python {major}.{minor}.{micro}, pytest {}", self.found.pytest.as_deref().unwrap_or("missing"))
+    }
+
+    /// Installs what the tests of a package need besides pytest, e.g. `PyYAML==6.0.2`. Once: a second call finds it
+    /// without a network.
+    ///
+    /// # Errors
+    ///
+    /// When pip fails, or this is a Python of the user's.
+    pub fn install(&self, requirements: &[String]) -> Result<(), PythonError> {
+        if requirements.is_empty() {
+            return Ok(());
+        }
+        let what = requirements.join(" ");
+        let Some(home) = &self.home else {
+            let said = format!("`{}` is yours, so nothing is installed into it", self.program().display());
+            return Err(PythonError::Install { what, said });
+        };
+        let _lock = lock(&home.with_extension("install.lock"))?;
+        let key = blake3::hash(what.as_bytes()).to_hex();
+        let marker = home.join(format!("installed-{}", &key[..16]));
+        if marker.exists() {
+            return Ok(());
+        }
+        pip_install(self.program(), requirements)?;
+        write(&marker, what.as_bytes())
+    }
+}
+
+/// The first of the usual names that starts and is new enough.
+fn find_python() -> Result<Probe, PythonError> {
+    let mut tried = Vec::new();
+    for name in ["python3", "python", "/usr/bin/python3"] {
+        match probe(Path::new(name)) {
+            Ok(found) if (found.version.0, found.version.1) >= (3, 9) => return Ok(found),
+            Ok(found) => tried.push(format!("`{name}` is {}.{}", found.version.0, found.version.1)),
+            Err(said) => tried.push(format!("`{name}`: {said}")),
+        }
+    }
+    Err(PythonError::Missing { tried: tried.join("; ") })
+}
+
+fn probe(program: &Path) -> Result<Probe, String> {
+    let text = said(Command::new(program).args(["-c", PROBE]).current_dir("/").output())?;
+    serde_json::from_str(text.trim()).map_err(|error| error.to_string())
+}
+
+fn pip_install(program: &Path, requirements: &[String]) -> Result<(), PythonError> {
+    let mut command = Command::new(program);
+    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    said(command.args(requirements).output())
+        .map(drop)
+        .map_err(|said| PythonError::Install { what: requirements.join(" "), said })
+}
+
+/// Standard output of a command that went well; otherwise the last lines of what it complained about.
+pub(crate) fn said(output: io::Result<std::process::Output>) -> Result<String, String> {
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Err(lines[lines.len().saturating_sub(3)..].join("; "))
+}
+
+/// Holds a file lock until dropped, across processes.
+pub(crate) fn lock(path: &Path) -> Result<File, PythonError> {
+    let file = File::create(path).map_err(|source| file_error("create", path, source))?;
+    file.lock().map_err(|source| file_error("lock", path, source))?;
+    Ok(file)
+}
+
+fn read_marker(home: &Path) -> Option<Marker> {
+    serde_json::from_slice(&fs::read(home.join("complete.json")).ok()?).ok()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), PythonError> {
+    data::file::write_whole(path, bytes).map_err(|error| file_error("write", &error.path, error.source))
+}
+
+fn file_error(doing: &'static str, path: &Path, source: io::Error) -> PythonError {
+    PythonError::File { doing, path: path.to_path_buf(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_python_is_told_with_a_hint() {
+        let error = PythonEnv::existing(Path::new("/nowhere/python")).expect_err("is missing");
+        assert!(error.to_string().contains("/nowhere/python"), "{error}");
+        assert!(error.to_string().contains("hint:"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_command_tells_its_last_lines() {
+        let output = Command::new("sh").args(["-c", "echo one; echo two; echo three >&2; echo four >&2; exit 3"]).output();
+        assert_eq!(said(output), Err("two; three; four".to_string()));
+    }
+}

@@ -1,0 +1,272 @@
+//! What attempts at held-out tasks prove: pass@k, intervals, gains, error classes.
+//!
+//! In: graded attempts. Out: an [`Evaluation`], its [`Interval`]s, and the [`Gain`] of one over another.
+//! Example: pass@1 rises from 0.12 to 0.21 over 300 tasks; the interval of the difference is 0.05 to 0.13, excludes
+//! 0, and the gain may be claimed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, Lost};
+use crate::draw;
+use crate::grade::Outcome;
+use crate::trajectory::Trajectory;
+
+/// The format number written with every evaluation; a reader refuses another.
+pub const EVALUATION_FORMAT: u32 = 1;
+
+/// Resamples of a bootstrap, unless told otherwise.
+pub const RESAMPLES: usize = 10_000;
+
+/// What a policy did on a set of tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// [`EVALUATION_FORMAT`].
+    #[serde(deserialize_with = "crate::format::only::<_, EVALUATION_FORMAT>")]
+    pub format: u32,
+    /// One entry per task with a graded attempt, in the order of their ids.
+    pub tasks: Vec<TaskScore>,
+    /// Tasks none of whose attempts has a verdict: our fault, so they count neither for nor against.
+    pub unscored: Vec<String>,
+    /// How the attempts ended.
+    pub classes: Classes,
+}
+
+/// Attempts and successes at one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskScore {
+    /// The task.
+    pub task_id: String,
+    /// Graded attempts.
+    pub attempts: u64,
+    /// How many of them resolved it.
+    pub successes: u64,
+}
+
+/// How many attempts ended in which way. Each attempt is in one class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// Every test that must pass passed.
+    pub resolved: u64,
+    /// A target test still fails.
+    pub not_fixed: u64,
+    /// The target tests pass, another broke.
+    pub broke_others: u64,
+    /// The tests hung.
+    pub timed_out: u64,
+    /// The tests died.
+    pub crashed: u64,
+    /// The patch does not apply.
+    pub does_not_apply: u64,
+    /// The answer is no patch.
+    pub no_patch: u64,
+    /// The answer was cut off.
+    pub truncated: u64,
+    /// Our machinery failed; in no other figure.
+    pub lost: u64,
+}
+
+/// An estimate with its bootstrap 95 % interval (percentiles over resampled tasks).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// The estimate over all tasks.
+    pub estimate: f64,
+    /// 2.5 % of the resamples are below.
+    pub low: f64,
+    /// 2.5 % of the resamples are above.
+    pub high: f64,
+    /// Tasks behind it.
+    pub tasks: usize,
+}
+
+/// The difference of two evaluations of the same tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gain {
+    /// After minus before.
+    pub delta: Interval,
+    /// Tasks that one of the two could not score, and that are therefore in neither.
+    pub left_out: usize,
+}
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReportError {
+    /// Nothing was graded.
+    #[error("no task was scored")]
+    NoTasks,
+    /// k is 0.
+    #[error("pass@k needs a k of at least 1")]
+    ZeroK,
+    /// pass@k needs k attempts at every task.
+    #[error("pass@{k} needs {k} attempts, but task `{task_id}` has {attempts}")]
+    TooFewAttempts {
+        /// The k that was asked for.
+        k: u64,
+        /// The task.
+        task_id: String,
+        /// Its graded attempts.
+        attempts: u64,
+    },
+    /// The evaluations are of different tasks.
+    #[error("task `{task_id}` is in one of the two evaluations only, so they cannot be compared")]
+    OtherTasks {
+        /// The first such task.
+        task_id: String,
+    },
+}
+
+/// The unbiased estimate of the chance that one of `k` attempts succeeds, from `successes` in `attempts`:
+/// `1 − C(n−c, k) / C(n, k)`. None when there are fewer attempts than `k`, more successes than attempts, or k is 0.
+pub fn pass_at(attempts: u64, successes: u64, k: u64) -> Option<f64> {
+    if k == 0 || k > attempts || successes > attempts {
+        return None;
+    }
+    // The quotient of the binomials as a product, which does not overflow; where n−c < k, one factor is 0.
+    let misses = (attempts - successes + 1..=attempts).map(|n| 1.0 - k as f64 / n as f64);
+    Some(1.0 - misses.product::<f64>())
+}
+
+impl Classes {
+    /// Counts one graded attempt.
+    pub fn count(&mut self, trajectory: &Trajectory) {
+        let class = match trajectory.outcome {
+            Outcome::Resolved => &mut self.resolved,
+            Outcome::StillFailing { .. } => &mut self.not_fixed,
+            Outcome::BrokeOthers { .. } => &mut self.broke_others,
+            Outcome::TimedOut => &mut self.timed_out,
+            Outcome::Crashed => &mut self.crashed,
+            Outcome::DoesNotApply => &mut self.does_not_apply,
+            Outcome::NoPatch if trajectory.stop.is_truncated() => &mut self.truncated,
+            Outcome::NoPatch => &mut self.no_patch,
+        };
+        *class += 1;
+    }
+}
+
+impl Evaluation {
+    /// Counts graded and lost attempts, in whatever order.
+    pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Result<Attempt, Lost>>) -> Self {
+        let mut classes = Classes::default();
+        let mut scores: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for attempt in attempts {
+            match attempt {
+                Ok(Attempt { trajectory, .. }) => {
+                    classes.count(trajectory);
+                    let (attempts, successes) = scores.entry(trajectory.task_id.clone()).or_default();
+                    *attempts += 1;
+                    *successes += u64::from(trajectory.is_resolved());
+                }
+                Err(lost) => {
+                    classes.lost += 1;
+                    scores.entry(lost.task_id().to_owned()).or_default();
+                }
+            }
+        }
+        let (scored, unscored): (Vec<_>, Vec<_>) = scores.into_iter().partition(|(_, (attempts, _))| *attempts > 0);
+        let score = |(task_id, (attempts, successes))| TaskScore { task_id, attempts, successes };
+        Evaluation {
+            format: EVALUATION_FORMAT,
+            tasks: scored.into_iter().map(score).collect(),
+            unscored: unscored.into_iter().map(|(task_id, _)| task_id).collect(),
+            classes,
+        }
+    }
+
+    /// Graded attempts at all tasks.
+    pub fn attempts(&self) -> u64 {
+        self.tasks.iter().map(|task| task.attempts).sum()
+    }
+
+    /// pass@k: the mean over tasks of the unbiased estimate. pass@1 is avg@n, the mean share of successes.
+    ///
+    /// # Errors
+    ///
+    /// When a task has fewer than `k` graded attempts, or there is no task.
+    pub fn pass_at(&self, k: u64) -> Result<f64, ReportError> {
+        Ok(mean(&self.per_task(k)?))
+    }
+
+    /// pass@k with its interval: tasks are resampled, each with all its attempts, because attempts at one task are
+    /// not independent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluation::pass_at`].
+    pub fn interval(&self, k: u64, seed: u64, resamples: usize) -> Result<Interval, ReportError> {
+        Ok(bootstrap(&self.per_task(k)?, seed, resamples))
+    }
+
+    /// How much higher pass@k is here than it was `before`, paired by task.
+    ///
+    /// # Errors
+    ///
+    /// When the two are of different tasks, or one of them has no pass@k.
+    pub fn gain_over(&self, before: &Evaluation, k: u64, seed: u64, resamples: usize) -> Result<Gain, ReportError> {
+        let (after, before) = (self.estimates(k)?, before.estimates(k)?);
+        let strangers = || {
+            let here = after.keys().filter(|task_id| !before.contains_key(*task_id));
+            here.chain(before.keys().filter(|task_id| !after.contains_key(*task_id)))
+        };
+        if let Some(task_id) = strangers().next() {
+            return Err(ReportError::OtherTasks { task_id: (*task_id).to_owned() });
+        }
+        let pairs = after.iter().map(|(task_id, after)| Some((*after)? - before[task_id]?));
+        let differences: Vec<f64> = pairs.flatten().collect();
+        if differences.is_empty() {
+            return Err(ReportError::NoTasks);
+        }
+        Ok(Gain { delta: bootstrap(&differences, seed, resamples), left_out: after.len() - differences.len() })
+    }
+
+    /// pass@k per scored task.
+    fn per_task(&self, k: u64) -> Result<Vec<f64>, ReportError> {
+        let values: Vec<f64> = self.estimates(k)?.into_values().flatten().collect();
+        if values.is_empty() { Err(ReportError::NoTasks) } else { Ok(values) }
+    }
+
+    /// pass@k by task; none for an unscored task.
+    fn estimates(&self, k: u64) -> Result<BTreeMap<&str, Option<f64>>, ReportError> {
+        if k == 0 {
+            return Err(ReportError::ZeroK);
+        }
+        let estimate = |TaskScore { task_id, attempts, successes }: &'_ TaskScore| {
+            let few = || ReportError::TooFewAttempts { k, task_id: task_id.clone(), attempts: *attempts };
+            pass_at(*attempts, *successes, k).ok_or_else(few)
+        };
+        let scored = self.tasks.iter().map(|task| Ok((task.task_id.as_str(), Some(estimate(task)?))));
+        scored.chain(self.unscored.iter().map(|task_id| Ok((task_id.as_str(), None)))).collect()
+    }
+}
+
+impl Gain {
+    /// True where the whole interval is above 0, or below: only then is there a gain, or a loss, to speak of.
+    pub fn excludes_zero(&self) -> bool {
+        self.delta.low > 0.0 || self.delta.high < 0.0
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The mean of `values`, and the 2.5 % and 97.5 % percentiles of the means of resamples with replacement.
+fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
+    let resampled = |round: usize| {
+        let key = draw::key(seed, &[3, round as u64]);
+        let picks = (0..values.len()).map(|pick| values[draw::below(key, pick as u64, values.len())]);
+        picks.sum::<f64>() / values.len() as f64
+    };
+    let mut means: Vec<f64> = (0..resamples.max(1)).map(resampled).collect();
+    means.sort_by(f64::total_cmp);
+    let percentile = |share: f64| means[(share * (means.len() - 1) as f64).round() as usize];
+    Interval { estimate: mean(values), low: percentile(0.025), high: percentile(0.975), tasks: values.len() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Where untrusted code runs: one trait, the same limits and outcomes whatever stands behind it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data::FileChange;
+use serde::{Deserialize, Serialize};
+
+pub mod embedded;
+mod events;
+pub mod init;
+mod root;
+pub mod scripted;
+mod seccomp;
+mod worker;
+
+/// Bounds on one run of tests. Every one of them is enforced by the sandbox, not by the code under test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Wall time after which the whole process tree is killed.
+    pub timeout_s: u64,
+    /// Address space of each process, and size of the writable tmpfs.
+    pub memory_mib: u64,
+    /// Size of the throw-away work tree and `/tmp`.
+    pub disk_mib: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes of standard output and error that are kept; the rest is counted and dropped.
+    pub output_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { timeout_s: 60, memory_mib: 1024, disk_mib: 256, processes: 128, output_bytes: 1 << 20 }
+    }
+}
+
+/// One run of tests over a source tree.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The clean tree; mounted read-only below a layer that is thrown away.
+    pub tree: PathBuf,
+    /// Files to write over the tree before the tests run.
+    pub changes: Vec<FileChange>,
+    /// Folders below the tree that go on `PYTHONPATH`.
+    pub python_path: Vec<String>,
+    /// Which tests run.
+    pub select: Select,
+    /// Stop at the first failing test.
+    pub stop_at_first_failure: bool,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Which tests of a tree run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Select {
+    /// All that pytest collects.
+    All,
+    /// These node ids, in this order.
+    Ids(Vec<String>),
+}
+
+/// What one test did, read from structured events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestStatus {
+    /// Set-up, call and tear-down passed.
+    Passed,
+    /// Any phase failed.
+    Failed,
+    /// Skipped, expected to fail, or unexpectedly passed: never counts as passed.
+    Skipped,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// pytest ran to its end and said so over the event channel.
+    Finished {
+        /// pytest's exit status.
+        exit: i32,
+    },
+    /// The process tree ended without the closing event (crash, `os._exit`, out of memory).
+    Died {
+        /// Exit status or, when negative, the signal.
+        exit: i32,
+    },
+    /// The time limit was reached and the tree was killed.
+    TimedOut,
+}
+
+/// The first failing test, told as it failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Node id of the test (or the file, for an import error).
+    pub test: String,
+    /// Exception type, e.g. `AssertionError`.
+    pub exception: String,
+    /// First line of the message.
+    pub message: String,
+    /// The traceback as text, bounded.
+    pub trace: String,
+    /// Milliseconds from the start of the run to the failure.
+    pub after_ms: u64,
+}
+
+/// What a run of tests showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRun {
+    /// Status per node id, for every test that ran.
+    pub tests: BTreeMap<String, TestStatus>,
+    /// How it ended.
+    pub end: End,
+    /// The first failure, if any.
+    pub first_failure: Option<Failure>,
+    /// Tail of standard output and error, bounded by [`Limits::output_bytes`]. For people; no verdict reads it.
+    pub output: String,
+    /// Wall time.
+    pub wall: Duration,
+}
+
+/// Which barriers stand between the code under test and the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolation {
+    /// `embedded`, `scripted`, …
+    pub sandbox: String,
+    /// Barriers in force, e.g. `user-ns`, `pid-ns`, `mount-ns`, `net-ns`, `overlay`, `rlimits`, `no-new-privs`.
+    pub barriers: Vec<String>,
+}
+
+/// What our own machinery got wrong. Never a reward.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// A barrier that this sandbox promises cannot be raised on this machine.
+    #[error("the sandbox cannot raise its barrier `{barrier}`: {reason}")]
+    Barrier {
+        /// Name of the barrier.
+        barrier: String,
+        /// What the system said, and what to do.
+        reason: String,
+    },
+    /// Python, pytest or the runner is missing or broken.
+    #[error("{0}")]
+    Environment(String),
+    /// Disk, memory or descriptors of the host ran out, or a pipe broke.
+    #[error("the sandbox failed while {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// Runs tests over a tree that is thrown away.
+pub trait Sandbox: Send + Sync {
+    /// Runs one job. `Ok` says what the code did, `Err` what we did wrong.
+    fn run(&self, job: &Job) -> Result<TestRun, SandboxError>;
+    /// The barriers that are really in force.
+    fn isolation(&self) -> Isolation;
+}

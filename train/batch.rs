@@ -1,0 +1,274 @@
+//! The one place where tokens become inputs and targets.
+//!
+//! In: samples, or a prompt with the attempts that share it. Out: a [`Batch`] of tensors.
+//! The token at position i predicts the token at i + 1; no other file shifts anything.
+//!
+//! A group of attempts is one row, `prompt attempt₁ attempt₂ …`: the prompt is computed once, and every attempt sees
+//! the prompt and itself alone. The gradient is that of separate rows; the work is several times less.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use data::Sample;
+use rollout::group::Group;
+
+use crate::model::decoder::{UNSEEN, causal_bias};
+use crate::model::rope::Rope;
+use crate::model::{CausalLm, Context};
+
+/// One token that is predicted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// Index in the row of the token that predicts it.
+    pub from: usize,
+    /// The token that is predicted.
+    pub token: u32,
+    /// Its weight in the loss; padding has none because it is no target.
+    pub weight: f32,
+    /// Log-probability when it was sampled.
+    pub logp_old: f32,
+    /// How much better its attempt was than its group.
+    pub advantage: f32,
+}
+
+/// One row before padding.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// Input tokens.
+    pub tokens: Vec<u32>,
+    /// Position of each token, for the rotation.
+    pub positions: Vec<u32>,
+    /// 0 for the shared prompt, k for the k-th attempt.
+    pub branch: Vec<u32>,
+    /// What is predicted.
+    pub targets: Vec<Target>,
+}
+
+impl Row {
+    /// A sample: trained tokens have weight 1, the others `context_weight`.
+    pub fn from_sample(sample: &Sample, context_weight: f32) -> Self {
+        let count = sample.tokens.len() - 1;
+        let weight_of = |at: usize| if sample.mask[at] { 1.0 } else { context_weight };
+        let targets = (0..count)
+            .filter(|&from| weight_of(from + 1) > 0.0)
+            .map(|from| Target {
+                from,
+                token: sample.tokens[from + 1],
+                weight: weight_of(from + 1),
+                logp_old: 0.0,
+                advantage: 0.0,
+            })
+            .collect();
+        Row {
+            tokens: sample.tokens[..count].to_vec(),
+            positions: (0..count as u32).collect(),
+            branch: vec![0; count],
+            targets,
+        }
+    }
+
+    /// The attempts of a group behind the prompt that they share. Attempts without a trained token are left out.
+    pub fn from_group(group: &Group) -> Self {
+        let mut row = Row::default();
+        let trained = group.members().filter(|member| member.mask.contains(&true));
+        for (number, member) in trained.enumerate() {
+            let start = member.mask.iter().position(|&sampled| sampled).expect("a trained member has a sampled token");
+            let (prompt, answer) = member.tokens.split_at(start);
+            if number == 0 {
+                row.extend(prompt, 0, 0);
+            }
+            // The last token of the prompt predicts the first of every attempt.
+            let first = row.tokens.len();
+            for (at, &token) in answer.iter().enumerate() {
+                let from = if at == 0 { start - 1 } else { first + at - 1 };
+                let logp_old = member.logprobs[start + at];
+                row.targets.push(Target { from, token, weight: 1.0, logp_old, advantage: member.advantage });
+            }
+            row.extend(&answer[..answer.len() - 1], start, number as u32 + 1);
+        }
+        row
+    }
+
+    fn extend(&mut self, tokens: &[u32], position: usize, branch: u32) {
+        self.tokens.extend_from_slice(tokens);
+        self.positions.extend((0..tokens.len()).map(|at| (position + at) as u32));
+        self.branch.extend(std::iter::repeat_n(branch, tokens.len()));
+    }
+
+    fn branches(&self) -> bool {
+        self.branch.iter().any(|&branch| branch > 0)
+    }
+
+    /// Whether the token at `query` may see the token at `key`.
+    fn sees(&self, query: usize, key: usize) -> bool {
+        key <= query && (self.branch[key] == 0 || self.branch[key] == self.branch[query])
+    }
+}
+
+/// Tensors of one micro-batch. Rows are padded on the right; padding is never a target and never seen.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[batch, seq]`
+    pub inputs: Tensor<2, Int>,
+    /// `[batch, seq]`
+    pub positions: Tensor<2, Int>,
+    /// `[batch or 1, 1, seq, seq]`
+    pub bias: Tensor<4>,
+    /// Which of the `batch · seq` positions predict a target: `[targets]`, with repeats.
+    pub predictors: Tensor<1, Int>,
+    /// `[targets]`
+    pub targets: Tensor<1, Int>,
+    /// `[targets]`
+    pub weights: Tensor<1>,
+    /// `[targets]`
+    pub logp_old: Tensor<1>,
+    /// `[targets]`
+    pub advantages: Tensor<1>,
+    /// Tokens without padding.
+    pub tokens: usize,
+    /// Sum of the weights.
+    pub weight: f32,
+}
+
+impl Batch {
+    /// Pads `rows` to the longest, rounded up to a multiple of 16, and moves them to `device`.
+    pub fn new(rows: &[Row], device: &Device) -> Self {
+        let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
+        let seq = longest.next_multiple_of(16).max(16);
+        let batch = rows.len();
+        let pad = |of: &dyn Fn(&Row) -> &[u32]| {
+            let values: Vec<i32> = rows
+                .iter()
+                .flat_map(|row| of(row).iter().map(|&value| value as i32).chain(std::iter::repeat(0)).take(seq))
+                .collect();
+            Tensor::<2, Int>::from_data(TensorData::new(values, [batch, seq]), device)
+        };
+        let targets = || rows.iter().flat_map(|row| &row.targets);
+        let count = targets().count();
+        let floats = |of: fn(&Target) -> f32| {
+            Tensor::<1>::from_data(TensorData::new(targets().map(of).collect::<Vec<f32>>(), [count]), device)
+        };
+        let integers =
+            |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+        let predictors = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(index, row)| row.targets.iter().map(move |target| (index * seq + target.from) as i32))
+            .collect();
+        Batch {
+            inputs: pad(&|row| &row.tokens),
+            positions: pad(&|row| &row.positions),
+            bias: bias(rows, seq, device),
+            predictors: integers(predictors),
+            targets: integers(targets().map(|target| target.token as i32).collect()),
+            weights: floats(|target| target.weight),
+            logp_old: floats(|target| target.logp_old),
+            advantages: floats(|target| target.advantage),
+            tokens: rows.iter().map(|row| row.tokens.len()).sum(),
+            weight: targets().map(|target| target.weight).sum(),
+        }
+    }
+}
+
+impl Batch {
+    /// The logits behind every target, with gradients for a tracked `model`.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[targets, vocab]`
+    pub fn logits(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
+        let context = Context {
+            turn: rope.at(self.positions.clone()).tracked(),
+            bias: self.bias.clone().autodiff(),
+        };
+        let hidden = model.hidden(self.inputs.clone().autodiff(), &context, None);
+        let [batch, seq, width] = hidden.dims();
+        model.logits(hidden.reshape([batch * seq, width]).select(0, self.predictors.clone().autodiff()))
+    }
+}
+
+/// The additive mask of a batch; rows without branches share the causal one.
+fn bias(rows: &[Row], seq: usize, device: &Device) -> Tensor<4> {
+    if !rows.iter().any(Row::branches) {
+        return causal_bias(seq, device);
+    }
+    let mut values = vec![UNSEEN; rows.len() * seq * seq];
+    for (row, block) in rows.iter().zip(values.chunks_exact_mut(seq * seq)) {
+        for (query, line) in block.chunks_exact_mut(seq).enumerate().take(row.tokens.len()) {
+            for (key, value) in line.iter_mut().enumerate().take(query + 1) {
+                if row.sees(query, key) {
+                    *value = 0.0;
+                }
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [rows.len(), 1, seq, seq]), device)
+}
+
+/// Indices of `lengths` in batches of at most `max_tokens` padded tokens, longest rows together.
+pub fn by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(lengths[at]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut width = 0;
+    for at in order {
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * width <= max_tokens => batch.push(at),
+            _ => {
+                width = lengths[at].next_multiple_of(16).max(16);
+                batches.push(vec![at]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollout::advantage::Estimator;
+    use rollout::grade::Outcome;
+    use rollout::policy::Completion;
+    use rollout::trajectory::{Overlong, Sequence, Stop, TRAJECTORY_FORMAT, Trajectory};
+
+    #[test]
+    fn only_the_masked_tokens_are_targets_and_each_is_predicted_by_the_one_before() {
+        let sample = Sample::new(vec![5, 6, 7, 8], vec![false, false, true, true], "here").expect("valid");
+        let row = Row::from_sample(&sample, 0.0);
+        let pairs: Vec<(usize, u32)> = row.targets.iter().map(|target| (target.from, target.token)).collect();
+        assert_eq!(pairs, [(1, 7), (2, 8)]);
+        assert_eq!(row.tokens, [5, 6, 7]);
+    }
+
+    #[test]
+    fn attempts_share_the_prompt_and_do_not_see_each_other() {
+        let trajectory = |tokens: Vec<u32>, outcome: Outcome| {
+            let completion = Completion::new(vec![1, 2], tokens, vec![-1.0, -2.0], String::new(), Stop::EndOfTurn, 0);
+            Trajectory {
+                format: TRAJECTORY_FORMAT,
+                task_id: "sum".into(),
+                policy_version: 0,
+                sequence: Sequence::of(&completion.expect("valid")),
+                text: String::new(),
+                stop: Stop::EndOfTurn,
+                patch: None,
+                unanswered: None,
+                reward: rollout::reward::reward(&outcome),
+                outcome,
+            }
+        };
+        let both = vec![trajectory(vec![3, 4], Outcome::Resolved), trajectory(vec![5, 6], Outcome::NoPatch)];
+        let group = Group::new(1, both, &Estimator::Centred, Overlong::Mask).expect("a group");
+        let row = Row::from_group(&group);
+        assert_eq!(row.tokens, [1, 2, 3, 5]);
+        assert_eq!(row.positions, [0, 1, 2, 2]);
+        let predicted: Vec<(usize, u32)> = row.targets.iter().map(|target| (target.from, target.token)).collect();
+        assert_eq!(predicted, [(1, 3), (2, 4), (1, 5), (3, 6)]);
+        assert_eq!(row.targets[2].advantage, -0.5);
+        assert!(row.sees(3, 1) && !row.sees(3, 2));
+    }
+
+    #[test]
+    fn batches_by_length_hold_every_row_once() {
+        let batches = by_length(&[3, 40, 17, 33], 96);
+        assert_eq!(batches, [vec![1, 3], vec![2, 0]]);
+    }
+}

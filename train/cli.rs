@@ -1,0 +1,260 @@
+//! What can be said at the terminal: one struct per command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Takes a base language model and makes it repair real repositories, judged by their own tests.
+///
+/// The stages are `data`, `sft`, `eval`, `grpo`, `export`; `quickstart` runs them all, small, on one CPU.
+#[derive(Debug, Parser)]
+#[command(name = "train", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole pipeline on one CPU: plant bugs, fine-tune, reinforce, evaluate, export.
+    Quickstart(QuickstartArgs),
+    /// Make tasks, tokenizers and samples.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Supervised fine-tuning on samples.
+    Sft(SftArgs),
+    /// Reinforcement learning: attempts are graded by the tests of their task.
+    Grpo(GrpoArgs),
+    /// pass@1 of a model on tasks, with a 95 % interval.
+    Eval(EvalArgs),
+    /// A model as a quantized GGUF file, compared with the original.
+    Export(ExportArgs),
+    /// A completion script for your shell, on standard output.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: Shell,
+    },
+}
+
+/// What every run takes.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The run's TOML. Without it every value has its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Replace one value of the config, e.g. `--set sft.optimizer.lr=2e-3`. Can be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// From which all randomness derives (short for `--set seed=N`).
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Print the plan and stop.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `train quickstart`
+#[derive(Args, Clone, Debug)]
+pub struct QuickstartArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Train on this package instead of the built-in ones: a folder or a pinned requirement, e.g. `toolz==1.0.0`.
+    #[arg(long, value_name = "PACKAGE")]
+    pub package: Vec<String>,
+    /// Evaluate on this package instead of the built-in ones.
+    #[arg(long, value_name = "PACKAGE")]
+    pub held_out: Vec<String>,
+    /// Go on where a killed run stopped: finished stages are kept.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `train data …`
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Plant bugs in packages; keep those that make a passing test fail, twice in a row.
+    Plant(PlantArgs),
+    /// Turn tasks into SFT samples.
+    Samples(SamplesArgs),
+    /// Commit-like text for a base model, from any folder of Python sources: a function before and after a bug.
+    Commits(CommitsArgs),
+    /// Train a byte-level BPE tokenizer on a folder of Python sources.
+    Tokenizer(TokenizerArgs),
+    /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
+    Audit(AuditArgs),
+}
+
+/// `train data plant`
+#[derive(Args, Clone, Debug)]
+pub struct PlantArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// A folder or a pinned requirement, e.g. `toolz==1.0.0`. Can be repeated.
+    #[arg(long, value_name = "PACKAGE", required = true)]
+    pub package: Vec<String>,
+    /// Most tasks per package [default: data.train_tasks_per_package].
+    #[arg(long, value_name = "N")]
+    pub max_tasks: Option<usize>,
+    /// Folder for `tasks.jsonl` and the clean trees.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `train data samples`
+#[derive(Args, Clone, Debug)]
+pub struct SamplesArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The tasks: `tasks.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Model folder or `tokenizer.json`.
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: PathBuf,
+    /// Tasks that must not leak into the samples.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Folder for the Parquet shards.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `train data commits`
+#[derive(Args, Clone, Debug)]
+pub struct CommitsArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Folder of Python sources. Can be repeated.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub source: Vec<PathBuf>,
+    /// Model folder or `tokenizer.json`.
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: PathBuf,
+    /// Most samples.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub samples: usize,
+    /// Most bugs in one function.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub per_function: usize,
+    /// Folder for the Parquet shards.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `train data tokenizer`
+#[derive(Args, Clone, Debug)]
+pub struct TokenizerArgs {
+    /// Folder of Python sources. Can be repeated.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub source: Vec<PathBuf>,
+    /// Number of token ids, the special ones included.
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    pub vocab: usize,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `train data audit`
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    /// Folder of Parquet shards.
+    #[arg(long, value_name = "DIR")]
+    pub samples: PathBuf,
+    /// Model folder or `tokenizer.json`.
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: PathBuf,
+    /// How many samples are shown.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub show: usize,
+}
+
+/// `train sft`
+#[derive(Args, Clone, Debug)]
+pub struct SftArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model to start from [default: `base` of the config, else a new model].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Tokenizer of a new model: a model folder or `tokenizer.json`.
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Folder of Parquet shards.
+    #[arg(long, value_name = "DIR")]
+    pub samples: PathBuf,
+    /// Folder for checkpoints and metrics.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on from the newest whole checkpoint in the folder.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `train grpo`
+#[derive(Args, Clone, Debug)]
+pub struct GrpoArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model to start from.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The tasks: `tasks.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Folder for checkpoints, metrics and the log of attempts.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Two stages: the second drops what the model already solves.
+    #[arg(long)]
+    pub curriculum: bool,
+    /// Go on from the newest whole checkpoint in the folder.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// `train eval`
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The tasks: `tasks.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Another evaluation of the same tasks to compare with.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// The evaluation as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `train export`
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Tasks whose prompts the exported model is compared on.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// The GGUF file.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}

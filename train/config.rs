@@ -1,0 +1,391 @@
+//! What the user wrote: one complete TOML per run.
+//!
+//! In: a file, and `--set key=value`. Out: a [`Config`], or an error that names the line.
+//! Example: `[sft] stepz = 3` is refused with `unknown field `stepz`` and its line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use data::skill::repair::AnswerForm;
+use rollout::advantage::Estimator;
+use rollout::policy::Sampling;
+use rollout::sandbox::Limits;
+use rollout::trajectory::Overlong;
+use serde::{Deserialize, Serialize};
+
+use crate::export::Format;
+use crate::loss::clipped::ClippedConfig;
+use crate::model::ModelConfig;
+use crate::optim::OptimizerConfig;
+
+/// A whole run. Every section has defaults; unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// From which all randomness of the run derives.
+    pub seed: u64,
+    /// Folder that the run writes.
+    pub run: PathBuf,
+    /// The model that training starts from: a folder with `config.json`, `tokenizer.json` and `model.safetensors`.
+    /// Without it a new model of `[model]` is made.
+    pub base: Option<PathBuf>,
+    /// Where tasks come from.
+    pub data: DataConfig,
+    /// The shape of a new model.
+    pub model: ModelConfig,
+    /// Bounds on the code under test.
+    pub sandbox: Limits,
+    /// Supervised fine-tuning.
+    pub sft: SftConfig,
+    /// Reinforcement learning.
+    pub grpo: GrpoConfig,
+    /// Evaluation.
+    pub eval: EvalConfig,
+    /// Export.
+    pub export: ExportConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            seed: 7,
+            run: "checkpoints/run".into(),
+            base: None,
+            data: DataConfig::default(),
+            model: ModelConfig::default(),
+            sandbox: Limits::default(),
+            sft: SftConfig::default(),
+            grpo: GrpoConfig::default(),
+            eval: EvalConfig::default(),
+            export: ExportConfig::default(),
+        }
+    }
+}
+
+/// Where tasks come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Packages to train on: folders, or pinned requirements such as `toolz==1.0.0`.
+    pub train: Vec<String>,
+    /// Packages that are only evaluated on.
+    pub held_out: Vec<String>,
+    /// Most tasks planted in one package to train on.
+    pub train_tasks_per_package: usize,
+    /// Most tasks planted in one held-out package.
+    pub held_out_tasks_per_package: usize,
+    /// Most bugs tried in one package.
+    pub candidates_per_package: usize,
+    /// Most tasks in one function.
+    pub tasks_per_function: usize,
+    /// Longest function shown, in lines.
+    pub max_function_lines: usize,
+    /// Longest sample, in tokens.
+    pub max_tokens: usize,
+    /// Share of the training tasks that become SFT samples; the others are left for GRPO.
+    pub sft_share: f64,
+    /// How an answer is written.
+    pub answer: AnswerForm,
+    /// Test runs at once.
+    pub workers: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        DataConfig {
+            train: Vec::new(),
+            held_out: Vec::new(),
+            train_tasks_per_package: 60,
+            held_out_tasks_per_package: 40,
+            candidates_per_package: 400,
+            tasks_per_function: 8,
+            max_function_lines: 40,
+            max_tokens: 512,
+            sft_share: 0.5,
+            answer: AnswerForm::Line,
+            workers: 2,
+        }
+    }
+}
+
+/// Supervised fine-tuning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SftConfig {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Samples per step.
+    pub samples_per_step: usize,
+    /// Padded tokens per micro-batch.
+    pub micro_batch_tokens: usize,
+    /// Weight of the tokens that the assistant did not write; 0 trains on the assistant's tokens only.
+    pub context_weight: f32,
+    /// A checkpoint every so many steps; 0 for one at the end only.
+    pub save_every: u64,
+    /// How many checkpoints are kept.
+    pub keep: usize,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+}
+
+impl Default for SftConfig {
+    fn default() -> Self {
+        SftConfig {
+            steps: 100,
+            samples_per_step: 32,
+            micro_batch_tokens: 8192,
+            context_weight: 0.0,
+            save_every: 50,
+            keep: 2,
+            optimizer: OptimizerConfig::default(),
+        }
+    }
+}
+
+/// Reinforcement learning with group-relative advantages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpoConfig {
+    /// Optimizer steps (of stage 1, with a curriculum).
+    pub steps: u64,
+    /// Optimizer steps of stage 2; only with `--curriculum`.
+    pub stage2_steps: u64,
+    /// Stage 2 drops tasks solved more often than this.
+    pub solved_above: f64,
+    /// A task is dropped only after this many attempts.
+    pub min_attempts: u64,
+    /// Informative groups per step.
+    pub groups_per_step: usize,
+    /// Attempts per group.
+    pub group_size: usize,
+    /// Groups drawn per step at most before it trains on what it has.
+    pub max_groups_drawn: usize,
+    /// Padded tokens per micro-batch.
+    pub micro_batch_tokens: usize,
+    /// Rows decoded at once.
+    pub decode_rows: usize,
+    /// A checkpoint every so many steps; 0 for one at the end only.
+    pub save_every: u64,
+    /// How many checkpoints are kept.
+    pub keep: usize,
+    /// How answers are drawn.
+    pub sampling: Sampling,
+    /// How rewards become advantages.
+    pub advantage: Estimator,
+    /// What happens to attempts that were cut off.
+    pub overlong: Overlong,
+    /// The loss.
+    pub loss: LossConfig,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+}
+
+impl Default for GrpoConfig {
+    fn default() -> Self {
+        GrpoConfig {
+            steps: 20,
+            stage2_steps: 0,
+            solved_above: 0.9,
+            min_attempts: 8,
+            groups_per_step: 16,
+            group_size: 8,
+            max_groups_drawn: 64,
+            micro_batch_tokens: 8192,
+            decode_rows: 128,
+            save_every: 10,
+            keep: 2,
+            sampling: Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 48 },
+            advantage: Estimator::default(),
+            overlong: Overlong::Mask,
+            loss: LossConfig::default(),
+            optimizer: OptimizerConfig::default(),
+        }
+    }
+}
+
+/// Which policy loss. A variant is the name of its table: `[grpo.loss.clipped]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossConfig {
+    /// PPO's clipped loss with DAPO's clip-higher.
+    Clipped(ClippedConfig),
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        LossConfig::Clipped(ClippedConfig::default())
+    }
+}
+
+/// Evaluation on held-out tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Attempts per task.
+    pub attempts: usize,
+    /// Rows decoded at once.
+    pub decode_rows: usize,
+    /// Resamples of the bootstrap.
+    pub resamples: usize,
+    /// How answers are drawn.
+    pub sampling: Sampling,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        EvalConfig {
+            attempts: 8,
+            decode_rows: 128,
+            resamples: 10_000,
+            sampling: Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 48 },
+        }
+    }
+}
+
+/// Export to a quantized file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportConfig {
+    /// The quantization.
+    pub format: Format,
+    /// Largest mean KL divergence of the exported model's next-token distribution from the original's, in nats.
+    pub max_logit_kl: f64,
+    /// Prompts compared.
+    pub prompts: usize,
+}
+
+impl Default for ExportConfig {
+    fn default() -> Self {
+        ExportConfig { format: Format::Q4_0, max_logit_kl: 0.2, prompts: 64 }
+    }
+}
+
+impl Config {
+    /// Reads `path` and applies `--set` overrides, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the file is missing, a key is unknown (named with its line) or a value is out of its range.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Config> {
+        let text = data::file::read_text(path).context("while reading the config")?;
+        Config::parse(&text, overrides).with_context(|| format!("in the config `{}`", path.display()))
+    }
+
+    /// Parses TOML and applies overrides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Config> {
+        let mut config: Config = toml::from_str(text)?;
+        for entry in overrides {
+            config = config.set(entry).with_context(|| format!("in `--set {entry}`"))?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The config with one `key=value` replaced; the value is TOML, or else a bare word.
+    fn set(&self, entry: &str) -> Result<Config> {
+        let Some((key, value)) = entry.split_once('=') else { bail!("expected `key=value`") };
+        let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        let mut table = toml::Table::try_from(self)?;
+        let mut at = &mut table;
+        let parts: Vec<&str> = key.trim().split('.').collect();
+        let (last, folders) = parts.split_last().expect("splitting gives one part at least");
+        for part in folders {
+            let inner = at.entry(*part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let Some(inner) = inner.as_table_mut() else { bail!("`{part}` is no table") };
+            at = inner;
+        }
+        at.insert((*last).to_owned(), value);
+        Ok(toml::from_str(&toml::to_string(&table)?)?)
+    }
+
+    /// Refuses values out of their range, by name.
+    fn check(&self) -> Result<()> {
+        let positive = [
+            ("sft.samples_per_step", self.sft.samples_per_step),
+            ("sft.micro_batch_tokens", self.sft.micro_batch_tokens),
+            ("grpo.groups_per_step", self.grpo.groups_per_step),
+            ("grpo.micro_batch_tokens", self.grpo.micro_batch_tokens),
+            ("grpo.decode_rows", self.grpo.decode_rows),
+            ("eval.attempts", self.eval.attempts),
+            ("eval.decode_rows", self.eval.decode_rows),
+            ("eval.resamples", self.eval.resamples),
+            ("data.workers", self.data.workers),
+            ("data.max_tokens", self.data.max_tokens),
+            ("sft.keep", self.sft.keep),
+            ("grpo.keep", self.grpo.keep),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                bail!("`{key}` is 0, but must be at least 1");
+            }
+        }
+        if self.grpo.group_size < 2 {
+            bail!("`grpo.group_size` is {}, but a group needs at least 2 attempts to compare", self.grpo.group_size);
+        }
+        if self.grpo.max_groups_drawn < self.grpo.groups_per_step {
+            bail!("`grpo.max_groups_drawn` is smaller than `grpo.groups_per_step`");
+        }
+        for (key, share) in [("data.sft_share", self.data.sft_share), ("grpo.solved_above", self.grpo.solved_above)] {
+            if !(0.0..=1.0).contains(&share) {
+                bail!("`{key}` is {share}, but must be between 0 and 1");
+            }
+        }
+        for (key, optimizer) in [("sft.optimizer", &self.sft.optimizer), ("grpo.optimizer", &self.grpo.optimizer)] {
+            if !(optimizer.lr > 0.0 && optimizer.lr < 1.0) {
+                bail!("`{key}.lr` is {}, but must be above 0 and below 1", optimizer.lr);
+            }
+            if !(optimizer.max_grad_norm > 0.0) {
+                bail!("`{key}.max_grad_norm` is {}, but must be above 0", optimizer.max_grad_norm);
+            }
+        }
+        for (key, sampling) in [("grpo.sampling", &self.grpo.sampling), ("eval.sampling", &self.eval.sampling)] {
+            sampling.check().with_context(|| format!("in `{key}`"))?;
+        }
+        if let Some(problem) = self.model.problem() {
+            bail!("in `[model]`: {problem}");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|entry| (*entry).to_owned()).collect();
+        format!("{:#}", Config::parse(text, &overrides).expect_err("refused"))
+    }
+
+    #[test]
+    fn a_misspelled_key_is_named_with_its_line() {
+        let said = refused("seed = 7\n\n[sft]\nstepz = 3\n", &[]);
+        assert!(said.contains("line 4") && said.contains("stepz"), "{said}");
+    }
+
+    #[test]
+    fn a_misspelled_variant_is_named_with_its_line() {
+        let said = refused("[grpo.loss.cliped]\nlow = 0.2\n", &[]);
+        assert!(said.contains("line 1") && said.contains("cliped"), "{said}");
+    }
+
+    #[test]
+    fn set_replaces_one_value_and_refuses_an_unknown_key() {
+        let config = Config::parse("", &["sft.optimizer.lr=2e-3".into(), "run=here".into()]).expect("valid");
+        assert_eq!((config.sft.optimizer.lr, config.run), (2e-3, PathBuf::from("here")));
+        assert!(refused("", &["sft.optimiser.lr=1"]).contains("optimiser"));
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named() {
+        assert!(refused("[grpo]\ngroup_size = 1\n", &[]).contains("grpo.group_size"));
+        assert!(refused("[sft.optimizer]\nlr = -1.0\n", &[]).contains("sft.optimizer.lr"));
+    }
+}

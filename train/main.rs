@@ -1,0 +1,19 @@
+//! Parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use train::cli::Cli;
+
+fn main() -> ExitCode {
+    // The sandbox starts this program again as the first process behind its barriers.
+    rollout::sandbox::init::main_if_asked();
+    let cli = Cli::parse();
+    match train::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            train::say_error(&error);
+            ExitCode::from(1)
+        }
+    }
+}

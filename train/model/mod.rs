@@ -1,0 +1,12 @@
+//! A Llama-family decoder on Burn: the shape, the blocks, the cache, the weights on disk.
+
+pub mod attention;
+pub mod cache;
+pub mod config;
+pub mod decoder;
+pub mod rope;
+pub mod weights;
+
+pub use cache::Cache;
+pub use config::ModelConfig;
+pub use decoder::{CausalLm, Context};
