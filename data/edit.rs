@@ -1,12 +1,20 @@
-//! Edits as a model writes them: one line by its number, or search/replace blocks; both become a [`Patch`].
+//! Short answers that become patches: one new line, or search and replace.
+//!
+//! In: what a model wrote. Out: the edited file, or why the answer is none.
+//! Example: `2|    return a + b` replaces the second line that was shown.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod search;
 
-use crate::patch::{Patch, PatchError};
+use std::fmt::{self, Display};
+use std::ops::Range;
+
 use crate::task::Focus;
 
-/// `N|the new line`: line N of what was shown, counted from 1, becomes this.
+pub use search::{Dropped, Parsed, SearchReplace, to_patch};
+
+/// One line of the shown span, written anew: `N|the new line`.
+///
+/// Invariant: `text` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineEdit {
     /// Counted from 1 at the first line shown.
@@ -15,228 +23,163 @@ pub struct LineEdit {
     pub text: String,
 }
 
-/// Why text is no edit, or an edit does not fit.
+/// Why an answer is no edit, or does not fit its file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EditError {
-    /// The text has another form.
-    #[error("expected `N|the new line`, found `{0}`")]
-    Form(String),
-    /// The line was not shown.
-    #[error("line {line} was not shown; the lines are 1 to {shown}")]
-    Line {
-        /// What was asked for.
+    /// Not `N|text`.
+    #[error("the answer is not of the form `N|the new line`")]
+    NotALine,
+    /// More than one line.
+    #[error("the answer has more than one line")]
+    ManyLines,
+    /// No such line was shown.
+    #[error("the answer names line {line}, but {shown} lines were shown")]
+    OutOfRange {
+        /// The line named.
         line: usize,
-        /// How many lines were shown.
+        /// How many there are.
         shown: usize,
     },
-    /// A block lacks a part.
-    #[error("block {block} of the answer is dropped: {reason}")]
-    Block {
-        /// Counted from 1.
-        block: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The text to replace is not there, or there more than once.
-    #[error("the search text of block {block} occurs {times} times in `{path}`, but must occur once")]
-    Search {
-        /// Counted from 1.
-        block: usize,
+    /// The span lies outside the file.
+    #[error("`{path}` ends before line {line}")]
+    Beyond {
         /// The file.
         path: String,
-        /// How often it occurs.
-        times: usize,
+        /// Counted from 1 in the file.
+        line: usize,
     },
-    /// The file is not there.
-    #[error("block {block} edits `{path}`, which does not exist")]
-    Missing {
-        /// Counted from 1.
-        block: usize,
-        /// The file.
-        path: String,
-    },
-    /// The edits together are no patch.
+    /// A block searches for nothing.
+    #[error("a block for `{0}` searches for nothing")]
+    EmptySearch(String),
+    /// The text to replace is not in the file.
+    #[error("the text to replace is not in `{0}`")]
+    NotFound(String),
+    /// The text to replace is not unique.
+    #[error("the text to replace occurs more than once in `{0}`")]
+    FoundTwice(String),
+    /// The file to edit is not there.
+    #[error("`{0}` does not exist")]
+    NoFile(String),
+    /// The result is no valid patch.
     #[error(transparent)]
-    Patch(#[from] PatchError),
+    Patch(#[from] crate::patch::PatchError),
 }
 
-impl fmt::Display for LineEdit {
+impl LineEdit {
+    /// Reads `N|text` where `shown` lines were shown. One trailing newline is forgiven and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When the form is another, or no line `N` was shown.
+    pub fn parse(answer: &str, shown: usize) -> Result<LineEdit, EditError> {
+        let answer = answer.strip_suffix('\n').unwrap_or(answer);
+        // Python ends a line at a lone `\r` too.
+        if answer.contains(['\n', '\r']) {
+            return Err(EditError::ManyLines);
+        }
+        let (number, text) = answer.split_once('|').ok_or(EditError::NotALine)?;
+        let plain = !number.starts_with('0') && (1..=9).contains(&number.len());
+        if !plain || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(EditError::NotALine);
+        }
+        let line = number.parse().map_err(|_| EditError::NotALine)?;
+        if line > shown {
+            return Err(EditError::OutOfRange { line, shown });
+        }
+        Ok(LineEdit { line, text: text.to_string() })
+    }
+
+    /// The file after the edit; the line keeps the line end that it had.
+    ///
+    /// # Errors
+    ///
+    /// When the file has no such line, or the text is more than one.
+    pub fn apply(&self, file_text: &str, focus: &Focus) -> Result<String, EditError> {
+        if self.text.contains(['\n', '\r']) {
+            return Err(EditError::ManyLines);
+        }
+        let shown = focus.lines();
+        if self.line == 0 || self.line > shown {
+            return Err(EditError::OutOfRange { line: self.line, shown });
+        }
+        let line = focus.first_line.saturating_add(self.line - 1);
+        let span = line.checked_sub(1).and_then(|index| line_span(file_text, index));
+        let span = span.ok_or_else(|| EditError::Beyond { path: focus.path.clone(), line })?;
+        Ok(format!("{}{}{}", &file_text[..span.start], self.text, &file_text[span.end..]))
+    }
+}
+
+impl Display for LineEdit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}|{}", self.line, self.text)
     }
 }
 
-impl LineEdit {
-    /// Reads `N|the new line`, with at most one line end behind it.
-    ///
-    /// # Errors
-    ///
-    /// When it has another form.
-    pub fn parse(text: &str) -> Result<Self, EditError> {
-        let form = || EditError::Form(text.chars().take(80).collect());
-        let (line, new) = text.split_once('|').ok_or_else(form)?;
-        let new = new.strip_suffix('\n').unwrap_or(new);
-        let digits = (1..=6).contains(&line.len()) && line.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || new.contains('\n') {
-            return Err(form());
-        }
-        Ok(LineEdit { line: line.parse().map_err(|_| form())?, text: new.to_owned() })
+impl Focus {
+    /// How many lines the span has.
+    pub fn lines(&self) -> usize {
+        (self.last_line + 1).saturating_sub(self.first_line)
     }
 
-    /// `file` with the line replaced.
-    ///
-    /// # Errors
-    ///
-    /// When the line is outside of `focus` or of the file.
-    pub fn apply(&self, file: &str, focus: &Focus) -> Result<String, EditError> {
-        let shown = (focus.last_line + 1).saturating_sub(focus.first_line);
-        let outside = || EditError::Line { line: self.line, shown };
-        if self.line == 0 || self.line > shown {
-            return Err(outside());
-        }
-        let mut lines: Vec<&str> = file.split('\n').collect();
-        let place = lines.get_mut(focus.first_line - 1 + self.line - 1).ok_or_else(outside)?;
-        let carriage = if place.ends_with('\r') { "\r" } else { "" };
-        let new = format!("{}{carriage}", self.text);
-        *place = &new;
-        Ok(lines.join("\n"))
+    /// The lines of the span that `file_text` has, without their ends.
+    pub fn shown<'a>(&self, file_text: &'a str) -> Vec<&'a str> {
+        file_text.lines().skip(self.first_line.saturating_sub(1)).take(self.lines()).collect()
     }
 }
 
-/// Replace one text by another in one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SearchReplace {
-    /// The file.
-    pub path: String,
-    /// What stands there, whole lines.
-    pub search: String,
-    /// What shall stand there.
-    pub replace: String,
-}
-
-impl fmt::Display for SearchReplace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SearchReplace { path, search, replace } = self;
-        write!(
-            formatter,
-            "```python\n### {path}\n<<<<<<< SEARCH\n{search}=======\n{replace}>>>>>>> REPLACE\n```\n"
-        )
-    }
-}
-
-impl SearchReplace {
-    /// Reads every block `### path`, `<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE` of an answer (the form of
-    /// Agentless and SWE-Swiss). Blocks that are dropped are told, never silent.
-    pub fn parse_all(text: &str) -> (Vec<SearchReplace>, Vec<EditError>) {
-        let (mut edits, mut dropped) = (Vec::new(), Vec::new());
-        let mut path: Option<String> = None;
-        let mut block = 0;
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            if let Some(named) = line.strip_prefix("### ") {
-                path = Some(named.trim().to_owned());
-            } else if line.trim_end() == "<<<<<<< SEARCH" {
-                block += 1;
-                match read_block(&mut lines, path.clone()) {
-                    Ok(edit) => edits.push(edit),
-                    Err(reason) => dropped.push(EditError::Block { block, reason }),
-                }
-            }
+/// Where the line at `index`, counted from 0, stands in `text`, without its end.
+fn line_span(text: &str, index: usize) -> Option<Range<usize>> {
+    let mut start = 0;
+    for (at, line) in text.split_inclusive('\n').enumerate() {
+        if at == index {
+            let bare = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+            return Some(start..start + bare.len());
         }
-        (edits, dropped)
+        start += line.len();
     }
-
-    /// All edits, in order, as one patch.
-    ///
-    /// # Errors
-    ///
-    /// When a file is missing, or a search text does not occur exactly once.
-    pub fn to_patch(edits: &[SearchReplace], read: &dyn Fn(&str) -> Option<String>) -> Result<Patch, EditError> {
-        let mut files: BTreeMap<&str, (String, String)> = BTreeMap::new();
-        for (index, edit) in edits.iter().enumerate() {
-            let (block, path) = (index + 1, edit.path.clone());
-            if !files.contains_key(edit.path.as_str()) {
-                let old = read(&edit.path).ok_or(EditError::Missing { block, path: path.clone() })?;
-                files.insert(&edit.path, (old.clone(), old));
-            }
-            let (_, new) = files.get_mut(edit.path.as_str()).expect("inserted above");
-            let times = if edit.search.is_empty() { 0 } else { new.matches(&edit.search).count() };
-            if times != 1 {
-                return Err(EditError::Search { block, path, times });
-            }
-            *new = new.replacen(&edit.search, &edit.replace, 1);
-        }
-        let patches: Vec<Patch> =
-            files.iter().map(|(path, (old, new))| Patch::between(path, old, new)).filter(|one| !one.is_empty()).collect();
-        Ok(Patch::joined(&patches)?)
-    }
-}
-
-/// The rest of a block behind its first marker.
-fn read_block<'a>(lines: &mut impl Iterator<Item = &'a str>, path: Option<String>) -> Result<SearchReplace, String> {
-    let (mut search, mut replace) = (String::new(), String::new());
-    let mut divided = false;
-    for line in lines {
-        match line.trim_end() {
-            "=======" if divided => return Err("it has more than one `=======`".into()),
-            "=======" => divided = true,
-            ">>>>>>> REPLACE" if divided => {
-                let path = path.ok_or("no `### path` stands before it")?;
-                return Ok(SearchReplace { path, search, replace });
-            }
-            ">>>>>>> REPLACE" => return Err("it has no `=======`".into()),
-            _ => {
-                let side = if divided { &mut replace } else { &mut search };
-                side.push_str(line);
-                side.push('\n');
-            }
-        }
-    }
-    Err("it has no `>>>>>>> REPLACE`".into())
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILE: &str = "import os\n\ndef add(a, b):\n    return a - b\n";
-
     fn focus() -> Focus {
-        Focus { path: "sum.py".into(), first_line: 3, last_line: 4 }
+        Focus { path: "a.py".into(), first_line: 2, last_line: 3 }
+    }
+
+    fn edited(answer: &str, text: &str) -> Result<String, EditError> {
+        LineEdit::parse(answer, 2)?.apply(text, &focus())
     }
 
     #[test]
-    fn a_line_is_counted_from_the_first_one_shown() {
-        let edit = LineEdit::parse("2|    return a + b\n").expect("reads");
-        assert_eq!(edit.apply(FILE, &focus()).expect("fits"), FILE.replace('-', "+"));
-        assert_eq!(edit.to_string(), "2|    return a + b");
+    fn an_edit_replaces_one_line_and_keeps_its_end() {
+        assert_eq!(edited("1|B", "a\nb\nc").as_deref(), Ok("a\nB\nc"));
+        assert_eq!(edited("2|C\n", "a\nb\nc").as_deref(), Ok("a\nb\nC"));
+        assert_eq!(edited("1|B|", "a\r\nb\r\nc\r\n").as_deref(), Ok("a\r\nB|\r\nc\r\n"));
+        assert_eq!(edited("1|", "a\nb\nc\n").as_deref(), Ok("a\n\nc\n"));
     }
 
     #[test]
-    fn what_is_no_line_edit_is_refused() {
-        for text in ["", "return a + b", "x|y", "|y", "2|a\nb", "-1|a", "1234567|a"] {
-            assert!(matches!(LineEdit::parse(text), Err(EditError::Form(_))), "{text:?}");
+    fn an_edit_prints_back_as_it_was_written() {
+        for answer in ["1|    return a + b", "2|", "2||"] {
+            assert_eq!(LineEdit::parse(answer, 2).expect("parses").to_string(), answer);
         }
-        let outside = LineEdit { line: 3, text: String::new() };
-        assert_eq!(outside.apply(FILE, &focus()), Err(EditError::Line { line: 3, shown: 2 }));
     }
 
     #[test]
-    fn search_and_replace_becomes_a_patch_and_prints_as_it_was_read() {
-        let text = "```python\n### sum.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return a + b\n>>>>>>> REPLACE\n```\n";
-        let (edits, dropped) = SearchReplace::parse_all(text);
-        assert_eq!((edits.len(), dropped.len()), (1, 0));
-        assert_eq!(edits[0].to_string(), text);
-        let patch = SearchReplace::to_patch(&edits, &|_| Some(FILE.to_owned())).expect("fits");
-        assert_eq!(patch, Patch::between("sum.py", FILE, &FILE.replace('-', "+")));
+    fn other_forms_are_no_edit() {
+        for answer in ["", "x", "|x", " 1|x", "+1|x", "01|x", "0|x", "1 |x", "9999999999|x", "-1|x"] {
+            assert_eq!(LineEdit::parse(answer, 2), Err(EditError::NotALine), "{answer}");
+        }
+        for answer in ["1|x\n\n", "1|x\n2|y", "1|x\r\n", "1|x\ry"] {
+            assert_eq!(LineEdit::parse(answer, 2), Err(EditError::ManyLines), "{answer}");
+        }
+        assert_eq!(LineEdit::parse("3|x", 2), Err(EditError::OutOfRange { line: 3, shown: 2 }));
     }
 
     #[test]
-    fn a_dropped_block_and_an_ambiguous_search_are_told() {
-        let (_, dropped) = SearchReplace::parse_all("<<<<<<< SEARCH\na\n=======\nb\n");
-        assert_eq!(dropped.len(), 1);
-        let edit = SearchReplace { path: "x.py".into(), search: "a\n".into(), replace: "b\n".into() };
-        let refused = SearchReplace::to_patch(&[edit], &|_| Some("a\na\n".to_owned()));
-        assert_eq!(refused, Err(EditError::Search { block: 1, path: "x.py".into(), times: 2 }));
+    fn a_span_beyond_the_file_is_named() {
+        assert_eq!(edited("2|x", "a\nb\n"), Err(EditError::Beyond { path: "a.py".into(), line: 3 }));
     }
 }

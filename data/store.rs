@@ -1,89 +1,95 @@
-//! Samples as Parquet shards with a manifest, so that a changed or missing shard is noticed.
+//! Samples in Parquet shards, with a manifest that says what they are.
 //!
-//! `samples-00000.parquet` … hold `tokens: list<uint32>`, `mask: list<boolean>`, `origin: utf8`; `manifest.json`,
-//! written last, says what belongs to the set and what it hashes to.
+//! In: samples. Out: `samples-00000.parquet` … and `manifest.json`, which is written last: a folder without it is not
+//! finished. Example row: `tokens = [1, 117, 10]`, `mask = [false, false, true]`, `origin = "money.operator__0"`.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBuilder, ListArray, ListBuilder, RecordBatch, StringArray, UInt32Array,
-    UInt32Builder,
-};
-use arrow::error::ArrowError;
+use arrow::array::{ArrayRef, AsArray, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, UInt32Builder};
+use arrow::datatypes::UInt32Type;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileError, read_text, write_whole};
 use crate::sample::{Sample, SampleError};
 
-const FORMAT: u32 = 1;
-const ROWS_PER_SHARD: usize = 65_536;
+/// The format number of the manifest; a reader refuses a larger one.
+pub const STORE_FORMAT: u32 = 1;
+/// The file that is written last.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// A shard is closed when it has this many tokens: 64 MiB before compression.
+const SHARD_TOKENS: usize = 16 << 20;
 
-/// What belongs to a set.
+/// What the shards of a folder hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Format number.
+    /// [`STORE_FORMAT`].
     pub format: u32,
-    /// Samples in all.
-    pub samples: usize,
-    /// Tokens in all.
+    /// Number of samples.
+    pub count: usize,
+    /// Number of tokens.
     pub tokens: usize,
-    /// Trained tokens in all.
-    pub trained_tokens: usize,
-    /// BLAKE3 of the `tokenizer.json` that made the tokens.
+    /// BLAKE3 of the `tokenizer.json` that made them.
     pub tokenizer: String,
-    /// The shards in order.
+    /// In the order of reading.
     pub shards: Vec<Shard>,
 }
 
-/// One file of a set.
+/// One file of samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shard {
-    /// File name.
-    pub file: String,
-    /// Its samples.
-    pub samples: usize,
+    /// Its name in the folder.
+    pub name: String,
+    /// Number of samples.
+    pub count: usize,
     /// BLAKE3 of its bytes.
     pub blake3: String,
 }
 
-/// Why a set cannot be written or read.
+/// Why samples cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A file.
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The manifest is unreadable or newer.
-    #[error("`{path}` is no sample manifest ({reason}); build the samples again with `train data samples`")]
+    /// There is no manifest.
+    #[error("`{0}` holds no finished samples: `manifest.json` is missing\nhint: build it again with `train data`")]
+    Unfinished(PathBuf),
+    /// The manifest is none.
+    #[error("`{path}` is no manifest of samples: {reason}\nhint: build it again with `train data`")]
     Manifest {
         /// The file.
-        path: String,
+        path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A shard was changed or cut off.
-    #[error("sample shard `{0}` does not match its manifest; build the samples again with `train data samples`")]
-    Changed(String),
-    /// A shard cannot be parsed.
-    #[error("sample shard `{shard}`: {reason}")]
-    Shard {
+    /// A shard is not the one that was written.
+    #[error("sample shard `{0}` does not match its manifest\nhint: build it again with `train data`")]
+    Changed(PathBuf),
+    /// A shard cannot be written or read as Parquet.
+    #[error("cannot {doing} sample shard `{path}`: {reason}")]
+    Parquet {
+        /// `write` or `read`.
+        doing: &'static str,
         /// The file.
-        shard: String,
+        path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A row breaks the invariant of a sample.
-    #[error("sample shard `{shard}`, row {row}: {source}")]
-    Row {
+    /// A row is no sample.
+    #[error("sample shard `{path}`, row {row}: {source}")]
+    Sample {
         /// The file.
-        shard: String,
+        path: PathBuf,
         /// Counted from 1.
         row: usize,
         /// What is wrong.
@@ -91,144 +97,247 @@ pub enum StoreError {
     },
 }
 
-/// Writes a set to `folder`; the manifest comes last.
+/// Writes samples to a folder; what it held before is replaced.
 ///
 /// # Errors
 ///
-/// When a file cannot be written.
-pub fn write_samples(folder: &Path, samples: &[Sample], tokenizer: &str) -> Result<Manifest, StoreError> {
+/// When the disk is full or the folder cannot be written. Then the folder has no manifest and is not read.
+pub fn write_samples(dir: &Path, samples: &[Sample], tokenizer_hash: &str) -> Result<Manifest, StoreError> {
+    // First of all, so that old and new shards are never read together.
+    removed(&dir.join(MANIFEST_FILE))?;
     let mut shards = Vec::new();
-    for (index, rows) in samples.chunks(ROWS_PER_SHARD).enumerate() {
-        let file = format!("samples-{index:05}.parquet");
-        let refuse = |reason: String| StoreError::Shard { shard: file.clone(), reason };
-        let bytes = encode(rows).map_err(|error| refuse(error.to_string()))?;
-        write_whole(&folder.join(&file), &bytes)?;
-        shards.push(Shard { samples: rows.len(), blake3: blake3::hash(&bytes).to_hex().to_string(), file });
+    for samples in cut(samples) {
+        let name = format!("samples-{:05}.parquet", shards.len());
+        let path = dir.join(&name);
+        let bytes =
+            to_parquet(samples).map_err(|reason| StoreError::Parquet { doing: "write", path: path.clone(), reason })?;
+        write_whole(&path, &bytes)?;
+        shards.push(Shard { name, count: samples.len(), blake3: hash(&bytes) });
     }
-    let manifest = Manifest {
-        format: FORMAT,
-        samples: samples.len(),
-        tokens: samples.iter().map(|sample| sample.tokens.len()).sum(),
-        trained_tokens: samples.iter().flat_map(|sample| &sample.mask).filter(|trained| **trained).count(),
-        tokenizer: tokenizer.to_owned(),
-        shards,
-    };
-    let json = serde_json::to_vec_pretty(&manifest).expect("a manifest serializes");
-    write_whole(&folder.join("manifest.json"), &json)?;
-    Ok(manifest)
-}
-
-/// Reads the manifest of a set.
-///
-/// # Errors
-///
-/// When it is missing or unreadable.
-pub fn read_manifest(folder: &Path) -> Result<Manifest, StoreError> {
-    let path = folder.join("manifest.json");
-    let refuse = |reason: String| StoreError::Manifest { path: path.display().to_string(), reason };
-    let manifest: Manifest = serde_json::from_str(&read_text(&path)?).map_err(|error| refuse(error.to_string()))?;
-    if manifest.format > FORMAT {
-        return Err(refuse(format!("format {} is newer than {FORMAT}", manifest.format)));
-    }
-    Ok(manifest)
-}
-
-/// Reads a set, shard by shard, each checked against the manifest.
-///
-/// # Errors
-///
-/// Names the shard that is missing, changed or damaged.
-pub fn read_samples(folder: &Path) -> Result<Vec<Sample>, StoreError> {
-    let manifest = read_manifest(folder)?;
-    let mut samples = Vec::with_capacity(manifest.samples.min(1 << 20));
-    for shard in &manifest.shards {
-        let path = folder.join(&shard.file);
-        let bytes = std::fs::read(&path).map_err(|error| FileError::new("read", &path, error))?;
-        if blake3::hash(&bytes).to_hex().as_str() != shard.blake3 {
-            return Err(StoreError::Changed(path.display().to_string()));
+    for number in shards.len().. {
+        if !removed(&dir.join(format!("samples-{number:05}.parquet")))? {
+            break;
         }
-        decode(&shard.file, bytes, &mut samples)?;
+    }
+    let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
+    let tokenizer = tokenizer_hash.to_string();
+    let manifest = Manifest { format: STORE_FORMAT, count: samples.len(), tokens, tokenizer, shards };
+    let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
+    write_whole(&dir.join(MANIFEST_FILE), &json)?;
+    Ok(manifest)
+}
+
+/// Reads what the shards of a folder hold, without reading the shards.
+///
+/// # Errors
+///
+/// When there is no manifest, or it was written by a newer version.
+pub fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
+    let path = dir.join(MANIFEST_FILE);
+    if !path.exists() {
+        return Err(StoreError::Unfinished(dir.to_path_buf()));
+    }
+    let refused = |reason| StoreError::Manifest { path: path.clone(), reason };
+    let manifest: Manifest = serde_json::from_str(&read_text(&path)?).map_err(|error| refused(error.to_string()))?;
+    if manifest.format > STORE_FORMAT {
+        return Err(refused(format!("it has the format {}; this version reads up to {STORE_FORMAT}", manifest.format)));
+    }
+    if let Some(shard) =
+        manifest.shards.iter().find(|shard| Path::new(&shard.name).file_name() != Some(shard.name.as_ref()))
+    {
+        return Err(refused(format!("the shard `{}` lies outside the folder", shard.name)));
+    }
+    if manifest.shards.iter().map(|shard| shard.count).sum::<usize>() != manifest.count {
+        return Err(refused("the counts of its shards do not add up".to_string()));
+    }
+    Ok(manifest)
+}
+
+/// Reads every sample of a folder, in the order of writing.
+///
+/// # Errors
+///
+/// When the folder is not finished, or a shard is not the one that was written.
+pub fn read_samples(dir: &Path) -> Result<Vec<Sample>, StoreError> {
+    let mut samples = Vec::new();
+    for shard in read_manifest(dir)?.shards {
+        let path = dir.join(&shard.name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Changed(path)),
+            Err(error) => return Err(FileError::new("read", &path, error).into()),
+        };
+        if hash(&bytes) != shard.blake3 {
+            return Err(StoreError::Changed(path));
+        }
+        let before = samples.len();
+        from_parquet(bytes, &path, &mut samples)?;
+        if samples.len() - before != shard.count {
+            return Err(StoreError::Changed(path));
+        }
     }
     Ok(samples)
 }
 
-fn encode(samples: &[Sample]) -> Result<Vec<u8>, ParquetError> {
+/// Cuts samples into shards.
+fn cut(samples: &[Sample]) -> impl Iterator<Item = &[Sample]> {
+    let mut rest = samples;
+    std::iter::from_fn(move || {
+        let mut tokens = 0;
+        let fits = |sample: &&Sample| {
+            tokens += sample.tokens.len();
+            tokens <= SHARD_TOKENS
+        };
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (shard, after) = rest.split_at(count);
+        rest = after;
+        (count > 0).then_some(shard)
+    })
+}
+
+fn to_parquet(samples: &[Sample]) -> Result<Vec<u8>, String> {
     let mut tokens = ListBuilder::new(UInt32Builder::new());
     let mut mask = ListBuilder::new(BooleanBuilder::new());
+    let mut origin = StringBuilder::new();
     for sample in samples {
         tokens.values().append_slice(&sample.tokens);
         tokens.append(true);
         mask.values().append_slice(&sample.mask);
         mask.append(true);
+        origin.append_value(&sample.origin);
     }
-    let origin = StringArray::from_iter_values(samples.iter().map(|sample| &sample.origin));
-    let columns: [(&str, ArrayRef); 3] =
-        [("tokens", Arc::new(tokens.finish())), ("mask", Arc::new(mask.finish())), ("origin", Arc::new(origin))];
-    let batch = RecordBatch::try_from_iter(columns)?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
-    writer.into_inner()
+    let columns: [(&str, ArrayRef); 3] = [
+        ("tokens", Arc::new(tokens.finish())),
+        ("mask", Arc::new(mask.finish())),
+        ("origin", Arc::new(origin.finish())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).map_err(|error| error.to_string())?;
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let write = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+        writer.write(&batch)?;
+        writer.into_inner()
+    };
+    write().map_err(|error| error.to_string())
 }
 
-fn decode(shard: &str, bytes: Vec<u8>, samples: &mut Vec<Sample>) -> Result<(), StoreError> {
-    let refuse = |reason: String| StoreError::Shard { shard: shard.to_owned(), reason };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
-        .and_then(|builder| builder.with_batch_size(1024).build())
-        .map_err(|error| refuse(error.to_string()))?;
+fn from_parquet(bytes: Vec<u8>, path: &Path, samples: &mut Vec<Sample>) -> Result<(), StoreError> {
+    let failed = |reason: String| StoreError::Parquet { doing: "read", path: path.to_path_buf(), reason };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|builder| builder.build());
     let mut row = 0;
-    for batch in reader {
-        let batch = batch.map_err(|error: ArrowError| refuse(error.to_string()))?;
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| refuse(format!("there is no column `{name}`")));
-        let typed = |name: &str| refuse(format!("column `{name}` has another type"));
-        let tokens = column("tokens")?.as_any().downcast_ref::<ListArray>().ok_or_else(|| typed("tokens"))?;
-        let mask = column("mask")?.as_any().downcast_ref::<ListArray>().ok_or_else(|| typed("mask"))?;
-        let origin = column("origin")?.as_any().downcast_ref::<StringArray>().ok_or_else(|| typed("origin"))?;
+    for batch in reader.map_err(|error| failed(error.to_string()))? {
+        let batch = batch.map_err(|error| failed(error.to_string()))?;
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| failed(format!("no column `{name}`")));
+        let other = |name: &str| failed(format!("column `{name}` has another type"));
+        let tokens = column("tokens")?.as_list_opt::<i32>().ok_or_else(|| other("tokens"))?;
+        let mask = column("mask")?.as_list_opt::<i32>().ok_or_else(|| other("mask"))?;
+        let origin = column("origin")?.as_string_opt::<i32>().ok_or_else(|| other("origin"))?;
         for at in 0..batch.num_rows() {
             row += 1;
-            let (tokens, mask) = (tokens.value(at), mask.value(at));
-            let tokens = tokens.as_any().downcast_ref::<UInt32Array>().ok_or_else(|| typed("tokens"))?;
-            let mask = mask.as_any().downcast_ref::<BooleanArray>().ok_or_else(|| typed("mask"))?;
-            let mask: Vec<bool> = mask.iter().map(|trained| trained.unwrap_or(false)).collect();
-            let sample = Sample::new(tokens.values().to_vec(), mask, origin.value(at))
-                .map_err(|source| StoreError::Row { shard: shard.to_owned(), row, source })?;
-            samples.push(sample);
+            let (ids, trained) = (tokens.value(at), mask.value(at));
+            let ids = ids.as_primitive_opt::<UInt32Type>().ok_or_else(|| other("tokens"))?.values().to_vec();
+            let trained = trained.as_boolean_opt().ok_or_else(|| other("mask"))?.values().iter().collect();
+            let sample = Sample::new(ids, trained, origin.value(at));
+            samples.push(sample.map_err(|source| StoreError::Sample { path: path.to_path_buf(), row, source })?);
         }
     }
     Ok(())
 }
 
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Removes a file; false where there is none.
+fn removed(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::new("remove", path, error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
-    fn folder(name: &str) -> std::path::PathBuf {
-        std::env::temp_dir().join(format!("{name}-{}", std::process::id()))
+    fn folder() -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        std::env::temp_dir().join(name)
     }
 
-    fn samples() -> Vec<Sample> {
-        let sample = |tokens: Vec<u32>, mask| Sample::new(tokens, mask, "here").expect("valid");
-        vec![sample(vec![1, 2, 3], vec![false, true, true]), sample(vec![9], vec![true])]
-    }
-
-    #[test]
-    fn samples_come_back_as_they_were_written() {
-        let folder = folder("samples");
-        let manifest = write_samples(&folder, &samples(), "hash").expect("writes");
-        assert_eq!((manifest.samples, manifest.tokens, manifest.trained_tokens), (2, 4, 3));
-        assert_eq!(read_samples(&folder).expect("reads"), samples());
-        std::fs::remove_dir_all(&folder).expect("removes");
+    fn samples(count: u32) -> Vec<Sample> {
+        let sample = |n: u32| {
+            let tokens: Vec<u32> = (0..=n % 7).map(|at| at * 1000 + n).collect();
+            let mask = (0..tokens.len()).map(|at| at % 2 == 0).collect();
+            Sample::new(tokens, mask, format!("task-{n}")).expect("a sample")
+        };
+        (0..count).map(sample).collect()
     }
 
     #[test]
-    fn a_cut_off_shard_is_named() {
-        let folder = folder("cut");
-        write_samples(&folder, &samples(), "hash").expect("writes");
+    fn samples_come_back_in_order() {
+        let folder = folder();
+        for count in [0, 1, 2000] {
+            let manifest = write_samples(&folder, &samples(count), "abc").expect("writes");
+            assert_eq!(read_samples(&folder).expect("reads"), samples(count));
+            assert_eq!(read_manifest(&folder).expect("reads"), manifest);
+            assert_eq!((manifest.count, manifest.tokenizer.as_str()), (count as usize, "abc"));
+        }
+        fs::remove_dir_all(&folder).expect("cleans up");
+    }
+
+    #[test]
+    fn a_shard_that_changed_is_named() {
+        let folder = folder();
+        write_samples(&folder, &samples(20), "abc").expect("writes");
         let shard = folder.join("samples-00000.parquet");
-        let bytes = std::fs::read(&shard).expect("reads");
-        std::fs::write(&shard, &bytes[..bytes.len() - 1]).expect("writes");
-        let said = read_samples(&folder).expect_err("refused").to_string();
-        assert!(said.contains("samples-00000.parquet"), "{said}");
-        std::fs::remove_dir_all(&folder).expect("removes");
+        let mut bytes = fs::read(&shard).expect("reads");
+        bytes[10] ^= 1;
+        fs::write(&shard, bytes).expect("writes");
+        let told = read_samples(&folder).expect_err("is refused").to_string();
+        assert!(told.contains("samples-00000.parquet` does not match its manifest"), "{told}");
+        fs::remove_file(&shard).expect("removes");
+        assert!(matches!(read_samples(&folder), Err(StoreError::Changed(_))));
+        fs::remove_dir_all(&folder).expect("cleans up");
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_is_not_finished() {
+        let folder = folder();
+        write_samples(&folder, &samples(20), "abc").expect("writes");
+        fs::remove_file(folder.join(MANIFEST_FILE)).expect("removes");
+        assert!(matches!(read_samples(&folder), Err(StoreError::Unfinished(_))));
+        fs::remove_dir_all(&folder).expect("cleans up");
+    }
+
+    #[test]
+    fn a_manifest_that_is_newer_or_points_outside_is_refused() {
+        let folder = folder();
+        let good = write_samples(&folder, &samples(3), "abc").expect("writes");
+        let mut newer = good.clone();
+        newer.format += 1;
+        let mut outside = good.clone();
+        outside.shards[0].name = "../samples-00000.parquet".into();
+        let mut short = good;
+        short.count += 1;
+        for manifest in [newer, outside, short] {
+            let json = serde_json::to_vec(&manifest).expect("prints");
+            fs::write(folder.join(MANIFEST_FILE), json).expect("writes");
+            assert!(matches!(read_samples(&folder), Err(StoreError::Manifest { .. })));
+        }
+        fs::remove_dir_all(&folder).expect("cleans up");
+    }
+
+    #[test]
+    fn shards_are_cut_by_tokens() {
+        let large = Sample::new(vec![0; SHARD_TOKENS / 2], vec![true; SHARD_TOKENS / 2], "a").expect("a sample");
+        let samples = vec![large; 5];
+        assert_eq!(cut(&samples).map(<[Sample]>::len).collect::<Vec<_>>(), [2, 2, 1]);
+        let huge = Sample::new(vec![0; SHARD_TOKENS + 1], vec![true; SHARD_TOKENS + 1], "a").expect("a sample");
+        assert_eq!(cut(&[huge.clone(), huge]).count(), 2);
     }
 }

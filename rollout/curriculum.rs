@@ -8,10 +8,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use data::draw;
+use data::mixture::Order;
 use serde::{Deserialize, Serialize};
 
 use crate::advantage::Estimator;
-use crate::draw;
 use crate::group::{Group, GroupError};
 use crate::trajectory::{Overlong, Trajectory};
 
@@ -130,9 +131,7 @@ pub struct Curriculum {
 
 /// The task at `position` of an endless order over `active`: each epoch holds every task once, in its own order.
 pub fn task_at(seed: u64, stage: u32, active: &[usize], position: u64) -> usize {
-    let epoch = position / active.len() as u64;
-    let place = (position % active.len() as u64) as usize;
-    active[draw::permutation(draw::key(seed, &[1, stage.into(), epoch]), active.len())[place]]
+    active[Order::new(active.len(), draw::key(seed, &[1, stage.into()])).index(position)]
 }
 
 impl Curriculum {

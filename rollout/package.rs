@@ -187,7 +187,8 @@ pub fn missing_module(failure: &Failure) -> Option<String> {
     }
     let name = failure.message.strip_prefix("No module named '")?.split('\'').next()?;
     let top = name.split('.').next()?;
-    (!top.is_empty() && top.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')).then(|| top.to_string())
+    (!top.is_empty() && top.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_'))
+        .then(|| top.to_string())
 }
 
 /// What to install for a module.
@@ -290,9 +291,10 @@ fn inner_path(path: &Path) -> Result<Option<PathBuf>, String> {
 /// True for a folder with a package or a module directly in it.
 fn holds_modules(folder: &Path) -> bool {
     let Ok(entries) = folder.read_dir() else { return false };
-    entries.flatten().map(|entry| entry.path()).any(|path| {
-        path.join("__init__.py").is_file() || path.extension().is_some_and(|ending| ending == "py")
-    })
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .any(|path| path.join("__init__.py").is_file() || path.extension().is_some_and(|ending| ending == "py"))
 }
 
 /// Folders that hold test files, parents without their children.

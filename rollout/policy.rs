@@ -4,10 +4,9 @@
 //! Example: [`Scripted`] answers `3|    return a + b` to every prompt that contains `test_sum`, so that the whole
 //! reinforcement loop runs in a test without a model.
 
-use data::Message;
+use data::{Message, draw};
 use serde::{Deserialize, Serialize};
 
-use crate::draw;
 use crate::trajectory::Stop;
 
 /// How tokens are drawn.

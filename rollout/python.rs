@@ -222,7 +222,10 @@ fn find_python() -> Result<Probe, PythonError> {
 }
 
 fn probe(program: &Path) -> Result<Probe, String> {
-    let text = said(Command::new(program).args(["-c", PROBE]).current_dir("/").output())?;
+    // The user's own module path has no business in a sandbox.
+    let mut command = Command::new(program);
+    command.args(["-c", PROBE]).current_dir("/").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    let text = said(command.output())?;
     serde_json::from_str(text.trim()).map_err(|error| error.to_string())
 }
 
@@ -278,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_failed_command_tells_its_last_lines() {
-        let output = Command::new("sh").args(["-c", "echo one; echo two; echo three >&2; echo four >&2; exit 3"]).output();
+        let output =
+            Command::new("sh").args(["-c", "echo one; echo two; echo three >&2; echo four >&2; exit 3"]).output();
         assert_eq!(said(output), Err("two; three; four".to_string()));
     }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use data::draw;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Lost};
-use crate::draw;
 use crate::grade::Outcome;
 use crate::trajectory::Trajectory;
 

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn log_probabilities_come_back_bit_for_bit() {
-        let logprob = |counter| -f32::from_bits((crate::draw::bits(5, counter) % 0x4200_0000) as u32);
+        let logprob = |counter| -f32::from_bits((data::draw::bits(5, counter) % 0x4200_0000) as u32);
         let logprobs: Vec<f32> = (0..100_000).map(logprob).collect();
         let tokens = vec![1; logprobs.len()];
         let completion = Completion::new(vec![], tokens, logprobs, String::new(), Stop::Length, 0).expect("finite");

@@ -169,19 +169,28 @@ impl Batch {
 }
 
 impl Batch {
-    /// The logits behind every target, with gradients for a tracked `model`.
+    /// The logits behind every target, for a model whose weights collect gradients.
     ///
     /// # Shapes
     ///
     /// - output: `[targets, vocab]`
     pub fn logits(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
-        let context = Context {
-            turn: rope.at(self.positions.clone()).tracked(),
-            bias: self.bias.clone().autodiff(),
-        };
+        let turn = rope.at(self.positions.clone()).tracked();
+        let context = Context { turn, bias: self.bias.clone().autodiff() };
         let hidden = model.hidden(self.inputs.clone().autodiff(), &context, None);
+        self.pick(model, hidden, self.predictors.clone().autodiff())
+    }
+
+    /// As [`Batch::logits`], for plain weights.
+    pub fn plain_logits(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
+        let context = Context { turn: rope.at(self.positions.clone()), bias: self.bias.clone() };
+        let hidden = model.hidden(self.inputs.clone(), &context, None);
+        self.pick(model, hidden, self.predictors.clone())
+    }
+
+    fn pick(&self, model: &CausalLm, hidden: Tensor<3>, predictors: Tensor<1, Int>) -> Tensor<2> {
         let [batch, seq, width] = hidden.dims();
-        model.logits(hidden.reshape([batch * seq, width]).select(0, self.predictors.clone().autodiff()))
+        model.logits(hidden.reshape([batch * seq, width]).select(0, predictors))
     }
 }
 
@@ -203,8 +212,15 @@ fn bias(rows: &[Row], seq: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [rows.len(), 1, seq, seq]), device)
 }
 
+/// Rows in micro-batches of like length, at most `max_tokens` padded tokens each.
+pub fn micro_batches(rows: &[Row], max_tokens: usize) -> Vec<Vec<Row>> {
+    let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
+    let batches = by_length(&lengths, max_tokens).into_iter();
+    batches.map(|batch| batch.into_iter().map(|at| rows[at].clone()).collect()).collect()
+}
+
 /// Indices of `lengths` in batches of at most `max_tokens` padded tokens, longest rows together.
-pub fn by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
+fn by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&at| std::cmp::Reverse(lengths[at]));
     let mut batches: Vec<Vec<usize>> = Vec::new();

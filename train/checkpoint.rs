@@ -143,7 +143,7 @@ fn files_of(snapshot: &Snapshot) -> Result<Vec<(String, Vec<u8>)>> {
 /// When less than `needed` bytes are free.
 pub fn require_space(folder: &Path, needed: u64) -> Result<()> {
     let space = nix::sys::statvfs::statvfs(folder).with_context(|| format!("cannot ask for the space of `{}`", folder.display()))?;
-    let free = space.blocks_available() as u64 * space.fragment_size() as u64;
+    let free = space.blocks_available() * space.fragment_size();
     if free < needed {
         bail!(
             "no disk space: `{}` has {} MiB free, but the next write needs {} MiB\nhint: free some space and run the same command with `--resume`",

@@ -67,7 +67,7 @@ impl<'a> Generator<'a> {
         let logits = self.prefill(&prompts, &pads, longest, &mut cache);
 
         let attempts = prompts.iter().map(|prompt| prompt.seeds.len()).max().unwrap_or(0);
-        let mut decoding = Decoding::new(&prompts, &pads, attempts, cache.repeat_rows(attempts), longest);
+        let mut decoding = Decoding::new(&prompts, &pads, attempts, cache.repeat_rows(attempts));
         decoding.take_first(&logits, sampling, self.config.eos_token_id);
         while decoding.step < sampling.max_new_tokens && decoding.drop_finished(&self.device) {
             let logits = self.decode(&mut decoding, longest);
@@ -77,7 +77,11 @@ impl<'a> Generator<'a> {
         let mut rows = decoding.written.into_iter();
         prompts
             .iter()
-            .map(|prompt| rows.by_ref().take(attempts).take(attempts).collect::<Vec<_>>().into_iter().take(prompt.seeds.len()).collect())
+            .map(|prompt| {
+                let mut written: Vec<Written> = rows.by_ref().take(attempts).collect();
+                written.truncate(prompt.seeds.len());
+                written
+            })
             .collect()
     }
 
@@ -135,7 +139,7 @@ impl<'a> Generator<'a> {
 
     fn to_rows(&self, logits: Tensor<2>) -> Vec<Vec<f32>> {
         let [_, vocab] = logits.dims();
-        let values: Vec<f32> = logits.into_data().to_vec().expect("logits are f32");
+        let values: Vec<f32> = logits.into_data().try_to_vec().expect("logits are f32");
         values.chunks_exact(vocab).map(<[f32]>::to_vec).collect()
     }
 }
@@ -219,7 +223,7 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn new(prompts: &[Prompt], pads: &[usize], attempts: usize, cache: Cache, _longest: usize) -> Self {
+    fn new(prompts: &[Prompt], pads: &[usize], attempts: usize, cache: Cache) -> Self {
         let mut rows = Vec::new();
         let mut written = Vec::new();
         for (prompt, &pad) in prompts.iter().zip(pads) {
@@ -264,12 +268,7 @@ impl Decoding {
             let kept = Tensor::<1, Int>::from_data(TensorData::new(kept, [alive.len()]), device);
             let empty = Cache { layers: Vec::new() };
             self.cache = std::mem::replace(&mut self.cache, empty).keep_rows(kept);
-            let mut at = 0;
-            self.rows.retain(|row| {
-                let keep = !self.written[row.attempt].ended;
-                at += 1;
-                keep
-            });
+            self.rows.retain(|row| !self.written[row.attempt].ended);
         }
         true
     }

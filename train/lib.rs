@@ -1,5 +1,74 @@
 //! Samples and groups in, weights out; the only place that knows Burn.
+
 pub mod batch;
+pub mod checkpoint;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod evaluate;
+pub mod export;
+pub mod generate;
+pub mod grpo;
 pub mod loss;
+pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod plan;
+pub mod progress;
+pub mod quickstart;
+pub mod report;
+pub mod sampling;
+pub mod sft;
+pub mod tasks;
+
+use anyhow::Result;
+use clap::CommandFactory;
+
+use cli::{Cli, Command};
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// Whatever the command could not do, with what to do about it.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Quickstart(args) => quickstart::quickstart(&args),
+        Command::Data(command) => commands::data(command),
+        Command::Sft(args) => commands::sft(&args).map(|_| ()),
+        Command::Grpo(args) => commands::grpo(&args).map(|_| ()),
+        Command::Eval(args) => commands::eval(&args).map(|_| ()),
+        Command::Export(args) => commands::export(&args).map(|_| ()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Prints an error as `error:`, the story behind it, and `hint:` lines, on standard error.
+pub fn say_error(error: &anyhow::Error) {
+    let mut hints = Vec::new();
+    for (depth, cause) in error.chain().enumerate() {
+        let text = cause.to_string();
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        // A hint may stand on its own line or in brackets at the end.
+        let (first, bracketed) = match first.split_once(" (hint: ") {
+            Some((said, hint)) => (said, Some(hint.trim_end_matches(')'))),
+            None => (first, None),
+        };
+        eprintln!("{}{first}", if depth == 0 { "error: " } else { "  because: " });
+        hints.extend(bracketed.map(str::to_owned));
+        for line in lines {
+            match line.strip_prefix("hint: ") {
+                Some(hint) => hints.push(hint.to_owned()),
+                None => eprintln!("  {line}"),
+            }
+        }
+    }
+    hints.dedup();
+    for hint in hints {
+        eprintln!("hint: {hint}");
+    }
+}

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use train::cli::Cli;
 
+/// Tensors come and go by the megabyte; this allocator keeps their pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The sandbox starts this program again as the first process behind its barriers.
     rollout::sandbox::init::main_if_asked();

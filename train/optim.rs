@@ -1,6 +1,7 @@
 //! AdamW with global-norm clipping, and the learning-rate schedule.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -164,7 +165,7 @@ impl AdamW {
     pub fn to_host(&self) -> HostTensors {
         let host = |tensor: &Tensor<1>| HostTensor {
             shape: tensor.dims().to_vec(),
-            values: tensor.to_data().to_vec().expect("moments are f32"),
+            values: tensor.to_data().try_to_vec().expect("moments are f32"),
         };
         let mut tensors = HostTensors::new();
         for (name, (first, second)) in &self.moments {
@@ -231,7 +232,7 @@ impl ModuleMapper for Update<'_> {
         let decay = if D >= 2 { 1.0 - self.rate * config.weight_decay } else { 1.0 };
         let (id, weight, mapper) = param.consume();
         let shape = weight.dims();
-        let weight = (weight.inner() * decay - change.reshape(shape)).autodiff().require_grad();
+        let weight = weight * decay - change.reshape(shape);
         Param::from_mapped_value(id, weight, mapper)
     }
 }
@@ -248,16 +249,38 @@ pub fn tracked(model: CausalLm) -> CausalLm {
     model.map(&mut Track)
 }
 
-/// The model with plain weights, for sampling and saving. Weights are shared, not copied.
-pub fn plain(model: &CausalLm) -> CausalLm {
-    struct Untrack;
-    impl ModuleMapper for Untrack {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, weight, mapper) = param.consume();
-            Param::from_mapped_value(id, weight.inner().set_require_grad(false), mapper)
+/// Gradients of a step's micro-batches, computed on all cores and added in the order of the micro-batches, so that
+/// the sum does not depend on the number of cores. `work` gets the micro-batch and weights that collect gradients.
+pub fn over_micro_batches<B: Sync, T: Send>(
+    model: &CausalLm,
+    micro_batches: &[B],
+    work: impl Fn(&CausalLm, &B) -> (NamedGradients, T) + Sync,
+) -> (NamedGradients, Vec<T>) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut sum = NamedGradients::new();
+    let mut measured = Vec::with_capacity(micro_batches.len());
+    // A wave bounds how many gradients are alive at once; within it, a core takes the next micro-batch when it is free.
+    for wave in micro_batches.chunks(4 * cores) {
+        let next = AtomicUsize::new(0);
+        let take = || {
+            let mut done = Vec::new();
+            while let Some((at, micro_batch)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, wave.get(at)?))) {
+                // Each micro-batch has leaves of its own: graphs that share a leaf would wait for each other.
+                done.push((at, work(&tracked(model.clone()), micro_batch)));
+            }
+            done
+        };
+        let mut done: Vec<(usize, (NamedGradients, T))> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..cores.min(wave.len())).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("a micro-batch does not panic")).collect()
+        });
+        done.sort_by_key(|(at, _)| *at);
+        for (_, (gradients, one)) in done {
+            accumulate(&mut sum, gradients);
+            measured.push(one);
         }
     }
-    model.clone().map(&mut Untrack)
+    (sum, measured)
 }
 
 #[cfg(test)]

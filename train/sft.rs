@@ -12,7 +12,7 @@ use data::Sample;
 use data::mixture::Order;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, Row, by_length};
+use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::SftConfig;
 use crate::loss::cross_entropy::cross_entropy;
@@ -21,7 +21,7 @@ use crate::model::decoder::rope_of;
 use crate::model::rope::Rope;
 use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
-use crate::optim::{AdamW, NamedGradients, accumulate, gradients, plain, tracked};
+use crate::optim::{AdamW, NamedGradients, gradients, over_micro_batches};
 use crate::progress::Progress;
 
 /// What a resumed run needs besides weights and moments.
@@ -87,7 +87,6 @@ impl Sft<'_> {
             (step, model) = (found, loaded.model);
             optimizer = AdamW::from_host(self.config.optimizer.clone(), &moments, step, self.device);
         }
-        let mut model = tracked(model);
         let rope = rope_of(&shape, self.device);
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), step)?;
         let mut progress = Progress::new("sft", self.config.steps);
@@ -147,19 +146,16 @@ impl Sft<'_> {
     /// Gradients of the step's mean loss, summed over micro-batches of like length.
     fn gradients(&self, model: &CausalLm, rows: &[Row], rope: &Rope) -> (NamedGradients, f64, usize) {
         let weight: f32 = rows.iter().flat_map(|row| &row.targets).map(|target| target.weight).sum();
-        let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-        let mut sum = NamedGradients::new();
-        let (mut total, mut tokens) = (0.0, 0);
-        for micro in by_length(&lengths, self.config.micro_batch_tokens) {
-            let rows: Vec<Row> = micro.into_iter().map(|at| rows[at].clone()).collect();
-            let batch = Batch::new(&rows, self.device);
+        let micro_batches = micro_batches(rows, self.config.micro_batch_tokens);
+        let (sum, measured) = over_micro_batches(model, &micro_batches, |model, rows| {
+            let batch = Batch::new(rows, self.device);
             let logits = batch.logits(model, rope);
             let loss = cross_entropy(logits, batch.targets.autodiff(), batch.weights.autodiff(), weight);
-            total += f64::from(loss.clone().inner().into_scalar::<f32>());
-            tokens += batch.tokens;
-            accumulate(&mut sum, gradients(model, loss.backward()));
-        }
-        (sum, total, tokens)
+            let value = f64::from(loss.clone().inner().into_scalar::<f32>());
+            (gradients(model, loss.backward()), (value, batch.tokens))
+        });
+        let (losses, tokens): (Vec<f64>, Vec<usize>) = measured.into_iter().unzip();
+        (sum, losses.iter().sum(), tokens.iter().sum())
     }
 
     fn save(
@@ -181,7 +177,7 @@ impl Sft<'_> {
         let snapshot = Snapshot {
             step,
             config: shape,
-            model: &plain(model),
+            model,
             tokenizer,
             dtype: DiskDtype::Float32,
             optimizer: Some(optimizer.to_host()),

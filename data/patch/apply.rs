@@ -39,10 +39,7 @@ pub enum ApplyError {
     },
 }
 
-pub(super) fn apply(
-    files: &[FilePatch],
-    read: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<FileChange>, ApplyError> {
+pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
     let mut changes = Vec::new();
     for file in files {
         let base = match &file.old {

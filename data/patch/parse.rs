@@ -196,7 +196,8 @@ fn unquoted(name: &str) -> Option<String> {
             b't' => b'\t',
             b'n' => b'\n',
             digit @ b'0'..=b'3' => {
-                let mut octal = || rest.next_if(u8::is_ascii_digit).filter(|digit| *digit < b'8').map(|digit| digit - b'0');
+                let mut octal =
+                    || rest.next_if(u8::is_ascii_digit).filter(|digit| *digit < b'8').map(|digit| digit - b'0');
                 (digit - b'0') * 64 + octal()? * 8 + octal()?
             }
             quoted @ (b'"' | b'\\') => quoted,

@@ -67,9 +67,22 @@ pub fn is_guarded(path: &str) -> bool {
 
 fn guarded_name(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "setup.cfg", "tox.ini",
-        "pyproject.toml", "sitecustomize.py", "usercustomize.py", "pytest.py", "_pytest.py", "pluggy.py",
-        "iniconfig.py", "pytest", "tests.py",
+        "conftest.py",
+        "pytest.ini",
+        ".pytest.ini",
+        "pytest.toml",
+        ".pytest.toml",
+        "setup.cfg",
+        "tox.ini",
+        "pyproject.toml",
+        "sitecustomize.py",
+        "usercustomize.py",
+        "pytest.py",
+        "_pytest.py",
+        "pluggy.py",
+        "iniconfig.py",
+        "pytest",
+        "tests.py",
     ];
     const ENDINGS: &[&str] = &[".pth", ".so", ".pyd", ".pyc", ".pyo", "_test.py"];
     let is_test = name.starts_with("test_") && name.ends_with(".py");

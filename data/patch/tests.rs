@@ -63,7 +63,8 @@ fn created_deleted_and_renamed_files_are_told() {
     let read = |path: &str| matches!(path, "d.py" | "from.py").then(|| format!("{}\n", &path[..1]));
     let told: Vec<(String, Option<String>)> =
         patch.apply(&read).expect("applies").into_iter().map(|change| (change.path, change.content)).collect();
-    let expected = [("n.py", Some("n\n")), ("d.py", None), ("from.py", None), ("to.py", Some("f\n")), ("e.py", Some(""))];
+    let expected =
+        [("n.py", Some("n\n")), ("d.py", None), ("from.py", None), ("to.py", Some("f\n")), ("e.py", Some(""))];
     assert_eq!(told, expected.map(|(path, content)| (path.to_string(), content.map(str::to_string))));
 
     let back = patch.reversed();
@@ -80,7 +81,9 @@ fn created_deleted_and_renamed_files_are_told() {
 
 #[test]
 fn a_path_never_leaves_the_repository() {
-    for path in ["../x.py", "a/../../x.py", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", ".git./x", "C:/x", "a\\b", "a//b"] {
+    for path in
+        ["../x.py", "a/../../x.py", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", ".git./x", "C:/x", "a\\b", "a//b"]
+    {
         assert!(refused(&with_path(path)).starts_with("the patch names `"), "{path}");
     }
     assert!(refused(&with_path("x").replace("+++ b/x", "+++ b/../x")).contains("differ"));
@@ -126,8 +129,19 @@ fn a_malformed_patch_is_named_by_its_line() {
 #[test]
 fn what_judges_is_guarded() {
     for path in [
-        "tests/test_sum.py", "a/test_x.py", "conftest.py", "a/b/conftest.py", "pyproject.toml", "setup.cfg", "x.pth",
-        "a/b.SO", "sitecustomize.py", "src/tests/data.json", "x-1.0.dist-info/entry_points.txt", "pytest.py", "a_test.py",
+        "tests/test_sum.py",
+        "a/test_x.py",
+        "conftest.py",
+        "a/b/conftest.py",
+        "pyproject.toml",
+        "setup.cfg",
+        "x.pth",
+        "a/b.SO",
+        "sitecustomize.py",
+        "src/tests/data.json",
+        "x-1.0.dist-info/entry_points.txt",
+        "pytest.py",
+        "a_test.py",
     ] {
         assert!(is_guarded(path), "{path}");
     }

@@ -354,7 +354,7 @@ impl Bench<'_> {
         match self.run(&changes) {
             Err(error) => Fate::Infrastructure(error),
             Ok(second) if !second.finished || self.split(&second) != (failing.clone(), passing.clone()) => Fate::Flaky,
-            Ok(_) => Fate::Kept(Box::new(self.task(candidate, &first, failing, passing))),
+            Ok(_) => Fate::Kept(Box::new(self.task(candidate, &first, [failing, passing]))),
         }
     }
 
@@ -366,18 +366,13 @@ impl Bench<'_> {
     /// The healthy tests that fail, and those that pass.
     fn split(&self, verdict: &Verdict) -> (BTreeSet<String>, BTreeSet<String>) {
         let failing: BTreeSet<String> = self.healthy.intersection(&verdict.failed).cloned().collect();
-        let passing = self.healthy.intersection(&verdict.passed).filter(|test| !failing.contains(*test));
-        let passing = passing.cloned().collect();
+        let passing = self.healthy.intersection(&verdict.passed).filter(|test| !failing.contains(*test)).cloned();
+        let passing = passing.collect();
         (failing, passing)
     }
 
-    fn task(
-        &self,
-        candidate: &Candidate,
-        verdict: &Verdict,
-        failing: BTreeSet<String>,
-        passing: BTreeSet<String>,
-    ) -> Task {
+    fn task(&self, candidate: &Candidate, verdict: &Verdict, tests: [BTreeSet<String>; 2]) -> Task {
+        let [failing, passing] = tests;
         let fixed = candidate.clean.lines().nth(candidate.bug.line - 1).unwrap_or_default();
         let Function { first_line, last_line, .. } = candidate.function;
         Task {

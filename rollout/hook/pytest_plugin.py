@@ -6,6 +6,7 @@ A verdict is read from them alone: text that the code under test prints is never
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
+# The head of a frame in a short traceback: `tests/test_a.py:4: in test_sum`.
+FRAME = re.compile(r"^(\S.*?):\d+: (?:in |[A-Z]\w*$)")
 
 # Filled before the first fork: a configuration with all default plugins, which no tree has touched.
 PREPARED = None
@@ -89,6 +92,8 @@ class Reporter:
         module = items[index].getparent(pytest.Module)
         if module is not None:
             canary = pytest.Function.from_parent(module, name=function, callobj=must_fail)
+            # Nobody reads its traceback, and making one costs more than many a real test.
+            canary.repr_failure = Canary.repr_failure.__get__(canary)
             items.insert(index, canary)
         else:
             items.insert(index, Canary.from_parent(session, name=function))
@@ -100,6 +105,8 @@ class Reporter:
         report = outcome.get_result()
         if report.failed and item.name not in self.canaries:
             self.tell(report, call.excinfo)
+            # Only the first failure is told, so later ones need no traceback.
+            item.config.option.tbstyle = "no"
 
     def pytest_exception_interact(self, node, call, report):
         if report.failed and isinstance(node, pytest.Collector):
@@ -112,7 +119,12 @@ class Reporter:
             return
         self.told = True
         kind, message = describe(excinfo.value) if excinfo is not None else ("Failed", str(report.longrepr))
-        self.send("failure", test=report.nodeid, exception=kind, message=message, trace=bounded(report.longreprtext))
+        self.send("failure", test=report.nodeid, exception=kind, message=message, trace=told(report.longreprtext))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report):
+        """Keeps the canaries out of what people read."""
+        return ("", "", "") if report.nodeid.rpartition("::")[2] in self.canaries else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
@@ -166,6 +178,20 @@ def describe(error):
     return type(error).__name__, (lines[0] if lines else "")[:MESSAGE_LIMIT]
 
 
+def told(text):
+    """The frames of the tree and what was said, without those of the runner and the standard library."""
+    kept, own = [], True
+    for line in text.splitlines():
+        frame = FRAME.match(line)
+        if frame:
+            own = not frame.group(1).startswith(("/", "<frozen", "../"))
+        elif line.startswith(("E  ", "_ _")):
+            own = True
+        if own:
+            kept.append(line)
+    return bounded("\n".join(kept))
+
+
 def bounded(text):
     """Both ends of a long text: where it began and what it said last."""
     if len(text) <= TRACE_LIMIT:
@@ -215,7 +241,7 @@ def session(args, reporter):
 
 def warm(folder):
     """Does once, before any fork, what pytest would do in every job. Returns pytest's version."""
-    path, modules = list(sys.path), set(sys.modules)
+    path = list(sys.path)
     kept = [os.dup(descriptor) for descriptor in (1, 2)]
     nothing = os.open("/dev/null", os.O_WRONLY)
     for descriptor in (1, 2):
@@ -227,6 +253,8 @@ def warm(folder):
     for _ in range(3):
         pytest.main(BASE + ["--rootdir=" + folder, test])
         sys.modules.pop("test_warm_up", None)
+    sys.stdout.flush()
+    sys.stderr.flush()
     for descriptor, old in zip((1, 2), kept):
         os.dup2(old, descriptor)
         os.close(old)

@@ -30,14 +30,32 @@ struct Event {
 #[serde(tag = "k", rename_all = "lowercase")]
 enum Kind {
     /// A barrier could not be raised; believed before `start` only.
-    Refused { barrier: String, reason: String },
+    Refused {
+        barrier: String,
+        reason: String,
+    },
     /// The last privilege is gone; code under test may run from here on.
     Start,
-    Collected { count: usize },
-    Test { id: String, status: TestStatus },
-    Canary { name: String, status: TestStatus },
-    Failure { test: String, exception: String, message: String, trace: String },
-    Finish { exit: i32 },
+    Collected {
+        count: usize,
+    },
+    Test {
+        id: String,
+        status: TestStatus,
+    },
+    Canary {
+        name: String,
+        status: TestStatus,
+    },
+    Failure {
+        test: String,
+        exception: String,
+        message: String,
+        trace: String,
+    },
+    Finish {
+        exit: i32,
+    },
 }
 
 /// Reads the events of one job.
@@ -204,8 +222,7 @@ mod tests {
     #[test]
     fn a_whole_stream_is_a_finished_run() {
         let [first, second] = CANARIES;
-        let lines =
-            [r#""k":"start""#, r#""k":"collected","count":1"#, first, TEST, second, r#""k":"finish","exit":1"#];
+        let lines = [r#""k":"start""#, r#""k":"collected","count":1"#, first, TEST, second, r#""k":"finish","exit":1"#];
         let run = run(&lines).expect("a run");
         assert_eq!(run.end, End::Finished { exit: 0 });
         assert_eq!(run.tests["test_a.py::test_one"], TestStatus::Passed);

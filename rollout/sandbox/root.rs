@@ -24,8 +24,7 @@ pub(crate) const ZYGOTE: &str = "/run/train/zygote.py";
 /// Folders that exist on nearly every system and that nothing below needs: the new root is built on one of them.
 const STAGES: [&str; 4] = ["/sys", "/mnt", "/srv", "/media"];
 /// Shown as they are; a link stays a link.
-const SYSTEM: [&str; 9] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
+const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 const MOUNT_POINTS: [&str; 8] = ["proc", "tmp", "repo", "scratch", ".host", "dev/shm", "run/train", "etc"];
 const LINKS: [(&str, &str); 4] = [
@@ -92,7 +91,11 @@ fn fill(stage: &Path, binds: &[PathBuf]) -> Result<(), Refused> {
     python.sort_by_key(|path| path.as_os_str().len());
     all.extend(python);
     for path in all {
-        if !path.is_absolute() || !path.exists() || shown.iter().any(|parent: &PathBuf| path.starts_with(parent)) {
+        if !path.is_absolute()
+            || path.parent().is_none()
+            || !path.exists()
+            || shown.iter().any(|parent: &PathBuf| path.starts_with(parent))
+        {
             continue;
         }
         if SYSTEM.iter().any(|system| path == Path::new(system)) && path.is_symlink() {

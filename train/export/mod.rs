@@ -5,6 +5,7 @@
 //! Example: a model of 135 million weights takes 538 MB in f32 and 105 MB as [`Format::Q4_K_M`].
 
 mod container;
+pub mod gate;
 mod gguf;
 mod gguf_model;
 mod llama;

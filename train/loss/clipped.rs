@@ -60,7 +60,7 @@ mod tests {
         let rows = ratios.len();
         let of = |values: Vec<f32>| Tensor::<1>::from_data(burn::tensor::TensorData::new(values, [rows]), &device);
         let clipped = clipped(&ClippedConfig::default(), of(logp), of(vec![0.0; rows]), of(advantages.to_vec()));
-        clipped.token_loss.into_data().to_vec().expect("f32")
+        clipped.token_loss.into_data().try_to_vec().expect("f32")
     }
 
     #[test]

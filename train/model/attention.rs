@@ -1,11 +1,12 @@
 //! Grouped-query self-attention with rotary positions.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::Tensor;
 
 use super::cache::LayerCache;
 use super::config::ModelConfig;
 use super::decoder::{Context, Init, Linear};
+use super::kernel::attend;
 
 /// Every position mixes in the positions that it may see.
 #[derive(Module, Debug)]
@@ -64,27 +65,6 @@ impl SelfAttention {
     }
 }
 
-/// `softmax(Q Kᵀ / √head_dim + bias) V`, where each key and value head serves a group of query heads.
-///
-/// # Shapes
-///
-/// - query: `[batch, heads, queries, head_dim]`
-/// - key, value: `[batch, kv_heads, keys, head_dim]`
-/// - bias: `[batch or 1, 1, queries, keys]`, 0 where a key is seen and a large negative number where it is not
-/// - output: `[batch, heads, queries, head_dim]`
-pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
-    let [batch, heads, queries, width] = query.dims();
-    let [_, kv_heads, keys, _] = key.dims();
-    let group = heads / kv_heads;
-
-    // The query heads that share a key head stand below each other, so that no key is repeated.
-    let query = (query * (1.0 / (width as f64).sqrt())).reshape([batch, kv_heads, group * queries, width]);
-    let scores = query.matmul(key.swap_dims(2, 3)).reshape([batch, heads, queries, keys]);
-    let weights = softmax(scores + bias, 3);
-    let mixed = weights.reshape([batch, kv_heads, group * queries, keys]).matmul(value);
-    mixed.reshape([batch, heads, queries, width])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +78,7 @@ mod tests {
         let key = Tensor::<4>::from_data([[[[0.0f32], [2.0]]]], &device);
         let value = Tensor::<4>::from_data([[[[10.0f32], [20.0]]]], &device);
         let bias = Tensor::<4>::from_data([[[[0.0f32, -1e9], [0.0, 0.0]]]], &device);
-        let mixed: Vec<f32> = attend(query, key, value, bias).into_data().to_vec().expect("f32");
+        let mixed: Vec<f32> = attend(query, key, value, bias).into_data().try_to_vec().expect("f32");
         let weight = 2f32.exp() / (1.0 + 2f32.exp());
         let expected = [10.0, 10.0 + 10.0 * weight, 10.0, 15.0];
         for (got, want) in mixed.iter().zip(expected) {

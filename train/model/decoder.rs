@@ -3,7 +3,7 @@
 //! Fields are named as in Hugging Face's checkpoints, so the path of a parameter is its name on disk.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::silu};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -11,6 +11,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::attention::SelfAttention;
 use super::cache::{Cache, LayerCache};
 use super::config::ModelConfig;
+use super::kernel::{rms_norm, swiglu};
 use super::rope::{Rope, Turn};
 
 /// What a position is and what it may see, for one batch.
@@ -66,9 +67,7 @@ impl RmsNorm {
     /// - hidden: `[batch, seq, d_model]`
     /// - output: the same
     pub fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let mean_square = hidden.clone().square().mean_dim(2);
-        let scale = (mean_square + self.epsilon).sqrt().recip();
-        hidden * scale * self.weight.val().unsqueeze()
+        rms_norm(hidden, self.weight.val(), self.epsilon)
     }
 }
 
@@ -89,8 +88,8 @@ impl Mlp {
     /// - hidden: `[batch, seq, d_model]`
     /// - output: the same
     pub fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let gate = silu(self.gate_proj.forward(hidden.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(hidden))
+        let gate = self.gate_proj.forward(hidden.clone());
+        self.down_proj.forward(swiglu(gate, self.up_proj.forward(hidden)))
     }
 }
 

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod cache;
 pub mod config;
 pub mod decoder;
+pub mod kernel;
 pub mod rope;
 pub mod weights;
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tree_sitter::Tree;
 
 use super::edits;
 use crate::source::functions::{Function, parse};
@@ -145,6 +146,7 @@ pub(crate) fn rank(seed: u64, parts: &[&str]) -> u64 {
 struct View {
     /// The function's lines, below `if 1:` where they are indented.
     text: String,
+    tree: Tree,
     /// Bytes of `text` before the function's first line.
     prefix: usize,
     /// Byte of the file where the function's first line begins.
@@ -161,14 +163,14 @@ impl View {
         let body: String = lines.take(function.lines()).collect();
         let prefix = if body.starts_with([' ', '\t']) { "if 1:\n" } else { "" };
         let text = format!("{prefix}{body}");
-        let parses = !parse(&text).root_node().has_error();
-        parses.then_some(View { text, prefix: prefix.len(), base, first_row: function.first_line - 1 })
+        let tree = parse(&text);
+        let parses = !tree.root_node().has_error();
+        parses.then_some(View { text, tree, prefix: prefix.len(), base, first_row: function.first_line - 1 })
     }
 
     /// Edits in order of place, counted in `text`, each result once.
     fn candidates(&self) -> Vec<Bug> {
-        let tree = parse(&self.text);
-        let mut bugs = edits::all(&tree, &self.text);
+        let mut bugs = edits::all(&self.tree, &self.text);
         bugs.sort_by(|a, b| (a.start, a.end, a.kind, &a.replacement).cmp(&(b.start, b.end, b.kind, &b.replacement)));
         let mut seen = BTreeSet::new();
         bugs.retain(|bug| {
@@ -300,9 +302,10 @@ mod tests {
     #[test]
     fn arguments_and_siblings_are_swapped() {
         check("return f(a, b, *items, x=1)", BugKind::Argument, &["return f(b, a, *items, x=1)"]);
-        check("return max(a, b), isinstance(a, b), f(a, 'b')", BugKind::Argument, &[]);
+        check("return max(a, b), isinstance(a, b), f(a, 'b'), f(self, b)", BugKind::Argument, &[]);
         check("items.append(max(a, b))", BugKind::Attribute, &["items.extend(max(a, b))", "items.append(min(a, b))"]);
         check("return a.min", BugKind::Attribute, &[]);
+        check("return a.split(b), a.split(b, 1)", BugKind::Attribute, &["return a.split(b), a.rsplit(b, 1)"]);
     }
 
     #[test]

@@ -45,7 +45,6 @@ const METHODS: [(&str, &str); 18] = [
     ("ceil", "floor"),
     ("endswith", "startswith"),
     ("find", "rfind"),
-    ("index", "rindex"),
     ("issubset", "issuperset"),
     ("keys", "values"),
     ("ljust", "rjust"),
@@ -58,10 +57,11 @@ const METHODS: [(&str, &str); 18] = [
     ("union", "intersection"),
     ("appendleft", "append"),
     ("popleft", "pop"),
+    ("rindex", "index"),
 ];
 
-/// Siblings that do not work the other way round: only a deque has `popleft`.
-const ONE_WAY: [&str; 2] = ["appendleft", "popleft"];
+/// Siblings that do not work the other way round: only a deque has `popleft`, and a list has no `rindex`.
+const ONE_WAY: [&str; 3] = ["appendleft", "popleft", "rindex"];
 
 /// Functions that are mistaken for each other.
 const FUNCTIONS: [(&str, &str); 2] = [("any", "all"), ("max", "min")];
@@ -104,6 +104,8 @@ pub(super) fn is_opaque(node: Node) -> bool {
             | "import_statement"
             | "import_from_statement"
             | "future_import_statement"
+            // An assertion in a source is what should hold, not what may be wrong.
+            | "assert_statement"
             | "global_statement"
             | "nonlocal_statement"
             | "delete_statement"
@@ -239,6 +241,8 @@ impl<'a> Edits<'a> {
     fn call(&mut self, call: Node) {
         let function = call.child_by_field_name("function");
         match function.map(|function| (function, function.child_by_field_name("attribute"))) {
+            // Without a limit `split` and `rsplit` do the same.
+            Some((_, Some(method))) if self.read(method).ends_with("split") && count(call) < 2 => {}
             Some((_, Some(method))) => self.sibling(method, &METHODS),
             Some((function, None)) => self.sibling(function, &FUNCTIONS),
             None => {}
@@ -253,12 +257,14 @@ impl<'a> Edits<'a> {
         if UNSWAPPED.contains(&self.called(call)) {
             return;
         }
-        let fixed = |node: Node| matches!(node.kind(), "keyword_argument" | "list_splat" | "dictionary_splat");
-        for pair in arguments.windows(2) {
+        let fixed = |node: Node| {
+            matches!(node.kind(), "keyword_argument" | "list_splat" | "dictionary_splat")
+                || matches!(self.read(node), "self" | "cls")
+        };
+        let swappable =
+            |pair: &&[Node]| !fixed(pair[0]) && !fixed(pair[1]) && is_text_or_list(pair[0]) == is_text_or_list(pair[1]);
+        for pair in arguments.windows(2).filter(swappable).collect::<Vec<_>>() {
             let (one, two) = (pair[0], pair[1]);
-            if fixed(one) || fixed(two) || is_text_or_list(one) != is_text_or_list(two) {
-                continue;
-            }
             let between = &self.text[one.end_byte()..two.start_byte()];
             let swapped = [self.read(two), between, self.read(one)].concat();
             self.push(BugKind::Argument, one.start_byte(), two.end_byte(), swapped);
@@ -332,6 +338,11 @@ impl<'a> Edits<'a> {
             _ => {}
         }
     }
+}
+
+/// How many arguments a call has.
+fn count(call: Node) -> usize {
+    call.child_by_field_name("arguments").map_or(0, |arguments| children(arguments).len())
 }
 
 fn is_text_or_list(node: Node) -> bool {

@@ -65,8 +65,8 @@ fn what_a_test_notices_becomes_a_task() {
         python_path: vec![".".into()],
         language: "python".into(),
     };
-    assert_eq!(tasks, [expected.clone()]);
-    let repaired = expected.gold.apply(&|_| Some(buggy.clone())).expect("applies");
+    assert_eq!(tasks, [expected]);
+    let repaired = tasks[0].gold.apply(&|_| Some(buggy.clone())).expect("applies");
     assert_eq!(repaired[0].content.as_deref(), Some(SOURCE));
 }
 

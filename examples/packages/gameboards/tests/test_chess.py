@@ -22,6 +22,9 @@ def test_to_name():
 def test_is_dark():
     assert chess.is_dark("a1")
     assert chess.is_dark("f8")
+    assert chess.is_dark("b2")
+    assert chess.is_dark("d2")
+    assert not chess.is_dark("d1")
     assert not chess.is_dark("h1")
 
 

@@ -52,6 +52,12 @@ def test_reach_at_most_three():
     assert board(*"XXXXX").reach(0, 0, 1, 0) == 3
 
 
+def test_reach_up_and_down():
+    made = board("OXXX")
+    assert made.reach(0, 1, 0, 1) == 2
+    assert made.reach(0, 3, 0, -1) == 2
+
+
 def test_four_across():
     assert board("X", "X", "", "X").drop(2, "X") is True
     assert board("X", "", "X", "O").drop(1, "X") is False

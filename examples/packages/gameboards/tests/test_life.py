@@ -61,3 +61,7 @@ def test_no_period():
     assert life.period({(0, 0)}) is None
     assert life.period(BLINKER, 1) is None
     assert life.period(BLINKER, 2) == 2
+
+
+def test_period_limit():
+    assert life.period.__defaults__ == (20,)

@@ -69,6 +69,8 @@ def test_advise_win():
 
 def test_advise_against_loss():
     assert three.advise("XX..O....") == 2
+    assert three.advise("O..XX....") == 5
+    assert three.advise("..X.O.X.O") == 0
     assert three.advise("OO..X...X") == 2
 
 

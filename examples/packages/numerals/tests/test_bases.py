@@ -51,6 +51,7 @@ def test_change_base():
 
 def test_bit_count():
     assert bases.bit_count(13) == 3
+    assert bases.bit_count(31) == 5
 
 
 def test_digit_sum():

@@ -36,6 +36,8 @@ def test_is_less():
     assert fractions.is_less((2, 5), (1, 2))
     assert not fractions.is_less((1, 2), (2, 4))
     assert not fractions.is_less((3, 4), (2, 3))
+    assert not fractions.is_less((1, 2), (1, 3))
+    assert fractions.is_less((1, 9), (3, 9))
 
 
 def test_mixed():

@@ -41,6 +41,8 @@ def test_ordinal():
 def test_ordinal_teens():
     assert [shaping.ordinal(n) for n in (11, 12, 113)] == [
         "11th", "12th", "113th"]
+    assert [shaping.ordinal(n) for n in (101, 110, 114)] == [
+        "101st", "110th", "114th"]
 
 
 def test_compact():
@@ -59,6 +61,7 @@ def test_scientific():
     assert shaping.scientific(1234) == "1.23e3"
     assert shaping.scientific(0.05) == "5.00e-2"
     assert shaping.scientific(10, 0) == "1e1"
+    assert shaping.scientific(9.5, 1) == "9.5e0"
 
 
 def test_scientific_near_one():

@@ -17,6 +17,8 @@ def test_below_hundred_tens():
 def test_below_thousand():
     assert words.below_thousand(99) == "ninety-nine"
     assert words.below_thousand(100) == "one hundred"
+    assert words.below_thousand(199) == "one hundred and ninety-nine"
+    assert words.below_thousand(998) == "nine hundred and ninety-eight"
     assert words.below_thousand(342) == "three hundred and forty-two"
 
 

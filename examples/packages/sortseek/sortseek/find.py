@@ -40,15 +40,11 @@ def closest(values, target):
 
 def peak(values):
     """Return the place of the top of a list that rises, then falls."""
-    low = 0
-    high = len(values) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < values[middle + 1]:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    last = len(values) - 1
+    for i in range(last):
+        if values[i] > values[i + 1]:
+            return i
+    return last
 
 
 def turning_point(values):
@@ -72,12 +68,9 @@ def jump_search(values, target, step):
 
 def whole_root(number):
     """Return the largest whole number whose square is not above."""
-    low = 0
-    high = number
-    while low < high:
-        middle = (low + high + 1) // 2
-        if middle * middle <= number:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    root = 0
+    for step in range(number.bit_length() // 2, -1, -1):
+        larger = root + 2 ** step
+        if larger * larger <= number:
+            root = larger
+    return root

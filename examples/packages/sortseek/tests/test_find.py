@@ -50,6 +50,7 @@ def test_peak():
 def test_peak_of_two():
     assert find.peak([1, 2]) == 1
     assert find.peak([7]) == 0
+    assert find.peak([1, 2, 2, 1]) == 2
 
 
 def test_turning_point():
@@ -80,6 +81,8 @@ def test_jump_search_stays_near():
 def test_whole_root():
     assert find.whole_root(16) == 4
     assert find.whole_root(24) == 4
+    assert find.whole_root(255) == 15
+    assert find.whole_root(99) == 9
     assert find.whole_root(0) == 0
     assert find.whole_root(1) == 1
     assert find.whole_root(2) == 1

@@ -50,6 +50,9 @@ def test_no_majority():
 
 def test_majority_changes_lead():
     assert select.majority([1, 1, 2, 2, 2]) == 2
+    assert select.majority([1, 2, 2]) == 2
+    assert select.majority([1, 1, 1, 2, 2]) == 1
+    assert select.majority([1, 2, 2, 1, 2]) == 2
 
 
 def test_pair_with_sum():

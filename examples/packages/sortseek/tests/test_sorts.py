@@ -84,6 +84,7 @@ def test_radix_sort():
 
 def test_radix_sort_some_digits():
     assert sorts.radix_sort([21, 12, 11], 1) == [21, 11, 12]
+    assert sorts.radix_sort([9, 18], 1) == [18, 9]
 
 
 def test_is_sorted():

@@ -77,6 +77,7 @@ def test_use():
 def test_most_at_once():
     spans = [Span(1, 5), Span(3, 8), Span(4, 6), Span(6, 9)]
     assert most_at_once(spans) == 3
+    assert most_at_once([Span(1, 2), Span(4, 5), Span(7, 8)]) == 1
     assert most_at_once([]) == 0
 
 

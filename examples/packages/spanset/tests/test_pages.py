@@ -38,6 +38,7 @@ def test_show_pages():
 def test_runs():
     assert pages.runs([4, 1, 2, 2, 3, 9]) == [(1, 4), (9, 9)]
     assert pages.runs([1, 3]) == [(1, 1), (3, 3)]
+    assert pages.runs([1, 2, 4, 5]) == [(1, 2), (4, 5)]
 
 
 def test_missing():

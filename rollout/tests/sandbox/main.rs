@@ -1,0 +1,185 @@
+//! The embedded sandbox holds what it promises, against real processes.
+
+mod hostile;
+mod isolation;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data::FileChange;
+use rollout::sandbox::{End, Sandbox, Select, TestStatus};
+use support::*;
+
+#[test]
+fn statuses_are_merged_over_the_phases_of_a_test() {
+    let text = r#"
+import pytest
+def test_passes(): pass
+def test_fails(): assert [1, 2] == [1, 3]
+@pytest.mark.skip
+def test_skipped(): pass
+@pytest.mark.xfail
+def test_expected(): assert False
+@pytest.mark.xfail
+def test_unexpected(): pass
+@pytest.fixture
+def late():
+    yield
+    raise ValueError("late")
+def test_tear_down(late): pass
+@pytest.mark.parametrize("text", ["a::b", "c d", "ü"])
+def test_named(text): pass
+"#;
+    let Some(run) = run(text) else { return };
+    let wanted: BTreeMap<&str, TestStatus> = [
+        ("test_passes", TestStatus::Passed),
+        ("test_fails", TestStatus::Failed),
+        ("test_skipped", TestStatus::Skipped),
+        ("test_expected", TestStatus::Skipped),
+        ("test_unexpected", TestStatus::Skipped),
+        ("test_tear_down", TestStatus::Failed),
+        ("test_named[a::b]", TestStatus::Passed),
+        ("test_named[c d]", TestStatus::Passed),
+        ("test_named[\\xfc]", TestStatus::Passed),
+    ]
+    .into();
+    let seen: BTreeMap<&str, TestStatus> =
+        run.tests.iter().map(|(id, status)| (id.strip_prefix("test_it.py::").unwrap(), *status)).collect();
+    assert_eq!(seen, wanted);
+    assert_eq!(run.end, End::Finished { exit: 1 });
+    let failure = run.first_failure.expect("a failure");
+    assert_eq!(failure.test, "test_it.py::test_fails");
+    assert_eq!(failure.exception, "AssertionError");
+    assert!(failure.message.starts_with("assert [1, 2] == [1, 3]"), "{failure:?}");
+    assert!(failure.trace.contains("test_it.py:4"), "{failure:?}");
+}
+
+#[test]
+fn changes_are_seen_and_do_not_survive() {
+    let Some(sandbox) = sandbox() else { return };
+    let test =
+        "import money, os\ndef test_sum():\n    assert money.add(1, 2) == 3\n    assert not os.path.exists('old.py')\n";
+    let tree = Tree::new(&[
+        ("src/money.py", "def add(a, b): return a - b\n"),
+        ("tests/test_money.py", test),
+        ("old.py", "x = 1\n"),
+    ]);
+    let mut job = tree.job();
+    job.python_path = vec!["src".to_string()];
+    job.select = Select::Ids(vec!["tests/test_money.py::test_sum".to_string()]);
+    job.changes = vec![
+        FileChange { path: "src/money.py".into(), content: Some("from deep.er import add\n".into()) },
+        FileChange { path: "src/deep/er.py".into(), content: Some("def add(a, b): return a + b\n".into()) },
+        FileChange { path: "old.py".into(), content: None },
+    ];
+    let repaired = sandbox.run(&job).unwrap();
+    assert_eq!(repaired.end, End::Finished { exit: 0 }, "{repaired:#?}");
+    job.changes.clear();
+    let base = sandbox.run(&job).unwrap();
+    assert_eq!(base.tests["tests/test_money.py::test_sum"], TestStatus::Failed);
+    assert!(tree.0.join("old.py").exists(), "the tree itself is untouched");
+}
+
+#[test]
+fn ids_run_in_their_order_and_the_first_failure_ends_the_run() {
+    let text = "def test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pass\ndef test_d(): pass\n";
+    let ids = ["test_c", "test_gone", "test_b", "test_a"].map(|name| format!("test_it.py::{name}")).to_vec();
+    let Some(run) = run_with(text, |job| {
+        job.select = Select::Ids(ids);
+        job.stop_at_first_failure = true;
+    }) else {
+        return;
+    };
+    let seen: Vec<&str> = run.tests.keys().map(String::as_str).collect();
+    assert_eq!(seen, ["test_it.py::test_b", "test_it.py::test_c"], "{run:#?}");
+}
+
+#[test]
+fn a_broken_import_is_told_as_the_first_failure() {
+    let Some(run) = run("import yolk_of_an_egg\ndef test_a(): pass\n") else { return };
+    let failure = run.first_failure.expect("a failure");
+    assert_eq!((failure.test.as_str(), failure.exception.as_str()), ("test_it.py", "ModuleNotFoundError"));
+    assert_eq!(failure.message, "No module named 'yolk_of_an_egg'");
+    assert!(run.tests.is_empty());
+}
+
+#[test]
+fn a_conftest_that_cannot_be_imported_is_the_codes_fault() {
+    let Some(sandbox) = sandbox() else { return };
+    let tree =
+        Tree::new(&[("conftest.py", "import money\n"), ("money.py", "1 +\n"), ("test_a.py", "def test_a(): pass\n")]);
+    let run = sandbox.run(&tree.job()).unwrap();
+    assert_eq!(run.end, End::Finished { exit: 4 }, "{run:#?}");
+    assert_eq!(run.first_failure.expect("a failure").exception, "SyntaxError");
+}
+
+#[test]
+fn options_of_the_trees_own_settings_are_not_taken() {
+    let Some(sandbox) = sandbox() else { return };
+    let ini = "[tool.pytest.ini_options]\naddopts = '--cov money'\npython_files = ['check_*.py']\n";
+    let tree = Tree::new(&[("pyproject.toml", ini), ("check_a.py", "def test_a(): pass\n")]);
+    let run = sandbox.run(&tree.job()).unwrap();
+    assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
+    assert_eq!(run.tests.len(), 1);
+}
+
+#[test]
+fn many_threads_share_few_workers() {
+    let Some(sandbox) = sandbox() else { return };
+    let tree = Arc::new(Tree::new(&[("test_a.py", "import a\ndef test_a(): assert a.x == 1\n"), ("a.py", "x = 0\n")]));
+    let threads: Vec<_> = (0..6)
+        .map(|number| {
+            let tree = tree.clone();
+            std::thread::spawn(move || {
+                for round in 0..5 {
+                    let mut job = tree.job();
+                    let right = (number + round) % 2;
+                    job.changes = vec![FileChange { path: "a.py".into(), content: Some(format!("x = {right}\n")) }];
+                    let run = sandbox.run(&job).unwrap();
+                    let wanted = if right == 1 { TestStatus::Passed } else { TestStatus::Failed };
+                    assert_eq!(run.tests["test_a.py::test_a"], wanted);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// Prints what a small job costs: `cargo test --release -p rollout --test sandbox -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a claim"]
+fn the_cost_of_a_small_job() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.warm_up().unwrap();
+    let test = "from money import add\ndef test_a(): assert add(1, 2) == 3\ndef test_b(): assert add(1, 2) == 4\n";
+    let tree = Tree::new(&[("money.py", "def add(a, b): return a + b\n"), ("tests/test_money.py", test)]);
+    let mut job = tree.job();
+    job.select = Select::Ids(["a", "b"].map(|name| format!("tests/test_money.py::test_{name}")).to_vec());
+    let before = processor_seconds();
+    let mut walls: Vec<Duration> = (0..100).map(|_| sandbox.run(&job).unwrap().wall).collect();
+    walls.sort();
+    eprintln!("one after the other: median {:?}, best {:?}, p95 {:?}", walls[50], walls[0], walls[95]);
+    eprintln!("processor time: {:.1} ms a job", (processor_seconds() - before) * 10.0);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..100).for_each(|_| drop(sandbox.run(&job).unwrap())));
+        }
+    });
+    eprintln!("two at once: {:.1} jobs/s", 200.0 / began.elapsed().as_secs_f64());
+}
+
+/// Of all fork servers and their jobs so far.
+fn processor_seconds() -> f64 {
+    let ticks = |pid: u32| -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after = text.rsplit(')').next().unwrap_or_default();
+        // User and system time of the process (fields 14 and 15) and of its children (16 and 17).
+        after.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum()
+    };
+    descendants(std::process::id()).into_iter().map(ticks).sum::<f64>() / 100.0
+}

@@ -1,0 +1,7 @@
+//! What the program promises, kept by the program itself: one module per promise.
+
+mod bad_input;
+mod configs;
+mod resume;
+mod smoke;
+mod support;

@@ -1,0 +1,142 @@
+//! A run that was killed and resumed ends like one that was not.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use train::metrics::Row;
+
+use crate::support::*;
+
+/// Bugs in one package, a model that has seen a little of them, and few, short steps of reinforcement learning.
+const GRPO: &str = r#"
+seed = 3
+base = "checkpoints/base"
+
+[data]
+candidates_per_package = 60
+tasks_per_function = 2
+max_function_lines = 32
+
+[sandbox]
+timeout_s = 5
+memory_mib = 512
+
+[sft]
+steps = 12
+samples_per_step = 8
+save_every = 0
+
+[sft.optimizer]
+lr = 1e-3
+warmup_steps = 2
+
+[grpo]
+steps = 5
+groups_per_step = 2
+group_size = 4
+max_groups_drawn = 8
+save_every = 2
+
+[grpo.sampling]
+max_new_tokens = 32
+
+[grpo.optimizer]
+lr = 1e-4
+warmup_steps = 1
+schedule = "constant"
+"#;
+
+#[test]
+fn a_killed_sft_run_ends_like_one_that_was_not() {
+    let _alone = alone();
+    let folder = Folder::new("resume-sft");
+    let small = Small::make(&folder);
+    let (whole, killed) = (folder.join("whole"), folder.join("killed"));
+    run(&small.sft(&whole)).succeeds();
+    let losses: Vec<f64> = rows(&whole).iter().filter_map(|row| row.get("loss")).collect();
+    assert!(losses.len() == 40 && losses[39] < losses[0], "nothing was learned, so nothing is compared: {losses:?}");
+
+    let line = small.sft(&killed);
+    let mut running = start(&line, &folder.join("killed.log"));
+    // Two steps beyond the checkpoint of step 10.
+    running.wait_for_lines(&killed.join("metrics.jsonl"), 12);
+    running.kill();
+    resume_and_compare(&line, &whole, &killed, 40, 10);
+}
+
+#[test]
+fn a_killed_grpo_run_ends_like_one_that_was_not() {
+    if !python("resuming GRPO") {
+        return;
+    }
+    let _alone = alone();
+    let folder = Folder::new("resume-grpo");
+    let config = folder.write("grpo.toml", GRPO);
+    let [config, tasks, samples, model, whole, killed] = [
+        config,
+        folder.join("tasks"),
+        folder.join("samples"),
+        folder.join("model"),
+        folder.join("whole"),
+        folder.join("killed"),
+    ];
+    let (given, tasks) = (format!("--config {}", config.display()), tasks.display());
+    run(&format!("data plant {given} --package examples/packages/planegeo --max-tasks 8 --out {tasks}")).succeeds();
+    let to = samples.display();
+    run(&format!("data samples {given} --tasks {tasks}/tasks.jsonl --tokenizer checkpoints/base --out {to}"))
+        .succeeds();
+    run(&format!("sft {given} --samples {to} --out {}", model.display())).succeeds();
+
+    let grpo = |out: &Path| {
+        format!("grpo {given} --model {} --tasks {tasks}/tasks.jsonl --out {}", model.display(), out.display())
+    };
+    run(&grpo(&whole)).succeeds();
+    let trained = |rows: &[Row]| rows.iter().filter(|row| row.get("rollout/groups_trained") > Some(0.0)).count();
+    assert!(trained(&rows(&whole)) > 0, "no group taught anything, so nothing is compared");
+
+    let line = grpo(&killed);
+    let mut running = start(&line, &folder.join("killed.log"));
+    // One step beyond the checkpoint of step 2.
+    running.wait_for_lines(&killed.join("metrics.jsonl"), 3);
+    running.kill();
+    resume_and_compare(&line, &whole, &killed, 5, 2);
+    assert_eq!(attempts(&killed), attempts(&whole));
+}
+
+/// Resumes `killed` from the checkpoint of `saved` at the earliest and compares it with `whole` after `steps`.
+#[track_caller]
+fn resume_and_compare(line: &str, whole: &Path, killed: &Path, steps: usize, saved: u64) {
+    let before = rows(killed);
+    assert!(before.len() < steps, "all {steps} steps were done before the kill");
+    assert!(checkpoint(killed, saved).join("MANIFEST.json").exists(), "no checkpoint of step {saved}");
+    // Without the word, nothing is overwritten.
+    run(line).refuses(&["--resume"]);
+    assert_eq!(rows(killed), before);
+
+    run(&format!("{line} --resume")).succeeds();
+    let after = rows(killed);
+    // Steps before the checkpoint were not done again: even their clocks are those of the first process.
+    assert_eq!(after[..saved as usize], before[..saved as usize]);
+    let plain = |rows: Vec<Row>| rows.iter().map(|row| row.deterministic().to_line()).collect::<Vec<_>>();
+    assert_eq!(plain(after), plain(rows(whole)));
+    for file in ["model.safetensors", "optimizer.safetensors", "config.json", "tokenizer.json"] {
+        let read =
+            |run: &Path| fs::read(checkpoint(run, steps as u64).join(file)).expect("a file of the last checkpoint");
+        assert!(read(killed) == read(whole), "`{file}` differs");
+    }
+}
+
+/// The log of attempts without the clock, and without which verdicts were known already: a new process forgets them.
+fn attempts(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("attempts.jsonl")).expect("a log");
+    let attempts = text.lines().map(|line| {
+        let mut attempt: Value = serde_json::from_str(line).expect("JSON");
+        let fields = attempt.as_object_mut().expect("an object");
+        for clock in ["ts", "wall_ms", "cached", "trace_bytes"] {
+            fields.remove(clock).unwrap_or_else(|| panic!("no `{clock}` in {line}"));
+        }
+        attempt
+    });
+    attempts.collect()
+}

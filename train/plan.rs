@@ -1,0 +1,63 @@
+//! What will happen on this machine: printed first, saved with the run.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::config::Config;
+
+/// What will happen.
+#[derive(Debug, Serialize)]
+pub struct Plan<'a> {
+    /// The stage.
+    pub stage: &'static str,
+    /// Version of this program.
+    pub version: &'static str,
+    /// Where tensors live.
+    pub device: &'static str,
+    /// Cores that can be used.
+    pub cores: usize,
+    /// Weights of a new model.
+    pub parameters: usize,
+    /// MiB for weights, gradients and both moments in f32.
+    pub training_memory_mib: usize,
+    /// The sandbox for code under test.
+    pub sandbox: &'static str,
+    /// What was written.
+    pub config: &'a Config,
+}
+
+impl<'a> Plan<'a> {
+    /// The plan of one stage.
+    pub fn new(stage: &'static str, config: &'a Config) -> Self {
+        let parameters = config.model.parameters();
+        Plan {
+            stage,
+            version: env!("CARGO_PKG_VERSION"),
+            device: "cpu (flex)",
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            parameters,
+            training_memory_mib: (parameters * 16) >> 20,
+            sandbox: "embedded",
+            config,
+        }
+    }
+
+    /// Prints the plan; true when that is all that was asked for. Otherwise saves it as `plan.toml` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written.
+    pub fn show(&self, dry_run: bool, folder: &Path) -> Result<bool> {
+        let text = toml::to_string(self).context("a plan is TOML")?;
+        if dry_run {
+            println!("{text}");
+            return Ok(true);
+        }
+        let Plan { stage, device, cores, config, .. } = self;
+        eprintln!("{stage}: seed {}, {device}, {cores} cores, writes `{}`", config.seed, folder.display());
+        data::file::write_whole(&folder.join("plan.toml"), text.as_bytes())?;
+        Ok(false)
+    }
+}

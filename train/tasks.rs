@@ -1,0 +1,332 @@
+//! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use data::clean::{Dropped, HeldOut, Shown, clean};
+use data::skill::repair::{gold_answer, prompt};
+use data::source::commits::{CommitOptions, commits};
+use data::source::jsonl::{TaskSet, read_tasks, write_rows, write_tasks};
+use data::source::plant::{FailureText, JudgeError, Package, PlantCounts, PlantOptions, Verdict, plant};
+use data::template::ChatTemplate;
+use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
+use rollout::grade::Grader;
+use rollout::package;
+use rollout::python::PythonEnv;
+use rollout::sandbox::embedded::{Embedded, EmbeddedOptions};
+use rollout::sandbox::{End, Job, Limits, Sandbox, Select, TestStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, DataConfig};
+use crate::progress::Progress;
+
+/// Where tests run: a Python of our own making behind a sandbox.
+pub struct Workshop {
+    /// Python and pytest.
+    pub python: PythonEnv,
+    /// The sandbox.
+    pub sandbox: Arc<dyn Sandbox>,
+    limits: Limits,
+    cache: PathBuf,
+}
+
+impl Workshop {
+    /// Prepares Python (once, then cached) and starts the sandbox.
+    ///
+    /// # Errors
+    ///
+    /// When Python or the network is missing, or a barrier of the sandbox cannot be raised here.
+    pub fn open(config: &Config, cache: &Path) -> Result<Self> {
+        let say = |line: &str| eprintln!("{line}");
+        let python = PythonEnv::prepare(cache, &say).context("while preparing Python for the sandbox")?;
+        let init = std::env::current_exe().context("while looking for this program")?;
+        let options = EmbeddedOptions { init, python: python.clone(), workers: config.data.workers };
+        let sandbox = Embedded::new(options).context("while starting the sandbox")?;
+        Ok(Workshop {
+            python,
+            sandbox: Arc::new(sandbox),
+            limits: config.sandbox.clone(),
+            cache: cache.to_path_buf(),
+        })
+    }
+
+    /// Judges patches in this sandbox.
+    pub fn grader(&self) -> Arc<Grader> {
+        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()))
+    }
+
+    /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.
+    fn package(&self, spec: &str) -> Result<package::Package> {
+        let folder = Path::new(spec);
+        if folder.is_dir() {
+            let name = folder.file_name().map_or_else(|| spec.to_owned(), |name| name.to_string_lossy().into_owned());
+            return Ok(package::Package::open(&name, folder)?);
+        }
+        if !spec.contains("==") {
+            bail!("the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`");
+        }
+        let found = package::Package::fetch(spec, &self.cache.join("packages"), &self.python)?;
+        let (_, installed) = found.run_suite(self.sandbox.as_ref(), &self.python, &self.limits)?;
+        if !installed.is_empty() {
+            eprintln!("{spec}: its tests also needed {}", installed.join(", "));
+        }
+        Ok(found)
+    }
+
+    fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
+        let job = Job {
+            tree: package.root.clone(),
+            changes: changes.to_vec(),
+            python_path: package.python_path.clone(),
+            select: Select::All,
+            stop_at_first_failure: false,
+            limits: self.limits.clone(),
+        };
+        let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
+        let having = |status| {
+            let with = run.tests.iter().filter(move |(_, found)| **found == status);
+            with.map(|(test, _)| test.clone()).collect()
+        };
+        Ok(Verdict {
+            passed: having(TestStatus::Passed),
+            failed: having(TestStatus::Failed),
+            finished: matches!(run.end, End::Finished { .. }),
+            failure: run.first_failure.map(|failure| FailureText {
+                test: failure.test,
+                exception: failure.exception,
+                message: failure.message,
+            }),
+        })
+    }
+}
+
+/// What planting did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlantSummary {
+    /// Tasks kept.
+    pub tasks: usize,
+    /// Seconds.
+    pub seconds: f64,
+    /// Candidates judged per second.
+    pub candidates_per_s: f64,
+    /// What became of every candidate, by package.
+    pub packages: BTreeMap<String, PlantCounts>,
+}
+
+/// Plants bugs in packages and writes `tasks.jsonl` and the clean trees to `out`.
+///
+/// # Errors
+///
+/// When a package cannot be had, its tests do not pass, or the disk is full.
+pub fn plant_packages(
+    workshop: &Workshop,
+    packages: &[String],
+    max_tasks: usize,
+    config: &Config,
+    out: &Path,
+) -> Result<PlantSummary> {
+    let started = Instant::now();
+    let mut summary = PlantSummary { tasks: 0, seconds: 0.0, candidates_per_s: 0.0, packages: BTreeMap::new() };
+    let mut tasks = Vec::new();
+    for spec in packages {
+        let source = workshop.package(spec).with_context(|| format!("while opening the package `{spec}`"))?;
+        let name = source.spec.replace("==", "-");
+        let tree = format!("trees/{name}");
+        let root = out.join(&tree);
+        copy_tree(&source.tree, &root).with_context(|| format!("while copying the tree of `{spec}`"))?;
+        let root = root.canonicalize().with_context(|| format!("while looking for `{}`", root.display()))?;
+        let package = Package { name: source.spec.clone(), root, python_path: source.python_path, tree };
+        let options = plant_options(&config.data, config.seed, max_tasks);
+        let progress = Mutex::new(Progress::new(format!("plant {}", source.spec), options.max_candidates as u64));
+        let judge = |package: &Package, changes: &[FileChange]| workshop.judge(package, changes);
+        let advance = |_: usize, _: usize| {
+            if let Ok(mut progress) = progress.lock() {
+                progress.advance(1, "");
+            }
+        };
+        let planted = plant(&package, &options, &judge, &advance)?;
+        drop(progress);
+        eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
+        summary.packages.insert(source.spec, planted.counts);
+        tasks.extend(planted.tasks);
+    }
+    if tasks.is_empty() {
+        bail!("no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests");
+    }
+    write_tasks(out, &tasks)?;
+    summary.tasks = tasks.len();
+    summary.seconds = started.elapsed().as_secs_f64();
+    let candidates: usize = summary.packages.values().map(|counts| counts.candidates).sum();
+    summary.candidates_per_s = candidates as f64 / summary.seconds.max(1e-9);
+    Ok(summary)
+}
+
+fn plant_options(data: &DataConfig, seed: u64, max_tasks: usize) -> PlantOptions {
+    PlantOptions {
+        seed,
+        max_tasks,
+        max_candidates: data.candidates_per_package,
+        per_function: data.tasks_per_function,
+        max_lines: data.max_function_lines,
+        ..PlantOptions::default()
+    }
+}
+
+/// Copies files and folders; links, caches and what is hidden stay behind.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create the folder `{}`", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot list `{}`", from.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let kind = entry.file_type()?;
+        if name == "__pycache__" || name.to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if kind.is_dir() {
+            copy_tree(&entry.path(), &to.join(name))?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to.join(&name))
+                .with_context(|| format!("cannot copy `{}`", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Splits tasks by function: those of a function go to SFT or to GRPO together. Writes `sft.jsonl` and `grpo.jsonl`
+/// beside the trees.
+///
+/// # Errors
+///
+/// When a file cannot be written.
+pub fn split(set: &TaskSet, share: f64, seed: u64) -> Result<(PathBuf, PathBuf)> {
+    let mark = |task: &Task| {
+        let place = format!("{seed} {} {} {}", task.repo, task.focus.path, task.focus.first_line);
+        let hash = blake3::hash(place.as_bytes());
+        let first = hash.as_bytes().first_chunk::<8>().expect("a hash has 32 bytes");
+        u64::from_le_bytes(*first) as f64 / u64::MAX as f64
+    };
+    let (sft, grpo): (Vec<Task>, Vec<Task>) = set.tasks.iter().cloned().partition(|task| mark(task) < share);
+    let (sft_path, grpo_path) = (set.root.join("sft.jsonl"), set.root.join("grpo.jsonl"));
+    write_rows(&sft_path, &sft)?;
+    write_rows(&grpo_path, &grpo)?;
+    Ok((sft_path, grpo_path))
+}
+
+/// What became of tasks on their way to samples.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SampleSummary {
+    /// Samples kept.
+    pub samples: usize,
+    /// Tokens in all.
+    pub tokens: usize,
+    /// What each rule dropped.
+    pub dropped: Dropped,
+    /// Tasks whose repair the form of the answer cannot say.
+    pub unsayable: usize,
+}
+
+/// Tasks to SFT samples: the prompt, and the answer that the gold patch stands for.
+///
+/// # Errors
+///
+/// When nothing is left, or the shards cannot be written.
+pub fn samples(
+    tasks: &Path,
+    against: Option<&Path>,
+    tokenizer: &Tokenizer,
+    data: &DataConfig,
+    out: &Path,
+) -> Result<SampleSummary> {
+    let set = read_tasks(tasks)?;
+    let held_out = match against {
+        Some(path) => bodies(&read_tasks(path)?)?,
+        None => Vec::new(),
+    };
+    let held_out = HeldOut::new(held_out.iter().map(String::as_str));
+    let template = ChatTemplate::default();
+    template.check(tokenizer)?;
+    let mut shown = Vec::new();
+    let mut unsayable = 0;
+    for (task, body) in set.tasks.iter().zip(bodies(&set)?) {
+        let file = base_text(&set, task)?;
+        let Ok(answer) = gold_answer(task, &file, data.answer) else {
+            unsayable += 1;
+            continue;
+        };
+        let mut messages = prompt(task, &file, data.answer);
+        messages.push(Message::new(Role::Assistant, answer));
+        shown.push(Shown { sample: template.to_sample(tokenizer, &messages, task.id.clone())?, body });
+    }
+    let (samples, dropped) = clean(shown, &held_out, data.max_tokens);
+    write(out, &samples, tokenizer)?;
+    let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable })
+}
+
+/// The function of every task, without its bug.
+fn bodies(set: &TaskSet) -> Result<Vec<String>> {
+    let body = |task: &Task| {
+        let text = set.read(task, &task.focus.path);
+        let text = text.with_context(|| format!("task `{}`: there is no file `{}`", task.id, task.focus.path))?;
+        let count = task.focus.last_line + 1 - task.focus.first_line;
+        Ok(text.lines().skip(task.focus.first_line - 1).take(count).collect::<Vec<_>>().join("\n"))
+    };
+    set.tasks.iter().map(body).collect()
+}
+
+fn base_text(set: &TaskSet, task: &Task) -> Result<String> {
+    let text = set.base_file(task, &task.focus.path).with_context(|| format!("the base tree of task `{}`", task.id))?;
+    text.with_context(|| format!("task `{}`: there is no file `{}`", task.id, task.focus.path))
+}
+
+fn write(out: &Path, samples: &[Sample], tokenizer: &Tokenizer) -> Result<()> {
+    if samples.is_empty() {
+        bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
+    }
+    data::store::write_samples(out, samples, &tokenizer.hash()?)?;
+    Ok(())
+}
+
+/// Commit-like text for a base model: a function with a wrong line, then `N|` and the line as it was.
+///
+/// # Errors
+///
+/// When a folder cannot be read or the shards cannot be written.
+pub fn commit_samples(
+    sources: &[PathBuf],
+    per_function: usize,
+    most: usize,
+    tokenizer: &Tokenizer,
+    config: &Config,
+    out: &Path,
+) -> Result<SampleSummary> {
+    let end = tokenizer.special("<|endoftext|>").context("the tokenizer has no `<|endoftext|>`")?;
+    let options = CommitOptions {
+        seed: config.seed,
+        max_lines: config.data.max_function_lines,
+        per_function,
+        ..CommitOptions::default()
+    };
+    let mut shown = Vec::new();
+    for source in sources {
+        for commit in commits(source, &options)?.take(most) {
+            let numbered: String =
+                commit.buggy.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at + 1)).collect();
+            let mut tokens = tokenizer.encode(&format!("{}\n{numbered}", commit.path));
+            let mut mask = vec![false; tokens.len()];
+            tokens.extend(tokenizer.encode(&format!("{}|{}", commit.line, commit.fixed)));
+            tokens.push(end);
+            mask.resize(tokens.len(), true);
+            shown.push(Shown { sample: Sample::new(tokens, mask, commit.origin)?, body: String::new() });
+        }
+    }
+    shown.truncate(most);
+    let (samples, dropped) = clean(shown, &HeldOut::default(), config.data.max_tokens);
+    write(out, &samples, tokenizer)?;
+    let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })
+}
