@@ -254,14 +254,17 @@ pub fn verify(path: &Path) -> Result<u64> {
         let bytes = fs::read(&file).with_context(|| format!("the checkpoint file `{}` cannot be read", file.display()))?;
         if bytes.len() as u64 != entry.bytes {
             bail!(
-                "the checkpoint file `{}` is truncated: {} bytes, but its manifest says {}",
+                "the checkpoint file `{}` is truncated: {} bytes, but its manifest says {}\nhint: name an older checkpoint, or copy this one again",
                 file.display(),
                 bytes.len(),
                 entry.bytes
             );
         }
         if blake3::hash(&bytes).to_hex().as_str() != entry.blake3 {
-            bail!("the checkpoint file `{}` does not match its manifest", file.display());
+            bail!(
+                "the checkpoint file `{}` does not match its manifest\nhint: name an older checkpoint, or copy this one again",
+                file.display()
+            );
         }
     }
     Ok(manifest.step)
@@ -297,7 +300,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
         let file = path.join(name);
         fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))
     };
-    let config: ModelConfig = serde_json::from_slice(&read("config.json")?)
+    let config = ModelConfig::from_json(&read("config.json")?)
         .with_context(|| format!("`{}` is no model config", path.join("config.json").display()))?;
     if let Some(problem) = config.problem() {
         bail!("`{}`: {problem}", path.join("config.json").display());
@@ -305,7 +308,10 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
     let tokenizer = Tokenizer::from_file(&path.join("tokenizer.json"))?;
     let tensors = from_safetensors(&read("model.safetensors")?)
         .and_then(|tensors| from_host(&config, tensors, device));
-    let model = tensors.with_context(|| format!("while loading `{}`", path.join("model.safetensors").display()))?;
+    let file = path.join("model.safetensors");
+    let model = tensors.with_context(|| {
+        format!("cannot load `{}`\nhint: name an older checkpoint, or copy this one again", file.display())
+    })?;
     let template = ChatTemplate::default();
     Ok(Loaded { path, config, model, tokenizer, template })
 }
@@ -315,15 +321,16 @@ fn resolve(path: &Path) -> Result<PathBuf> {
     if path.join("config.json").exists() {
         return Ok(path.to_path_buf());
     }
-    let mut said = Vec::new();
-    let found = newest(path, &mut |line| said.push(line));
-    found.map(|(_, path)| path).ok_or_else(|| {
-        let why = said.into_iter().map(|line| format!("\n  {line}")).collect::<String>();
-        anyhow!(
-            "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`{why}\nhint: name a model folder, or train one with `train sft`",
-            path.display()
-        )
-    })
+    for (_, checkpoint) in list(path).into_iter().rev() {
+        match verify(&checkpoint) {
+            Ok(_) => return Ok(checkpoint),
+            Err(error) => eprintln!("warning: {error:#}; trying the checkpoint before it"),
+        }
+    }
+    bail!(
+        "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`\nhint: name a model folder, or train one with `train sft`",
+        path.display()
+    )
 }
 
 /// Optimizer moments and state of a checkpoint.
@@ -355,7 +362,7 @@ pub fn lock(folder: &Path) -> Result<RunLock> {
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(RunLock(lock)),
         Err(_) => bail!(
-            "another process is writing to `{}`\nhint: wait for it, or choose another folder with `--set run=…`",
+            "another process is writing to `{}`\nhint: wait for it, or choose another folder",
             folder.display()
         ),
     }

@@ -252,9 +252,12 @@ pub struct ExportArgs {
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Tasks whose prompts the exported model is compared on.
-    #[arg(long, value_name = "FILE")]
-    pub tasks: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "hugging_face")]
+    pub tasks: Option<PathBuf>,
     /// The GGUF file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
+    /// Write a Hugging Face folder in bfloat16 instead of a GGUF file.
+    #[arg(long, conflicts_with = "tasks")]
+    pub hugging_face: bool,
 }

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
-use data::source::jsonl::read_tasks;
+use data::source::jsonl::{TaskSet, read_tasks};
 use data::template::ChatTemplate;
 use data::{Sample, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Row;
-use crate::checkpoint::{self, Loaded};
+use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::cli::{
     AuditArgs, CommitsArgs, DataCommand, EvalArgs, ExportArgs, GrpoArgs, PlantArgs, RunArgs, SamplesArgs, SftArgs,
     TokenizerArgs,
@@ -23,7 +23,7 @@ use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
 use crate::generate::Generator;
 use crate::grpo::{Grpo, GrpoSummary};
 use crate::model::CausalLm;
-use crate::model::weights::{from_host, to_host};
+use crate::model::weights::{DiskDtype, from_host, to_host};
 use crate::plan::Plan;
 use crate::sft::{Sft, SftSummary, read_samples};
 use crate::tasks::{self, PlantSummary, SampleSummary, Workshop};
@@ -213,10 +213,12 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
         None => new_model(args, &config, &device)?,
     };
     let samples = read_samples(&args.samples, &start.config)?;
+    let samples_hash = check_tokenizer(&args.samples, &start.tokenizer)?;
     let sft = Sft {
         config: &config.sft,
         seed: config.seed,
         samples: &samples,
+        samples_hash,
         out: &args.out,
         resume: args.resume,
         device: &device,
@@ -224,6 +226,39 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let summary = sft.run(start)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
+}
+
+/// Refuses samples of another tokenizer; returns the hash of their manifest.
+fn check_tokenizer(samples: &Path, tokenizer: &Tokenizer) -> Result<String> {
+    let manifest = data::store::read_manifest(samples)?;
+    if manifest.tokenizer != tokenizer.hash()? {
+        bail!(
+            "the samples in `{}` were made with another tokenizer than the model's\nhint: build them again with `train data samples --tokenizer` and this model",
+            samples.display()
+        );
+    }
+    Ok(blake3::hash(&serde_json::to_vec(&manifest)?).to_hex().to_string())
+}
+
+/// Leaves out tasks whose prompt and answer do not fit into the model's context, and says how many.
+fn fitting(mut set: TaskSet, loaded: &Loaded, config: &Config, answer_tokens: usize) -> Result<TaskSet> {
+    let mut kept = Vec::with_capacity(set.tasks.len());
+    for task in &set.tasks {
+        let base = rollout::attempt::Base::open(&set.root, task)?;
+        let request = base.ask(config.data.answer, 1, 0)?;
+        let tokens = loaded.template.encode_prompt(&loaded.tokenizer, &request.messages).len();
+        kept.push(tokens + answer_tokens <= loaded.config.max_position_embeddings);
+    }
+    let dropped = kept.iter().filter(|kept| !**kept).count();
+    if dropped > 0 {
+        eprintln!("{dropped} of {} tasks do not fit into the model's context and are left out", kept.len());
+    }
+    let mut kept = kept.into_iter();
+    set.tasks.retain(|_| kept.next().unwrap_or(false));
+    if set.tasks.is_empty() {
+        bail!("no task is left\nhint: lower `data.max_function_lines`, or use a model with a longer context");
+    }
+    Ok(set)
 }
 
 fn new_model(args: &SftArgs, config: &Config, device: &Device) -> Result<Loaded> {
@@ -258,8 +293,8 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
 /// As [`Grpo::run`].
 pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
     let device = Device::flex();
-    let set = read_tasks(&args.tasks)?;
     let start = checkpoint::load(&args.model, &device)?;
+    let set = fitting(read_tasks(&args.tasks)?, &start, config, config.grpo.sampling.max_new_tokens)?;
     let grpo = Grpo {
         config: &config.grpo,
         seed: config.seed,
@@ -316,8 +351,8 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
-    let set = read_tasks(&args.tasks)?;
     let loaded = checkpoint::load(&args.model, &device)?;
+    let set = fitting(read_tasks(&args.tasks)?, &loaded, config, config.eval.sampling.max_new_tokens)?;
     let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
     let rollouts =
         Rollouts { set: &set, form: config.data.answer, grader: workshop.grader(), workers: config.data.workers };
@@ -347,6 +382,29 @@ pub struct ExportReport {
     pub seconds: f64,
 }
 
+/// A model folder in bfloat16, for programs that load Hugging Face's folders.
+fn save_hugging_face(loaded: &Loaded, out: &Path) -> Result<()> {
+    let snapshot = Snapshot {
+        step: 0,
+        config: &loaded.config,
+        model: &loaded.model,
+        tokenizer: &loaded.tokenizer,
+        dtype: DiskDtype::Bfloat16,
+        optimizer: None,
+        state: None,
+    };
+    checkpoint::save_model(out, &snapshot)
+}
+
+/// A file that goes away unless it was renamed.
+struct Unproven(PathBuf);
+
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
 /// `train export`
 ///
 /// # Errors
@@ -360,19 +418,23 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     }
     let started = Instant::now();
     let device = Device::flex();
-    let Loaded { config: shape, model, tokenizer, template, path, .. } = checkpoint::load(&args.model, &device)?;
+    let loaded = checkpoint::load(&args.model, &device)?;
+    let Some(tasks) = &args.tasks else {
+        return save_hugging_face(&loaded, &args.out).map(|()| None);
+    };
+    let set = fitting(read_tasks(tasks)?, &loaded, &config, 0)?;
+    let Loaded { config: shape, model, tokenizer, template, path } = loaded;
     let json = tokenizer.save_bytes()?;
     let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
     let files = TokenizerFiles { tokenizer_json: &json, chat_template: data::template::JINJA, special };
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let weights = to_named(to_host(&model));
-    let written = write_gguf(&args.out, &shape_of(&shape, &name), &files, &weights, config.export.format)?;
-
-    // Loaded again from the disk, and asked what the original is asked.
-    let (_, tensors) = read_gguf(&args.out)?;
+    // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
+    let unproven = Unproven(args.out.with_extension("unproven"));
+    let written = write_gguf(&unproven.0, &shape_of(&shape, &name), &files, &weights, config.export.format)?;
+    let (_, tensors) = read_gguf(&unproven.0)?;
     let again = from_host(&shape, from_named(tensors), &device).context("while loading the exported file again")?;
-    let set = read_tasks(&args.tasks)?;
-    let rollouts = |at: usize| -> Result<Row> {
+    let row = |at: usize| -> Result<Row> {
         let task = &set.tasks[at];
         let base = rollout::attempt::Base::open(&set.root, task)?;
         let request = base.ask(config.data.answer, 1, 0)?;
@@ -381,16 +443,16 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
         Ok(Row::from_sample(&Sample::new(tokens, mask, task.id.clone())?, 0.0))
     };
     let count = set.tasks.len().min(config.export.prompts);
-    let rows = (0..count).map(rollouts).collect::<Result<Vec<_>>>()?;
+    let rows = (0..count).map(row).collect::<Result<Vec<_>>>()?;
     let distance = distance(&model, &again, &shape, &rows, &device);
     if distance.logit_kl > config.export.max_logit_kl || !distance.logit_kl.is_finite() {
-        std::fs::remove_file(&args.out).ok();
         bail!(
             "the export is refused: its next-token distributions are {:.3} nats from the original's, more than `export.max_logit_kl` = {}\nhint: choose a larger `export.format`, e.g. `q8_0`",
             distance.logit_kl,
             config.export.max_logit_kl
         );
     }
+    std::fs::rename(&unproven.0, &args.out).with_context(|| format!("cannot write `{}`", args.out.display()))?;
     let report = ExportReport {
         path: args.out.clone(),
         bytes: written.bytes,

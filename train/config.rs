@@ -268,7 +268,9 @@ impl Config {
     /// When the file is missing, a key is unknown (named with its line) or a value is out of its range.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config> {
         let text = data::file::read_text(path).context("while reading the config")?;
-        Config::parse(&text, overrides).with_context(|| format!("in the config `{}`", path.display()))
+        Config::parse(&text, overrides).with_context(|| {
+            format!("in the config `{}`\nhint: `--dry-run` without `--config` prints every key with its default", path.display())
+        })
     }
 
     /// Parses TOML and applies overrides.

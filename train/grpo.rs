@@ -149,6 +149,10 @@ impl Grpo<'_> {
         let mut total = Totals::default();
         let started = Instant::now();
         while step < steps {
+            if curriculum.active_tasks() == 0 {
+                eprintln!("no task is left that is not solved already: the run ends at step {step}");
+                break;
+            }
             let clock = Instant::now();
             let sampled = self.sample(&mut curriculum, &mut generator, &mut log, step)?;
             let training = Instant::now();
@@ -401,11 +405,12 @@ fn measurements(step: u64, sampled: &Sampled, trained: &Trained, curriculum: &Cu
     let reward = mean(&sampled.rewards);
     let variance = mean(&sampled.rewards.iter().map(|one| (one - reward).powi(2)).collect::<Vec<_>>());
     let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
-    let per_token = |sum: f64| if trained.targets > 0.0 { sum / trained.targets } else { 0.0 };
+    // Without a trained group there is no mean: the row says null.
+    let per_token = |sum: f64| if trained.targets > 0.0 { sum / trained.targets } else { f64::NAN };
     let ledger = curriculum.ledger();
     let mut row = MetricsRow::new(step);
     for (name, value) in [
-        ("loss", trained.loss),
+        ("loss", if trained.targets > 0.0 { trained.loss } else { f64::NAN }),
         ("entropy", per_token(trained.entropy)),
         ("clip_ratio/low_mean", per_token(trained.clip_low)),
         ("clip_ratio/high_mean", per_token(trained.clip_high)),

@@ -67,6 +67,12 @@ pub fn say_error(error: &anyhow::Error) {
             }
         }
     }
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    };
+    if hints.is_empty() && error.chain().any(full) {
+        hints.push("free some disk space and run the same command again, with `--resume` where it has one".into());
+    }
     hints.dedup();
     for hint in hints {
         eprintln!("hint: {hint}");

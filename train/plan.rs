@@ -44,7 +44,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Prints the plan; true when that is all that was asked for. Otherwise saves it as `plan.toml` in `folder`.
+    /// Prints the plan; true when that is all that was asked for. Otherwise saves it as `plan.toml` in
+    /// `folder`, unless there is one.
     ///
     /// # Errors
     ///
@@ -57,7 +58,11 @@ impl<'a> Plan<'a> {
         }
         let Plan { stage, device, cores, config, .. } = self;
         eprintln!("{stage}: seed {}, {device}, {cores} cores, writes `{}`", config.seed, folder.display());
-        data::file::write_whole(&folder.join("plan.toml"), text.as_bytes())?;
+        let path = folder.join("plan.toml");
+        // The plan of the run that stands here stays: one that is refused must not replace it.
+        if !path.exists() {
+            data::file::write_whole(&path, text.as_bytes())?;
+        }
         Ok(false)
     }
 }

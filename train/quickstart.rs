@@ -84,7 +84,14 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
     }
     let started = Instant::now();
     let file = places.run.join("config.toml");
-    data::file::write_whole(&file, toml::to_string(&config)?.as_bytes())?;
+    let text = toml::to_string(&config)?;
+    if args.resume && file.exists() && data::file::read_text(&file)? != text {
+        bail!(
+            "`{}` was begun with another config\nhint: resume with the same seed, packages and `--set`, or choose another folder with `--set run=…`",
+            places.run.display()
+        );
+    }
+    data::file::write_whole(&file, text.as_bytes())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new() };
     run.all()?;
@@ -257,13 +264,14 @@ impl Quickstart {
         let args = ExportArgs {
             run: self.run_args(),
             model: self.places.grpo.clone(),
-            tasks: self.places.held_out_tasks(),
+            tasks: Some(self.places.held_out_tasks()),
             out: self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name())),
+            hugging_face: false,
         };
         let alone = format!(
             "export --model {} --tasks {} --out {}",
             args.model.display(),
-            args.tasks.display(),
+            self.places.held_out_tasks().display(),
             args.out.display()
         );
         let result = self.places.run.join("export/summary.json");

@@ -31,7 +31,7 @@ struct State {
     format: u32,
     stage: String,
     seed: u64,
-    samples: usize,
+    samples: String,
     step: u64,
     config: SftConfig,
 }
@@ -49,8 +49,8 @@ pub struct SftSummary {
     pub seconds: f64,
     /// `tokens / seconds`.
     pub tokens_per_s: f64,
-    /// Loss of the last step.
-    pub loss: f64,
+    /// Loss of the last step; none when nothing was left to do.
+    pub loss: Option<f64>,
 }
 
 /// A run.
@@ -61,6 +61,8 @@ pub struct Sft<'a> {
     pub seed: u64,
     /// What is learned.
     pub samples: &'a [Sample],
+    /// BLAKE3 of their manifest: a run is not resumed on other samples.
+    pub samples_hash: String,
     /// Where checkpoints and metrics go.
     pub out: &'a Path,
     /// Whether to go on from the newest checkpoint.
@@ -80,13 +82,14 @@ impl Sft<'_> {
             bail!("there is no sample to train on");
         }
         let _lock = checkpoint::lock(self.out)?;
-        let Loaded { config: shape, mut model, tokenizer, .. } = start;
+        let mut start = start;
         let mut optimizer = AdamW::new(self.config.optimizer.clone());
         let mut step = 0;
         if let Some((found, loaded, moments)) = self.newest()? {
-            (step, model) = (found, loaded.model);
+            (step, start) = (found, loaded);
             optimizer = AdamW::from_host(self.config.optimizer.clone(), &moments, step, self.device);
         }
+        let Loaded { config: shape, mut model, tokenizer, .. } = start;
         let rope = rope_of(&shape, self.device);
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), step)?;
         let mut progress = Progress::new("sft", self.config.steps);
@@ -97,7 +100,7 @@ impl Sft<'_> {
             tokens: 0,
             seconds: 0.0,
             tokens_per_s: 0.0,
-            loss: f64::NAN,
+            loss: None,
         };
         let started = Instant::now();
         while step < self.config.steps {
@@ -115,7 +118,7 @@ impl Sft<'_> {
                 );
             }
             summary.tokens += tokens as u64;
-            summary.loss = loss;
+            summary.loss = Some(loss);
             let seconds = clock.elapsed().as_secs_f64();
             metrics.write(
                 step,
@@ -170,7 +173,7 @@ impl Sft<'_> {
             format: 1,
             stage: "sft".into(),
             seed: self.seed,
-            samples: self.samples.len(),
+            samples: self.samples_hash.clone(),
             step,
             config: self.config.clone(),
         };
@@ -192,7 +195,7 @@ impl Sft<'_> {
         let Some((step, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
         let loaded = checkpoint::load(&path, self.device)?;
         let (moments, state): (_, State) = checkpoint::load_state(&path)?;
-        let same = state.stage == "sft" && state.seed == self.seed && state.samples == self.samples.len();
+        let same = state.stage == "sft" && state.seed == self.seed && state.samples == self.samples_hash;
         if !same || state.config != *self.config {
             bail!(
                 "`{}` was saved by a run with another seed, sample set or `[sft]`\nhint: resume with the config that started it, or choose another `--out`",

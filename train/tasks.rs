@@ -313,7 +313,7 @@ pub fn commit_samples(
     };
     let mut shown = Vec::new();
     for source in sources {
-        for commit in commits(source, &options)?.take(most) {
+        for commit in commits(source, &options)?.take(most.div_ceil(sources.len())) {
             let numbered: String =
                 commit.buggy.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at + 1)).collect();
             let mut tokens = tokenizer.encode(&format!("{}\n{numbered}", commit.path));
@@ -324,7 +324,6 @@ pub fn commit_samples(
             shown.push(Shown { sample: Sample::new(tokens, mask, commit.origin)?, body: String::new() });
         }
     }
-    shown.truncate(most);
     let (samples, dropped) = clean(shown, &HeldOut::default(), config.data.max_tokens);
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();

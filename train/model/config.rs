@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of a decoder. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// Class names, e.g. `["LlamaForCausalLM"]`.
     pub architectures: Vec<String>,
@@ -67,6 +67,18 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
+    /// Reads a `config.json`; keys that other programs added are passed over.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON object, or a value has another type.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)?;
+        let known = serde_json::to_value(ModelConfig::default())?;
+        fields.retain(|key, _| known.get(key).is_some());
+        serde_json::from_value(fields.into())
+    }
+
     /// Why this shape cannot be built, if it cannot.
     pub fn problem(&self) -> Option<String> {
         if self.num_key_value_heads == 0 || !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {

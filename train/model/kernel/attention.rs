@@ -155,11 +155,10 @@ pub(super) fn forward(
 fn softmax(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &mut [f32]) {
     pulp::Arch::new().dispatch(#[inline(always)] || {
         for ((row, bias), log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
-            let mut most = f32::NEG_INFINITY;
             for (score, &bias) in row.iter_mut().zip(bias) {
                 *score += bias;
-                most = most.max(*score);
             }
+            let most = most(row);
             for score in row.iter_mut() {
                 *score = exp(*score - most);
             }
@@ -171,6 +170,21 @@ fn softmax(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &mut [f32]) 
             *log_sum = most + sum.ln();
         }
     });
+}
+
+/// The largest value, in sixteen lanes as [`sum`].
+#[inline(always)]
+fn most(values: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let chunks = values.chunks_exact(16);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, value);
+        }
+    }
+    lanes.into_iter().fold(rest, larger)
 }
 
 #[inline(always)]
