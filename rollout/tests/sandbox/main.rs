@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data::FileChange;
-use rollout::sandbox::{End, Sandbox, Select, TestStatus};
+use rollout::grade::{Grader, Outcome};
+use rollout::sandbox::embedded::Embedded;
+use rollout::sandbox::{End, Isolation, Job, Limits, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use support::*;
 
 #[test]
@@ -146,6 +148,46 @@ fn many_threads_share_few_workers() {
         .collect();
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_planted_bug_is_graded_by_real_tests() {
+    let Some(sandbox) = sandbox() else { return };
+    let (clean, base) = ("def add(a, b):\n    return a + b\n", "def add(a, b):\n    return a - b\n");
+    let other = "def add(a, b):\n    return 3\n";
+    let test = "from money import add\ndef test_sum(): assert add(1, 2) == 3\ndef test_zero(): assert add(0, 0) == 0\n";
+    let set = Tree::new(&[("money/money.py", clean), ("money/test_money.py", test)]);
+    let task: data::Task = serde_json::from_value(serde_json::json!({
+        "format": 1, "id": "money.operator__1", "repo": "money", "tree": "money", "base_commit": "",
+        "bug": data::Patch::between("money.py", clean, base), "gold": data::Patch::between("money.py", base, clean),
+        "kind": "operator", "statement": "sums are wrong",
+        "focus": {"path": "money.py", "first_line": 1, "last_line": 2},
+        "fail_to_pass": ["test_money.py::test_sum"], "pass_to_pass": ["test_money.py::test_zero"],
+        "python_path": ["."], "language": "python",
+    }))
+    .unwrap();
+    let grader = Grader::new(Arc::new(Borrowed(sandbox)), Limits::default());
+    let outcome = |patch: &data::Patch| grader.grade(&set.0, &task, patch).unwrap().outcome;
+    assert_eq!(outcome(&task.gold), Outcome::Resolved);
+    assert_eq!(outcome(&data::Patch::between("money.py", base, other)), Outcome::BrokeOthers { broken: 1 });
+    let early = data::Patch::between("money.py", base, "import os\nos._exit(0)\n");
+    assert_eq!(outcome(&early), Outcome::Crashed);
+    let untouched = grader.grade_base(&set.0, &task).unwrap();
+    assert_eq!(untouched.outcome, Outcome::StillFailing { passed: 0, failed: 1 });
+    assert!(untouched.trace_bytes > 0);
+}
+
+/// The shared sandbox, as a grader wants it.
+struct Borrowed(&'static Embedded);
+
+impl Sandbox for Borrowed {
+    fn run(&self, job: &Job) -> Result<TestRun, SandboxError> {
+        self.0.run(job)
+    }
+
+    fn isolation(&self) -> Isolation {
+        self.0.isolation()
     }
 }
 
