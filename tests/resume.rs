@@ -23,7 +23,7 @@ timeout_s = 5
 memory_mib = 512
 
 [sft]
-steps = 12
+steps = 20
 samples_per_step = 8
 save_every = 0
 

@@ -146,8 +146,7 @@ impl Batch {
         let floats = |of: fn(&Target) -> f32| {
             Tensor::<1>::from_data(TensorData::new(targets().map(of).collect::<Vec<f32>>(), [count]), device)
         };
-        let integers =
-            |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+        let integers = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
         let predictors = rows
             .iter()
             .enumerate()

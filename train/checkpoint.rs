@@ -142,7 +142,8 @@ fn files_of(snapshot: &Snapshot) -> Result<Vec<(String, Vec<u8>)>> {
 ///
 /// When less than `needed` bytes are free.
 pub fn require_space(folder: &Path, needed: u64) -> Result<()> {
-    let space = nix::sys::statvfs::statvfs(folder).with_context(|| format!("cannot ask for the space of `{}`", folder.display()))?;
+    let space = nix::sys::statvfs::statvfs(folder)
+        .with_context(|| format!("cannot ask for the space of `{}`", folder.display()))?;
     let free = space.blocks_available() * space.fragment_size();
     if free < needed {
         bail!(
@@ -191,7 +192,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn publish(temporary: &Path, path: &Path, parent: &Path) -> Result<()> {
     // A folder cannot be replaced in one step: the old one steps aside under a name that no reader takes.
-    let aside = parent.join(format!(".trash-{}-{}", std::process::id(), path.file_name().unwrap_or_default().to_string_lossy()));
+    let aside = parent.join(format!(
+        ".trash-{}-{}",
+        std::process::id(),
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
     if path.exists() {
         fs::rename(path, &aside)?;
     }
@@ -219,7 +224,11 @@ pub fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
 fn prune(folder: &Path, keep: usize) -> Result<()> {
     let steps = list(folder);
     for (_, path) in steps.iter().rev().skip(keep.max(1)) {
-        let trash = folder.join(format!(".trash-{}-{}", std::process::id(), path.file_name().unwrap_or_default().to_string_lossy()));
+        let trash = folder.join(format!(
+            ".trash-{}-{}",
+            std::process::id(),
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ));
         fs::rename(path, &trash)?;
         fs::remove_dir_all(&trash)?;
     }
@@ -242,8 +251,9 @@ pub fn sweep(folder: &Path) {
 ///
 /// Names the first file that is missing, short or changed.
 pub fn verify(path: &Path) -> Result<u64> {
-    let bytes = fs::read(path.join("MANIFEST.json"))
-        .map_err(|error| anyhow!("`{}` is no complete checkpoint: MANIFEST.json cannot be read ({error})", path.display()))?;
+    let bytes = fs::read(path.join("MANIFEST.json")).map_err(|error| {
+        anyhow!("`{}` is no complete checkpoint: MANIFEST.json cannot be read ({error})", path.display())
+    })?;
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .with_context(|| format!("`{}` is damaged", path.join("MANIFEST.json").display()))?;
     if manifest.format > FORMAT {
@@ -251,7 +261,8 @@ pub fn verify(path: &Path) -> Result<u64> {
     }
     for (name, entry) in &manifest.files {
         let file = path.join(name);
-        let bytes = fs::read(&file).with_context(|| format!("the checkpoint file `{}` cannot be read", file.display()))?;
+        let bytes =
+            fs::read(&file).with_context(|| format!("the checkpoint file `{}` cannot be read", file.display()))?;
         if bytes.len() as u64 != entry.bytes {
             bail!(
                 "the checkpoint file `{}` is truncated: {} bytes, but its manifest says {}\nhint: name an older checkpoint, or copy this one again",
@@ -306,8 +317,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
         bail!("`{}`: {problem}", path.join("config.json").display());
     }
     let tokenizer = Tokenizer::from_file(&path.join("tokenizer.json"))?;
-    let tensors = from_safetensors(&read("model.safetensors")?)
-        .and_then(|tensors| from_host(&config, tensors, device));
+    let tensors = from_safetensors(&read("model.safetensors")?).and_then(|tensors| from_host(&config, tensors, device));
     let file = path.join("model.safetensors");
     let model = tensors.with_context(|| {
         format!("cannot load `{}`\nhint: name an older checkpoint, or copy this one again", file.display())
@@ -361,10 +371,9 @@ pub fn lock(folder: &Path) -> Result<RunLock> {
     let file = File::create(folder.join(".lock")).with_context(|| format!("cannot write to `{}`", folder.display()))?;
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(RunLock(lock)),
-        Err(_) => bail!(
-            "another process is writing to `{}`\nhint: wait for it, or choose another folder",
-            folder.display()
-        ),
+        Err(_) => {
+            bail!("another process is writing to `{}`\nhint: wait for it, or choose another folder", folder.display())
+        }
     }
 }
 

@@ -126,8 +126,7 @@ fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
         return Ok(None);
     }
     let tokenizer = tokenizer_at(&args.tokenizer)?;
-    let summary =
-        tasks::commit_samples(&args.source, args.per_function, args.samples, &tokenizer, &config, &args.out)?;
+    let summary = tasks::commit_samples(&args.source, args.per_function, args.samples, &tokenizer, &config, &args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
 }
@@ -327,16 +326,22 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     }
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
-    println!("{}", serde_json::to_string(&serde_json::json!({
-        "pass_at_1": summary.pass_at_1, "n": summary.n, "ci95": summary.ci95,
-    }))?);
+    println!(
+        "{}",
+        serde_json::to_string(&serde_json::json!({
+            "pass_at_1": summary.pass_at_1, "n": summary.n, "ci95": summary.ci95,
+        }))?
+    );
     if let Some(path) = &args.against {
         let before: EvalSummary = serde_json::from_str(&data::file::read_text(path)?)
             .with_context(|| format!("`{}` is no evaluation", path.display()))?;
         let gain = summary.evaluation.gain_over(&before.evaluation, 1, config.seed, config.eval.resamples)?;
-        println!("{}", serde_json::to_string(&serde_json::json!({
-            "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high],
-        }))?);
+        println!(
+            "{}",
+            serde_json::to_string(&serde_json::json!({
+                "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high],
+            }))?
+        );
     }
     Ok(Some(summary))
 }

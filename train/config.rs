@@ -269,7 +269,10 @@ impl Config {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config> {
         let text = data::file::read_text(path).context("while reading the config")?;
         Config::parse(&text, overrides).with_context(|| {
-            format!("in the config `{}`\nhint: `--dry-run` without `--config` prints every key with its default", path.display())
+            format!(
+                "in the config `{}`\nhint: `--dry-run` without `--config` prints every key with its default",
+                path.display()
+            )
         })
     }
 
@@ -343,7 +346,7 @@ impl Config {
             if !(optimizer.lr > 0.0 && optimizer.lr < 1.0) {
                 bail!("`{key}.lr` is {}, but must be above 0 and below 1", optimizer.lr);
             }
-            if !(optimizer.max_grad_norm > 0.0) {
+            if optimizer.max_grad_norm <= 0.0 || optimizer.max_grad_norm.is_nan() {
                 bail!("`{key}.max_grad_norm` is {}, but must be above 0", optimizer.max_grad_norm);
             }
         }

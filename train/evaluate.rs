@@ -45,7 +45,7 @@ impl Rollouts<'_> {
     /// Grades completions, in their order.
     pub fn grade(&self, entries: Vec<Entry>) -> Vec<Result<Attempt, Lost>> {
         let judge = |task: &Task, patch: &Patch| self.grader.grade(&self.set.root, task, patch);
-        let pool = Pool { workers: self.workers, ..Pool::default() };
+        let pool = Pool { workers: self.workers };
         pool.grade(&self.set.root, entries, self.form, &judge, &Cancel::default())
     }
 }

@@ -40,7 +40,17 @@ impl<'a> Generator<'a> {
     ) -> Self {
         let rope = rope_of(config, device);
         let device = device.clone();
-        Generator { model, config, tokenizer, template, rope, device, max_rows: max_rows.max(1), version: 0, sampled: 0 }
+        Generator {
+            model,
+            config,
+            tokenizer,
+            template,
+            rope,
+            device,
+            max_rows: max_rows.max(1),
+            version: 0,
+            sampled: 0,
+        }
     }
 
     /// Takes the weights of a later step.
@@ -94,8 +104,7 @@ impl<'a> Generator<'a> {
             .zip(pads)
             .flat_map(|(prompt, &pad)| padded(pad).chain(prompt.tokens.iter().map(|&token| token as i32)))
             .collect();
-        let positions: Vec<i32> =
-            pads.iter().flat_map(|&pad| padded(pad).chain(0..(longest - pad) as i32)).collect();
+        let positions: Vec<i32> = pads.iter().flat_map(|&pad| padded(pad).chain(0..(longest - pad) as i32)).collect();
         let mut bias = vec![0f32; rows * longest * longest];
         for (block, &pad) in bias.chunks_exact_mut(longest * longest).zip(pads) {
             for (query, line) in block.chunks_exact_mut(longest).enumerate() {
@@ -258,8 +267,7 @@ impl Decoding {
 
     /// Shrinks the batch when half of it has ended; false when all of it has.
     fn drop_finished(&mut self, device: &Device) -> bool {
-        let alive: Vec<usize> =
-            (0..self.rows.len()).filter(|&at| !self.written[self.rows[at].attempt].ended).collect();
+        let alive: Vec<usize> = (0..self.rows.len()).filter(|&at| !self.written[self.rows[at].attempt].ended).collect();
         if alive.is_empty() {
             return false;
         }

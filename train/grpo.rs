@@ -161,7 +161,10 @@ impl Grpo<'_> {
             let rate = self.config.optimizer.rate(step, steps);
             let (mut trained, mut norm) = (Trained::default(), 0.0);
             if groups.is_empty() {
-                eprintln!("warning: step {} found no group with both successes and failures; the weights stay", step + 1);
+                eprintln!(
+                    "warning: step {} found no group with both successes and failures; the weights stay",
+                    step + 1
+                );
             } else {
                 let (gradients, measured) = self.gradients(&model, &groups, &rope);
                 trained = measured;
@@ -198,7 +201,7 @@ impl Grpo<'_> {
             row.set("perf/tokens_per_s", (sampled.tokens + trained.tokens as u64) as f64 / step_s);
             row.set("perf/attempts_per_s", sampled.attempts as f64 / step_s);
             metrics.write_row(&row)?;
-            progress.advance(1, format_args!("reward {:.3}  entropy {:.3}", mean(&sampled.rewards), trained.entropy));
+            progress.advance(1, format_args!("reward {:.3}", mean(&sampled.rewards)));
             let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
             if due || step == steps {
                 log.sync()?;
@@ -229,7 +232,7 @@ impl Grpo<'_> {
     }
 
     fn new_curriculum(&self) -> Result<Curriculum> {
-        let stages = self.curriculum.then(|| Stages {
+        let stages = self.curriculum.then_some(Stages {
             first_steps: self.config.steps,
             accuracy_above: self.config.solved_above,
             min_attempts: self.config.min_attempts,
@@ -246,13 +249,7 @@ impl Grpo<'_> {
     }
 
     /// Attempts and grades groups until the step has enough that teach something, or its budget is spent.
-    fn sample(
-        &self,
-        curriculum: &mut Curriculum,
-        policy: &mut Generator,
-        log: &mut Log,
-        step: u64,
-    ) -> Result<Sampled> {
+    fn sample(&self, curriculum: &mut Curriculum, policy: &mut Generator, log: &mut Log, step: u64) -> Result<Sampled> {
         let mut sampled = Sampled::default();
         while curriculum.wanted() > 0 {
             let draws = curriculum.draw()?;
@@ -293,8 +290,12 @@ impl Grpo<'_> {
             let mut trajectories: Vec<Trajectory> = Vec::with_capacity(size);
             let mut lost = 0;
             for (number, attempt) in attempts.into_iter().enumerate() {
-                let place =
-                    Place { retry: number as u32 + 1, queue: Queue::Fast, group: Some(draw.group), step: Some(step + 1) };
+                let place = Place {
+                    retry: number as u32 + 1,
+                    queue: Queue::Fast,
+                    group: Some(draw.group),
+                    step: Some(step + 1),
+                };
                 log.write(&Record::of(SystemTime::now(), place, &attempt))?;
                 match attempt {
                     Ok(attempt) => trajectories.push(attempt.trajectory),

@@ -72,7 +72,9 @@ impl OptimizerConfig {
         let done = ((step - self.warmup_steps) as f64 / rest).min(1.0);
         let height = match self.schedule {
             Shape::Constant => 1.0,
-            Shape::Cosine => self.final_share + (1.0 - self.final_share) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+            Shape::Cosine => {
+                self.final_share + (1.0 - self.final_share) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
             Shape::Wsd if done < 0.8 => 1.0,
             Shape::Wsd => 1.0 - (1.0 - self.final_share) * (done - 0.8) / 0.2,
         };
@@ -264,7 +266,9 @@ pub fn over_micro_batches<B: Sync, T: Send>(
         let next = AtomicUsize::new(0);
         let take = || {
             let mut done = Vec::new();
-            while let Some((at, micro_batch)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, wave.get(at)?))) {
+            while let Some((at, micro_batch)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, wave.get(at)?)))
+            {
                 // Each micro-batch has leaves of its own: graphs that share a leaf would wait for each other.
                 done.push((at, work(&tracked(model.clone()), micro_batch)));
             }

@@ -206,17 +206,16 @@ impl Quickstart {
             against: None,
             out: self.places.eval(name),
         };
-        let alone = format!(
-            "eval --model {} --tasks {} --out {}",
-            model.display(),
-            args.tasks.display(),
-            args.out.display()
-        );
+        let alone =
+            format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
         let result = args.out.clone();
         self.stage(&format!("eval {name}"), &alone, &result, |run| {
             let summary = commands::eval_in(&run.workshop, &args, &run.config)?;
             let [low, high] = summary.ci95;
-            eprintln!("eval {name}: pass@1 {:.3}, 95 % interval {low:.3} to {high:.3}, n = {}", summary.pass_at_1, summary.n);
+            eprintln!(
+                "eval {name}: pass@1 {:.3}, 95 % interval {low:.3} to {high:.3}, n = {}",
+                summary.pass_at_1, summary.n
+            );
             Ok(summary)
         })
     }
@@ -230,12 +229,8 @@ impl Quickstart {
             out: self.places.sft.clone(),
             resume: self.resume,
         };
-        let alone = format!(
-            "sft --model {} --samples {} --out {}",
-            base.display(),
-            args.samples.display(),
-            args.out.display()
-        );
+        let alone =
+            format!("sft --model {} --samples {} --out {}", base.display(), args.samples.display(), args.out.display());
         let result = args.out.join("summary.json");
         self.stage("sft", &alone, &result, |_| done(commands::sft(&args)?))
     }
@@ -295,7 +290,9 @@ impl Quickstart {
         let gain = |after: usize, before: usize| -> Result<Value> {
             let (after, before) = (&evals[after].1.evaluation, &evals[before].1.evaluation);
             let gain = after.gain_over(before, 1, self.config.seed, self.config.eval.resamples)?;
-            Ok(json!({ "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high], "n": gain.delta.tasks }))
+            Ok(
+                json!({ "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high], "n": gain.delta.tasks }),
+            )
         };
         let eval = |at: usize| {
             let eval = &evals[at].1;
@@ -325,11 +322,22 @@ impl Quickstart {
         data::file::write_whole(&json, &serde_json::to_vec_pretty(&report)?)?;
         data::file::write_whole(&html, render(&report, &self.curves(&report)?).as_bytes())?;
         eprintln!();
-        for (name, gain) in [("sft over base", &report["gain"]["sft_vs_base"]), ("grpo over sft", &report["gain"]["grpo_vs_sft"])] {
+        for (name, gain) in
+            [("sft over base", &report["gain"]["sft_vs_base"]), ("grpo over sft", &report["gain"]["grpo_vs_sft"])]
+        {
             let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
             let (low, high) = (number(&gain["ci95"][0]), number(&gain["ci95"][1]));
-            let verdict = if low > 0.0 { "more than chance" } else if high < 0.0 { "a loss" } else { "may be chance" };
-            eprintln!("{name}: {:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {verdict}", number(&gain["delta"]));
+            let verdict = if low > 0.0 {
+                "more than chance"
+            } else if high < 0.0 {
+                "a loss"
+            } else {
+                "may be chance"
+            };
+            eprintln!(
+                "{name}: {:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {verdict}",
+                number(&gain["delta"])
+            );
         }
         eprintln!("{:.0} s; `{}`, `{}`", seconds, json.display(), html.display());
         Ok(())

@@ -46,12 +46,7 @@ impl Workshop {
         let init = std::env::current_exe().context("while looking for this program")?;
         let options = EmbeddedOptions { init, python: python.clone(), workers: config.data.workers };
         let sandbox = Embedded::new(options).context("while starting the sandbox")?;
-        Ok(Workshop {
-            python,
-            sandbox: Arc::new(sandbox),
-            limits: config.sandbox.clone(),
-            cache: cache.to_path_buf(),
-        })
+        Ok(Workshop { python, sandbox: Arc::new(sandbox), limits: config.sandbox.clone(), cache: cache.to_path_buf() })
     }
 
     /// Judges patches in this sandbox.
@@ -67,7 +62,9 @@ impl Workshop {
             return Ok(package::Package::open(&name, folder)?);
         }
         if !spec.contains("==") {
-            bail!("the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`");
+            bail!(
+                "the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`"
+            );
         }
         let found = package::Package::fetch(spec, &self.cache.join("packages"), &self.python)?;
         let (_, installed) = found.run_suite(self.sandbox.as_ref(), &self.python, &self.limits)?;
@@ -155,7 +152,9 @@ pub fn plant_packages(
         tasks.extend(planted.tasks);
     }
     if tasks.is_empty() {
-        bail!("no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests");
+        bail!(
+            "no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests"
+        );
     }
     write_tasks(out, &tasks)?;
     summary.tasks = tasks.len();

@@ -42,10 +42,7 @@ impl Cache {
         let repeat = |tensor: Option<Tensor<4>>| {
             tensor.map(|tensor| {
                 let [batch, heads, capacity, width] = tensor.dims();
-                tensor
-                    .unsqueeze_dim::<5>(1)
-                    .repeat_dim(1, times)
-                    .reshape([batch * times, heads, capacity, width])
+                tensor.unsqueeze_dim::<5>(1).repeat_dim(1, times).reshape([batch * times, heads, capacity, width])
             })
         };
         let layers = self

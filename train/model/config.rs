@@ -91,7 +91,9 @@ impl ModelConfig {
             return Some(format!("`head_dim` is {}, but rotary positions need an even width", self.head_dim));
         }
         if self.vocab_size == 0 || self.hidden_size == 0 || self.num_hidden_layers == 0 || self.intermediate_size == 0 {
-            return Some("`vocab_size`, `hidden_size`, `intermediate_size` and `num_hidden_layers` must be positive".into());
+            return Some(
+                "`vocab_size`, `hidden_size`, `intermediate_size` and `num_hidden_layers` must be positive".into(),
+            );
         }
         if self.hidden_act != "silu" {
             return Some(format!("`hidden_act` is `{}`, but only `silu` is known", self.hidden_act));

@@ -153,8 +153,7 @@ impl CausalLm {
         let layers = (0..config.num_hidden_layers).map(|_| init.block(config)).collect();
         let embed_tokens = Embedding { weight: init.linear(config.vocab_size, config.hidden_size, 1.0).weight };
         let norm = init.norm(config);
-        let lm_head =
-            (!config.tie_word_embeddings).then(|| init.linear(config.vocab_size, config.hidden_size, 1.0));
+        let lm_head = (!config.tie_word_embeddings).then(|| init.linear(config.vocab_size, config.hidden_size, 1.0));
         CausalLm { model: Decoder { embed_tokens, layers, norm }, lm_head }
     }
 

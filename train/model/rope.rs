@@ -17,8 +17,7 @@ impl Rope {
         let half = head_dim / 2;
         let angle = |position: usize, pair: usize| position as f64 * theta.powf(-2.0 * pair as f64 / head_dim as f64);
         let table = |of: fn(f64) -> f64| {
-            let values: Vec<f32> =
-                (0..positions * half).map(|at| of(angle(at / half, at % half)) as f32).collect();
+            let values: Vec<f32> = (0..positions * half).map(|at| of(angle(at / half, at % half)) as f32).collect();
             Tensor::<2>::from_data(TensorData::new(values, [positions, half]), device)
         };
         Rope { cos: table(f64::cos), sin: table(f64::sin) }

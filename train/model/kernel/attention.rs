@@ -153,23 +153,26 @@ pub(super) fn forward(
 
 /// Scores to weights, in place; the log-sum of every row goes to `log_sums`.
 fn softmax(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &mut [f32]) {
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for ((row, bias), log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
-            for (score, &bias) in row.iter_mut().zip(bias) {
-                *score += bias;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((row, bias), log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
+                for (score, &bias) in row.iter_mut().zip(bias) {
+                    *score += bias;
+                }
+                let most = most(row);
+                for score in row.iter_mut() {
+                    *score = exp(*score - most);
+                }
+                let sum: f32 = sum(row);
+                let share = 1.0 / sum;
+                for score in row.iter_mut() {
+                    *score *= share;
+                }
+                *log_sum = most + sum.ln();
             }
-            let most = most(row);
-            for score in row.iter_mut() {
-                *score = exp(*score - most);
-            }
-            let sum: f32 = sum(row);
-            let share = 1.0 / sum;
-            for score in row.iter_mut() {
-                *score *= share;
-            }
-            *log_sum = most + sum.ln();
-        }
-    });
+        },
+    );
 }
 
 /// The largest value, in sixteen lanes as [`sum`].
@@ -241,26 +244,32 @@ pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] 
 }
 
 fn recompute(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &[f32]) {
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for ((row, bias), &log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
-            for (score, &bias) in row.iter_mut().zip(bias) {
-                *score = exp((*score + bias - log_sum).min(0.0));
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((row, bias), &log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
+                for (score, &bias) in row.iter_mut().zip(bias) {
+                    *score = exp((*score + bias - log_sum).min(0.0));
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn slope(slopes: &mut [f32], weights: &[f32], keys: usize, gradient: Matrix, output: Matrix) {
     let width = gradient.columns;
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for (at, (row, weights)) in slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)).enumerate() {
-            // Both are contiguous: they were made here and by `to_contiguous`.
-            let gradient = &gradient.values[at * gradient.row_stride..][..width];
-            let output = &output.values[at * output.row_stride..][..width];
-            let pull = dot(gradient, output);
-            for (slope, &weight) in row.iter_mut().zip(weights) {
-                *slope = weight * (*slope - pull);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (at, (row, weights)) in slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)).enumerate() {
+                // Both are contiguous: they were made here and by `to_contiguous`.
+                let gradient = &gradient.values[at * gradient.row_stride..][..width];
+                let output = &output.values[at * output.row_stride..][..width];
+                let pull = dot(gradient, output);
+                for (slope, &weight) in row.iter_mut().zip(weights) {
+                    *slope = weight * (*slope - pull);
+                }
             }
-        }
-    });
+        },
+    );
 }

@@ -21,11 +21,14 @@ pub(super) fn swiglu(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
     let mut output = vec![0f32; gate.layout().num_elements()];
     let (gates, ups) = (values(&gate), values(&up));
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for ((out, &gate), &up) in output.iter_mut().zip(gates).zip(ups) {
-            *out = gate * sigmoid(gate) * up;
-        }
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((out, &gate), &up) in output.iter_mut().zip(gates).zip(ups) {
+                *out = gate * sigmoid(gate) * up;
+            }
+        },
+    );
     tensor_of(output, &shape_of(&gate))
 }
 
@@ -35,15 +38,18 @@ pub(super) fn swiglu_backward(gate: &FlexTensor, up: &FlexTensor, gradient: &Fle
     let count = gate.layout().num_elements();
     let (mut to_gate, mut to_up) = (vec![0f32; count], vec![0f32; count]);
     let (gates, ups, gradients) = (values(&gate), values(&up), values(&gradient));
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        let outputs = to_gate.iter_mut().zip(to_up.iter_mut());
-        let inputs = gates.iter().zip(ups).zip(gradients);
-        for ((to_gate, to_up), ((&gate, &up), &gradient)) in outputs.zip(inputs) {
-            let share = sigmoid(gate);
-            *to_up = gradient * gate * share;
-            *to_gate = gradient * up * share * (1.0 + gate * (1.0 - share));
-        }
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let outputs = to_gate.iter_mut().zip(to_up.iter_mut());
+            let inputs = gates.iter().zip(ups).zip(gradients);
+            for ((to_gate, to_up), ((&gate, &up), &gradient)) in outputs.zip(inputs) {
+                let share = sigmoid(gate);
+                *to_up = gradient * gate * share;
+                *to_gate = gradient * up * share * (1.0 + gate * (1.0 - share));
+            }
+        },
+    );
     let shape = shape_of(&gate);
     [tensor_of(to_gate, &shape), tensor_of(to_up, &shape)]
 }
@@ -56,14 +62,17 @@ pub(super) fn rms_norm(hidden: &FlexTensor, weight: &FlexTensor, epsilon: f32) -
     let mut output = vec![0f32; hidden.layout().num_elements()];
     let mut scales = vec![0f32; output.len() / width];
     let rows = output.chunks_exact_mut(width).zip(values(&hidden).chunks_exact(width)).zip(&mut scales);
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for ((out, row), scale) in rows {
-            *scale = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
-            for ((out, &x), &weight) in out.iter_mut().zip(row).zip(weights) {
-                *out = x * *scale * weight;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((out, row), scale) in rows {
+                *scale = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
+                for ((out, &x), &weight) in out.iter_mut().zip(row).zip(weights) {
+                    *out = x * *scale * weight;
+                }
             }
-        }
-    });
+        },
+    );
     (tensor_of(output, &shape_of(&hidden)), scales)
 }
 
@@ -80,21 +89,24 @@ pub(super) fn rms_norm_backward(
     let mut to_hidden = vec![0f32; hidden.layout().num_elements()];
     let mut to_weight = vec![0f32; width];
     let inputs = values(&hidden).chunks_exact(width).zip(values(&gradient).chunks_exact(width)).zip(scales);
-    pulp::Arch::new().dispatch(#[inline(always)] || {
-        for (out, ((row, gradient), &scale)) in to_hidden.chunks_exact_mut(width).zip(inputs) {
-            // y = x·s·w with s = (mean(x²) + ε)^−½, so dx = s·(g·w) − x·s³·mean(g·w·x).
-            for ((sum, &x), &gradient) in to_weight.iter_mut().zip(row).zip(gradient) {
-                *sum += gradient * x * scale;
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (out, ((row, gradient), &scale)) in to_hidden.chunks_exact_mut(width).zip(inputs) {
+                // y = x·s·w with s = (mean(x²) + ε)^−½, so dx = s·(g·w) − x·s³·mean(g·w·x).
+                for ((sum, &x), &gradient) in to_weight.iter_mut().zip(row).zip(gradient) {
+                    *sum += gradient * x * scale;
+                }
+                for ((out, &gradient), &weight) in out.iter_mut().zip(gradient).zip(weights) {
+                    *out = gradient * weight;
+                }
+                let pull = dot(out, row) * scale * scale * scale / width as f32;
+                for (out, &x) in out.iter_mut().zip(row) {
+                    *out = *out * scale - x * pull;
+                }
             }
-            for ((out, &gradient), &weight) in out.iter_mut().zip(gradient).zip(weights) {
-                *out = gradient * weight;
-            }
-            let pull = dot(out, row) * scale * scale * scale / width as f32;
-            for (out, &x) in out.iter_mut().zip(row) {
-                *out = *out * scale - x * pull;
-            }
-        }
-    });
+        },
+    );
     [tensor_of(to_hidden, &shape_of(&hidden)), tensor_of(to_weight, &[width])]
 }
 
