@@ -268,12 +268,7 @@ impl Config {
     /// When the file is missing, a key is unknown (named with its line) or a value is out of its range.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config> {
         let text = data::file::read_text(path).context("while reading the config")?;
-        Config::parse(&text, overrides).with_context(|| {
-            format!(
-                "in the config `{}`\nhint: `--dry-run` without `--config` prints every key with its default",
-                path.display()
-            )
-        })
+        Config::parse(&text, overrides).with_context(|| format!("in the config `{}`", path.display()))
     }
 
     /// Parses TOML and applies overrides.
@@ -282,6 +277,12 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn parse(text: &str, overrides: &[String]) -> Result<Config> {
+        Config::read(text, overrides).context(
+            "the config is refused\nhint: a command with `--dry-run` and without `--config` prints every key and its default",
+        )
+    }
+
+    fn read(text: &str, overrides: &[String]) -> Result<Config> {
         let mut config: Config = toml::from_str(text)?;
         for entry in overrides {
             config = config.set(entry).with_context(|| format!("in `--set {entry}`"))?;
