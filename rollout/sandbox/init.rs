@@ -1,6 +1,6 @@
 //! `sandbox-init`: the hidden first process of a sandbox worker.
 //!
-//! In: [`InitConfig`] as JSON on standard input, the control socket on descriptor 3. Out: the fork server of
+//! In: `InitConfig` as JSON on standard input, the control socket on descriptor 3. Out: the fork server of
 //! `hook/zygote.py`, running as process 1 of fresh user, PID, mount, network, IPC and UTS namespaces over a root that
 //! holds Python and nothing else of the machine; or one `refused` message that names the barrier that is missing.
 //!
