@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -21,12 +20,7 @@ fn the_pipeline_runs_to_its_end_and_reports() {
     let path = folder.join("run");
     let line = format!("quickstart --config configs/smoke.toml --set run={}", path.display());
 
-    let clock = Instant::now();
     let said = run(&line).succeeds();
-    let took = clock.elapsed();
-    eprintln!("the smoke run took {took:.1?}");
-    // Without optimization, tensors are some twenty times slower.
-    assert!(cfg!(debug_assertions) || took < Duration::from_secs(120), "the smoke run took {took:.1?}");
 
     for stage in ["data plant", "data samples", "sft", "eval", "grpo", "export"] {
         assert!(
