@@ -140,9 +140,12 @@ pub struct CommitsArgs {
     /// Most samples.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub samples: usize,
-    /// Most bugs in one function.
+    /// Most samples of one function.
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub per_function: usize,
+    /// Most wrong lines in one sample; each sample has 1 to N.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub bugs_per_text: usize,
     /// Folder for the Parquet shards.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -191,6 +194,9 @@ pub struct SftArgs {
     /// Folder of Parquet shards.
     #[arg(long, value_name = "DIR")]
     pub samples: PathBuf,
+    /// Samples that it is not trained on: folder of Parquet shards. Adds `eval/loss` and the like to the metrics.
+    #[arg(long, value_name = "DIR")]
+    pub validate: Option<PathBuf>,
     /// Folder for checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use data::skill::repair::AnswerForm;
+use data::source::plant::BugKind;
 use rollout::advantage::Estimator;
 use rollout::policy::Sampling;
 use rollout::sandbox::Limits;
@@ -82,6 +83,8 @@ pub struct DataConfig {
     pub max_function_lines: usize,
     /// Longest sample, in tokens.
     pub max_tokens: usize,
+    /// The kinds of bugs that are planted.
+    pub kinds: Vec<BugKind>,
     /// Share of the training tasks that become SFT samples; the others are left for GRPO.
     pub sft_share: f64,
     /// How an answer is written.
@@ -101,6 +104,7 @@ impl Default for DataConfig {
             tasks_per_function: 8,
             max_function_lines: 40,
             max_tokens: 512,
+            kinds: BugKind::ALL.to_vec(),
             sft_share: 0.5,
             answer: AnswerForm::Line,
             workers: 2,
@@ -120,6 +124,8 @@ pub struct SftConfig {
     pub micro_batch_tokens: usize,
     /// Weight of the tokens that the assistant did not write; 0 trains on the assistant's tokens only.
     pub context_weight: f32,
+    /// The samples of `--validate` are asked every so many steps, and at the end; 0 for never.
+    pub validate_every: u64,
     /// A checkpoint every so many steps; 0 for one at the end only.
     pub save_every: u64,
     /// How many checkpoints are kept.
@@ -135,6 +141,7 @@ impl Default for SftConfig {
             samples_per_step: 32,
             micro_batch_tokens: 8192,
             context_weight: 0.0,
+            validate_every: 50,
             save_every: 50,
             keep: 2,
             optimizer: OptimizerConfig::default(),
@@ -331,6 +338,9 @@ impl Config {
             if value == 0 {
                 bail!("`{key}` is 0, but must be at least 1");
             }
+        }
+        if self.data.kinds.is_empty() {
+            bail!("`data.kinds` is empty, but must name at least one kind of bug");
         }
         if self.grpo.group_size < 2 {
             bail!("`grpo.group_size` is {}, but a group needs at least 2 attempts to compare", self.grpo.group_size);

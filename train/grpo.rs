@@ -8,7 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, DropReason, Stages};
+use data::Tokenizer;
+use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, Stages};
 use rollout::group::Group;
 use rollout::policy::Policy;
 use rollout::pool::Entry;
@@ -23,13 +24,18 @@ use crate::evaluate::Rollouts;
 use crate::generate::Generator;
 use crate::loss::clipped::clipped;
 use crate::loss::{entropy, log_probabilities};
-use crate::metrics::{Metrics, Row as MetricsRow};
-use crate::model::CausalLm;
+use crate::metrics::Metrics;
 use crate::model::decoder::rope_of;
 use crate::model::rope::Rope;
 use crate::model::weights::{DiskDtype, HostTensors};
+use crate::model::{CausalLm, ModelConfig};
 use crate::optim::{AdamW, NamedGradients, gradients, over_micro_batches};
 use crate::progress::Progress;
+
+mod measure;
+
+pub use measure::GrpoSummary;
+use measure::{Sampled, Totals, Trained, mean, measurements, sum_of};
 
 /// What a resumed run needs besides weights and moments.
 #[derive(Serialize, Deserialize)]
@@ -44,33 +50,18 @@ struct State {
     log_offset: u64,
 }
 
-/// What a run did.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GrpoSummary {
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Tasks in the set.
-    pub tasks: usize,
-    /// Attempts graded by this process.
-    pub attempts: u64,
-    /// Attempts without a verdict.
-    pub lost: u64,
-    /// Groups drawn, over the whole run.
-    pub groups: u64,
-    /// Groups trained, over the whole run.
-    pub trained_groups: u64,
-    /// Groups that were all right or all wrong, over the whole run.
-    pub uninformative_groups: u64,
-    /// Tasks that left with the first stage of a curriculum.
-    pub dropped_tasks: usize,
-    /// Seconds of this process.
-    pub seconds: f64,
-    /// Attempts per second.
-    pub attempts_per_s: f64,
-    /// Tokens sampled per second of sampling.
-    pub sampled_tokens_per_s: f64,
-    /// Tokens trained per second of training, prompts included.
-    pub trained_tokens_per_s: f64,
+/// What moves while a run runs.
+struct Live<'a> {
+    step: u64,
+    curriculum: Curriculum,
+    optimizer: AdamW,
+    model: CausalLm,
+    generator: Generator<'a>,
+    log: Log,
+    metrics: Metrics,
+    shape: &'a ModelConfig,
+    tokenizer: &'a Tokenizer,
+    rope: Rope,
 }
 
 /// A run.
@@ -91,34 +82,6 @@ pub struct Grpo<'a> {
     pub device: &'a Device,
 }
 
-/// Sums over what a step sampled.
-#[derive(Default)]
-struct Sampled {
-    attempts: u64,
-    lost: u64,
-    rewards: Vec<f64>,
-    lengths: Vec<f64>,
-    truncated: u64,
-    groups: u64,
-    zero_std: u64,
-    tokens: u64,
-    generate_s: f64,
-    grade_s: f64,
-}
-
-/// Means over the tokens that a step trained.
-#[derive(Default)]
-struct Trained {
-    loss: f64,
-    entropy: f64,
-    clip_low: f64,
-    clip_high: f64,
-    ratio: f64,
-    logp_difference: f64,
-    targets: f64,
-    tokens: usize,
-}
-
 impl Grpo<'_> {
     /// Trains `start`; the last checkpoint is in `out`.
     ///
@@ -128,107 +91,120 @@ impl Grpo<'_> {
     pub fn run(&self, start: Loaded) -> Result<GrpoSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let steps = self.config.steps + if self.curriculum { self.config.stage2_steps } else { 0 };
-        let mut curriculum = self.new_curriculum()?;
-        let (mut start, mut step, mut log_offset) = (start, 0, 0);
-        let mut optimizer = AdamW::new(self.config.optimizer.clone());
-        if let Some((found, loaded, moments, state)) = self.newest()? {
-            optimizer = AdamW::from_host(self.config.optimizer.clone(), &moments, state.updates, self.device);
-            curriculum = curriculum.resume(state.curriculum)?;
-            (step, start, log_offset) = (found, loaded, state.log_offset);
-        }
-        let Loaded { config: shape, model, tokenizer, template, .. } = start;
-        let mut log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
-        let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), step)?;
-        let rope = rope_of(&shape, self.device);
-        let rows = self.config.decode_rows;
-        let mut generator = Generator::new(model.clone(), &shape, &tokenizer, &template, rows, self.device);
-        generator.publish(model.clone(), step);
-        let mut model = model;
+        let (start, resumed) = match self.newest()? {
+            Some((loaded, moments, state)) => (loaded, Some((moments, state))),
+            None => (start, None),
+        };
+        let mut live = self.begin(&start, resumed)?;
         let mut progress = Progress::new("grpo", steps);
-        progress.advance_to(step);
+        progress.advance_to(live.step);
         let mut total = Totals::default();
         let started = Instant::now();
-        while step < steps {
-            if curriculum.active_tasks() == 0 {
-                eprintln!("no task is left that is not solved already: the run ends at step {step}");
+        while live.step < steps {
+            if live.curriculum.active_tasks() == 0 {
+                eprintln!("no task is left that is not solved already: the run ends at step {}", live.step);
                 break;
             }
-            let clock = Instant::now();
-            let sampled = self.sample(&mut curriculum, &mut generator, &mut log, step)?;
-            let training = Instant::now();
-            let groups: Vec<&Group> = curriculum.batch().collect();
-            let short = curriculum.is_short();
-            let rate = self.config.optimizer.rate(step, steps);
-            let (mut trained, mut norm) = (Trained::default(), 0.0);
-            if groups.is_empty() {
-                eprintln!(
-                    "warning: step {} found no group with both successes and failures; the weights stay",
-                    step + 1
-                );
-            } else {
-                let (gradients, measured) = self.gradients(&model, &groups, &rope);
-                trained = measured;
-                (model, norm) = optimizer.step(model, gradients, rate);
-            }
-            let group_count = groups.len();
-            if !trained.loss.is_finite() || !norm.is_finite() {
-                bail!(
-                    "the loss is {} and the gradient norm {norm} at step {}\nhint: lower `grpo.optimizer.lr`; the newest checkpoint in `{}` is good",
-                    trained.loss,
-                    step + 1,
-                    self.out.display()
-                );
-            }
-            let left = curriculum.end_step()?;
-            if !left.is_empty() {
-                data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
-                eprintln!("stage 2: {} tasks that were solved too often are dropped", left.len());
-            }
-            step += 1;
-            generator.publish(model.clone(), step);
-            let train_s = training.elapsed().as_secs_f64();
-            let step_s = clock.elapsed().as_secs_f64();
-            total.add(&sampled, &trained, train_s);
-            let mut row = measurements(step, &sampled, &trained, &curriculum);
-            row.set("grad_norm", f64::from(norm));
-            row.set("learning_rate", rate);
-            row.set("rollout/groups_trained", group_count);
-            row.set("rollout/short_batch", u64::from(short));
-            row.set("timing_s/generate", sampled.generate_s);
-            row.set("timing_s/grade", sampled.grade_s);
-            row.set("timing_s/train", train_s);
-            row.set("timing_s/step", step_s);
-            row.set("perf/tokens_per_s", (sampled.tokens + trained.tokens as u64) as f64 / step_s);
-            row.set("perf/attempts_per_s", sampled.attempts as f64 / step_s);
-            metrics.write_row(&row)?;
-            progress.advance(1, format_args!("reward {:.3}", mean(&sampled.rewards)));
-            let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
-            if due || step == steps {
-                log.sync()?;
-                metrics.sync()?;
-                let state = State {
-                    format: 1,
-                    stage: "grpo".into(),
-                    step,
-                    updates: optimizer.updates(),
-                    config: self.config.clone(),
-                    curriculum: curriculum.clone(),
-                    log_offset: log.offset(),
-                };
-                let snapshot = Snapshot {
-                    step,
-                    config: &shape,
-                    model: &model,
-                    tokenizer: &tokenizer,
-                    dtype: DiskDtype::Float32,
-                    optimizer: Some(optimizer.to_host()),
-                    state: Some(serde_json::to_value(state)?),
-                };
-                checkpoint::save(self.out, &snapshot, self.config.keep)?;
+            let reward = self.step(&mut live, steps, &mut total)?;
+            progress.advance(1, format_args!("reward {reward:.3}"));
+            let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
+            if due || live.step == steps {
+                self.save(&mut live)?;
             }
         }
         progress.finish();
-        Ok(total.summary(steps, self.rollouts.set.tasks.len(), &curriculum, started.elapsed().as_secs_f64()))
+        Ok(total.summary(steps, self.rollouts.set.tasks.len(), &live.curriculum, started.elapsed().as_secs_f64()))
+    }
+
+    /// Everything that moves, at its start or as the newest checkpoint left it.
+    fn begin<'s>(&self, start: &'s Loaded, resumed: Option<(HostTensors, State)>) -> Result<Live<'s>> {
+        let mut curriculum = self.new_curriculum()?;
+        let (mut step, mut log_offset) = (0, 0);
+        let mut optimizer = AdamW::new(self.config.optimizer.clone());
+        if let Some((moments, state)) = resumed {
+            optimizer = AdamW::from_host(self.config.optimizer.clone(), &moments, state.updates, self.device);
+            curriculum = curriculum.resume(state.curriculum)?;
+            (step, log_offset) = (state.step, state.log_offset);
+        }
+        let Loaded { config: shape, model, tokenizer, template, .. } = start;
+        let log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
+        let metrics = Metrics::open(&self.out.join("metrics.jsonl"), step)?;
+        let rope = rope_of(shape, self.device);
+        let rows = self.config.decode_rows;
+        let mut generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
+        generator.publish(model.clone(), step);
+        Ok(Live { step, curriculum, optimizer, model: model.clone(), generator, log, metrics, shape, tokenizer, rope })
+    }
+
+    /// Draws, attempts, grades, trains once and writes the step's row; returns the mean reward.
+    fn step(&self, live: &mut Live<'_>, steps: u64, total: &mut Totals) -> Result<f64> {
+        let clock = Instant::now();
+        let sampled = self.sample(live)?;
+        let training = Instant::now();
+        let groups: Vec<&Group> = live.curriculum.batch().collect();
+        let (group_count, short) = (groups.len(), live.curriculum.is_short());
+        let rate = self.config.optimizer.rate(live.step, steps);
+        let (mut trained, mut norm) = (Trained::default(), 0.0);
+        if groups.is_empty() {
+            eprintln!(
+                "warning: step {} found no group with both successes and failures; the weights stay",
+                live.step + 1
+            );
+        } else {
+            let (gradients, measured) = self.gradients(&live.model, &groups, &live.rope);
+            trained = measured;
+            (live.model, norm) = live.optimizer.step(live.model.clone(), gradients, rate);
+        }
+        if !trained.loss.is_finite() || !norm.is_finite() {
+            bail!(
+                "the loss is {} and the gradient norm {norm} at step {}\nhint: lower `grpo.optimizer.lr`; the newest checkpoint in `{}` is good",
+                trained.loss,
+                live.step + 1,
+                self.out.display()
+            );
+        }
+        let left = live.curriculum.end_step()?;
+        if !left.is_empty() {
+            data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
+            eprintln!("stage 2: {} tasks that were solved too often are dropped", left.len());
+        }
+        live.step += 1;
+        live.generator.publish(live.model.clone(), live.step);
+        let train_s = training.elapsed().as_secs_f64();
+        total.add(&sampled, &trained, train_s);
+        let mut row = measurements(live.step, &sampled, &trained, &live.curriculum);
+        row.set("grad_norm", f64::from(norm));
+        row.set("learning_rate", rate);
+        row.set("rollout/groups_trained", group_count);
+        row.set("rollout/short_batch", u64::from(short));
+        sampled.time(&mut row, &trained, train_s, clock.elapsed().as_secs_f64());
+        live.metrics.write_row(&row)?;
+        Ok(mean(&sampled.rewards))
+    }
+
+    fn save(&self, live: &mut Live<'_>) -> Result<()> {
+        live.log.sync()?;
+        live.metrics.sync()?;
+        let state = State {
+            format: 1,
+            stage: "grpo".into(),
+            step: live.step,
+            updates: live.optimizer.updates(),
+            config: self.config.clone(),
+            curriculum: live.curriculum.clone(),
+            log_offset: live.log.offset(),
+        };
+        let snapshot = Snapshot {
+            step: live.step,
+            config: live.shape,
+            model: &live.model,
+            tokenizer: live.tokenizer,
+            dtype: DiskDtype::Float32,
+            optimizer: Some(live.optimizer.to_host()),
+            state: Some(serde_json::to_value(state)?),
+        };
+        checkpoint::save(self.out, &snapshot, self.config.keep)?;
+        Ok(())
     }
 
     fn new_curriculum(&self) -> Result<Curriculum> {
@@ -249,30 +225,22 @@ impl Grpo<'_> {
     }
 
     /// Attempts and grades groups until the step has enough that teach something, or its budget is spent.
-    fn sample(&self, curriculum: &mut Curriculum, policy: &mut Generator, log: &mut Log, step: u64) -> Result<Sampled> {
+    fn sample(&self, live: &mut Live<'_>) -> Result<Sampled> {
         let mut sampled = Sampled::default();
-        while curriculum.wanted() > 0 {
-            let draws = curriculum.draw()?;
-            self.attempt(&draws, curriculum, policy, log, step, &mut sampled)?;
+        while live.curriculum.wanted() > 0 {
+            let draws = live.curriculum.draw()?;
+            self.attempt(&draws, live, &mut sampled)?;
         }
         Ok(sampled)
     }
 
-    fn attempt(
-        &self,
-        draws: &[Draw],
-        curriculum: &mut Curriculum,
-        policy: &mut Generator,
-        log: &mut Log,
-        step: u64,
-        sampled: &mut Sampled,
-    ) -> Result<()> {
+    fn attempt(&self, draws: &[Draw], live: &mut Live<'_>, sampled: &mut Sampled) -> Result<()> {
         let tasks = &self.rollouts.set.tasks;
         let size = self.config.group_size;
         let clock = Instant::now();
         let requests = draws.iter().map(|draw| self.rollouts.request(&tasks[draw.task], size, draw.seed));
         let requests = requests.collect::<Result<Vec<_>, _>>()?;
-        let answers = policy.complete(&requests, &self.config.sampling)?;
+        let answers = live.generator.complete(&requests, &self.config.sampling)?;
         sampled.generate_s += clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
@@ -294,16 +262,16 @@ impl Grpo<'_> {
                     retry: number as u32 + 1,
                     queue: Queue::Fast,
                     group: Some(draw.group),
-                    step: Some(step + 1),
+                    step: Some(live.step + 1),
                 };
-                log.write(&Record::of(SystemTime::now(), place, &attempt))?;
+                live.log.write(&Record::of(SystemTime::now(), place, &attempt))?;
                 match attempt {
                     Ok(attempt) => trajectories.push(attempt.trajectory),
                     Err(_) => lost += 1,
                 }
             }
             sampled.count(&trajectories, lost);
-            curriculum.give(draw.group, trajectories, lost)?;
+            live.curriculum.give(draw.group, trajectories, lost)?;
         }
         Ok(())
     }
@@ -351,8 +319,8 @@ impl Grpo<'_> {
     }
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
-    fn newest(&self) -> Result<Option<(u64, Loaded, HostTensors, State)>> {
-        let Some((step, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
+    fn newest(&self) -> Result<Option<(Loaded, HostTensors, State)>> {
+        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
         let loaded = checkpoint::load(&path, self.device)?;
         let (moments, state): (_, State) = checkpoint::load_state(&path)?;
         if state.stage != "grpo" || state.config != *self.config {
@@ -361,124 +329,6 @@ impl Grpo<'_> {
                 path.display()
             );
         }
-        Ok(Some((step, loaded, moments, state)))
-    }
-}
-
-fn sum_of(data: burn::tensor::TensorData) -> f64 {
-    data.try_to_vec::<f32>().expect("measurements are f32").into_iter().map(f64::from).sum()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
-}
-
-impl Trained {
-    fn add(&mut self, other: &Trained) {
-        self.loss += other.loss;
-        self.entropy += other.entropy;
-        self.clip_low += other.clip_low;
-        self.clip_high += other.clip_high;
-        self.ratio += other.ratio;
-        self.logp_difference += other.logp_difference;
-        self.tokens += other.tokens;
-    }
-}
-
-impl Sampled {
-    fn count(&mut self, trajectories: &[Trajectory], lost: usize) {
-        self.lost += lost as u64;
-        self.attempts += trajectories.len() as u64;
-        self.groups += 1;
-        let first = trajectories.first().map(|trajectory| trajectory.reward);
-        self.zero_std += u64::from(trajectories.iter().all(|trajectory| Some(trajectory.reward) == first));
-        for trajectory in trajectories {
-            self.rewards.push(f64::from(trajectory.reward));
-            self.lengths.push(trajectory.sequence.sampled() as f64);
-            self.truncated += u64::from(trajectory.stop.is_truncated());
-            self.tokens += trajectory.sequence.sampled() as u64;
-        }
-    }
-}
-
-/// The row of a step, in the names that practitioners know.
-fn measurements(step: u64, sampled: &Sampled, trained: &Trained, curriculum: &Curriculum) -> MetricsRow {
-    let reward = mean(&sampled.rewards);
-    let variance = mean(&sampled.rewards.iter().map(|one| (one - reward).powi(2)).collect::<Vec<_>>());
-    let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
-    // Without a trained group there is no mean: the row says null.
-    let per_token = |sum: f64| if trained.targets > 0.0 { sum / trained.targets } else { f64::NAN };
-    let ledger = curriculum.ledger();
-    let mut row = MetricsRow::new(step);
-    for (name, value) in [
-        ("loss", if trained.targets > 0.0 { trained.loss } else { f64::NAN }),
-        ("entropy", per_token(trained.entropy)),
-        ("clip_ratio/low_mean", per_token(trained.clip_low)),
-        ("clip_ratio/high_mean", per_token(trained.clip_high)),
-        ("clip_ratio/region_mean", per_token(trained.clip_low + trained.clip_high)),
-        ("sampling/importance_sampling_ratio/mean", per_token(trained.ratio)),
-        ("sampling/sampling_logp_difference/mean", per_token(trained.logp_difference)),
-        ("reward/mean", reward),
-        ("reward/std", variance.sqrt()),
-        ("frac_reward_zero_std", share(sampled.zero_std, sampled.groups)),
-        ("completions/mean_length", mean(&sampled.lengths)),
-        ("completions/clipped_ratio", share(sampled.truncated, sampled.attempts)),
-    ] {
-        row.set(name, value);
-    }
-    for (name, value) in [
-        ("curriculum/stage", u64::from(curriculum.stage())),
-        ("curriculum/active_tasks", curriculum.active_tasks() as u64),
-        ("rollout/attempts", sampled.attempts),
-        ("rollout/groups_drawn", sampled.groups),
-        ("rollout/lost", sampled.lost),
-        ("ledger/yielded", ledger.yielded_total()),
-        ("ledger/trained", ledger.trained_total()),
-        ("ledger/dropped", ledger.dropped_total()),
-        ("ledger/in_flight", ledger.in_flight().count() as u64),
-    ] {
-        row.set(name, value);
-    }
-    row
-}
-
-/// Sums over the steps of this process.
-#[derive(Default)]
-struct Totals {
-    attempts: u64,
-    lost: u64,
-    sampled_tokens: u64,
-    trained_tokens: u64,
-    generate_s: f64,
-    train_s: f64,
-}
-
-impl Totals {
-    fn add(&mut self, sampled: &Sampled, trained: &Trained, train_s: f64) {
-        self.attempts += sampled.attempts;
-        self.lost += sampled.lost;
-        self.sampled_tokens += sampled.tokens;
-        self.trained_tokens += trained.tokens as u64;
-        self.generate_s += sampled.generate_s;
-        self.train_s += train_s;
-    }
-
-    fn summary(&self, steps: u64, tasks: usize, curriculum: &Curriculum, seconds: f64) -> GrpoSummary {
-        let ledger = curriculum.ledger();
-        GrpoSummary {
-            steps,
-            tasks,
-            attempts: self.attempts,
-            lost: self.lost,
-            groups: ledger.yielded_total(),
-            trained_groups: ledger.trained_total(),
-            uninformative_groups: ledger.dropped_for(DropReason::AllFailed)
-                + ledger.dropped_for(DropReason::AllResolved),
-            dropped_tasks: curriculum.dropped_tasks().len(),
-            seconds,
-            attempts_per_s: self.attempts as f64 / seconds.max(1e-9),
-            sampled_tokens_per_s: self.sampled_tokens as f64 / self.generate_s.max(1e-9),
-            trained_tokens_per_s: self.trained_tokens as f64 / self.train_s.max(1e-9),
-        }
+        Ok(Some((loaded, moments, state)))
     }
 }

@@ -20,6 +20,7 @@ pub mod report;
 pub mod sampling;
 pub mod sft;
 pub mod tasks;
+pub mod validate;
 
 use anyhow::Result;
 use clap::CommandFactory;

@@ -226,6 +226,7 @@ impl Quickstart {
             model: Some(base.to_path_buf()),
             tokenizer: None,
             samples: self.places.samples.clone(),
+            validate: None,
             out: self.places.sft.clone(),
             resume: self.resume,
         };

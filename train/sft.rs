@@ -23,6 +23,7 @@ use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
 use crate::optim::{AdamW, NamedGradients, gradients, over_micro_batches};
 use crate::progress::Progress;
+use crate::validate::Validation;
 
 /// What a resumed run needs besides weights and moments.
 #[derive(Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct Sft<'a> {
     pub samples: &'a [Sample],
     /// BLAKE3 of their manifest: a run is not resumed on other samples.
     pub samples_hash: String,
+    /// What it is asked every `validate_every` steps and is not trained on; may be empty.
+    pub validation: &'a [Sample],
     /// Where checkpoints and metrics go.
     pub out: &'a Path,
     /// Whether to go on from the newest checkpoint.
@@ -120,12 +123,23 @@ impl Sft<'_> {
             summary.tokens += tokens as u64;
             summary.loss = Some(loss);
             let seconds = clock.elapsed().as_secs_f64();
+            let mut values = vec![
+                ("loss", loss),
+                ("grad_norm", f64::from(norm)),
+                ("learning_rate", rate),
+                ("tokens", tokens as f64),
+            ];
+            let mut note = format!("loss {loss:.3}  {:.0} tokens/s", tokens as f64 / seconds);
+            if let Some(found) = self.validate(step, &model, &rope) {
+                values.extend(found.named());
+                note = format!("{note}  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
+            }
             metrics.write(
                 step,
-                &[("loss", loss), ("grad_norm", f64::from(norm)), ("learning_rate", rate), ("tokens", tokens as f64)],
+                &values,
                 &[("timing_s/step", seconds), ("perf/tokens_per_s", tokens as f64 / seconds)],
             )?;
-            progress.advance(1, format_args!("loss {loss:.3}  {:.0} tokens/s", tokens as f64 / seconds));
+            progress.advance(1, note);
             let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
             if due || step == self.config.steps {
                 self.save(step, &shape, &model, &tokenizer, &optimizer)?;
@@ -135,6 +149,13 @@ impl Sft<'_> {
         summary.seconds = started.elapsed().as_secs_f64();
         summary.tokens_per_s = summary.tokens as f64 / summary.seconds.max(1e-9);
         Ok(summary)
+    }
+
+    fn validate(&self, step: u64, model: &CausalLm, rope: &Rope) -> Option<Validation> {
+        let every = self.config.validate_every;
+        let due = every > 0 && (step.is_multiple_of(every) || step == self.config.steps);
+        (due && !self.validation.is_empty())
+            .then(|| Validation::of(model, rope, self.validation, self.config.micro_batch_tokens, self.device))
     }
 
     /// The samples of `step`, as rows.

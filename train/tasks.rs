@@ -1,6 +1,6 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -129,8 +129,19 @@ pub fn plant_packages(
     let started = Instant::now();
     let mut summary = PlantSummary { tasks: 0, seconds: 0.0, candidates_per_s: 0.0, packages: BTreeMap::new() };
     let mut tasks = Vec::new();
+    let mut sources: Vec<package::Package> = Vec::with_capacity(packages.len());
     for spec in packages {
         let source = workshop.package(spec).with_context(|| format!("while opening the package `{spec}`"))?;
+        if sources.iter().any(|other| other.spec == source.spec) {
+            bail!(
+                "two packages are named `{}`\nhint: name each package once, and give each folder a name of its own",
+                source.spec
+            );
+        }
+        sources.push(source);
+    }
+    for source in sources {
+        let spec = &source.spec;
         let name = source.spec.replace("==", "-");
         let tree = format!("trees/{name}");
         let root = out.join(&tree);
@@ -171,6 +182,7 @@ fn plant_options(data: &DataConfig, seed: u64, max_tasks: usize) -> PlantOptions
         max_candidates: data.candidates_per_package,
         per_function: data.tasks_per_function,
         max_lines: data.max_function_lines,
+        kinds: data.kinds.clone(),
         ..PlantOptions::default()
     }
 }
@@ -202,13 +214,18 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 ///
 /// When a file cannot be written.
 pub fn split(set: &TaskSet, share: f64, seed: u64) -> Result<(PathBuf, PathBuf)> {
-    let mark = |task: &Task| {
-        let place = format!("{seed} {} {} {}", task.repo, task.focus.path, task.focus.first_line);
-        let hash = blake3::hash(place.as_bytes());
-        let first = hash.as_bytes().first_chunk::<8>().expect("a hash has 32 bytes");
-        u64::from_le_bytes(*first) as f64 / u64::MAX as f64
-    };
-    let (sft, grpo): (Vec<Task>, Vec<Task>) = set.tasks.iter().cloned().partition(|task| mark(task) < share);
+    let function = |task: &Task| format!("{seed} {} {} {}", task.repo, task.focus.path, task.focus.first_line);
+    let mut functions: Vec<String> = set.tasks.iter().map(function).collect();
+    functions.sort_by_cached_key(|function| *blake3::hash(function.as_bytes()).as_bytes());
+    functions.dedup();
+    let mut count = (share * functions.len() as f64).round() as usize;
+    // A share between nothing and all leaves something to either, where there is enough.
+    if share > 0.0 && share < 1.0 && functions.len() > 1 {
+        count = count.clamp(1, functions.len() - 1);
+    }
+    let of_sft: HashSet<&String> = functions[..count].iter().collect();
+    let (sft, grpo): (Vec<Task>, Vec<Task>) =
+        set.tasks.iter().cloned().partition(|task| of_sft.contains(&function(task)));
     let (sft_path, grpo_path) = (set.root.join("sft.jsonl"), set.root.join("grpo.jsonl"));
     write_rows(&sft_path, &sft)?;
     write_rows(&grpo_path, &grpo)?;
@@ -290,40 +307,35 @@ fn write(out: &Path, samples: &[Sample], tokenizer: &Tokenizer) -> Result<()> {
     Ok(())
 }
 
-/// Commit-like text for a base model: a function with a wrong line, then `N|` and the line as it was.
+/// Commit-like text for a base model: a function with a few wrong lines, then `N|` and each line as it was.
 ///
 /// # Errors
 ///
 /// When a folder cannot be read or the shards cannot be written.
 pub fn commit_samples(
     sources: &[PathBuf],
-    per_function: usize,
+    options: &CommitOptions,
     most: usize,
     tokenizer: &Tokenizer,
-    config: &Config,
+    max_tokens: usize,
     out: &Path,
 ) -> Result<SampleSummary> {
     let end = tokenizer.special("<|endoftext|>").context("the tokenizer has no `<|endoftext|>`")?;
-    let options = CommitOptions {
-        seed: config.seed,
-        max_lines: config.data.max_function_lines,
-        per_function,
-        ..CommitOptions::default()
-    };
     let mut shown = Vec::new();
     for source in sources {
-        for commit in commits(source, &options)?.take(most.div_ceil(sources.len())) {
+        for commit in commits(source, options)?.take(most.div_ceil(sources.len())) {
             let numbered: String =
                 commit.buggy.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at + 1)).collect();
             let mut tokens = tokenizer.encode(&format!("{}\n{numbered}", commit.path));
             let mut mask = vec![false; tokens.len()];
-            tokens.extend(tokenizer.encode(&format!("{}|{}", commit.line, commit.fixed)));
+            let fixes: Vec<String> = commit.fixes.iter().map(|fix| format!("{}|{}", fix.line, fix.text)).collect();
+            tokens.extend(tokenizer.encode(&fixes.join("\n")));
             tokens.push(end);
             mask.resize(tokens.len(), true);
             shown.push(Shown { sample: Sample::new(tokens, mask, commit.origin)?, body: String::new() });
         }
     }
-    let (samples, dropped) = clean(shown, &HeldOut::default(), config.data.max_tokens);
+    let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
     Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })

@@ -1,0 +1,80 @@
+//! `train eval`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use burn::tensor::Device;
+use data::source::jsonl::read_tasks;
+
+use super::{cache_folder, config_of, fitting, summary_to};
+use crate::checkpoint::{self, Loaded};
+use crate::cli::EvalArgs;
+use crate::config::Config;
+use crate::evaluate::{EvalSummary, Rollouts, evaluate};
+use crate::generate::Generator;
+use crate::plan::Plan;
+use crate::tasks::Workshop;
+
+/// `train eval`
+///
+/// # Errors
+///
+/// As [`evaluate`].
+pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
+    let config = config_of(&args.run)?;
+    let folder = args.out.parent().unwrap_or(Path::new("."));
+    if Plan::new("eval", &config).show(args.run.dry_run, folder)? {
+        return Ok(None);
+    }
+    // Read before the work, so that a wrong path costs nothing.
+    let before = args.against.as_deref().map(evaluation_at).transpose()?;
+    let workshop = Workshop::open(&config, &cache_folder())?;
+    let summary = eval_in(&workshop, args, &config)?;
+    println!(
+        "{}",
+        serde_json::to_string(&serde_json::json!({
+            "pass_at_1": summary.pass_at_1, "n": summary.n, "ci95": summary.ci95,
+        }))?
+    );
+    if let Some(before) = before {
+        let gain = summary.evaluation.gain_over(&before.evaluation, 1, config.seed, config.eval.resamples)?;
+        println!(
+            "{}",
+            serde_json::to_string(&serde_json::json!({
+                "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high],
+            }))?
+        );
+    }
+    Ok(Some(summary))
+}
+
+/// An evaluation that was written by [`eval`].
+fn evaluation_at(path: &Path) -> Result<EvalSummary> {
+    serde_json::from_str(&data::file::read_text(path)?).with_context(|| {
+        format!("`{}` is no evaluation\nhint: `--against` takes the file that `train eval --out` wrote", path.display())
+    })
+}
+
+/// As [`eval`], in a workshop that stands already.
+///
+/// # Errors
+///
+/// As [`evaluate`].
+pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
+    let device = Device::flex();
+    if let Some(folder) = args.out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    }
+    let loaded = checkpoint::load(&args.model, &device)?;
+    let set = fitting(read_tasks(&args.tasks)?, &loaded, config, config.eval.sampling.max_new_tokens)?;
+    let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
+    let rollouts =
+        Rollouts { set: &set, form: config.data.answer, grader: workshop.grader(), workers: config.data.workers };
+    let rows = config.eval.decode_rows;
+    let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
+    let name = args.model.display().to_string();
+    let log = args.out.with_extension("attempts.jsonl");
+    let summary = evaluate(&rollouts, &mut policy, &config.eval, config.seed, &name, &log)?;
+    summary_to(&args.out, &summary)?;
+    Ok(summary)
+}
