@@ -128,6 +128,8 @@ pub struct Record {
     pub cached: bool,
     /// Time in the sandbox; where `cached`, that of the run behind the verdict.
     pub wall_ms: u64,
+    /// What the policy wrote; none when the attempt is lost.
+    pub answer: Option<String>,
 }
 
 impl Record {
@@ -151,6 +153,7 @@ impl Record {
                 stop: Some(attempt.trajectory.stop),
                 cached: attempt.cached,
                 wall_ms: u64::try_from(attempt.wall.as_millis()).unwrap_or(u64::MAX),
+                answer: Some(attempt.trajectory.text.clone()),
             },
             Err(lost) => Record {
                 ts,
@@ -167,6 +170,7 @@ impl Record {
                 stop: None,
                 cached: false,
                 wall_ms: 0,
+                answer: None,
             },
         }
     }
