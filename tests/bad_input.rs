@@ -234,3 +234,25 @@ fn a_disk_without_a_free_page_is_told_as_such() {
     command.arg(format!("mount -t tmpfs -o size=4k tmpfs {} && exec {line}", out.display()));
     Said::of(command.output().expect("starts")).refuses(&["space"]);
 }
+
+#[test]
+fn an_evaluation_to_compare_with_is_read_before_the_work() {
+    let folder = Folder::new("against");
+    let (none, out) = (folder.join("none.json"), folder.join("eval.json"));
+    let call = format!("eval --model checkpoints/base --tasks nowhere.jsonl --out {} --against", out.display());
+    run(&format!("{call} {}", none.display())).refuses(&["none.json"]);
+    let other = folder.write("other.json", "{}\n");
+    run(&format!("{call} {}", other.display())).refuses(&["other.json", "is no evaluation"]);
+}
+
+#[test]
+fn two_packages_of_one_name_are_refused() {
+    if !python("two packages of one name are refused") {
+        return;
+    }
+    let folder = Folder::new("twice");
+    let out = folder.join("out");
+    let package = "--package examples/packages/planegeo";
+    run(&format!("data plant {package} {package} --out {}", out.display())).refuses(&["two packages", "planegeo"]);
+    assert!(!out.join("tasks.jsonl").exists());
+}

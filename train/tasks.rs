@@ -340,3 +340,42 @@ pub fn commit_samples(
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
     Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::task::{Focus, TASK_FORMAT};
+
+    fn task(function: usize, number: usize) -> Task {
+        let bug = data::Patch::between("a.py", "x = 1\n", "x = 2\n");
+        Task {
+            format: TASK_FORMAT,
+            id: format!("a.constant__{function}_{number}"),
+            repo: "a".into(),
+            tree: "tree".into(),
+            base_commit: String::new(),
+            image: None,
+            gold: bug.reversed(),
+            bug,
+            kind: "constant".into(),
+            statement: "test_x: assert 2 == 1".into(),
+            focus: Focus { path: "a.py".into(), first_line: function, last_line: function },
+            fail_to_pass: vec!["test_a.py::test_x".into()],
+            pass_to_pass: Vec::new(),
+            python_path: vec![".".into()],
+            language: "python".into(),
+        }
+    }
+
+    #[test]
+    fn a_split_keeps_functions_whole_and_leaves_something_to_either_half() {
+        let root = std::env::temp_dir().join(format!("split-test-{}", std::process::id()));
+        for (share, halves) in [(0.0, [0, 4]), (0.01, [2, 2]), (0.5, [2, 2]), (0.99, [2, 2]), (1.0, [4, 0])] {
+            let tasks = vec![task(1, 0), task(1, 1), task(2, 0), task(2, 1)];
+            let (sft, grpo) = split(&TaskSet { root: root.clone(), tasks }, share, 7).expect("splits");
+            let [sft, grpo] = [sft, grpo].map(|path| data::file::read_text(&path).expect("reads"));
+            assert_eq!([sft.lines().count(), grpo.lines().count()], halves, "share {share}");
+        }
+        fs::remove_dir_all(&root).expect("cleans up");
+    }
+}
