@@ -48,7 +48,7 @@ fn a_line_holds_the_keys_in_the_stated_order() {
     let sha = data::Patch::between("a.py", "x\n", "y\n").sha();
     let expected = format!(r#"{{"ts":"2025-12-10T14:23:41Z","retry":7,"queue":"Deep","patch_sha":"{sha}","#)
         + r#""test":"test_cli.py::test_upload","status":"PASS","trace_bytes":812,"task":"money.compare__1","#
-        + r#""group":3,"step":40,"reward":1.0,"stop":"end_of_turn","cached":false,"wall_ms":412,"answer":""}"#;
+        + r#""group":3,"step":40,"reward":1.0,"stop":"end_of_turn","cached":false,"wall_ms":412,"answer":"3|x"}"#;
     assert_eq!(serde_json::to_string(&record).expect("prints"), expected);
     assert_eq!(serde_json::from_str::<Record>(&expected).expect("reads"), record);
 }
