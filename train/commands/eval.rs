@@ -50,9 +50,10 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
 
 /// An evaluation that was written by [`eval`].
 fn evaluation_at(path: &Path) -> Result<EvalSummary> {
-    serde_json::from_str(&data::file::read_text(path)?).with_context(|| {
-        format!("`{}` is no evaluation\nhint: `--against` takes the file that `train eval --out` wrote", path.display())
-    })
+    const WHAT: &str =
+        "while reading what to compare with\nhint: `--against` takes the file that `train eval --out` wrote";
+    let text = data::file::read_text(path).context(WHAT)?;
+    serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", path.display())).context(WHAT)
 }
 
 /// As [`eval`], in a workshop that stands already.
