@@ -202,3 +202,10 @@ fn an_evaluation_of_another_format_is_refused() {
     let refused = serde_json::from_str::<Evaluation>(&text).expect_err("a newer format").to_string();
     assert!(refused.starts_with("format 2 is not known here, only format 1"), "{refused}");
 }
+
+#[test]
+fn a_crumb_of_rounding_is_no_gain() {
+    let cancelled = bootstrap(&[(0.1 + 0.2 - 0.3) / 3.0; 4], 7, 100);
+    assert_eq!((cancelled.low, cancelled.high), (0.0, 0.0));
+    assert!(!Gain { delta: cancelled, left_out: 0 }.excludes_zero());
+}
