@@ -258,33 +258,41 @@ pub fn over_micro_batches<B: Sync, T: Send>(
     micro_batches: &[B],
     work: impl Fn(&CausalLm, &B) -> (NamedGradients, T) + Sync,
 ) -> (NamedGradients, Vec<T>) {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sum = NamedGradients::new();
     let mut measured = Vec::with_capacity(micro_batches.len());
-    // A wave bounds how many gradients are alive at once; within it, a core takes the next micro-batch when it is free.
-    for wave in micro_batches.chunks(4 * cores) {
-        let next = AtomicUsize::new(0);
-        let take = || {
-            let mut done = Vec::new();
-            while let Some((at, micro_batch)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, wave.get(at)?)))
-            {
-                // Each micro-batch has leaves of its own: graphs that share a leaf would wait for each other.
-                done.push((at, work(&tracked(model.clone()), micro_batch)));
-            }
-            done
-        };
-        let mut done: Vec<(usize, (NamedGradients, T))> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..cores.min(wave.len())).map(|_| scope.spawn(take)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("a micro-batch does not panic")).collect()
-        });
-        done.sort_by_key(|(at, _)| *at);
-        for (_, (gradients, one)) in done {
+    // A wave bounds how many gradients are alive at once.
+    for wave in micro_batches.chunks(4 * cores()) {
+        // Each micro-batch has leaves of its own: graphs that share a leaf would wait for each other.
+        for (gradients, one) in on_all_cores(wave, |micro_batch| work(&tracked(model.clone()), micro_batch)) {
             accumulate(&mut sum, gradients);
             measured.push(one);
         }
     }
     (sum, measured)
+}
+
+/// What `work` makes of every item, in the order of the items; a core takes the next item when it is free.
+pub fn on_all_cores<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some((at, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?)))
+        {
+            done.push((at, work(item)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores().min(items.len())).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("the work does not panic")).collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, one)| one).collect()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

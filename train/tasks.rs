@@ -215,21 +215,26 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 /// When a file cannot be written.
 pub fn split(set: &TaskSet, share: f64, seed: u64) -> Result<(PathBuf, PathBuf)> {
     let function = |task: &Task| format!("{seed} {} {} {}", task.repo, task.focus.path, task.focus.first_line);
-    let mut functions: Vec<String> = set.tasks.iter().map(function).collect();
-    functions.sort_by_cached_key(|function| *blake3::hash(function.as_bytes()).as_bytes());
-    functions.dedup();
-    let mut count = (share * functions.len() as f64).round() as usize;
-    // A share between nothing and all leaves something to either, where there is enough.
-    if share > 0.0 && share < 1.0 && functions.len() > 1 {
-        count = count.clamp(1, functions.len() - 1);
-    }
-    let of_sft: HashSet<&String> = functions[..count].iter().collect();
+    let of_sft = first_part(set.tasks.iter().map(function).collect(), share);
     let (sft, grpo): (Vec<Task>, Vec<Task>) =
         set.tasks.iter().cloned().partition(|task| of_sft.contains(&function(task)));
     let (sft_path, grpo_path) = (set.root.join("sft.jsonl"), set.root.join("grpo.jsonl"));
     write_rows(&sft_path, &sft)?;
     write_rows(&grpo_path, &grpo)?;
     Ok((sft_path, grpo_path))
+}
+
+/// A share of the different names, in an order that hangs on nothing but the names.
+fn first_part(mut names: Vec<String>, share: f64) -> HashSet<String> {
+    names.sort_by_cached_key(|name| *blake3::hash(name.as_bytes()).as_bytes());
+    names.dedup();
+    let mut count = (share * names.len() as f64).round() as usize;
+    // A share between nothing and all leaves something to either part, where there is enough.
+    if share > 0.0 && share < 1.0 && names.len() > 1 {
+        count = count.clamp(1, names.len() - 1);
+    }
+    names.truncate(count);
+    names.into_iter().collect()
 }
 
 /// What became of tasks on their way to samples.
@@ -344,38 +349,13 @@ pub fn commit_samples(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use data::task::{Focus, TASK_FORMAT};
-
-    fn task(function: usize, number: usize) -> Task {
-        let bug = data::Patch::between("a.py", "x = 1\n", "x = 2\n");
-        Task {
-            format: TASK_FORMAT,
-            id: format!("a.constant__{function}_{number}"),
-            repo: "a".into(),
-            tree: "tree".into(),
-            base_commit: String::new(),
-            image: None,
-            gold: bug.reversed(),
-            bug,
-            kind: "constant".into(),
-            statement: "test_x: assert 2 == 1".into(),
-            focus: Focus { path: "a.py".into(), first_line: function, last_line: function },
-            fail_to_pass: vec!["test_a.py::test_x".into()],
-            pass_to_pass: Vec::new(),
-            python_path: vec![".".into()],
-            language: "python".into(),
-        }
-    }
 
     #[test]
-    fn a_split_keeps_functions_whole_and_leaves_something_to_either_half() {
-        let root = std::env::temp_dir().join(format!("split-test-{}", std::process::id()));
-        for (share, halves) in [(0.0, [0, 4]), (0.01, [2, 2]), (0.5, [2, 2]), (0.99, [2, 2]), (1.0, [4, 0])] {
-            let tasks = vec![task(1, 0), task(1, 1), task(2, 0), task(2, 1)];
-            let (sft, grpo) = split(&TaskSet { root: root.clone(), tasks }, share, 7).expect("splits");
-            let [sft, grpo] = [sft, grpo].map(|path| data::file::read_text(&path).expect("reads"));
-            assert_eq!([sft.lines().count(), grpo.lines().count()], halves, "share {share}");
+    fn a_share_between_nothing_and_all_leaves_something_to_either_part() {
+        let names = || ["a", "b", "a", "c", "d"].map(String::from).to_vec();
+        for (share, count) in [(0.0, 0), (0.01, 1), (0.5, 2), (0.99, 3), (1.0, 4)] {
+            assert_eq!(first_part(names(), share).len(), count, "share {share}");
         }
-        fs::remove_dir_all(&root).expect("cleans up");
+        assert_eq!(first_part(vec!["a".into()], 0.5).len(), 1);
     }
 }

@@ -3,8 +3,6 @@
 //! In: a model and samples. Out: loss, and how often the most probable token is the right one. An answer counts as
 //! exact when that holds for each of its tokens: just then greedy decoding writes it to the letter.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use burn::tensor::{Device, Tensor};
 use data::Sample;
 
@@ -12,6 +10,7 @@ use crate::batch::{Batch, Row, micro_batches};
 use crate::loss::log_probabilities;
 use crate::model::CausalLm;
 use crate::model::rope::Rope;
+use crate::optim::on_all_cores;
 
 /// What was measured, over the trained tokens of all samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,24 +34,8 @@ impl Validation {
     pub fn of(model: &CausalLm, rope: &Rope, samples: &[Sample], micro_batch_tokens: usize, device: &Device) -> Self {
         let rows: Vec<Row> = samples.iter().map(|sample| Row::from_sample(sample, 0.0)).collect();
         let batches = micro_batches(&rows, micro_batch_tokens);
-        let next = AtomicUsize::new(0);
-        let take = || {
-            let mut counts = Vec::new();
-            while let Some((at, rows)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, batches.get(at)?)))
-            {
-                counts.push((at, Counts::of(model, rope, rows, device)));
-            }
-            counts
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut counts: Vec<(usize, Counts)> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..cores.min(batches.len())).map(|_| scope.spawn(take)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("a micro-batch does not panic")).collect()
-        });
-        // Sums of floats depend on their order.
-        counts.sort_by_key(|(at, _)| *at);
-        let total = counts.into_iter().map(|(_, counts)| counts).reduce(Counts::plus).expect("at least one sample");
+        let counts = on_all_cores(&batches, |rows| Counts::of(model, rope, rows, device));
+        let total = counts.into_iter().reduce(Counts::plus).expect("at least one sample");
         let [answers, tokens] = [total.answers as f64, total.tokens as f64];
         Validation {
             loss: total.loss / tokens,
