@@ -24,7 +24,7 @@ use crate::evaluate::Rollouts;
 use crate::generate::Generator;
 use crate::loss::clipped::clipped;
 use crate::loss::{entropy, log_probabilities};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, check_finite};
 use crate::model::decoder::rope_of;
 use crate::model::rope::Rope;
 use crate::model::weights::{DiskDtype, HostTensors};
@@ -155,14 +155,7 @@ impl Grpo<'_> {
             trained = measured;
             (live.model, norm) = live.optimizer.step(live.model.clone(), gradients, rate);
         }
-        if !trained.loss.is_finite() || !norm.is_finite() {
-            bail!(
-                "the loss is {} and the gradient norm {norm} at step {}\nhint: lower `grpo.optimizer.lr`; the newest checkpoint in `{}` is good",
-                trained.loss,
-                live.step + 1,
-                self.out.display()
-            );
-        }
+        check_finite("grpo", live.step + 1, trained.loss, norm, self.out)?;
         let left = live.curriculum.end_step()?;
         if !left.is_empty() {
             data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;

@@ -208,6 +208,21 @@ fn parse(path: &Path) -> Result<Vec<(Row, String)>, MetricsError> {
     Ok(rows)
 }
 
+/// Stops a run whose loss or gradient is no longer a number. `section` is the part of the config that is to be changed.
+///
+/// # Errors
+///
+/// When one of them is not finite.
+pub fn check_finite(section: &str, step: u64, loss: f64, norm: f32, out: &Path) -> anyhow::Result<()> {
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "the loss is {loss} and the gradient norm {norm} at step {step}\nhint: lower `{section}.optimizer.lr`; the newest checkpoint in `{}` is good",
+        out.display()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::SftConfig;
 use crate::loss::cross_entropy::cross_entropy;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, check_finite};
 use crate::model::decoder::rope_of;
 use crate::model::rope::Rope;
 use crate::model::weights::DiskDtype;
@@ -114,31 +114,19 @@ impl Sft<'_> {
             let (updated, norm) = optimizer.step(model, gradients, rate);
             model = updated;
             step += 1;
-            if !loss.is_finite() || !norm.is_finite() {
-                bail!(
-                    "the loss is {loss} and the gradient norm {norm} at step {step}\nhint: lower `sft.optimizer.lr`; the newest checkpoint in `{}` is good",
-                    self.out.display()
-                );
-            }
+            check_finite("sft", step, loss, norm, self.out)?;
             summary.tokens += tokens as u64;
             summary.loss = Some(loss);
             let seconds = clock.elapsed().as_secs_f64();
-            let mut values = vec![
-                ("loss", loss),
-                ("grad_norm", f64::from(norm)),
-                ("learning_rate", rate),
-                ("tokens", tokens as f64),
-            ];
-            let mut note = format!("loss {loss:.3}  {:.0} tokens/s", tokens as f64 / seconds);
+            let speed = tokens as f64 / seconds;
+            let mut values = vec![("loss", loss), ("grad_norm", f64::from(norm)), ("learning_rate", rate)];
+            values.push(("tokens", tokens as f64));
+            let mut note = format!("loss {loss:.3}  {speed:.0} tokens/s");
             if let Some(found) = self.validate(step, &model, &rope) {
                 values.extend(found.named());
-                note = format!("{note}  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
+                note += &format!("  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
             }
-            metrics.write(
-                step,
-                &values,
-                &[("timing_s/step", seconds), ("perf/tokens_per_s", tokens as f64 / seconds)],
-            )?;
+            metrics.write(step, &values, &[("timing_s/step", seconds), ("perf/tokens_per_s", speed)])?;
             progress.advance(1, note);
             let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
             if due || step == self.config.steps {
