@@ -13,9 +13,10 @@ import signal
 import stat
 import sys
 
+import compiled
 import pytest_plugin
 
-EVENTS = 3
+EVENTS, ARCHIVE = 3, 4
 UID = 1000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
@@ -90,7 +91,7 @@ class Barriers:
             mount("overlay", "/.host" + spec["tree"], "/scratch/lower", None, MS_BIND)
         except Refused as refused:
             raise Refused("overlay", "cannot bind the tree `%s`: %s" % (spec["tree"], refused.args[1]))
-        write_changes(spec["changes"])
+        write_changes(spec["changes"] + spec["compiled"])
         layers = "lowerdir=/scratch/lower,upperdir=/scratch/upper,workdir=/scratch/work,userxattr"
         mount("overlay", "repo", "/repo", "overlay", safe, layers)
         # The tests that judge cannot be rewritten, whoever owns them.
@@ -154,20 +155,27 @@ def write_changes(changes):
         if change["content"] is None:
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
             continue
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(change["content"])
+        content = change["content"]
+        with open(path, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
 
 
-def run(spec_fd, events, output, barriers):
+def run(descriptors, barriers):
     """Reads the job, raises the barriers, runs pytest. Never returns."""
+    spec_fd, events, output = descriptors[:3]
     with open(spec_fd, "rb") as file:
         spec = json.loads(file.read())
+    changed = {change["path"] for change in spec["changes"]}
+    given = len(descriptors) > 3 and not spec["compile"]
+    spec["compiled"] = compiled.files(descriptors[3], changed) if given else []
     nothing = os.open("/dev/null", os.O_RDONLY)
     for target, source in ((0, nothing), (1, output), (2, output)):
         os.dup2(source, target)
     # The control socket's number is free by now.
     os.dup2(events, EVENTS, inheritable=False)
-    os.closerange(EVENTS + 1, 1 << 20)
+    if spec["compile"]:
+        os.dup2(descriptors[3], ARCHIVE, inheritable=False)
+    os.closerange(ARCHIVE + spec["compile"], 1 << 20)
     channel = pytest_plugin.Channel(EVENTS, spec.pop("nonce"))
     try:
         os.umask(0o022)
@@ -186,4 +194,8 @@ def run(spec_fd, events, output, barriers):
     sys.path[:0] = folders
     os.environ.update(PYTHONPATH=":".join(folders), PWD="/repo")
     random.seed(0)
+    if spec["compile"]:
+        compiled.write(ARCHIVE)
+        channel.send("finish", exit=0)
+        os._exit(0)
     pytest_plugin.run(channel, spec)

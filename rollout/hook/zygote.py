@@ -1,7 +1,7 @@
 """Fork server of the embedded sandbox: imports pytest once, then forks one child for each job.
 
-In: messages on the control socket, `job <memory bytes>` with three descriptors (the job, its event pipe, its output
-pipe) and `kill`. Out: `ready <json>` once, then `done <status>` for each job.
+In: messages on the control socket, `job <memory bytes>` with descriptors (the job, its event pipe, its output pipe,
+and, where there is one, the compiled tree) and `kill`. Out: `ready <json>` once, then `done <status>` for each job.
 It runs as process 1 of its own PID namespace, loads no code under test, and never reads a job: only the forked child
 does, so nothing of one job can be found in the memory of the next.
 """
@@ -57,18 +57,17 @@ def main():
 def serve(control, own_pids, barriers):
     """One job after the other, until the other side hangs up."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 64, 3)
+        message, descriptors, _, _ = socket.recv_fds(control, 64, 4)
         if not message:
             os._exit(0)
         if not message.startswith(b"job "):
             continue
-        spec, events, output = descriptors
         barriers.next_pid_namespace(own_pids)
         pid = os.fork()
         if pid == 0:
             try:
                 control.close()
-                job.run(spec, events, output, barriers)
+                job.run(descriptors, barriers)
             finally:
                 os._exit(70)
         for descriptor in descriptors:

@@ -1,7 +1,7 @@
 //! The file system that a sandbox worker sees.
 //!
 //! In: the folders that Python needs. Out: a read-only root on a fresh tmpfs with `/usr` and its like, Python, the
-//! fork server's three files, a few harmless devices, an own `/proc`, and empty places where each job mounts its own
+//! fork server's files, a few harmless devices, an own `/proc`, and empty places where each job mounts its own
 //! tree and `/tmp`. The machine's own root stays at `/.host`, read-only, for the fork server alone: every job takes it
 //! away before it drops its privileges.
 
@@ -67,8 +67,13 @@ fn fill(stage: &Path, binds: &[PathBuf]) -> Result<(), Refused> {
         fs::create_dir_all(stage.join(folder)).map_err(|error| told(Path::new(folder), error))?;
     }
     for (name, text) in ETC.iter().map(|(name, text)| (format!("etc/{name}"), text)).chain(
-        [("zygote", &pytest::ZYGOTE), ("job", &pytest::JOB), ("pytest_plugin", &pytest::PLUGIN)]
-            .map(|(name, text)| (format!("run/train/{name}.py"), text)),
+        [
+            ("zygote", &pytest::ZYGOTE),
+            ("job", &pytest::JOB),
+            ("compiled", &pytest::COMPILED),
+            ("pytest_plugin", &pytest::PLUGIN),
+        ]
+        .map(|(name, text)| (format!("run/train/{name}.py"), text)),
     ) {
         fs::write(stage.join(&name), text).map_err(|error| told(Path::new(&name), error))?;
     }

@@ -2,8 +2,9 @@
 //!
 //! In: a [`Job`]. Out: a [`TestRun`], with every process of the job gone.
 //! The job travels in a memory file that only the forked child reads; results come back over a pipe of their own, and
-//! what the code prints over another.
+//! what the code prints over another. The byte code of a tree is made by a job of its own and kept in a memory file.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use super::events::Events;
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
-use super::{Job, SandboxError, Select, TestRun};
+use super::{End, Job, Limits, SandboxError, Select, TestRun};
 
 /// Starting Python and importing pytest takes less than this on any machine that is fit for use.
 const START: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ struct Spec<'a> {
     disk_bytes: u64,
     processes: u64,
     timeout_s: u64,
+    /// Whether the tree is compiled instead of tested.
+    compile: bool,
 }
 
 /// A fork server that waits for jobs.
@@ -86,7 +89,7 @@ impl Worker {
         Ok(worker)
     }
 
-    fn expect_ready(&self, mut log: std::fs::File) -> Result<(), SandboxError> {
+    fn expect_ready(&self, mut log: File) -> Result<(), SandboxError> {
         let message = match readable(&[self.control.as_fd()], START) {
             Ok(ready) if ready[0] => receive(&self.control).map_err(|error| failed("starting a worker", error))?,
             Ok(_) => Vec::new(),
@@ -110,12 +113,39 @@ impl Worker {
         )))
     }
 
-    /// Runs one job. After an error the worker must not be used again.
-    pub fn run(&mut self, job: &Job) -> Result<TestRun, SandboxError> {
+    /// Runs one job, with the byte code of its clean tree where there is some. After an error the worker must not be
+    /// used again.
+    pub fn run(&mut self, job: &Job, compiled: Option<&File>) -> Result<TestRun, SandboxError> {
+        self.work(job, compiled, false)
+    }
+
+    /// The byte code of a clean tree, for the jobs on it. Nothing of the tree is run.
+    pub fn compile(&mut self, tree: &Path) -> Result<File, SandboxError> {
+        let told = |error| failed("compiling a tree", error);
+        let file = memory_file("compiled").map_err(told)?;
+        let job = Job {
+            tree: tree.to_path_buf(),
+            changes: Vec::new(),
+            python_path: Vec::new(),
+            select: Select::All,
+            stop_at_first_failure: true,
+            limits: Limits::default(),
+        };
+        let run = self.work(&job, Some(&file), true)?;
+        if run.end != (End::Finished { exit: 0 }) {
+            return Err(told(io::Error::other(run.output)));
+        }
+        // Whoever is given it can only read it.
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|error| told(error.into()))?;
+        Ok(file)
+    }
+
+    fn work(&mut self, job: &Job, compiled: Option<&File>, compile: bool) -> Result<TestRun, SandboxError> {
         let began = Instant::now();
         let names = Names::draw().map_err(|error| failed("drawing a nonce", error))?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
-        let (event_pipe, output_pipe) = self.send(job, &names)?;
+        let (event_pipe, output_pipe) = self.send(job, &names, compiled, compile)?;
         let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
         let mut deadline = began + Duration::from_secs(job.limits.timeout_s);
         let mut killed = false;
@@ -149,7 +179,13 @@ impl Worker {
     }
 
     /// Hands over the job and returns the reading ends of its pipes.
-    fn send(&self, job: &Job, names: &Names) -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    fn send(
+        &self,
+        job: &Job,
+        names: &Names,
+        compiled: Option<&File>,
+        compile: bool,
+    ) -> Result<(OwnedFd, OwnedFd), SandboxError> {
         let tree = job.tree.canonicalize().map_err(|error| {
             SandboxError::Environment(format!("the source tree `{}` cannot be opened: {error}", job.tree.display()))
         })?;
@@ -170,6 +206,7 @@ impl Worker {
             disk_bytes: job.limits.disk_mib * MIB,
             processes: job.limits.processes,
             timeout_s: job.limits.timeout_s,
+            compile,
         };
         let text = serde_json::to_vec(&spec).map_err(|error| failed("describing a job", error.into()))?;
         let hand_over = || -> io::Result<(OwnedFd, OwnedFd)> {
@@ -182,7 +219,8 @@ impl Worker {
                 fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             }
             let message = format!("job {}", spec.memory_bytes);
-            let descriptors = [file.as_raw_fd(), event_end.as_raw_fd(), output_end.as_raw_fd()];
+            let mut descriptors = vec![file.as_raw_fd(), event_end.as_raw_fd(), output_end.as_raw_fd()];
+            descriptors.extend(compiled.map(AsRawFd::as_raw_fd));
             sendmsg::<()>(
                 self.control.as_raw_fd(),
                 &[IoSlice::new(message.as_bytes())],
@@ -237,7 +275,7 @@ struct Names {
 impl Names {
     fn draw() -> io::Result<Names> {
         let mut bytes = [0u8; 32];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let canary = |bytes: &[u8]| format!("test_{}", hex(bytes));
         Ok(Names {
@@ -250,8 +288,8 @@ impl Names {
 
 /// The reading ends of a job's pipes.
 struct Pipes {
-    events: std::fs::File,
-    stdout: std::fs::File,
+    events: File,
+    stdout: File,
     open: [bool; 2],
     output: Tail,
 }
@@ -329,8 +367,8 @@ impl Tail {
     }
 }
 
-fn memory_file(name: &str) -> io::Result<std::fs::File> {
-    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?.into())
+fn memory_file(name: &str) -> io::Result<File> {
+    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?.into())
 }
 
 fn failed(doing: &str, source: io::Error) -> SandboxError {

@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use data::FileChange;
 use rollout::grade::{Grader, Outcome};
@@ -191,37 +190,25 @@ impl Sandbox for Borrowed {
     }
 }
 
-/// Prints what a small job costs: `cargo test --release -p rollout --test sandbox -- --ignored --nocapture`.
 #[test]
-#[ignore = "a measurement, not a claim"]
-fn the_cost_of_a_small_job() {
+fn a_job_is_given_the_byte_code_of_what_it_does_not_change() {
     let Some(sandbox) = sandbox() else { return };
-    sandbox.warm_up().unwrap();
-    let test = "from money import add\ndef test_a(): assert add(1, 2) == 3\ndef test_b(): assert add(1, 2) == 4\n";
-    let tree = Tree::new(&[("money.py", "def add(a, b): return a + b\n"), ("tests/test_money.py", test)]);
-    let mut job = tree.job();
-    job.select = Select::Ids(["a", "b"].map(|name| format!("tests/test_money.py::test_{name}")).to_vec());
-    let before = processor_seconds();
-    let mut walls: Vec<Duration> = (0..100).map(|_| sandbox.run(&job).unwrap().wall).collect();
-    walls.sort();
-    eprintln!("one after the other: median {:?}, best {:?}, p95 {:?}", walls[50], walls[0], walls[95]);
-    eprintln!("processor time: {:.1} ms a job", (processor_seconds() - before) * 10.0);
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| (0..100).for_each(|_| drop(sandbox.run(&job).unwrap())));
-        }
-    });
-    eprintln!("two at once: {:.1} jobs/s", 200.0 / began.elapsed().as_secs_f64());
-}
-
-/// Of all fork servers and their jobs so far.
-fn processor_seconds() -> f64 {
-    let ticks = |pid: u32| -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let after = text.rsplit(')').next().unwrap_or_default();
-        // User and system time of the process (fields 14 and 15) and of its children (16 and 17).
-        after.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum()
+    let list = "import pathlib\nfrom money import rate\ndef test_cached():\n    \
+        files = pathlib.Path(__file__).parent.glob('__pycache__/*')\n    \
+        assert sorted(file.name.split('.')[0] for file in files) == WANTED\n    assert rate() == RATE\n";
+    let test = |wanted: &str, rate: u8| list.replace("WANTED", wanted).replace("RATE", &rate.to_string());
+    let clean = test("['money', 'test_list']", 1);
+    let tree = Tree::new(&[("money.py", "def rate(): return 1\n"), ("test_list.py", &clean)]);
+    let passes = |changes: &[(&str, &str)]| {
+        let change =
+            |(path, text): &(&str, &str)| FileChange { path: path.to_string(), content: Some(text.to_string()) };
+        let job = Job { changes: changes.iter().map(change).collect(), ..tree.job() };
+        let run = sandbox.run(&job).unwrap();
+        assert_eq!(run.end, End::Finished { exit: 0 }, "{changes:?}: {run:#?}");
     };
-    descendants(std::process::id()).into_iter().map(ticks).sum::<f64>() / 100.0
+    passes(&[]);
+    // Of the same size, and within the second in which the clean file was written: never taken for it.
+    let money = ("money.py", "def rate(): return 2\n");
+    passes(&[money, ("test_list.py", &test("[]", 2))]);
+    passes(&[("test_list.py", &test("['money']", 1))]);
 }
