@@ -6,7 +6,7 @@
 //!
 //! The tests and their settings are those of the clean tree: a patch that touches one does not apply.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,17 +70,20 @@ type Cell = Arc<Mutex<Option<Graded>>>;
 
 /// Grades patches, each different one once.
 ///
-/// Remembering is sound because admission showed every task to be deterministic.
+/// Remembering is sound because admission showed every task to be deterministic. Most patches fail a test that has to
+/// pass, so the files of those tests are collected and run alone first: only who passes them costs a whole run.
 pub struct Grader {
     sandbox: Arc<dyn Sandbox>,
     limits: Limits,
     memory: Mutex<HashMap<Key, Cell>>,
+    /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
+    alone: Mutex<HashMap<String, Arc<Mutex<Option<bool>>>>>,
 }
 
 impl Grader {
     /// A grader that runs tests in `sandbox`.
     pub fn new(sandbox: Arc<dyn Sandbox>, limits: Limits) -> Self {
-        Grader { sandbox, limits, memory: Mutex::default() }
+        Grader { sandbox, limits, memory: Mutex::default(), alone: Mutex::default() }
     }
 
     /// Grades `patch` on the base tree of `task`, whose clean tree lies below `root`.
@@ -120,18 +123,57 @@ impl Grader {
         if patch.paths().iter().any(|path| is_guarded(path)) {
             return Ok(unrun(Outcome::DoesNotApply));
         }
-        match patched(&tree, base, patch) {
-            Some(changes) => self.judge(&tree, task, changes),
-            None => Ok(unrun(Outcome::DoesNotApply)),
+        let Some(changes) = patched(&tree, base.clone(), patch) else {
+            return Ok(unrun(Outcome::DoesNotApply));
+        };
+        let mut before = Duration::ZERO;
+        if self.passes_alone(&tree, task, base)? {
+            let first = self.judge_by(&tree, task, changes.clone(), &task.fail_to_pass)?;
+            if !repairs(&first.outcome) {
+                return Ok(first);
+            }
+            before = first.wall;
         }
+        let whole = self.judge(&tree, task, changes)?;
+        Ok(Graded { wall: before + whole.wall, ..whole })
+    }
+
+    /// Whether the verdict on `fail_to_pass` can be had without the other tests, and for less.
+    fn passes_alone(&self, tree: &Path, task: &Task, base: Vec<FileChange>) -> Result<bool, SandboxError> {
+        let files = |ids: &[String]| ids.iter().map(|id| file_of(id).to_string()).collect::<BTreeSet<_>>();
+        if files(&task.pass_to_pass).is_subset(&files(&task.fail_to_pass)) {
+            return Ok(false);
+        }
+        let cell = lock(&self.alone).entry(task.id.clone()).or_default().clone();
+        let mut known = lock(&cell);
+        if let Some(alone) = *known {
+            return Ok(alone);
+        }
+        let alone = match patched(tree, base, &task.gold) {
+            None => false,
+            Some(changes) => repairs(&self.judge_by(tree, task, changes, &task.fail_to_pass)?.outcome),
+        };
+        *known = Some(alone);
+        Ok(alone)
     }
 
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
+        let ids: Vec<String> = task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect();
+        self.judge_by(tree, task, changes, &ids)
+    }
+
+    fn judge_by(
+        &self,
+        tree: &Path,
+        task: &Task,
+        changes: Vec<FileChange>,
+        ids: &[String],
+    ) -> Result<Graded, SandboxError> {
         let job = Job {
             tree: tree.to_path_buf(),
             changes,
             python_path: task.python_path.clone(),
-            select: Select::Ids(task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect()),
+            select: Select::Ids(ids.to_vec()),
             stop_at_first_failure: true,
             limits: self.limits.clone(),
         };
@@ -176,6 +218,11 @@ fn judge(task: &Task, run: &TestRun) -> Outcome {
     if exit == 0 { Outcome::Resolved } else { Outcome::Crashed }
 }
 
+/// True where all of `fail_to_pass` passes, whatever the other tests say.
+fn repairs(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Resolved | Outcome::BrokeOthers { .. })
+}
+
 fn unrun(outcome: Outcome) -> Graded {
     Graded { outcome, failure: None, trace_bytes: 0, wall: Duration::ZERO, cached: false }
 }
@@ -205,141 +252,14 @@ fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<File
     Some(files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
 }
 
+/// The file of a test id, e.g. `tests/test_a.py` of `tests/test_a.py::test_sum`.
+fn file_of(id: &str) -> &str {
+    id.split_once("::").map_or(id, |(file, _)| file)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sandbox::scripted::Scripted;
-    use data::Focus;
-    use data::task::TASK_FORMAT;
-    use std::path::PathBuf;
-
-    const CLEAN: &str = "def add(a, b):\n    return a + b\n";
-    const BASE: &str = "def add(a, b):\n    return a - b\n";
-
-    fn task() -> Task {
-        Task {
-            format: TASK_FORMAT,
-            id: "money.operator__00000001".to_string(),
-            repo: "money".to_string(),
-            tree: "money".to_string(),
-            base_commit: String::new(),
-            image: None,
-            bug: Patch::between("money.py", CLEAN, BASE),
-            gold: Patch::between("money.py", BASE, CLEAN),
-            kind: "operator".to_string(),
-            statement: "sums are wrong".to_string(),
-            focus: Focus { path: "money.py".to_string(), first_line: 1, last_line: 2 },
-            fail_to_pass: vec!["test_money.py::test_sum".to_string()],
-            pass_to_pass: vec!["test_money.py::test_zero".to_string()],
-            python_path: vec![".".to_string()],
-            language: "python".to_string(),
-        }
-    }
-
-    /// A folder that holds the clean tree `money`, removed at the end.
-    struct Set(PathBuf);
-
-    impl Set {
-        fn new(name: &str) -> Set {
-            let root = std::env::temp_dir().join(format!("grade-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(root.join("money")).unwrap();
-            std::fs::write(root.join("money/money.py"), CLEAN).unwrap();
-            Set(root)
-        }
-    }
-
-    impl Drop for Set {
-        fn drop(&mut self) {
-            std::fs::remove_dir_all(&self.0).ok();
-        }
-    }
-
-    /// Tests `test_sum` and `test_zero` with these statuses.
-    fn run(sum: TestStatus, zero: TestStatus) -> TestRun {
-        Scripted::finished(&[("test_money.py::test_sum", sum), ("test_money.py::test_zero", zero)])
-    }
-
-    fn outcome_of(run: TestRun) -> Outcome {
-        judge(&task(), &run)
-    }
-
-    #[test]
-    fn resolved_means_that_all_ran_and_passed() {
-        use TestStatus::{Failed, Passed, Skipped};
-        assert_eq!(outcome_of(run(Passed, Passed)), Outcome::Resolved);
-        assert_eq!(outcome_of(run(Failed, Passed)), Outcome::StillFailing { passed: 0, failed: 1 });
-        assert_eq!(outcome_of(run(Skipped, Passed)), Outcome::StillFailing { passed: 0, failed: 1 });
-        assert_eq!(outcome_of(run(Passed, Failed)), Outcome::BrokeOthers { broken: 1 });
-        assert_eq!(outcome_of(run(Passed, Skipped)), Outcome::BrokeOthers { broken: 1 });
-        let missing = Scripted::finished(&[("test_money.py::test_sum", Passed)]);
-        assert_eq!(outcome_of(missing), Outcome::BrokeOthers { broken: 1 });
-        assert_eq!(outcome_of(Scripted::finished(&[])), Outcome::StillFailing { passed: 0, failed: 1 });
-    }
-
-    #[test]
-    fn a_run_that_did_not_end_by_itself_is_no_success() {
-        let all = || run(TestStatus::Passed, TestStatus::Passed);
-        assert_eq!(outcome_of(TestRun { end: End::TimedOut, ..all() }), Outcome::TimedOut);
-        assert_eq!(outcome_of(TestRun { end: End::Died { exit: 0 }, ..all() }), Outcome::Crashed);
-        assert_eq!(outcome_of(TestRun { end: End::Finished { exit: 3 }, ..all() }), Outcome::Crashed);
-    }
-
-    fn grader(answer: fn(&Job) -> Result<TestRun, SandboxError>) -> (Grader, Arc<Scripted>) {
-        let sandbox = Arc::new(Scripted::new(answer));
-        (Grader::new(sandbox.clone(), Limits::default()), sandbox)
-    }
-
-    /// Passes where the source is the clean one.
-    fn honest(job: &Job) -> Result<TestRun, SandboxError> {
-        let right = job.changes == [FileChange { path: "money.py".to_string(), content: Some(CLEAN.to_string()) }];
-        let sum = if right { TestStatus::Passed } else { TestStatus::Failed };
-        Ok(run(sum, TestStatus::Passed))
-    }
-
-    #[test]
-    fn the_gold_patch_resolves_and_the_base_does_not() {
-        let set = Set::new("gold");
-        let (grader, sandbox) = grader(honest);
-        assert_eq!(grader.grade(&set.0, &task(), &task().gold).unwrap().outcome, Outcome::Resolved);
-        let base = grader.grade_base(&set.0, &task()).unwrap();
-        assert_eq!(base.outcome, Outcome::StillFailing { passed: 0, failed: 1 });
-        assert_eq!(base.failure.unwrap().test, "test_money.py::test_sum");
-        let ids = ["test_money.py::test_sum", "test_money.py::test_zero"].map(str::to_string).to_vec();
-        assert_eq!(sandbox.jobs()[0].select, Select::Ids(ids), "the failing tests run first");
-    }
-
-    #[test]
-    fn the_same_patch_is_graded_once() {
-        let set = Set::new("once");
-        let (grader, sandbox) = grader(honest);
-        let first = grader.grade(&set.0, &task(), &task().gold).unwrap();
-        let second = grader.grade(&set.0, &task(), &task().gold).unwrap();
-        assert_eq!((first.cached, second.cached), (false, true));
-        assert_eq!(first.outcome, second.outcome);
-        assert_eq!(sandbox.jobs().len(), 1);
-    }
-
-    #[test]
-    fn a_patch_that_cannot_count_never_runs() {
-        let set = Set::new("policy");
-        let (grader, sandbox) = grader(honest);
-        let outcome = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().outcome;
-        assert_eq!(outcome(&Patch::default()), Outcome::NoPatch);
-        assert_eq!(outcome(&Patch::between("conftest.py", "", "import os\n")), Outcome::DoesNotApply);
-        assert_eq!(outcome(&Patch::between("money.py", "x = 1\n", "x = 2\n")), Outcome::DoesNotApply);
-        assert!(sandbox.jobs().is_empty());
-    }
-
-    #[test]
-    fn an_error_of_the_sandbox_is_tried_again_and_never_an_outcome() {
-        let set = Set::new("error");
-        let (grader, sandbox) = grader(|_| Err(SandboxError::Environment("out of disk".to_string())));
-        assert!(grader.grade(&set.0, &task(), &task().gold).is_err());
-        assert_eq!(sandbox.jobs().len(), TRIES);
-        assert!(grader.grade(&set.0, &task(), &task().gold).is_err(), "an error is not remembered");
-    }
-}
+mod tests;

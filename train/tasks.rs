@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -149,15 +149,10 @@ pub fn plant_packages(
         let root = root.canonicalize().with_context(|| format!("while looking for `{}`", root.display()))?;
         let package = Package { name: source.spec.clone(), root, python_path: source.python_path, tree };
         let options = plant_options(&config.data, config.seed, max_tasks);
-        let progress = Mutex::new(Progress::new(format!("plant {}", source.spec), options.max_candidates as u64));
+        let mut progress = Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
         let judge = |package: &Package, changes: &[FileChange]| workshop.judge(package, changes);
-        let advance = |_: usize, _: usize| {
-            if let Ok(mut progress) = progress.lock() {
-                progress.advance(1, "");
-            }
-        };
-        let planted = plant(&package, &options, &judge, &advance)?;
-        drop(progress);
+        let planted = plant(&package, &options, &judge, &mut |tasks| progress.advance(tasks as u64, ""))?;
+        progress.finish();
         eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
         summary.packages.insert(source.spec, planted.counts);
         tasks.extend(planted.tasks);

@@ -7,7 +7,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -176,8 +175,8 @@ pub enum PlantError {
 
 /// Plants bugs in a package and keeps those that its tests notice.
 ///
-/// `progress` hears how many candidates are judged, and of how many. Candidates are judged in parallel; the outcome
-/// does not depend on how many at once.
+/// `progress` hears how many more tasks there are, again and again. Candidates are judged in parallel; the outcome does
+/// not depend on how many at once.
 ///
 /// # Errors
 ///
@@ -186,7 +185,7 @@ pub fn plant(
     package: &Package,
     options: &PlantOptions,
     judge: &Judge,
-    progress: &(dyn Fn(usize, usize) + Sync),
+    progress: &mut dyn FnMut(usize),
 ) -> Result<Planted, PlantError> {
     let (healthy, clean_excluded) = healthy_tests(package, judge)?;
     let counts = PlantCounts { clean_passing: healthy.len(), clean_excluded, ..PlantCounts::default() };
@@ -194,26 +193,20 @@ pub fn plant(
     let candidates = candidates(package, options)?;
     let bench = Bench { package, options, judge, healthy, base_commit: tree_hash(&package.root)? };
 
-    let judged = AtomicUsize::new(0);
     let mut last_error = None;
     // A chunk is judged at once and counted in order; what lies beyond the last wanted task is forgotten.
     for chunk in candidates.chunks(4 * rayon::current_num_threads()) {
         if planted.tasks.len() >= options.max_tasks {
             break;
         }
-        let fates: Vec<Fate> = chunk
-            .par_iter()
-            .map(|candidate| {
-                let fate = bench.fate(candidate);
-                progress(judged.fetch_add(1, Ordering::Relaxed) + 1, candidates.len());
-                fate
-            })
-            .collect();
+        let fates: Vec<Fate> = chunk.par_iter().map(|candidate| bench.fate(candidate)).collect();
+        let before = planted.tasks.len();
         for fate in fates {
             if planted.tasks.len() < options.max_tasks {
                 last_error = planted.count(fate).or(last_error);
             }
         }
+        progress(planted.tasks.len() - before);
     }
     match last_error {
         Some(source) if planted.counts.infrastructure == planted.counts.candidates => {

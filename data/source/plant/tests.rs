@@ -32,7 +32,7 @@ fn verdict(changes: &[FileChange]) -> Verdict {
 }
 
 fn planted(package: &Package, options: &PlantOptions, judge: &Judge) -> Result<Planted, PlantError> {
-    let planted = plant(package, options, judge, &|_, _| {});
+    let planted = plant(package, options, judge, &mut |_| {});
     std::fs::remove_dir_all(&package.root).expect("cleans up");
     planted
 }

@@ -1,0 +1,175 @@
+use super::*;
+use crate::sandbox::scripted::Scripted;
+use data::Focus;
+use data::task::TASK_FORMAT;
+use std::path::PathBuf;
+
+const CLEAN: &str = "def add(a, b):\n    return a + b\n";
+const BASE: &str = "def add(a, b):\n    return a - b\n";
+
+fn task() -> Task {
+    Task {
+        format: TASK_FORMAT,
+        id: "money.operator__00000001".to_string(),
+        repo: "money".to_string(),
+        tree: "money".to_string(),
+        base_commit: String::new(),
+        image: None,
+        bug: Patch::between("money.py", CLEAN, BASE),
+        gold: Patch::between("money.py", BASE, CLEAN),
+        kind: "operator".to_string(),
+        statement: "sums are wrong".to_string(),
+        focus: Focus { path: "money.py".to_string(), first_line: 1, last_line: 2 },
+        fail_to_pass: vec!["test_money.py::test_sum".to_string()],
+        pass_to_pass: vec!["test_money.py::test_zero".to_string()],
+        python_path: vec![".".to_string()],
+        language: "python".to_string(),
+    }
+}
+
+/// A folder that holds the clean tree `money`, removed at the end.
+struct Set(PathBuf);
+
+impl Set {
+    fn new(name: &str) -> Set {
+        let root = std::env::temp_dir().join(format!("grade-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("money")).unwrap();
+        std::fs::write(root.join("money/money.py"), CLEAN).unwrap();
+        Set(root)
+    }
+}
+
+impl Drop for Set {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Tests `test_sum` and `test_zero` with these statuses.
+fn run(sum: TestStatus, zero: TestStatus) -> TestRun {
+    Scripted::finished(&[("test_money.py::test_sum", sum), ("test_money.py::test_zero", zero)])
+}
+
+fn outcome_of(run: TestRun) -> Outcome {
+    judge(&task(), &run)
+}
+
+#[test]
+fn resolved_means_that_all_ran_and_passed() {
+    use TestStatus::{Failed, Passed, Skipped};
+    assert_eq!(outcome_of(run(Passed, Passed)), Outcome::Resolved);
+    assert_eq!(outcome_of(run(Failed, Passed)), Outcome::StillFailing { passed: 0, failed: 1 });
+    assert_eq!(outcome_of(run(Skipped, Passed)), Outcome::StillFailing { passed: 0, failed: 1 });
+    assert_eq!(outcome_of(run(Passed, Failed)), Outcome::BrokeOthers { broken: 1 });
+    assert_eq!(outcome_of(run(Passed, Skipped)), Outcome::BrokeOthers { broken: 1 });
+    let missing = Scripted::finished(&[("test_money.py::test_sum", Passed)]);
+    assert_eq!(outcome_of(missing), Outcome::BrokeOthers { broken: 1 });
+    assert_eq!(outcome_of(Scripted::finished(&[])), Outcome::StillFailing { passed: 0, failed: 1 });
+}
+
+#[test]
+fn a_run_that_did_not_end_by_itself_is_no_success() {
+    let all = || run(TestStatus::Passed, TestStatus::Passed);
+    assert_eq!(outcome_of(TestRun { end: End::TimedOut, ..all() }), Outcome::TimedOut);
+    assert_eq!(outcome_of(TestRun { end: End::Died { exit: 0 }, ..all() }), Outcome::Crashed);
+    assert_eq!(outcome_of(TestRun { end: End::Finished { exit: 3 }, ..all() }), Outcome::Crashed);
+}
+
+fn grader(answer: fn(&Job) -> Result<TestRun, SandboxError>) -> (Grader, Arc<Scripted>) {
+    let sandbox = Arc::new(Scripted::new(answer));
+    (Grader::new(sandbox.clone(), Limits::default()), sandbox)
+}
+
+/// Passes where the source is the clean one.
+fn honest(job: &Job) -> Result<TestRun, SandboxError> {
+    let right = job.changes == [FileChange { path: "money.py".to_string(), content: Some(CLEAN.to_string()) }];
+    let sum = if right { TestStatus::Passed } else { TestStatus::Failed };
+    Ok(run(sum, TestStatus::Passed))
+}
+
+#[test]
+fn the_gold_patch_resolves_and_the_base_does_not() {
+    let set = Set::new("gold");
+    let (grader, sandbox) = grader(honest);
+    assert_eq!(grader.grade(&set.0, &task(), &task().gold).unwrap().outcome, Outcome::Resolved);
+    let base = grader.grade_base(&set.0, &task()).unwrap();
+    assert_eq!(base.outcome, Outcome::StillFailing { passed: 0, failed: 1 });
+    assert_eq!(base.failure.unwrap().test, "test_money.py::test_sum");
+    let ids = ["test_money.py::test_sum", "test_money.py::test_zero"].map(str::to_string).to_vec();
+    assert_eq!(sandbox.jobs()[0].select, Select::Ids(ids), "the failing tests run first");
+}
+
+#[test]
+fn the_same_patch_is_graded_once() {
+    let set = Set::new("once");
+    let (grader, sandbox) = grader(honest);
+    let first = grader.grade(&set.0, &task(), &task().gold).unwrap();
+    let second = grader.grade(&set.0, &task(), &task().gold).unwrap();
+    assert_eq!((first.cached, second.cached), (false, true));
+    assert_eq!(first.outcome, second.outcome);
+    assert_eq!(sandbox.jobs().len(), 1);
+}
+
+/// A task whose tests lie in two files.
+fn in_two_files() -> Task {
+    Task { pass_to_pass: vec!["test_zero.py::test_zero".to_string()], ..task() }
+}
+
+/// The ids of every job so far.
+fn selected(sandbox: &Scripted) -> Vec<Vec<String>> {
+    let ids = |job: Job| match job.select {
+        Select::Ids(ids) => ids,
+        Select::All => Vec::new(),
+    };
+    sandbox.jobs().into_iter().map(ids).collect()
+}
+
+const SUM: &str = "test_money.py::test_sum";
+const ZERO: &str = "test_zero.py::test_zero";
+
+#[test]
+fn who_fails_the_first_file_costs_no_whole_run() {
+    let set = Set::new("files");
+    let (grader, sandbox) = grader(|job| {
+        let all = [(SUM, honest(job)?.tests[SUM]), (ZERO, TestStatus::Passed)];
+        Ok(Scripted::finished(if job.select == Select::Ids(vec![SUM.into()]) { &all[..1] } else { &all }))
+    });
+    let wrong = Patch::between("money.py", BASE, &CLEAN.replace('+', "*"));
+    let grade = |patch| grader.grade(&set.0, &in_two_files(), patch).unwrap().outcome;
+    assert_eq!(grade(&wrong), Outcome::StillFailing { passed: 0, failed: 1 });
+    assert_eq!(grade(&task().gold), Outcome::Resolved);
+    // The gold patch says once that the first file can stand alone; then the wrong one, and the right one twice.
+    assert_eq!(selected(&sandbox), [vec![SUM], vec![SUM], vec![SUM], vec![SUM, ZERO]]);
+}
+
+#[test]
+fn a_test_that_needs_the_others_is_not_run_alone() {
+    let set = Set::new("needs");
+    let (grader, sandbox) = grader(|job| {
+        let whole = job.select == Select::Ids(vec![SUM.into(), ZERO.into()]);
+        let sum = if whole { honest(job)?.tests[SUM] } else { TestStatus::Failed };
+        Ok(Scripted::finished(&[(SUM, sum), (ZERO, TestStatus::Passed)]))
+    });
+    assert_eq!(grader.grade(&set.0, &in_two_files(), &task().gold).unwrap().outcome, Outcome::Resolved);
+    assert_eq!(selected(&sandbox), [vec![SUM], vec![SUM, ZERO]]);
+}
+
+#[test]
+fn a_patch_that_cannot_count_never_runs() {
+    let set = Set::new("policy");
+    let (grader, sandbox) = grader(honest);
+    let outcome = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().outcome;
+    assert_eq!(outcome(&Patch::default()), Outcome::NoPatch);
+    assert_eq!(outcome(&Patch::between("conftest.py", "", "import os\n")), Outcome::DoesNotApply);
+    assert_eq!(outcome(&Patch::between("money.py", "x = 1\n", "x = 2\n")), Outcome::DoesNotApply);
+    assert!(sandbox.jobs().is_empty());
+}
+
+#[test]
+fn an_error_of_the_sandbox_is_tried_again_and_never_an_outcome() {
+    let set = Set::new("error");
+    let (grader, sandbox) = grader(|_| Err(SandboxError::Environment("out of disk".to_string())));
+    assert!(grader.grade(&set.0, &task(), &task().gold).is_err());
+    assert_eq!(sandbox.jobs().len(), TRIES);
+    assert!(grader.grade(&set.0, &task(), &task().gold).is_err(), "an error is not remembered");
+}
