@@ -106,6 +106,51 @@ impl Patch {
         Patch::of(vec![FilePatch { labelled: true, old: name.clone(), new: name, hunks, ..FilePatch::default() }])
     }
 
+    /// As [`Patch::between`], where the file may be missing before or after.
+    ///
+    /// # Panics
+    ///
+    /// As [`Patch::between`].
+    pub fn change(path: &str, old: Option<&str>, new: Option<&str>) -> Patch {
+        let mode = match (old, new) {
+            (Some(old), Some(new)) => return Patch::between(path, old, new),
+            (None, None) => return Patch::default(),
+            (None, Some(_)) => "new file mode 100644",
+            (Some(_), None) => "deleted file mode 100644",
+        };
+        let hunks = Patch::between(path, old.unwrap_or_default(), new.unwrap_or_default());
+        let hunks = hunks.files.into_iter().next().map(|file| file.hunks).unwrap_or_default();
+        let name = |text: Option<&str>| text.map(|_| path.to_string());
+        let headers = vec![format!("diff --git a/{path} b/{path}"), mode.to_string()];
+        let (old, new) = (name(old), name(new));
+        Patch::of(vec![FilePatch { headers, labelled: !hunks.is_empty(), old, new, copied: false, hunks }])
+    }
+
+    /// This patch without the files that take part in judging, and the paths that were left out.
+    pub fn unguarded(&self) -> (Patch, Vec<String>) {
+        let touches = |file: &&FilePatch| [&file.old, &file.new].into_iter().flatten().any(|path| is_guarded(path));
+        let (guarded, kept): (Vec<&FilePatch>, Vec<&FilePatch>) = self.files.iter().partition(touches);
+        if guarded.is_empty() {
+            return (self.clone(), Vec::new());
+        }
+        let paths = guarded.iter().filter_map(|file| file.new.clone().or(file.old.clone())).collect();
+        (Patch::of(kept.into_iter().cloned().collect()), paths)
+    }
+
+    /// The first line of the old file at `path` that is changed, counted from 1; none where there is no such line.
+    pub fn first_line(&self, path: &str) -> Option<usize> {
+        let file = self.files.iter().find(|file| file.old.as_deref() == Some(path))?;
+        let hunk = file.hunks.first()?;
+        let before = hunk.lines.iter().take_while(|line| line.side == Side::Both).count();
+        Some(hunk.old_start + before)
+    }
+
+    /// Every line that is added, without its end.
+    pub fn added_lines(&self) -> impl Iterator<Item = &str> {
+        let lines = self.files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
+        lines.filter(|line| line.side == Side::New).map(|line| line.text.trim_end_matches(['\n', '\r']))
+    }
+
     /// Several patches to different files as one.
     ///
     /// # Errors

@@ -4,14 +4,13 @@
 //! `fail_to_pass` and `pass_to_pass` ran and passed; a missing test is a failure.
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
 //!
-//! The tests and their settings are those of the clean tree: a patch that touches one does not apply.
+//! The tests and their settings are those of the clean tree: what a patch says about them is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use data::patch::is_guarded;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
@@ -40,9 +39,11 @@ pub enum Outcome {
     },
     /// The time limit was reached.
     TimedOut,
-    /// The patch does not fit the base tree, or touches what judges it.
+    /// The memory limit was reached.
+    OutOfMemory,
+    /// The patch does not fit the base tree.
     DoesNotApply,
-    /// There is no patch, or it changes nothing.
+    /// There is no patch, or it changes nothing but what judges it.
     NoPatch,
     /// The process died before the run was over.
     Crashed,
@@ -92,6 +93,8 @@ impl Grader {
     ///
     /// When the sandbox fails three times. The attempt then has no outcome and leaves its group.
     pub fn grade(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
+        // What judges stays as it is, whatever the patch says about it.
+        let (patch, _) = &patch.unguarded();
         if patch.is_empty() {
             return Ok(unrun(Outcome::NoPatch));
         }
@@ -104,6 +107,19 @@ impl Grader {
         let graded = self.run(root, task, patch)?;
         *known = Some(graded.clone());
         Ok(graded)
+    }
+
+    /// Grades `patch` anew, whatever is remembered, by all of the tests at once: what admission repeats.
+    ///
+    /// # Errors
+    ///
+    /// As [`Grader::grade`].
+    pub fn grade_anew(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
+        let tree = root.join(&task.tree);
+        match patched(&tree, base_changes(&tree, task)?, patch) {
+            Some(changes) => self.judge(&tree, task, changes),
+            None => Ok(unrun(Outcome::DoesNotApply)),
+        }
     }
 
     /// Grades the base tree as it is, without a patch: what admission compares with.
@@ -120,9 +136,6 @@ impl Grader {
     fn run(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         let base = base_changes(&tree, task)?;
-        if patch.paths().iter().any(|path| is_guarded(path)) {
-            return Ok(unrun(Outcome::DoesNotApply));
-        }
         let Some(changes) = patched(&tree, base.clone(), patch) else {
             return Ok(unrun(Outcome::DoesNotApply));
         };
@@ -198,6 +211,7 @@ impl Grader {
 fn judge(task: &Task, run: &TestRun) -> Outcome {
     let exit = match run.end {
         End::TimedOut => return Outcome::TimedOut,
+        End::OutOfMemory => return Outcome::OutOfMemory,
         End::Died { .. } => return Outcome::Crashed,
         End::Finished { exit } => exit,
     };

@@ -3,6 +3,7 @@
 //! Tensors do not live here. What the code under test does is an [`grade::Outcome`]; what our machinery does wrong is
 //! an `Err`, and an `Err` never becomes a reward.
 
+pub mod admission;
 pub mod advantage;
 pub mod attempt;
 pub mod curriculum;
@@ -10,6 +11,7 @@ mod format;
 pub mod grade;
 pub mod group;
 pub mod hook;
+pub mod lint;
 pub mod package;
 pub mod policy;
 pub mod pool;

@@ -41,6 +41,8 @@ pub enum Status {
     Broke,
     /// The tests were killed at their time limit.
     Timeout,
+    /// The tests were killed at their memory limit.
+    Oom,
     /// The tests died.
     Crash,
     /// The patch does not apply.
@@ -61,6 +63,7 @@ impl Status {
             Outcome::StillFailing { .. } => Status::Fail,
             Outcome::BrokeOthers { .. } => Status::Broke,
             Outcome::TimedOut => Status::Timeout,
+            Outcome::OutOfMemory => Status::Oom,
             Outcome::Crashed => Status::Crash,
             Outcome::DoesNotApply => Status::NotApplied,
             Outcome::NoPatch if trajectory.stop.is_truncated() => Status::Truncated,
@@ -75,6 +78,7 @@ impl Status {
             Status::Fail => "FAIL",
             Status::Broke => "BROKE",
             Status::Timeout => "TIMEOUT",
+            Status::Oom => "OOM",
             Status::Crash => "CRASH",
             Status::NotApplied => "NOT_APPLIED",
             Status::NoPatch => "NO_PATCH",

@@ -58,6 +58,9 @@ pub struct Classes {
     pub broke_others: u64,
     /// The tests hung.
     pub timed_out: u64,
+    /// The tests used too much memory.
+    #[serde(default)]
+    pub out_of_memory: u64,
     /// The tests died.
     pub crashed: u64,
     /// The patch does not apply.
@@ -140,6 +143,7 @@ impl Classes {
             Outcome::StillFailing { .. } => &mut self.not_fixed,
             Outcome::BrokeOthers { .. } => &mut self.broke_others,
             Outcome::TimedOut => &mut self.timed_out,
+            Outcome::OutOfMemory => &mut self.out_of_memory,
             Outcome::Crashed => &mut self.crashed,
             Outcome::DoesNotApply => &mut self.does_not_apply,
             Outcome::NoPatch if trajectory.stop.is_truncated() => &mut self.truncated,

@@ -9,7 +9,7 @@ pub fn reward(outcome: &Outcome) -> f32 {
     match outcome {
         Outcome::Resolved => 1.0,
         Outcome::StillFailing { .. } | Outcome::BrokeOthers { .. } => 0.0,
-        Outcome::TimedOut | Outcome::Crashed => 0.0,
+        Outcome::TimedOut | Outcome::OutOfMemory | Outcome::Crashed => 0.0,
         Outcome::DoesNotApply | Outcome::NoPatch => 0.0,
     }
 }
@@ -24,6 +24,7 @@ mod tests {
             Outcome::StillFailing { passed: 3, failed: 1 },
             Outcome::BrokeOthers { broken: 1 },
             Outcome::TimedOut,
+            Outcome::OutOfMemory,
             Outcome::DoesNotApply,
             Outcome::NoPatch,
             Outcome::Crashed,

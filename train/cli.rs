@@ -30,6 +30,8 @@ pub enum Command {
     Grpo(GrpoArgs),
     /// pass@1 of a model on tasks, with a 95 % interval.
     Eval(EvalArgs),
+    /// Judge predictions by the tests of their tasks.
+    Grade(GradeArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(ExportArgs),
     /// A completion script for your shell, on standard output.
@@ -84,6 +86,8 @@ pub enum DataCommand {
     Commits(CommitsArgs),
     /// Train a byte-level BPE tokenizer on a folder of Python sources.
     Tokenizer(TokenizerArgs),
+    /// Keep the tasks that their gold patch repairs and nothing else does, twice in a row.
+    Admit(AdmitArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(AuditArgs),
 }
@@ -162,6 +166,23 @@ pub struct TokenizerArgs {
     pub vocab: usize,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `train data admit`
+#[derive(Args, Clone, Debug)]
+pub struct AdmitArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Runs on the gold patch, and as many without one.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub runs: usize,
+    /// Folder for `admissions.jsonl`; the tasks that are kept lie as `admitted.jsonl` beside their trees.
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
 
@@ -246,6 +267,29 @@ pub struct EvalArgs {
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `train grade`
+#[derive(Args, Clone, Debug)]
+pub struct GradeArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// The predictions, as SWE-bench takes them; or `gold`, or `empty`.
+    #[arg(long, value_name = "FILE")]
+    pub predictions: PathBuf,
+    /// Where the tests run.
+    #[arg(long, value_name = "NAME", default_value = "embedded", value_parser = ["embedded"])]
+    pub sandbox: String,
+    /// Folder for `results.jsonl` and `summary.json`.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Keep the verdicts that are there already.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train export`

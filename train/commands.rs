@@ -14,11 +14,13 @@ use crate::config::Config;
 pub mod data_stages;
 pub mod eval;
 pub mod export;
+pub mod grade;
 pub mod learn;
 
 pub use data_stages::{data, plant, plant_in, samples};
 pub use eval::{eval, eval_in};
 pub use export::{ExportReport, export};
+pub use grade::{admit, grade};
 pub use learn::{grpo, grpo_in, sft};
 
 /// The config of a run, from its file and the command line.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
+pub mod grade;
 pub mod grpo;
 pub mod loss;
 pub mod metrics;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Sft(args) => commands::sft(&args).map(|_| ()),
         Command::Grpo(args) => commands::grpo(&args).map(|_| ()),
         Command::Eval(args) => commands::eval(&args).map(|_| ()),
+        Command::Grade(args) => commands::grade(&args).map(|_| ()),
         Command::Export(args) => commands::export(&args).map(|_| ()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());

@@ -1,7 +1,7 @@
 //! What a patch may touch.
 //!
 //! In: a path or a mode from a diff. Out: yes, or the reason why not.
-//! Example: `src/../../etc/passwd` leaves the repository; `tests/test_sum.py` is guarded: a grader refuses it.
+//! Example: `src/../../etc/passwd` leaves the repository; `tests/test_sum.py` is guarded: a grader leaves it as it is.
 
 use super::PatchError;
 
@@ -53,7 +53,7 @@ pub(super) fn check_mode(mode: &str) -> Result<(), PatchError> {
 
 /// True where a file takes part in judging: tests, their configuration, and what Python loads unasked.
 ///
-/// A grader refuses a patch that touches one, because such a patch can pass without repairing anything.
+/// A grader leaves such a file as it is, because a patch of it can pass without repairing anything.
 pub fn is_guarded(path: &str) -> bool {
     let path = path.to_lowercase();
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));

@@ -156,3 +156,28 @@ fn patches_to_different_files_are_joined() {
     assert_eq!(Patch::joined(&[one.clone(), two]).expect("joins").paths(), ["a.py", "b.py"]);
     assert!(Patch::joined(&[one.clone(), one]).is_err());
 }
+
+#[test]
+fn a_file_may_be_missing_before_or_after() {
+    let nothing = |_: &str| None;
+    let there = |path: &str| (path == "a b.py").then(|| "x = 1\n".to_string());
+    let made = Patch::change("a b.py", None, Some("x = 1\n"));
+    assert_eq!(Patch::parse(made.text()).expect("reads back"), made);
+    assert_eq!(made.apply(&nothing).expect("applies")[0].content.as_deref(), Some("x = 1\n"));
+    assert!(matches!(made.apply(&there), Err(ApplyError::Exists(_))));
+    let empty = Patch::change("a b.py", None, Some(""));
+    assert_eq!(Patch::parse(empty.text()).expect("reads back").apply(&nothing).expect("applies").len(), 1);
+    let gone = Patch::change("a b.py", Some("x = 1\n"), None);
+    assert_eq!(Patch::parse(gone.text()).expect("reads back").apply(&there).expect("applies")[0].content, None);
+}
+
+#[test]
+fn what_judges_is_left_out() {
+    let code = Patch::between("a.py", "1\n", "2\n");
+    let test = Patch::between("tests/test_a.py", "1\n", "2\n");
+    let both = Patch::joined(&[code.clone(), test.clone()]).expect("joins");
+    assert_eq!(both.unguarded(), (code.clone(), vec!["tests/test_a.py".to_string()]));
+    assert_eq!(code.unguarded(), (code.clone(), vec![]));
+    assert!(test.unguarded().0.is_empty());
+    assert_eq!(both.added_lines().collect::<Vec<_>>(), ["2", "2"]);
+}

@@ -169,7 +169,7 @@ pub fn tree_hash(root: &Path) -> Result<String, FileError> {
 }
 
 /// Every regular file below `root`, sorted, except in hidden folders and in those that `keep` refuses by name.
-fn walk(root: &Path, keep: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, FileError> {
+pub(crate) fn walk(root: &Path, keep: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, FileError> {
     let (mut folders, mut files) = (vec![root.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop() {
         let list = |error| FileError::new("list", &folder, error);

@@ -4,3 +4,6 @@ pub mod commits;
 pub mod functions;
 pub mod jsonl;
 pub mod plant;
+pub mod prediction;
+pub mod rows;
+pub mod self_contained;

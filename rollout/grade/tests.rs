@@ -71,6 +71,7 @@ fn resolved_means_that_all_ran_and_passed() {
 fn a_run_that_did_not_end_by_itself_is_no_success() {
     let all = || run(TestStatus::Passed, TestStatus::Passed);
     assert_eq!(outcome_of(TestRun { end: End::TimedOut, ..all() }), Outcome::TimedOut);
+    assert_eq!(outcome_of(TestRun { end: End::OutOfMemory, ..all() }), Outcome::OutOfMemory);
     assert_eq!(outcome_of(TestRun { end: End::Died { exit: 0 }, ..all() }), Outcome::Crashed);
     assert_eq!(outcome_of(TestRun { end: End::Finished { exit: 3 }, ..all() }), Outcome::Crashed);
 }
@@ -155,12 +156,22 @@ fn a_test_that_needs_the_others_is_not_run_alone() {
 }
 
 #[test]
+fn what_judges_stays_as_it_is() {
+    let set = Set::new("guarded");
+    let (grader, sandbox) = grader(honest);
+    let test = Patch::change("test_money.py", None, Some("def test_sum(): pass\n"));
+    let both = Patch::joined(&[task().gold, test]).unwrap();
+    assert_eq!(grader.grade(&set.0, &task(), &both).unwrap().outcome, Outcome::Resolved);
+    assert_eq!(sandbox.jobs()[0].changes.len(), 1, "only the source was written");
+}
+
+#[test]
 fn a_patch_that_cannot_count_never_runs() {
     let set = Set::new("policy");
     let (grader, sandbox) = grader(honest);
     let outcome = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().outcome;
     assert_eq!(outcome(&Patch::default()), Outcome::NoPatch);
-    assert_eq!(outcome(&Patch::between("conftest.py", "", "import os\n")), Outcome::DoesNotApply);
+    assert_eq!(outcome(&Patch::between("conftest.py", "", "import os\n")), Outcome::NoPatch);
     assert_eq!(outcome(&Patch::between("money.py", "x = 1\n", "x = 2\n")), Outcome::DoesNotApply);
     assert!(sandbox.jobs().is_empty());
 }

@@ -1,7 +1,8 @@
 """Fork server of the embedded sandbox: imports pytest once, then forks one child for each job.
 
 In: messages on the control socket, `job <memory bytes>` with descriptors (the job, its event pipe, its output pipe,
-and, where there is one, the compiled tree) and `kill`. Out: `ready <json>` once, then `done <status>` for each job.
+and, where there is one, the compiled tree) and `kill`. Out: `ready <json>` once, then `done <status>` for each job, with
+` memory` behind it where it was killed for that.
 It runs as process 1 of its own PID namespace, loads no code under test, and never reads a job: only the forked child
 does, so nothing of one job can be found in the memory of the next.
 """
@@ -72,8 +73,8 @@ def serve(control, own_pids, barriers):
                 os._exit(70)
         for descriptor in descriptors:
             os.close(descriptor)
-        status = watch(control, pid, int(message[4:]))
-        control.send(b"done %d" % status)
+        status, out_of_memory = watch(control, pid, int(message[4:]))
+        control.send(b"done %d%s" % (status, b" memory" if out_of_memory else b""))
 
 
 def watch(control, pid, memory):
@@ -84,6 +85,7 @@ def watch(control, pid, memory):
     poll.register(control, select.POLLIN)
     look = time.monotonic() + WATCH
     spare = anonymous_bytes("self")
+    out_of_memory = False
     while True:
         ready = [descriptor for descriptor, _ in poll.poll(1000 * WATCH)]
         if pidfd in ready:
@@ -97,10 +99,11 @@ def watch(control, pid, memory):
         if time.monotonic() >= look:
             look = time.monotonic() + WATCH
             if used_bytes(spare) > memory:
+                out_of_memory = True
                 os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     os.close(pidfd)
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(status), out_of_memory
 
 
 def used_bytes(spare):

@@ -75,6 +75,7 @@ fn a_status_is_printed_as_it_is_named() {
         Status::Fail,
         Status::Broke,
         Status::Timeout,
+        Status::Oom,
         Status::Crash,
         Status::NotApplied,
         Status::NoPatch,

@@ -162,6 +162,7 @@ fn attempts_are_counted_by_class_and_lost_ones_are_in_no_score() {
         ended(Outcome::StillFailing { passed: 0, failed: 1 }, Stop::EndOfTurn),
         ended(Outcome::BrokeOthers { broken: 1 }, Stop::EndOfTurn),
         ended(Outcome::TimedOut, Stop::EndOfTurn),
+        ended(Outcome::OutOfMemory, Stop::EndOfTurn),
         ended(Outcome::Crashed, Stop::EndOfTurn),
         ended(Outcome::DoesNotApply, Stop::EndOfTurn),
         ended(Outcome::NoPatch, Stop::EndOfTurn),
@@ -175,6 +176,7 @@ fn attempts_are_counted_by_class_and_lost_ones_are_in_no_score() {
         not_fixed: 1,
         broke_others: 1,
         timed_out: 1,
+        out_of_memory: 1,
         crashed: 1,
         does_not_apply: 1,
         no_patch: 1,
@@ -183,9 +185,9 @@ fn attempts_are_counted_by_class_and_lost_ones_are_in_no_score() {
     };
     assert_eq!(evaluation.classes, classes);
     let score = |task_id: &str, attempts, successes| TaskScore { task_id: task_id.into(), attempts, successes };
-    assert_eq!(evaluation.tasks, [score("a", 7, 0), score("b", 1, 1)]);
+    assert_eq!(evaluation.tasks, [score("a", 8, 0), score("b", 1, 1)]);
     assert_eq!(evaluation.unscored, ["c"]);
-    assert_eq!(evaluation.attempts(), 8);
+    assert_eq!(evaluation.attempts(), 9);
     close(evaluation.pass_at(1).expect("defined"), 0.5, 1e-12);
 }
 

@@ -91,6 +91,8 @@ pub enum End {
     },
     /// The time limit was reached and the tree was killed.
     TimedOut,
+    /// The process tree used more memory than it may and was killed.
+    OutOfMemory,
 }
 
 /// The first failing test, told as it failed.

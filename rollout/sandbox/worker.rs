@@ -47,6 +47,14 @@ struct Spec<'a> {
     compile: bool,
 }
 
+/// What the fork server says when every process of a job is gone.
+struct Done {
+    /// Exit status or, when negative, the signal.
+    status: i32,
+    /// True where it killed the job for its memory.
+    out_of_memory: bool,
+}
+
 /// A fork server that waits for jobs.
 pub(crate) struct Worker {
     child: Child,
@@ -149,8 +157,8 @@ impl Worker {
         let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
         let mut deadline = began + Duration::from_secs(job.limits.timeout_s);
         let mut killed = false;
-        let mut status = None;
-        while status.is_none() {
+        let mut done = None;
+        while done.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() && killed {
                 return Err(failed("killing a job", io::ErrorKind::TimedOut.into()));
@@ -161,21 +169,22 @@ impl Worker {
                 self.order_kill()?;
                 deadline = Instant::now() + GRACE;
                 if !killed {
-                    status = Some(self.expect_done(deadline)?);
+                    done = Some(self.expect_done(deadline)?);
                 }
                 continue;
             }
             if pipes.wait(&self.control, left)? {
-                status = Some(self.read_done()?);
+                done = Some(self.read_done()?);
             }
             pipes.drain(&mut events)?;
         }
         // Every process that could write is gone, so what the pipes still hold is all there will ever be.
         pipes.drain(&mut events)?;
-        let status = status.unwrap_or(-1);
-        events
+        let Done { status, out_of_memory } = done.unwrap_or(Done { status: -1, out_of_memory: false });
+        let run = events
             .into_run(killed, status, pipes.output.text(), began.elapsed())
-            .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })
+            .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
+        Ok(if out_of_memory { TestRun { end: End::OutOfMemory, ..run } } else { run })
     }
 
     /// Hands over the job and returns the reading ends of its pipes.
@@ -241,7 +250,7 @@ impl Worker {
         }
     }
 
-    fn expect_done(&self, deadline: Instant) -> Result<i32, SandboxError> {
+    fn expect_done(&self, deadline: Instant) -> Result<Done, SandboxError> {
         let left = deadline.saturating_duration_since(Instant::now());
         match readable(&[self.control.as_fd()], left) {
             Ok(ready) if ready[0] => self.read_done(),
@@ -250,11 +259,16 @@ impl Worker {
         }
     }
 
-    fn read_done(&self) -> Result<i32, SandboxError> {
+    fn read_done(&self) -> Result<Done, SandboxError> {
         let message = receive(&self.control).map_err(|error| failed("waiting for a job", error))?;
         let text = String::from_utf8_lossy(&message);
-        let status = text.strip_prefix("done ").and_then(|number| number.trim().parse().ok());
-        status.ok_or_else(|| failed("waiting for a job", io::Error::other("the worker is gone")))
+        let parse = |told: &str| {
+            let (status, rest) = told.split_once(' ').unwrap_or((told, ""));
+            Some(Done { status: status.trim().parse().ok()?, out_of_memory: rest == "memory" })
+        };
+        text.strip_prefix("done ")
+            .and_then(parse)
+            .ok_or_else(|| failed("waiting for a job", io::Error::other("the worker is gone")))
     }
 }
 

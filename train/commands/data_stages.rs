@@ -22,6 +22,7 @@ pub fn data(command: DataCommand) -> Result<()> {
         DataCommand::Samples(args) => samples(&args).map(|_| ()),
         DataCommand::Commits(args) => commits(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer(&args),
+        DataCommand::Admit(args) => super::admit(&args).map(|_| ()),
         DataCommand::Audit(args) => audit(&args),
     }
 }

@@ -76,7 +76,7 @@ def test_a():
     time.sleep(30)
 "#;
     let Some(run) = run_with(many, |job| job.limits.memory_mib = 512) else { return };
-    assert_eq!(run.end, End::Died { exit: -9 }, "{run:#?}");
+    assert_eq!(run.end, End::OutOfMemory, "{run:#?}");
 }
 
 #[test]

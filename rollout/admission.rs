@@ -1,0 +1,115 @@
+//! Before a task trains or judges: the gold patch repairs it, nothing does not, and both again.
+//!
+//! In: a task. Out: an [`Admission`], or why there is none. Example: a task whose gold patch passes in two of four runs
+//! is refused as flaky, with a flake rate of 0.5.
+
+use std::path::Path;
+
+use data::{Patch, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::grade::{Graded, Grader, Outcome};
+use crate::sandbox::SandboxError;
+
+/// What became of a task at the gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The task.
+    pub instance_id: String,
+    /// True where it may train.
+    pub admitted: bool,
+    /// Why it may not.
+    pub reason: Option<String>,
+    /// Share of repeated runs that differed from the first one on the same tree.
+    pub flake_rate: f64,
+}
+
+/// Runs the tests on the gold patch and on nothing, each `runs` times.
+///
+/// # Errors
+///
+/// When the sandbox fails: that says nothing about the task.
+pub fn admit(grader: &Grader, root: &Path, task: &Task, runs: usize) -> Result<Admission, SandboxError> {
+    let runs = runs.max(1);
+    let repeated = |patch: &Patch| -> Result<Vec<Graded>, SandboxError> {
+        (0..runs).map(|_| grader.grade_anew(root, task, patch)).collect()
+    };
+    let (gold, empty) = (repeated(&task.gold)?, repeated(&Patch::default())?);
+    let differing: usize = [&gold, &empty].into_iter().map(|of| differing(of)).sum();
+    let reason = if differing > 0 {
+        Some("its tests do not say the same twice".to_string())
+    } else if gold[0].outcome != Outcome::Resolved {
+        Some(format!("the gold patch does not repair it: {}", said(&gold[0])))
+    } else if !matches!(empty[0].outcome, Outcome::StillFailing { .. }) {
+        Some(format!("without a patch its tests should fail: {}", said(&empty[0])))
+    } else {
+        None
+    };
+    let flake_rate = if runs > 1 { differing as f64 / (2 * (runs - 1)) as f64 } else { 0.0 };
+    Ok(Admission { instance_id: task.id.clone(), admitted: reason.is_none(), reason, flake_rate })
+}
+
+fn differing(runs: &[Graded]) -> usize {
+    runs.iter().skip(1).filter(|run| run.outcome != runs[0].outcome).count()
+}
+
+/// An outcome in words, with the first failure.
+pub fn said(graded: &Graded) -> String {
+    let outcome = match &graded.outcome {
+        Outcome::Resolved => "all tests pass".to_string(),
+        Outcome::StillFailing { passed, failed } => {
+            format!("{failed} of {} tests of fail_to_pass fail", passed + failed)
+        }
+        Outcome::BrokeOthers { broken } => format!("{broken} tests of pass_to_pass fail"),
+        Outcome::TimedOut => "the time limit was reached".to_string(),
+        Outcome::OutOfMemory => "the memory limit was reached".to_string(),
+        Outcome::DoesNotApply => "the patch does not apply".to_string(),
+        Outcome::NoPatch => "there is no patch".to_string(),
+        Outcome::Crashed => "the tests died before their end".to_string(),
+    };
+    match &graded.failure {
+        Some(failure) => format!("{outcome}; {}: {}: {}", failure.test, failure.exception, failure.message),
+        None => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::attempt::example::{Folder, task};
+    use crate::sandbox::scripted::Scripted;
+    use crate::sandbox::{Job, Limits, TestStatus};
+
+    /// Admits the example's task with tests that pass where `passes` says so, given the job and its number.
+    fn admitted(passes: fn(bool, usize) -> bool) -> Admission {
+        let folder = Folder::new();
+        let count = AtomicUsize::new(0);
+        let answer = move |job: &Job| {
+            let repaired = job.changes.iter().all(|change| !change.content.as_deref().unwrap_or("").contains("a - b"));
+            let passed = passes(repaired, count.fetch_add(1, Ordering::Relaxed));
+            let status = if passed { TestStatus::Passed } else { TestStatus::Failed };
+            Ok(Scripted::finished(&[("test_money.py::test_sum", status)]))
+        };
+        let grader = Grader::new(Arc::new(Scripted::new(answer)), Limits::default());
+        admit(&grader, folder.path(), &task("sum"), 2).expect("the sandbox answers")
+    }
+
+    #[test]
+    fn a_task_is_admitted_where_gold_passes_and_nothing_fails_every_time() {
+        let honest = admitted(|repaired, _| repaired);
+        assert_eq!((honest.admitted, honest.reason, honest.flake_rate), (true, None, 0.0));
+    }
+
+    #[test]
+    fn what_fails_is_told_with_its_reason() {
+        let reason = |passes| admitted(passes).reason.expect("is refused");
+        assert!(reason(|_, _| false).starts_with("the gold patch does not repair it: 1 of 1 tests"));
+        assert!(reason(|_, _| true).starts_with("without a patch its tests should fail: all tests pass"));
+        let flaky = admitted(|repaired, number| repaired && number != 1);
+        assert_eq!((flaky.admitted, flaky.flake_rate), (false, 0.5));
+        assert!(flaky.reason.expect("is refused").contains("twice"));
+    }
+}
