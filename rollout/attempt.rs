@@ -308,7 +308,14 @@ mod tests {
     fn the_first_failing_test_is_named() {
         let judge = |_: &Task, _: &Patch| {
             let [exception, message, trace] = ["AssertionError", "-3 is not 3", "…"].map(String::from);
-            let failure = Failure { test: "test_money.py::test_neg".into(), exception, message, trace, after_ms: 3 };
+            let failure = Failure {
+                test: "test_money.py::test_neg".into(),
+                exception,
+                message,
+                trace,
+                after_ms: 3,
+                ..Failure::default()
+            };
             let outcome = Outcome::StillFailing { passed: 0, failed: 1 };
             let wall = Duration::from_millis(40);
             Ok(Graded { outcome, failure: Some(failure), trace_bytes: 812, wall, cached: false })

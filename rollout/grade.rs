@@ -215,6 +215,11 @@ fn judge(task: &Task, run: &TestRun) -> Outcome {
         End::Died { .. } => return Outcome::Crashed,
         End::Finished { exit } => exit,
     };
+    // Memory that is refused is an exception in Python, and looks like any failing test.
+    let hungry = run.first_failure.as_ref().is_some_and(|failure| failure.exception == "MemoryError");
+    if hungry {
+        return Outcome::OutOfMemory;
+    }
     let count = |ids: &[String], wanted: fn(Option<&TestStatus>) -> bool| {
         ids.iter().filter(|id| wanted(run.tests.get(*id))).count()
     };

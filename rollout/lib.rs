@@ -20,6 +20,7 @@ pub mod record;
 pub mod report;
 pub mod reward;
 pub mod sandbox;
+pub mod summary;
 pub mod trajectory;
 
 pub use data::draw;

@@ -276,8 +276,7 @@ mod tests {
             test: "tests/test_a.py".to_string(),
             exception: exception.to_string(),
             message: message.to_string(),
-            trace: String::new(),
-            after_ms: 1,
+            ..Failure::default()
         };
         let missing = failure("ModuleNotFoundError", "No module named 'yaml.loader'");
         assert_eq!(missing_module(&missing).map(|module| distribution(&module)), Some("PyYAML".to_string()));

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod configs;
+mod grade;
 mod resume;
 mod smoke;
 mod support;

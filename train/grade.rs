@@ -6,9 +6,9 @@
 //! "seconds": 0.05, …}`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -174,19 +174,16 @@ impl Grading<'_> {
         write_rows(&path, &kept)?;
         let open: Vec<usize> = (0..predictions.len()).filter(|at| !known.contains_key(&keys[*at])).collect();
 
-        let mut file = fs::OpenOptions::new().append(true).open(&path);
+        let written = || format!("while writing `{}`", path.display());
+        let mut file = fs::OpenOptions::new().append(true).open(&path).with_context(written)?;
         let mut progress = Progress::new("grade", predictions.len() as u64);
         progress.advance_to(resumed as u64);
         self.judge_all(&open, predictions, &keys, &mut |verdict| {
-            let mut line = serde_json::to_vec(&verdict)?;
-            line.push(b'\n');
-            let write = |file: &mut File| file.write_all(&line);
-            file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string())).and_then(write)?;
+            file.write_all(format!("{}\n", serde_json::to_string(&verdict)?).as_bytes()).with_context(written)?;
             progress.advance(1, "");
             known.insert(verdict.key.clone(), verdict);
             Ok(())
-        })
-        .with_context(|| format!("while writing `{}`", path.display()))?;
+        })?;
         progress.finish();
 
         let verdicts: Vec<Verdict> = keys.iter().filter_map(|key| known.get(key).cloned()).collect();
@@ -206,7 +203,7 @@ impl Grading<'_> {
     }
 
     /// Verdicts of an earlier run by their key. A line that was being written when it was killed is not one.
-    fn earlier(&self, path: &PathBuf) -> Result<HashMap<String, Verdict>> {
+    fn earlier(&self, path: &Path) -> Result<HashMap<String, Verdict>> {
         if !path.exists() {
             return Ok(HashMap::new());
         }

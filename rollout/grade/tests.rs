@@ -72,6 +72,9 @@ fn a_run_that_did_not_end_by_itself_is_no_success() {
     let all = || run(TestStatus::Passed, TestStatus::Passed);
     assert_eq!(outcome_of(TestRun { end: End::TimedOut, ..all() }), Outcome::TimedOut);
     assert_eq!(outcome_of(TestRun { end: End::OutOfMemory, ..all() }), Outcome::OutOfMemory);
+    let mut refused = run(TestStatus::Failed, TestStatus::Passed);
+    refused.first_failure.as_mut().unwrap().exception = "MemoryError".to_string();
+    assert_eq!(outcome_of(refused), Outcome::OutOfMemory);
     assert_eq!(outcome_of(TestRun { end: End::Died { exit: 0 }, ..all() }), Outcome::Crashed);
     assert_eq!(outcome_of(TestRun { end: End::Finished { exit: 3 }, ..all() }), Outcome::Crashed);
 }

@@ -5,8 +5,10 @@ A verdict is read from them alone: text that the code under test prints is never
 """
 
 import json
+import linecache
 import os
 import re
+import reprlib
 import sys
 from pathlib import Path
 
@@ -20,6 +22,9 @@ BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
+# The innermost frames of the tree that are told, of how many with their locals, and how much of each.
+FRAMES, WITH_LOCALS, LOCALS, LOCAL_LIMIT = 6, 2, 12, 120
+OUTPUT_LIMIT = 2000
 # The head of a frame in a short traceback: `tests/test_a.py:4: in test_sum`.
 FRAME = re.compile(r"^(\S.*?):\d+: (?:in |[A-Z]\w*$)")
 
@@ -119,7 +124,9 @@ class Reporter:
             return
         self.told = True
         kind, message = describe(excinfo.value) if excinfo is not None else ("Failed", str(report.longrepr))
-        self.send("failure", test=report.nodeid, exception=kind, message=message, trace=told(report.longreprtext))
+        fields = dict(frames=frames(excinfo), stdout=captured(report, "stdout"), stderr=captured(report, "stderr"))
+        trace = told(report.longreprtext)
+        self.send("failure", test=report.nodeid, exception=kind, message=message, trace=trace, **fields)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report):
@@ -176,6 +183,40 @@ def describe(error):
     except BaseException:
         lines = ["(the exception cannot be printed)"]
     return type(error).__name__, (lines[0] if lines else "")[:MESSAGE_LIMIT]
+
+
+def frames(excinfo):
+    """The innermost frames of the tree, outermost first; the last ones with their locals."""
+    if excinfo is None:
+        return []
+    own = [entry for entry in excinfo.traceback if str(entry.path).startswith("/repo/")][-FRAMES:]
+    last = len(own) - WITH_LOCALS
+    return [frame(entry, place >= last) for place, entry in enumerate(own)]
+
+
+def frame(entry, with_locals):
+    path, line = str(entry.path), entry.lineno + 1
+    values = [name for name in entry.frame.f_locals if not name.startswith("@")] if with_locals else []
+    shown = {name: shortly(entry.frame.f_locals[name]) for name in values[:LOCALS]}
+    source = linecache.getline(path, line).strip()[:LOCAL_LIMIT]
+    return {"file": path[len("/repo/"):], "line": line, "function": entry.name, "source": source, "locals": shown}
+
+
+def shortly(value):
+    """What the code under test says about a value of its own; it may lie, and it may fail."""
+    try:
+        return SHORT.repr(value)[:LOCAL_LIMIT]
+    except BaseException as error:
+        return "<no repr: %s>" % type(error).__name__
+
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = LOCAL_LIMIT
+
+
+def captured(report, stream):
+    text = "".join(text for name, text in report.sections if name.startswith("Captured " + stream))
+    return text[-OUTPUT_LIMIT:]
 
 
 def told(text):

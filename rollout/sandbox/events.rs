@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::init::Refused;
-use super::{End, Failure, TestRun, TestStatus};
+use super::{End, Failure, Frame, TestRun, TestStatus};
 
 /// Bytes of events that one job may send: far beyond any honest suite.
 const MAX_BYTES: usize = 64 << 20;
@@ -52,6 +52,12 @@ enum Kind {
         exception: String,
         message: String,
         trace: String,
+        #[serde(default)]
+        frames: Vec<Frame>,
+        #[serde(default)]
+        stdout: String,
+        #[serde(default)]
+        stderr: String,
     },
     Finish {
         exit: i32,
@@ -147,9 +153,10 @@ impl Events {
                 }
                 self.failed_canaries += 1;
             }
-            Kind::Failure { test, exception, message, trace } => {
+            Kind::Failure { test, exception, message, trace, frames, stdout, stderr } => {
                 let after_ms = self.began.elapsed().as_millis() as u64;
-                self.first_failure.get_or_insert(Failure { test, exception, message, trace, after_ms });
+                let failure = Failure { test, exception, message, trace, frames, stdout, stderr, after_ms };
+                self.first_failure.get_or_insert(failure);
             }
             Kind::Finish { exit } => self.finish = Some(exit),
         }

@@ -95,8 +95,23 @@ pub enum End {
     OutOfMemory,
 }
 
+/// A frame of the code under test at the moment of a failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Path below the tree.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// The function.
+    pub function: String,
+    /// The line of source.
+    pub source: String,
+    /// Local variables of the innermost frames, each as a short text.
+    pub locals: BTreeMap<String, String>,
+}
+
 /// The first failing test, told as it failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Node id of the test (or the file, for an import error).
     pub test: String,
@@ -106,6 +121,15 @@ pub struct Failure {
     pub message: String,
     /// The traceback as text, bounded.
     pub trace: String,
+    /// The innermost frames of the tree, outermost first.
+    #[serde(default)]
+    pub frames: Vec<Frame>,
+    /// The end of what the test printed.
+    #[serde(default)]
+    pub stdout: String,
+    /// The end of what it printed to standard error.
+    #[serde(default)]
+    pub stderr: String,
     /// Milliseconds from the start of the run to the failure.
     pub after_ms: u64,
 }

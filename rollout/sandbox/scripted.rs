@@ -35,6 +35,7 @@ impl Scripted {
             message: "assert 1 == 2".to_string(),
             trace: "E   assert 1 == 2".to_string(),
             after_ms: 1,
+            ..Failure::default()
         });
         TestRun {
             tests: tests.iter().map(|(id, status)| ((*id).to_string(), *status)).collect(),

@@ -212,3 +212,29 @@ fn a_job_is_given_the_byte_code_of_what_it_does_not_change() {
     passes(&[money, ("test_list.py", &test("[]", 2))]);
     passes(&[("test_list.py", &test("['money']", 1))]);
 }
+
+#[test]
+fn the_first_failure_brings_frames_locals_and_output() {
+    let text = r#"
+import sys
+class Shy:
+    def __repr__(self): raise ValueError("no")
+def add(a, b):
+    total, shy, long = a - b, Shy(), "x" * 5000
+    assert total == 3
+def test_sum():
+    print("adding")
+    sys.stderr.write("careful\n")
+    add(1, 2)
+"#;
+    let Some(run) = run(text) else { return };
+    let failure = run.first_failure.expect("a failure");
+    let places: Vec<_> = failure.frames.iter().map(|frame| (frame.function.as_str(), frame.line)).collect();
+    assert_eq!(places, [("test_sum", 11), ("add", 7)]);
+    let inner = &failure.frames[1];
+    assert_eq!((inner.file.as_str(), inner.source.as_str()), ("test_it.py", "assert total == 3"));
+    assert_eq!(inner.locals["total"], "-1");
+    assert!(inner.locals["shy"].contains("ValueError") || inner.locals["shy"].contains("Shy"), "{inner:?}");
+    assert!(inner.locals["long"].len() <= 120);
+    assert_eq!((failure.stdout.as_str(), failure.stderr.as_str()), ("adding\n", "careful\n"));
+}
