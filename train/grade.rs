@@ -112,7 +112,7 @@ pub fn tasks_of(path: &Path, out: &Path) -> Result<TaskSet> {
     }
     let rows = read_any(path)?;
     if !rows.first().is_some_and(self_contained::looks_like) {
-        return Ok(read_tasks(path).context("while reading tasks\nhint: rows are our own, or self-contained ones")?);
+        return read_tasks(path).context("while reading tasks\nhint: rows are our own, or self-contained ones");
     }
     let beside = path.parent().unwrap_or(Path::new("."));
     let mut tasks: Vec<Task> = Vec::with_capacity(rows.len());
