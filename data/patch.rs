@@ -147,8 +147,17 @@ impl Patch {
 
     /// Every line that is added, without its end.
     pub fn added_lines(&self) -> impl Iterator<Item = &str> {
+        self.lines_of(Side::New)
+    }
+
+    /// Every line that is removed, without its end.
+    pub fn removed_lines(&self) -> impl Iterator<Item = &str> {
+        self.lines_of(Side::Old)
+    }
+
+    fn lines_of(&self, side: Side) -> impl Iterator<Item = &str> {
         let lines = self.files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
-        lines.filter(|line| line.side == Side::New).map(|line| line.text.trim_end_matches(['\n', '\r']))
+        lines.filter(move |line| line.side == side).map(|line| line.text.trim_end_matches(['\n', '\r']))
     }
 
     /// Several patches to different files as one.

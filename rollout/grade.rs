@@ -272,7 +272,7 @@ fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<File
 }
 
 /// The file of a test id, e.g. `tests/test_a.py` of `tests/test_a.py::test_sum`.
-fn file_of(id: &str) -> &str {
+pub fn file_of(id: &str) -> &str {
     id.split_once("::").map_or(id, |(file, _)| file)
 }
 

@@ -1,5 +1,6 @@
 //! What the program promises, kept by the program itself: one module per promise.
 
+mod attacks;
 mod bad_input;
 mod configs;
 mod grade;

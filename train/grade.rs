@@ -5,7 +5,7 @@
 //! Example line: `{"instance_id": "money-1", "outcome": "resolved", "quarantined": false, "reason": "all tests pass",
 //! "seconds": 0.05, …}`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -20,7 +20,7 @@ use data::source::rows::read_any;
 use data::source::self_contained::{self, SelfContained};
 use data::{Patch, Task};
 use rollout::admission::{Admission, admit, said};
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::{Grader, Outcome, file_of};
 use rollout::lint::suspicious;
 use serde::{Deserialize, Serialize};
 
@@ -282,7 +282,7 @@ impl Grading<'_> {
             Err(reason) => return (Judged::InvalidPatch, false, reason),
         };
         let (judged, left_out) = patch.unguarded();
-        let suspicion = suspicious(&judged);
+        let suspicion = suspicious(&judged, &self.tests_of(task));
         let (outcome, mut reason) = self.verdict(task, &judged);
         if !left_out.is_empty() {
             reason = format!("{reason} (left as it was: {})", left_out.join(", "));
@@ -291,6 +291,12 @@ impl Grading<'_> {
             reason = format!("{reason} (set apart: {why})");
         }
         (outcome, suspicion.is_some(), reason)
+    }
+
+    /// The text of the tests that judge a task.
+    fn tests_of(&self, task: &Task) -> String {
+        let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
+        files.into_iter().filter_map(|file| self.set.read(task, file)).collect::<Vec<_>>().join("\n")
     }
 
     fn verdict(&self, task: &Task, patch: &Patch) -> (Judged, String) {
