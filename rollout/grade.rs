@@ -14,6 +14,7 @@ use std::time::Duration;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::patience::Patience;
 use crate::sandbox::{End, Failure, Job, Limits, Sandbox, SandboxError, Select, TestRun, TestStatus};
 
 /// Runs of one job before an error of the sandbox is given up on.
@@ -77,6 +78,7 @@ pub struct Grader {
     sandbox: Arc<dyn Sandbox>,
     limits: Limits,
     memory: Mutex<HashMap<Key, Cell>>,
+    patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Arc<Mutex<Option<bool>>>>>,
 }
@@ -84,7 +86,7 @@ pub struct Grader {
 impl Grader {
     /// A grader that runs tests in `sandbox`.
     pub fn new(sandbox: Arc<dyn Sandbox>, limits: Limits) -> Self {
-        Grader { sandbox, limits, memory: Mutex::default(), alone: Mutex::default() }
+        Grader { sandbox, limits, memory: Mutex::default(), patience: Patience::default(), alone: Mutex::default() }
     }
 
     /// Grades `patch` on the base tree of `task`, whose clean tree lies below `root`.
@@ -190,7 +192,7 @@ impl Grader {
             stop_at_first_failure: true,
             limits: self.limits.clone(),
         };
-        let run = self.run_again(&job)?;
+        let run = self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))?;
         let trace_bytes = run.first_failure.as_ref().map_or(0, |failure| failure.trace.len());
         let outcome = judge(task, &run);
         Ok(Graded { outcome, trace_bytes, failure: run.first_failure, wall: run.wall, cached: false })

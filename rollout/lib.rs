@@ -13,6 +13,7 @@ pub mod group;
 pub mod hook;
 pub mod lint;
 pub mod package;
+pub mod patience;
 pub mod policy;
 pub mod pool;
 pub mod python;

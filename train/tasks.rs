@@ -16,6 +16,7 @@ use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
 use rollout::grade::Grader;
 use rollout::package;
+use rollout::patience::Patience;
 use rollout::python::PythonEnv;
 use rollout::sandbox::embedded::{Embedded, EmbeddedOptions};
 use rollout::sandbox::{End, Job, Limits, Sandbox, Select, TestStatus};
@@ -31,6 +32,7 @@ pub struct Workshop {
     /// The sandbox.
     pub sandbox: Arc<dyn Sandbox>,
     limits: Limits,
+    patience: Patience,
     cache: PathBuf,
 }
 
@@ -46,7 +48,8 @@ impl Workshop {
         let init = std::env::current_exe().context("while looking for this program")?;
         let options = EmbeddedOptions { init, python: python.clone(), workers: config.data.workers };
         let sandbox = Embedded::new(options).context("while starting the sandbox")?;
-        Ok(Workshop { python, sandbox: Arc::new(sandbox), limits: config.sandbox.clone(), cache: cache.to_path_buf() })
+        let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
+        Ok(Workshop { python, sandbox: Arc::new(sandbox), limits, patience: Patience::default(), cache })
     }
 
     /// Judges patches in this sandbox.
@@ -83,6 +86,7 @@ impl Workshop {
             stop_at_first_failure: false,
             limits: self.limits.clone(),
         };
+        let job = self.patience.bound(self.sandbox.as_ref(), job);
         let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);

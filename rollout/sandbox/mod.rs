@@ -21,6 +21,8 @@ mod worker;
 pub struct Limits {
     /// Wall time after which the whole process tree is killed.
     pub timeout_s: u64,
+    /// Less than that: so many times what the tests take on the clean tree. 0 where only `timeout_s` counts.
+    pub times_clean: u64,
     /// Address space of each process, and size of the writable tmpfs.
     pub memory_mib: u64,
     /// Size of the throw-away work tree and `/tmp`.
@@ -33,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { timeout_s: 60, memory_mib: 1024, disk_mib: 256, processes: 128, output_bytes: 1 << 20 }
+        Limits { timeout_s: 60, times_clean: 0, memory_mib: 1024, disk_mib: 256, processes: 128, output_bytes: 1 << 20 }
     }
 }
 
