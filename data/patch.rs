@@ -126,9 +126,9 @@ impl Patch {
         Patch::of(vec![FilePatch { headers, labelled: !hunks.is_empty(), old, new, copied: false, hunks }])
     }
 
-    /// This patch without the files that take part in judging, and the paths that were left out.
-    pub fn unguarded(&self) -> (Patch, Vec<String>) {
-        let touches = |file: &&FilePatch| [&file.old, &file.new].into_iter().flatten().any(|path| is_guarded(path));
+    /// This patch without the files that `judges` names, and the paths that were left out.
+    pub fn without(&self, judges: &dyn Fn(&str) -> bool) -> (Patch, Vec<String>) {
+        let touches = |file: &&FilePatch| [&file.old, &file.new].into_iter().flatten().any(|path| judges(path));
         let (guarded, kept): (Vec<&FilePatch>, Vec<&FilePatch>) = self.files.iter().partition(touches);
         if guarded.is_empty() {
             return (self.clone(), Vec::new());

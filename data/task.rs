@@ -3,9 +3,11 @@
 //! Example: package `money` has `return a - b` where `a + b` stood; `tests/test_money.py::test_sum` fails until
 //! the line is repaired.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::patch::Patch;
+use crate::patch::{Patch, is_guarded};
 
 /// The format number written with every task; a reader refuses a larger one.
 pub const TASK_FORMAT: u32 = 1;
@@ -43,10 +45,23 @@ pub struct Task {
     pub fail_to_pass: Vec<String>,
     /// Test ids that pass before and after.
     pub pass_to_pass: Vec<String>,
+    /// Files that judge besides those of the tests and what is guarded by its name: a patch of them is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
     /// Folders below the tree that are put on `PYTHONPATH`, e.g. `.` or `src`.
     pub python_path: Vec<String>,
     /// `python` for now.
     pub language: String,
+}
+
+impl Task {
+    /// A patch without the files that judge it, and the paths that were left out: guarded by their name, of a test that
+    /// judges, or trusted by the task.
+    pub fn judged(&self, patch: &Patch) -> (Patch, Vec<String>) {
+        let file = |id: &str| id.split_once("::").map_or(id, |(file, _)| file).to_string();
+        let tests: HashSet<String> = self.fail_to_pass.iter().chain(&self.pass_to_pass).map(|id| file(id)).collect();
+        patch.without(&|path| is_guarded(path) || tests.contains(path) || self.trusted.iter().any(|one| one == path))
+    }
 }
 
 /// A span of lines of one file of the base tree.

@@ -34,7 +34,7 @@ pub fn admit(grader: &Grader, root: &Path, task: &Task, runs: usize) -> Result<A
     let repeated = |patch: &Patch| -> Result<Vec<Graded>, SandboxError> {
         (0..runs).map(|_| grader.grade_anew(root, task, patch)).collect()
     };
-    let (gold, empty) = (repeated(&task.gold)?, repeated(&Patch::default())?);
+    let (gold, empty) = (repeated(&task.judged(&task.gold).0)?, repeated(&Patch::default())?);
     let differing: usize = [&gold, &empty].into_iter().map(|of| differing(of)).sum();
     let reason = if differing > 0 {
         Some("its tests do not say the same twice".to_string())

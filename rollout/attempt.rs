@@ -263,6 +263,7 @@ pub(crate) mod example {
             focus: Focus { path: "money.py".into(), first_line: 1, last_line: 2 },
             fail_to_pass: vec!["test_money.py::test_sum".into()],
             pass_to_pass: vec![],
+            trusted: vec![],
             python_path: vec![".".into()],
             language: "python".into(),
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::sandbox::{Job, Sandbox, Select};
+use crate::sandbox::{End, Job, Sandbox, Select, TestRun};
 
 /// No suite is given less: a busy machine is slow at times.
 const LEAST_S: u64 = 2;
@@ -33,7 +33,15 @@ impl Patience {
         };
         let clean = cell.get_or_init(|| {
             let clean = Job { changes: Vec::new(), select: Select::All, stop_at_first_failure: false, ..job.clone() };
-            sandbox.run(&clean).ok().map(|run| run.wall)
+            // A run that ended early, or that did not find these tests, says nothing about them.
+            let whole = |run: &TestRun| {
+                let found = match &job.select {
+                    Select::Ids(ids) => ids.iter().all(|id| run.tests.contains_key(id)),
+                    Select::All => true,
+                };
+                found && matches!(run.end, End::Finished { exit: 0 | 1 })
+            };
+            sandbox.run(&clean).ok().filter(whole).map(|run| run.wall)
         });
         if let Some(wall) = clean {
             let most = (wall.as_secs_f64() * job.limits.times_clean as f64).ceil() as u64;
@@ -47,7 +55,7 @@ impl Patience {
 mod tests {
     use super::*;
     use crate::sandbox::scripted::Scripted;
-    use crate::sandbox::{Limits, SandboxError, TestRun};
+    use crate::sandbox::{Limits, SandboxError};
 
     fn bounded(timeout_s: u64, times_clean: u64, wall: Result<u64, ()>) -> (u64, usize) {
         let answer = move |_: &Job| match wall {
@@ -78,5 +86,15 @@ mod tests {
         assert_eq!(bounded(1, 20, Ok(10)), (1, 1));
         assert_eq!(bounded(60, 20, Err(())), (60, 1));
         assert_eq!(bounded(60, 0, Ok(10)), (60, 0), "not asked for");
+    }
+
+    #[test]
+    fn a_run_that_ended_early_says_nothing() {
+        let sandbox = Scripted::new(|_| Ok(Scripted::ended(End::Died { exit: 0 })));
+        let limits = Limits { times_clean: 20, ..Limits::default() };
+        let select = Select::Ids(vec!["test_a.py::test_x".into()]);
+        let (changes, python_path) = (Vec::new(), Vec::new());
+        let job = Job { tree: "a".into(), changes, python_path, select, stop_at_first_failure: true, limits };
+        assert_eq!(Patience::default().bound(&sandbox, job).limits.timeout_s, 60);
     }
 }

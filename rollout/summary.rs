@@ -19,7 +19,7 @@ const INNERMOST: usize = 2;
 /// What looks like a secret: names with a value behind them, and the keys of well-known services.
 static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r#"(?ix) (?P<name> [\w-]* (?: password | passwd | secret | token | api_?key | authorization ) [\w-]* ['"]? \s* [:=] \s* ) (?: bearer \s+ )? ['"]? [^\s'",;]{4,} ['"]?
+        r#"(?ix) (?P<name> [\w-]* (?: password | passwd | secret | token | api_?key | authorization ) [\w-]* ['"]? \s* [:=] \s* ) (?: [bru]{0,2} (?: '[^']* '? | "[^"]* "? ) | (?: (?: bearer | basic | token ) \s+ )? [^\s'",;]{4,} )
         | \b (?-i: sk-[\w-]{16,} | gh[pousr]_\w{16,} | AKIA[0-9A-Z]{12,} | xox[abp]-[\w-]{10,} | eyJ[\w-]{10,}\.[\w.-]{10,} )"#,
     )
     .expect("the pattern is well formed")
@@ -163,6 +163,10 @@ at tests/conftest.py:9 in outer: yield";
             ("token: abcd1234 left", "token: [hidden] left"),
             ("{'api_key': 'abcd1234'}", "{'api_key': [hidden]}"),
             ("Authorization: Bearer abcdef", "Authorization: [hidden]"),
+            ("Authorization: Basic dXNlcjpwYXNz", "Authorization: [hidden]"),
+            ("{'Authorization': 'Bearer opaque123456'}", "{'Authorization': [hidden]}"),
+            ("secret = b'0123456789abcdef'", "secret = [hidden]"),
+            ("password = 'correct horse battery'", "password = [hidden]"),
             ("key sk-abcdefghijklmnop12 end", "key [hidden] end"),
             ("ghp_abcdefghijklmnop1234", "[hidden]"),
             ("open('/usr/lib/python3.11/json/decoder.py')", "open('decoder.py')"),

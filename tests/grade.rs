@@ -93,7 +93,7 @@ fn every_prediction_has_one_outcome() {
     fs::write(out.join("results.jsonl"), text.trim_end_matches("\"}\n")).expect("a torn last line");
     let again = run(&format!("{} --resume", command(&tasks, &predictions, &out))).succeeds();
     let summary: Value = serde_json::from_str(&again.out).expect("a summary");
-    assert_eq!(summary["resumed"], 13);
+    assert_eq!(summary["resumed"], 11, "all but the torn line, the timeout and the memory limit");
     assert_eq!(results(&out).len(), 14);
 }
 

@@ -168,7 +168,9 @@ impl Grading<'_> {
         let path = self.out.join(RESULTS_FILE);
         let mut known = self.earlier(&path)?;
         let keys: Vec<String> = predictions.iter().map(|one| self.key(one)).collect();
-        known.retain(|key, verdict| verdict.outcome != Judged::Infra && keys.contains(key));
+        // Another machine or other limits may say otherwise.
+        let final_word = |outcome| !matches!(outcome, Judged::Infra | Judged::Timeout | Judged::Oom);
+        known.retain(|key, verdict| final_word(verdict.outcome) && keys.contains(key));
         let resumed = known.len();
         let kept: Vec<Verdict> = known.values().cloned().collect();
         write_rows(&path, &kept)?;
@@ -281,7 +283,7 @@ impl Grading<'_> {
             Ok(patch) => patch,
             Err(reason) => return (Judged::InvalidPatch, false, reason),
         };
-        let (judged, left_out) = patch.unguarded();
+        let (judged, left_out) = task.judged(&patch);
         let suspicion = suspicious(&judged, &self.tests_of(task));
         let (outcome, mut reason) = self.verdict(task, &judged);
         if !left_out.is_empty() {

@@ -176,8 +176,8 @@ fn what_judges_is_left_out() {
     let code = Patch::between("a.py", "1\n", "2\n");
     let test = Patch::between("tests/test_a.py", "1\n", "2\n");
     let both = Patch::joined(&[code.clone(), test.clone()]).expect("joins");
-    assert_eq!(both.unguarded(), (code.clone(), vec!["tests/test_a.py".to_string()]));
-    assert_eq!(code.unguarded(), (code.clone(), vec![]));
-    assert!(test.unguarded().0.is_empty());
+    assert_eq!(both.without(&is_guarded), (code.clone(), vec!["tests/test_a.py".to_string()]));
+    assert_eq!(code.without(&is_guarded), (code.clone(), vec![]));
+    assert!(test.without(&is_guarded).0.is_empty());
     assert_eq!(both.added_lines().collect::<Vec<_>>(), ["2", "2"]);
 }

@@ -207,6 +207,7 @@ mod tests {
             focus: Focus { path: "m/money.py".into(), first_line: 4, last_line: 5 },
             fail_to_pass: vec!["tests/test_money.py::test_add".into()],
             pass_to_pass: vec![],
+            trusted: vec![],
             python_path: vec![".".into()],
             language: "python".into(),
         }

@@ -234,6 +234,7 @@ mod tests {
             focus: Focus { path: "a.py".into(), first_line: 1, last_line: 1 },
             fail_to_pass: vec!["test_a.py::test_x".into()],
             pass_to_pass: vec![],
+            trusted: vec![],
             python_path: vec![".".into()],
             language: "python".into(),
         }

@@ -383,6 +383,7 @@ impl Bench<'_> {
             focus: Focus { path: candidate.path.clone(), first_line, last_line },
             fail_to_pass: failing.into_iter().collect(),
             pass_to_pass: passing.into_iter().collect(),
+            trusted: Vec::new(),
             python_path: self.package.python_path.clone(),
             language: "python".to_string(),
         }

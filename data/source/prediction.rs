@@ -11,7 +11,10 @@ use serde_json::Value;
 
 use super::jsonl::RowError;
 use super::rows::{Row, read_any, refused};
-use crate::patch::{Patch, check_path};
+use crate::patch::{MAX_BYTES, Patch, check_path};
+
+/// Lines of the old file times lines of the new one.
+const MAX_WORK: usize = 1_000_000_000;
 
 /// An answer to one task.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +50,14 @@ impl Answer {
                 for (path, text) in files {
                     check_path(path).map_err(|error| error.to_string())?;
                     let text = text.as_ref().ok_or_else(|| format!("`{path}` is no text file"))?;
-                    patches.push(Patch::change(path, read(path).as_deref(), Some(text)));
+                    let old = read(path);
+                    // Comparing takes as long as both are together, squared: nobody writes that much by hand.
+                    let lines = |text: &str| text.lines().count();
+                    if text.len() > MAX_BYTES || old.as_deref().map_or(0, lines).saturating_mul(lines(text)) > MAX_WORK
+                    {
+                        return Err(format!("`{path}` is too large"));
+                    }
+                    patches.push(Patch::change(path, old.as_deref(), Some(text)));
                 }
                 Patch::joined(&patches).map_err(|error| error.to_string())
             }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::functions::{below, functions, tree_hash, walk};
 use super::rows::{Row, names};
 use crate::file::write_whole;
-use crate::patch::{FileChange, Patch, check_path};
+use crate::patch::{FileChange, Patch, check_path, is_guarded};
 use crate::task::{Focus, TASK_FORMAT, Task};
 
 /// The most bytes, and the most files, of one tree.
@@ -81,6 +81,12 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
         };
     }
     clean.extend(row.test_files.clone());
+    let trusted: Vec<String> = row.test_files.keys().filter(|path| !is_guarded(path)).cloned().collect();
+    // What judges is part of the clean tree, and no bug undoes it.
+    let (gold, _) = gold.without(&|path| is_guarded(path) || row.test_files.contains_key(path));
+    if gold.is_empty() {
+        return Err(format!("the patch of `{}` changes nothing but what judges it", row.instance_id));
+    }
     let tree = format!("trees/{}", folder_name(&row.instance_id));
     let root = out.join(&tree);
     write_tree(&root, &clean)?;
@@ -99,6 +105,7 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
         statement: row.problem_statement.clone(),
         fail_to_pass: row.fail_to_pass.clone(),
         pass_to_pass: row.pass_to_pass.clone(),
+        trusted,
         python_path,
         language,
     })
@@ -108,8 +115,16 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
 fn base_tree(row: &SelfContained, beside: &Path) -> Result<BTreeMap<String, String>, String> {
     let mut files = row.files.clone();
     if let Some(folder) = &row.folder {
-        let root = beside.join(folder);
+        let told = |error: std::io::Error| format!("the folder `{}`: {error}", folder.display());
+        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+        let (home, root) = (beside.canonicalize().map_err(told)?, beside.join(folder).canonicalize().map_err(told)?);
+        if !root.starts_with(&home) {
+            return Err(format!("the folder of `{}` leaves the one of its data set", row.instance_id));
+        }
+        let mut left = MAX_TREE_BYTES as u64;
         for path in walk(&root, &|name| name != "__pycache__" && name != ".git").map_err(|error| error.to_string())? {
+            let size = fs::metadata(&path).map_err(told)?.len();
+            left = left.checked_sub(size).ok_or_else(|| format!("the tree of `{}` is too large", row.instance_id))?;
             let text = fs::read_to_string(&path);
             files.insert(below(&root, &path), text.map_err(|error| format!("`{}`: {error}", path.display()))?);
         }
@@ -215,6 +230,26 @@ mod tests {
         assert!(nothing.is_err());
         write_whole(&out.join("given/money.py"), BASE.as_bytes()).expect("writes");
         assert!(to_task(&row, &out, &out).is_ok());
+        let elsewhere = SelfContained { folder: Some("../..".into()), ..row.clone() };
+        assert!(to_task(&elsewhere, &out, &out).expect_err("is refused").contains("leaves"));
+        fs::remove_dir_all(out).expect("cleans up");
+    }
+
+    #[test]
+    fn what_judges_belongs_to_the_clean_tree() {
+        let code = Patch::between("money.py", BASE, &BASE.replace("a - b", "a + b"));
+        let test = Patch::between("tests/test_old.py", "x = 1\n", "x = 2\n");
+        let row = row(|row| {
+            row["files"]["tests/test_old.py"] = "x = 1\n".into();
+            row["test_files"]["checks/sums.py"] = TEST.into();
+            row["patch"] = Patch::joined(&[code.clone(), test]).expect("joins").text().into();
+        });
+        let (out, task) = made("judges", &row);
+        let task = task.expect("a task");
+        assert_eq!(task.gold, code);
+        assert_eq!(fs::read_to_string(out.join(&task.tree).join("tests/test_old.py")).expect("a file"), "x = 2\n");
+        let forged = Patch::between("checks/sums.py", TEST, "def test_sum(): pass\n");
+        assert!(task.judged(&forged).0.is_empty(), "a trusted file stays as it is");
         fs::remove_dir_all(out).expect("cleans up");
     }
 

@@ -22,6 +22,7 @@ fn task() -> Task {
         focus: Focus { path: "money.py".to_string(), first_line: 1, last_line: 2 },
         fail_to_pass: vec!["test_money.py::test_sum".to_string()],
         pass_to_pass: vec!["test_money.py::test_zero".to_string()],
+        trusted: vec![],
         python_path: vec![".".to_string()],
         language: "python".to_string(),
     }

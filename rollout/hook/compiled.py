@@ -10,6 +10,7 @@ import marshal
 import os
 import struct
 import time
+import warnings
 
 # Private to pytest: where a version has neither, tests are compiled in every job.
 try:
@@ -28,8 +29,11 @@ def write(descriptor):
         if time.monotonic() - began > MAX_SECONDS:
             break
         try:
-            name, code = compiled(path)
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            with warnings.catch_warnings():
+                # What warns is compiled in every job, where the tree's own filters count.
+                warnings.simplefilter("error")
+                name, code = compiled(path)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
             continue  # Whoever imports it will be told.
         size += len(code)
         if size > MAX_ARCHIVE:
@@ -77,4 +81,14 @@ def files(descriptor, changed):
     """The files of an archive, but for sources that are changed."""
     size = os.fstat(descriptor).st_size
     archive = marshal.loads(os.pread(descriptor, size, 0))
-    return [{"path": name, "content": code} for path, (name, code) in archive.items() if path not in changed]
+    return [
+        {"path": name, "content": code}
+        for path, (name, code) in archive.items()
+        if path not in changed and not any(folder in changed for folder in folders_of(name))
+    ]
+
+
+def folders_of(path):
+    """`a` and `a/b` of `a/b/c.py`: where a job writes a file of that name, nothing lies below it."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]

@@ -37,6 +37,9 @@ const BARRIERS: [&str; 13] = [
     "memory-watch",
 ];
 
+/// Trees whose byte code is kept at once.
+const COMPILED_TREES: usize = 64;
+
 /// How a sandbox is made.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
@@ -154,7 +157,14 @@ impl Embedded {
 
     /// The byte code of a tree. Without it every job compiles its tests anew, which is slower and no less right.
     fn compiled(&self, tree: &Path) -> Compiled {
-        let compiled = self.lock().compiled.entry(tree.to_path_buf()).or_default().clone();
+        let compiled = {
+            let mut pool = self.lock();
+            // Each is an open memory file; who still uses one holds on to it.
+            if pool.compiled.len() >= COMPILED_TREES && !pool.compiled.contains_key(tree) {
+                pool.compiled.clear();
+            }
+            pool.compiled.entry(tree.to_path_buf()).or_default().clone()
+        };
         compiled.get_or_init(|| {
             let mut worker = self.take().ok()?;
             let made = worker.compile(tree);

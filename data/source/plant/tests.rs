@@ -62,6 +62,7 @@ fn what_a_test_notices_becomes_a_task() {
         focus: Focus { path: "money.py".into(), first_line: 1, last_line: 2 },
         fail_to_pass: vec!["t::test_total".into()],
         pass_to_pass: vec!["t::test_other".into()],
+        trusted: vec![],
         python_path: vec![".".into()],
         language: "python".into(),
     };
