@@ -1,6 +1,6 @@
 //! What a run of tests costs: a two-line suite and a small package, in the sandbox and as a cold `python -m pytest`.
 //!
-//! `cargo bench -p rollout --bench sandbox`. The cold runs are not isolated at all: they are the price of a process
+//! `cargo bench --workspace --bench sandbox`. The cold runs are not isolated at all: they are the price of a process
 //! that imports pytest for each attempt.
 
 use std::path::{Path, PathBuf};
