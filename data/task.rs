@@ -58,10 +58,14 @@ impl Task {
     /// A patch without the files that judge it, and the paths that were left out: guarded by their name, of a test that
     /// judges, or trusted by the task.
     pub fn judged(&self, patch: &Patch) -> (Patch, Vec<String>) {
-        let file = |id: &str| id.split_once("::").map_or(id, |(file, _)| file).to_string();
-        let tests: HashSet<String> = self.fail_to_pass.iter().chain(&self.pass_to_pass).map(|id| file(id)).collect();
+        let tests: HashSet<&str> = self.fail_to_pass.iter().chain(&self.pass_to_pass).map(|id| file_of(id)).collect();
         patch.without(&|path| is_guarded(path) || tests.contains(path) || self.trusted.iter().any(|one| one == path))
     }
+}
+
+/// The file of a test id, e.g. `tests/test_a.py` of `tests/test_a.py::test_sum`.
+pub fn file_of(id: &str) -> &str {
+    id.split_once("::").map_or(id, |(file, _)| file)
 }
 
 /// A span of lines of one file of the base tree.

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use data::task::file_of;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
@@ -124,17 +125,6 @@ impl Grader {
         }
     }
 
-    /// Grades the base tree as it is, without a patch: what admission compares with.
-    ///
-    /// # Errors
-    ///
-    /// As [`Grader::grade`].
-    pub fn grade_base(&self, root: &Path, task: &Task) -> Result<Graded, SandboxError> {
-        let tree = root.join(&task.tree);
-        let base = base_changes(&tree, task)?;
-        self.judge(&tree, task, base)
-    }
-
     fn run(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         let base = base_changes(&tree, task)?;
@@ -164,7 +154,7 @@ impl Grader {
         if let Some(alone) = *known {
             return Ok(alone);
         }
-        let alone = match patched(tree, base, &task.gold) {
+        let alone = match patched(tree, base, &task.judged(&task.gold).0) {
             None => false,
             Some(changes) => repairs(&self.judge_by(tree, task, changes, &task.fail_to_pass)?.outcome),
         };
@@ -271,11 +261,6 @@ fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<File
         files.insert(change.path, change.content);
     }
     Some(files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
-}
-
-/// The file of a test id, e.g. `tests/test_a.py` of `tests/test_a.py::test_sum`.
-pub fn file_of(id: &str) -> &str {
-    id.split_once("::").map_or(id, |(file, _)| file)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

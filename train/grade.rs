@@ -18,9 +18,10 @@ use data::source::jsonl::{RowError, TaskSet, read_rows, read_tasks, write_rows, 
 use data::source::prediction::{Answer, Prediction, read_predictions};
 use data::source::rows::read_any;
 use data::source::self_contained::{self, SelfContained};
+use data::task::file_of;
 use data::{Patch, Task};
 use rollout::admission::{Admission, admit, said};
-use rollout::grade::{Grader, Outcome, file_of};
+use rollout::grade::{Grader, Outcome};
 use rollout::lint::suspicious;
 use serde::{Deserialize, Serialize};
 
@@ -180,7 +181,8 @@ impl Grading<'_> {
         let mut file = fs::OpenOptions::new().append(true).open(&path).with_context(written)?;
         let mut progress = Progress::new("grade", predictions.len() as u64);
         progress.advance_to(resumed as u64);
-        self.judge_all(&open, predictions, &keys, &mut |verdict| {
+        let judge = |at: usize| self.judge(&predictions[open[at]], keys[open[at]].clone());
+        on_threads(open.len(), self.workers, &judge, &mut |_, verdict| {
             file.write_all(format!("{}\n", serde_json::to_string(&verdict)?).as_bytes()).with_context(written)?;
             progress.advance(1, "");
             known.insert(verdict.key.clone(), verdict);
@@ -226,38 +228,12 @@ impl Grading<'_> {
     /// What a verdict rests on.
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.set.find(&prediction.instance_id);
-        let task = task.map(|task| (&task.id, &task.base_commit, &task.bug, &task.fail_to_pass, &task.pass_to_pass));
+        let task = task.map(|task| {
+            let tests = (&task.fail_to_pass, &task.pass_to_pass, &task.trusted);
+            (&task.id, &task.base_commit, &task.bug, tests)
+        });
         let text = format!("{GRADER} {task:?} {:?}", prediction.answer);
         blake3::hash(text.as_bytes()).to_hex()[..32].to_string()
-    }
-
-    fn judge_all(
-        &self,
-        open: &[usize],
-        predictions: &[Prediction],
-        keys: &[String],
-        told: &mut dyn FnMut(Verdict) -> Result<()>,
-    ) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let (sender, verdicts) = mpsc::channel();
-        std::thread::scope(|scope| {
-            for _ in 0..self.workers.clamp(1, open.len().max(1)) {
-                let (sender, next) = (sender.clone(), &next);
-                scope.spawn(move || {
-                    while let Some(at) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // Nobody listens where a result could not be written: then the others need not run.
-                        if sender.send(self.judge(&predictions[*at], keys[*at].clone())).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for verdict in verdicts {
-                told(verdict)?;
-            }
-            Ok(())
-        })
     }
 
     fn judge(&self, prediction: &Prediction, key: String) -> Verdict {
@@ -319,6 +295,36 @@ impl Grading<'_> {
     }
 }
 
+/// Does `work` for every number below `count` on a few threads and tells each answer as it comes, here.
+fn on_threads<T: Send>(
+    count: usize,
+    workers: usize,
+    work: &(dyn Fn(usize) -> T + Sync),
+    told: &mut dyn FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let (sender, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..workers.clamp(1, count.max(1)) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    // Nobody listens where an answer could not be written down: then the others need not be found.
+                    if at >= count || sender.send((at, work(at))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (at, answer) in answers {
+            told(at, answer)?;
+        }
+        Ok(())
+    })
+}
+
 /// What became of the tasks at the gate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AdmitSummary {
@@ -339,30 +345,14 @@ pub struct AdmitSummary {
 /// When a file cannot be written.
 pub fn admit_all(set: &TaskSet, grader: &Grader, workers: usize, runs: usize, out: &Path) -> Result<AdmitSummary> {
     let started = Instant::now();
-    let next = AtomicUsize::new(0);
-    let (sender, answers) = mpsc::channel();
     let mut progress = Progress::new("admit", set.tasks.len() as u64);
     let mut found: BTreeMap<usize, Result<Admission, String>> = BTreeMap::new();
-    std::thread::scope(|scope| {
-        for _ in 0..workers.clamp(1, set.tasks.len().max(1)) {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = set.tasks.get(at) else { break };
-                    let answer = admit(grader, &set.root, task, runs).map_err(|error| error.to_string());
-                    if sender.send((at, answer)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (at, answer) in answers {
-            progress.advance(1, "");
-            found.insert(at, answer);
-        }
-    });
+    let judge = |at: usize| admit(grader, &set.root, &set.tasks[at], runs).map_err(|error| error.to_string());
+    on_threads(set.tasks.len(), workers, &judge, &mut |at, answer| {
+        progress.advance(1, "");
+        found.insert(at, answer);
+        Ok(())
+    })?;
     progress.finish();
     let infra = found.values().filter(|answer| answer.is_err()).count();
     for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {

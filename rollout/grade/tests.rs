@@ -97,7 +97,7 @@ fn the_gold_patch_resolves_and_the_base_does_not() {
     let set = Set::new("gold");
     let (grader, sandbox) = grader(honest);
     assert_eq!(grader.grade(&set.0, &task(), &task().gold).unwrap().outcome, Outcome::Resolved);
-    let base = grader.grade_base(&set.0, &task()).unwrap();
+    let base = grader.grade_anew(&set.0, &task(), &Patch::default()).unwrap();
     assert_eq!(base.outcome, Outcome::StillFailing { passed: 0, failed: 1 });
     assert_eq!(base.failure.unwrap().test, "test_money.py::test_sum");
     let ids = ["test_money.py::test_sum", "test_money.py::test_zero"].map(str::to_string).to_vec();

@@ -248,7 +248,7 @@ def files_of(ids):
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
     reporter = Reporter(channel, spec)
-    args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else spec["paths"])
+    args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else [])
     spec.clear()
     leave = os._exit
     try:

@@ -13,6 +13,7 @@ pub mod init;
 mod root;
 pub mod scripted;
 mod seccomp;
+mod tail;
 mod worker;
 
 /// Bounds on one run of tests. Every one of them is enforced by the sandbox, not by the code under test.

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::events::Events;
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
+use super::tail::Tail;
 use super::{End, Job, Limits, SandboxError, Select, TestRun};
 
 /// Starting Python and importing pytest takes less than this on any machine that is fit for use.
@@ -37,7 +38,6 @@ struct Spec<'a> {
     changes: &'a [data::FileChange],
     python_path: &'a [String],
     ids: Option<&'a [String]>,
-    paths: &'a [String],
     stop_at_first_failure: bool,
     memory_bytes: u64,
     disk_bytes: u64,
@@ -209,7 +209,6 @@ impl Worker {
                 Select::All => None,
                 Select::Ids(ids) => Some(ids),
             },
-            paths: &[],
             stop_at_first_failure: job.stop_at_first_failure,
             memory_bytes: job.limits.memory_mib * MIB,
             disk_bytes: job.limits.disk_mib * MIB,
@@ -345,39 +344,6 @@ impl Pipes {
             }
         }
         Ok(())
-    }
-}
-
-/// The last bytes of a stream, and how many went before.
-struct Tail {
-    keep: usize,
-    bytes: Vec<u8>,
-    dropped: usize,
-}
-
-impl Tail {
-    fn new(keep: usize) -> Tail {
-        Tail { keep, bytes: Vec::new(), dropped: 0 }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        // Cutting at twice the size keeps the work per byte constant.
-        if self.bytes.len() > 2 * self.keep {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let extra = self.bytes.len().saturating_sub(self.keep);
-        self.bytes.drain(..extra);
-        self.dropped += extra;
-    }
-
-    fn text(&mut self) -> String {
-        self.cut();
-        let text = String::from_utf8_lossy(&self.bytes);
-        if self.dropped == 0 { text.into_owned() } else { format!("[{} bytes before]\n{text}", self.dropped) }
     }
 }
 

@@ -172,7 +172,7 @@ fn a_planted_bug_is_graded_by_real_tests() {
     assert_eq!(outcome(&data::Patch::between("money.py", base, other)), Outcome::BrokeOthers { broken: 1 });
     let early = data::Patch::between("money.py", base, "import os\nos._exit(0)\n");
     assert_eq!(outcome(&early), Outcome::Crashed);
-    let untouched = grader.grade_base(&set.0, &task).unwrap();
+    let untouched = grader.grade_anew(&set.0, &task, &data::Patch::default()).unwrap();
     assert_eq!(untouched.outcome, Outcome::StillFailing { passed: 0, failed: 1 });
     assert!(untouched.trace_bytes > 0);
 }
