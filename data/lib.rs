@@ -1,13 +1,17 @@
 //! Text in, samples out: tasks, patches, prompts, tokens and their masks.
 //!
-//! No tensors, no network, no async. What needs a sandbox (is this patch good?) is passed in as a function.
+//! No tensors, no async, and no network but what the `git` program reaches. What needs a sandbox (is this patch good?) is passed in as a function.
 
+#![forbid(unsafe_code)]
+
+pub mod child;
 pub mod clean;
 pub mod draw;
 pub mod edit;
 pub mod file;
 pub mod message;
 pub mod mixture;
+pub mod pack;
 pub mod patch;
 pub mod sample;
 pub mod skill;

@@ -12,6 +12,11 @@ use crate::patch::{Patch, is_guarded};
 /// The format number written with every task; a reader refuses a larger one.
 pub const TASK_FORMAT: u32 = 1;
 
+/// The language of tasks that pytest judges.
+pub const PYTHON: &str = "python";
+/// The language of tasks that jest judges.
+pub const JAVASCRIPT: &str = "javascript";
+
 /// One bug in one repository, with the tests that judge it.
 ///
 /// Invariant: at least one test in `fail_to_pass`, each of which fails on the base tree and passes with `gold`.
@@ -41,7 +46,7 @@ pub struct Task {
     pub statement: String,
     /// The function that holds the bug (oracle localization): the part of the base tree that a prompt shows.
     pub focus: Focus,
-    /// Test ids (pytest node ids) that fail on the base tree and pass when it is repaired.
+    /// Test ids (node ids of pytest; of jest `a.test.js::describe > inner > name`) that fail on the base tree and pass when it is repaired.
     pub fail_to_pass: Vec<String>,
     /// Test ids that pass before and after.
     pub pass_to_pass: Vec<String>,
@@ -50,7 +55,7 @@ pub struct Task {
     pub trusted: Vec<String>,
     /// Folders below the tree that are put on `PYTHONPATH`, e.g. `.` or `src`.
     pub python_path: Vec<String>,
-    /// `python` for now.
+    /// [`PYTHON`], whose tests pytest runs, or [`JAVASCRIPT`], whose tests jest runs.
     pub language: String,
 }
 

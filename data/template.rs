@@ -1,103 +1,280 @@
 //! Messages to tokens, and a mask of who wrote them.
 //!
-//! In: a conversation. Out: `<|im_start|>{role}\n{content}<|im_end|>\n` for each message, as text or as tokens.
-//! Every part is encoded on its own, so a prompt is always a prefix of the conversation that goes on from it.
+//! In: a conversation. Out: text or tokens, as the chat template of a model folder says, or, where a model has none,
+//! `<|im_start|>{role}\n{content}<|im_end|>\n` for each message. A prompt is always a prefix of the conversation that
+//! goes on from it; a template with which that cannot be is refused.
 //! Example: of `user: hi`, `assistant: ho` only `ho<|im_end|>` is trained.
 
+mod engine;
+mod folder;
+mod guard;
+mod renderer;
+mod roles;
+mod turns;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::file::FileError;
 use crate::message::{Message, Role};
 use crate::sample::{Sample, SampleError};
 use crate::tokenizer::{END, START, Tokenizer};
+use engine::{Fault, Source};
+use renderer::Renderer;
+use turns::For;
 
-/// The template in the language that `tokenizer_config.json` uses.
+pub(crate) use renderer::{CHILD_ARGUMENT, serve};
+pub use roles::Roles;
+
+/// The usual template in the language that `tokenizer_config.json` uses.
 pub const JINJA: &str = "{% for message in messages %}\
     {{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}\
     {% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/// The day that templates tell a model, in seconds since 1970: 26 July 2024, as in those of Llama 3, unless
+/// [`ChatTemplate::at`] says another. With the day of today two runs would differ.
+const USUAL_DAY: i64 = 1_721_952_000;
+
 /// How a conversation is written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ChatTemplate {
-    /// Begins a turn.
-    start: &'static str,
-    /// Ends a turn.
-    end: &'static str,
+    form: Form,
 }
 
-impl Default for ChatTemplate {
-    fn default() -> Self {
-        ChatTemplate { start: START, end: END }
-    }
+#[derive(Clone, Debug, Default)]
+enum Form {
+    /// The usual one: every part is encoded on its own.
+    #[default]
+    ChatMl,
+    /// That of a model folder.
+    Model(Arc<Model>),
 }
 
-/// A tokenizer lacks a marker that the template needs.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the tokenizer has no special token `{0}`, which the chat template needs")]
-pub struct TemplateError(pub &'static str);
+/// The chat template of a model folder.
+#[derive(Debug)]
+struct Model {
+    /// The file it came from.
+    name: String,
+    /// `tokenizer_config.json`, written back as it was.
+    config: Value,
+    /// The markers at which the model stops.
+    stops: Vec<u32>,
+    renderer: Renderer,
+}
+
+/// Why a conversation cannot be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// A file of the template cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The tokenizer lacks a marker that the usual template needs.
+    #[error(
+        "the tokenizer has no special token `{0}`, which the chat template needs\nhint: use a model folder with a chat template of its own"
+    )]
+    NoMarker(&'static str),
+    /// A file that should hold a template does not.
+    #[error("`{name}` cannot be read: {reason}\nhint: take the file from where the model came from")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The template does not work at all.
+    #[error(
+        "the chat template in `{name}` is broken: {reason}\nhint: repair it, or take the file from where the model came from"
+    )]
+    Broken {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The template says that it does not take this conversation.
+    #[error(
+        "the chat template in `{name}` refuses the conversation: {said}\nhint: put the conversation as the template wants it, or use another model"
+    )]
+    Refused {
+        /// The file.
+        name: String,
+        /// Its own words.
+        said: String,
+    },
+    /// The template works, but its tokens cannot be told apart.
+    #[error(
+        "the chat template in `{name}` does not fit this conversation: {reason}\nhint: put the conversation another way, or repair the template"
+    )]
+    Unfit {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The conversation is no sample.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+}
 
 impl ChatTemplate {
-    /// Refuses a tokenizer that lacks a marker: with it no turn would end.
+    /// Refuses a tokenizer with which no answer could be trained: without a marker, no turn would end.
     ///
     /// # Errors
     ///
-    /// [`TemplateError`] with the marker.
+    /// [`TemplateError`] with what is missing.
     pub fn check(&self, tokenizer: &Tokenizer) -> Result<(), TemplateError> {
-        let missing = [self.start, self.end].into_iter().find(|name| tokenizer.special(name).is_none());
-        missing.map_or(Ok(()), |name| Err(TemplateError(name)))
+        match &self.form {
+            Form::ChatMl => {
+                let missing = [START, END].into_iter().find(|name| tokenizer.special(name).is_none());
+                missing.map_or(Ok(()), |name| Err(TemplateError::NoMarker(name)))
+            }
+            Form::Model(_) => self.end_of_turn(tokenizer).map(|_| ()),
+        }
+    }
+
+    /// The marker that ends an answer.
+    ///
+    /// # Errors
+    ///
+    /// When the template has none, or does not take a question and an answer.
+    pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> Result<u32, TemplateError> {
+        let messages = [Message::new(Role::User, "a"), Message::new(Role::Assistant, "b")];
+        let (tokens, mask) = self.encode(tokenizer, &messages)?;
+        let last = tokens.iter().zip(mask).rfind(|(_, trained)| *trained);
+        let end = last.map(|(id, _)| *id).filter(|id| tokenizer.specials().iter().any(|(_, special)| special == id));
+        end.ok_or(TemplateError::NoMarker(END))
+    }
+
+    /// The same template on another day: what `strftime_now` tells.
+    ///
+    /// # Errors
+    ///
+    /// When the template is broken.
+    pub fn at(&self, now: SystemTime) -> Result<ChatTemplate, TemplateError> {
+        let Form::Model(model) = &self.form else {
+            return Ok(self.clone());
+        };
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        let source = Source { now, ..model.renderer.source.clone() };
+        let renderer = Renderer::new(source).map_err(|fault| model.fault(fault))?;
+        let (name, config, stops) = (model.name.clone(), model.config.clone(), model.stops.clone());
+        Ok(ChatTemplate { form: Form::Model(Arc::new(Model { name, config, stops, renderer })) })
+    }
+
+    /// The template in its own language.
+    pub fn source(&self) -> &str {
+        match &self.form {
+            Form::ChatMl => JINJA,
+            Form::Model(model) => &model.renderer.source.text,
+        }
     }
 
     /// The conversation as text; with `add_generation_prompt` the assistant's turn is begun.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> String {
-        let (start, end) = (self.start, self.end);
-        let turn = |message: &Message| format!("{start}{}\n{}{end}\n", message.role.name(), message.content);
-        let mut text: String = messages.iter().map(turn).collect();
-        if add_generation_prompt {
-            text.push_str(&format!("{start}{}\n", Role::Assistant.name()));
+    ///
+    /// # Errors
+    ///
+    /// When the template is broken or does not take this conversation.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
+        match &self.form {
+            Form::ChatMl => Ok(render(messages, add_generation_prompt)),
+            Form::Model(model) => model.render(messages, add_generation_prompt),
         }
-        text
     }
 
-    /// The conversation as tokens, and true exactly on what the assistant wrote: its words and their `<|im_end|>`.
-    pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<bool>) {
-        let (mut tokens, mut mask) = (Vec::new(), Vec::new());
-        for message in messages {
-            self.begin(tokenizer, message.role, &mut tokens);
-            mask.resize(tokens.len(), false);
-            tokens.extend(tokenizer.encode(&message.content));
-            tokens.extend(marker(tokenizer, self.end));
-            mask.resize(tokens.len(), message.role == Role::Assistant);
-            tokens.extend(tokenizer.encode("\n"));
-            mask.resize(tokens.len(), false);
+    /// The conversation as tokens, and true exactly on what the assistant writes: all from the end of its prompt to the
+    /// marker that ends its turn.
+    ///
+    /// # Errors
+    ///
+    /// When the template is broken, does not take this conversation, or writes an answer so that it does not go on from
+    /// its prompt, has no end, or changes later.
+    pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
+        match &self.form {
+            Form::ChatMl => Ok(encode(tokenizer, messages)),
+            Form::Model(model) => turns::encode(model, tokenizer, messages, For::Training),
         }
-        (tokens, mask)
     }
 
     /// The conversation as tokens, with the assistant's turn begun: what a model is asked to continue.
-    pub fn encode_prompt(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Vec<u32> {
-        let (mut tokens, _) = self.encode(tokenizer, messages);
-        self.begin(tokenizer, Role::Assistant, &mut tokens);
-        tokens
+    ///
+    /// # Errors
+    ///
+    /// When the template is broken or does not take this conversation.
+    pub fn encode_prompt(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, TemplateError> {
+        match &self.form {
+            Form::ChatMl => {
+                let (mut tokens, _) = encode(tokenizer, messages);
+                begin(tokenizer, Role::Assistant, &mut tokens);
+                Ok(tokens)
+            }
+            Form::Model(model) => Ok(turns::encode(model, tokenizer, messages, For::Prompt)?.0),
+        }
     }
 
     /// A conversation as a training sample.
     ///
     /// # Errors
     ///
-    /// When the assistant says nothing in it.
+    /// As [`ChatTemplate::encode`], and when the assistant says nothing in it.
     pub fn to_sample(
         &self,
         tokenizer: &Tokenizer,
         messages: &[Message],
         origin: impl Into<String>,
-    ) -> Result<Sample, SampleError> {
-        let (tokens, mask) = self.encode(tokenizer, messages);
-        Sample::new(tokens, mask, origin)
+    ) -> Result<Sample, TemplateError> {
+        let (tokens, mask) = self.encode(tokenizer, messages)?;
+        Ok(Sample::new(tokens, mask, origin)?)
+    }
+}
+
+impl Model {
+    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
+        self.renderer.render(messages, add_generation_prompt).map_err(|fault| self.fault(fault))
     }
 
-    fn begin(&self, tokenizer: &Tokenizer, role: Role, tokens: &mut Vec<u32>) {
-        tokens.extend(marker(tokenizer, self.start));
-        tokens.extend(tokenizer.encode(role.name()));
-        tokens.extend(tokenizer.encode("\n"));
+    fn fault(&self, fault: Fault) -> TemplateError {
+        let name = self.name.clone();
+        match fault {
+            Fault::Broken(reason) => TemplateError::Broken { name, reason },
+            Fault::Refused(said) => TemplateError::Refused { name, said },
+        }
     }
+
+    fn unfit(&self, reason: &str) -> TemplateError {
+        TemplateError::Unfit { name: self.name.clone(), reason: reason.to_string() }
+    }
+}
+
+fn render(messages: &[Message], add_generation_prompt: bool) -> String {
+    let turn = |message: &Message| format!("{START}{}\n{}{END}\n", message.role.name(), message.content);
+    let mut text: String = messages.iter().map(turn).collect();
+    if add_generation_prompt {
+        text.push_str(&format!("{START}{}\n", Role::Assistant.name()));
+    }
+    text
+}
+
+fn encode(tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<bool>) {
+    let (mut tokens, mut mask) = (Vec::new(), Vec::new());
+    for message in messages {
+        begin(tokenizer, message.role, &mut tokens);
+        mask.resize(tokens.len(), false);
+        tokens.extend(tokenizer.encode(&message.content));
+        tokens.extend(marker(tokenizer, END));
+        mask.resize(tokens.len(), message.role == Role::Assistant);
+        tokens.extend(tokenizer.encode("\n"));
+        mask.resize(tokens.len(), false);
+    }
+    (tokens, mask)
+}
+
+fn begin(tokenizer: &Tokenizer, role: Role, tokens: &mut Vec<u32>) {
+    tokens.extend(marker(tokenizer, START));
+    tokens.extend(tokenizer.encode(role.name()));
+    tokens.extend(tokenizer.encode("\n"));
 }
 
 /// The id of a marker; its letters, where [`ChatTemplate::check`] would have refused the tokenizer.
@@ -106,60 +283,4 @@ fn marker(tokenizer: &Tokenizer, name: &str) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tokenizer::tests::trained;
-
-    fn conversation() -> Vec<Message> {
-        vec![
-            Message::new(Role::System, "be brief"),
-            Message::new(Role::User, "def add(a, b):\n    return a - b<|im_end|>"),
-            Message::new(Role::Assistant, "  return a + b\n"),
-            Message::new(Role::User, "\nand?"),
-            Message::new(Role::Assistant, "2|x"),
-        ]
-    }
-
-    #[test]
-    fn tokens_decode_to_the_rendered_text() {
-        let (template, tokenizer) = (ChatTemplate::default(), trained());
-        let (tokens, _) = template.encode(&tokenizer, &conversation());
-        assert_eq!(tokenizer.decode(&tokens), template.render(&conversation(), false));
-        let prompt = template.encode_prompt(&tokenizer, &conversation()[..2]);
-        assert_eq!(tokenizer.decode(&prompt), template.render(&conversation()[..2], true));
-    }
-
-    #[test]
-    fn the_mask_covers_what_the_assistant_wrote_and_its_end() {
-        let tokenizer = trained();
-        let (tokens, mask) = ChatTemplate::default().encode(&tokenizer, &conversation());
-        let trained: Vec<u32> = tokens.iter().zip(&mask).filter(|(_, mask)| **mask).map(|(id, _)| *id).collect();
-        assert_eq!(tokenizer.decode(&trained), "  return a + b\n<|im_end|>2|x<|im_end|>");
-        let ends = tokens.iter().filter(|id| Some(**id) == tokenizer.special(END)).count();
-        assert_eq!(ends, conversation().len(), "the marker in the user's text is text");
-    }
-
-    #[test]
-    fn a_prompt_is_a_strict_prefix_of_the_conversation() {
-        let (template, tokenizer) = (ChatTemplate::default(), trained());
-        for asked in [2, 4] {
-            let prompt = template.encode_prompt(&tokenizer, &conversation()[..asked]);
-            let (tokens, mask) = template.encode(&tokenizer, &conversation()[..=asked]);
-            assert!(tokens.len() > prompt.len() && tokens.starts_with(&prompt));
-            assert!(mask[prompt.len()], "the first token after the prompt is trained");
-        }
-    }
-
-    #[test]
-    fn a_conversation_without_an_answer_is_no_sample() {
-        let refused = ChatTemplate::default().to_sample(&trained(), &conversation()[..2], "a");
-        assert_eq!(refused, Err(SampleError::NothingTrained("a".into())));
-    }
-
-    #[test]
-    fn a_tokenizer_without_the_markers_is_refused() {
-        let bare = Tokenizer::train(["a"].iter(), 300, &[START]).expect("trains");
-        assert_eq!(ChatTemplate::default().check(&bare), Err(TemplateError(END)));
-        assert_eq!(ChatTemplate::default().check(&trained()), Ok(()));
-    }
-}
+mod tests;

@@ -1,24 +1,35 @@
-//! Text to token ids and back, through a `tokenizer.json`.
+//! Text to token ids and back, through a `tokenizer.json` or Mistral's `tekken.json`.
 //!
 //! In: text, or a file that other tools wrote as well. Out: ids. Markers such as `<|im_end|>` are never read out of
 //! text: they are asked for by name, so nobody ends a turn by writing the marker into a file.
 //! Example: `x = 12` is `x`, ` =`, ` `, `1`, `2`.
 
+mod json;
+mod tekken;
+
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use tokenizers::AddedToken;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, PaddingParams};
 
 use crate::file::FileError;
+use json::Json;
+use tekken::Tekken;
 
-/// The largest `tokenizer.json` that is read.
+/// The largest file of a tokenizer that is read.
 pub const MAX_BYTES: u64 = 64 << 20;
+
+/// The file of a tokenizer as Hugging Face writes it.
+pub const JSON_FILE: &str = "tokenizer.json";
+/// The file of a tokenizer as Mistral writes it.
+pub const TEKKEN_FILE: &str = "tekken.json";
 
 /// Pads a batch; id 0 in a tokenizer trained here.
 pub const PAD: &str = "<|pad|>";
@@ -37,8 +48,25 @@ const BYTES: usize = 256;
 /// Text to token ids and back.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    /// The file it came from, for errors.
+    name: String,
+    kind: Kind,
     vocab_size: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Json(Box<Json>),
+    Tekken(Arc<Tekken>),
+}
+
+/// A part of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Written by somebody: markers in it are ordinary text.
+    Text(String),
+    /// A marker.
+    Special(u32),
 }
 
 /// Why there is no [`Tokenizer`].
@@ -56,12 +84,33 @@ pub enum TokenizerError {
         bytes: u64,
     },
     /// The file is no tokenizer.
-    #[error("`{name}` is no tokenizer: {reason}")]
+    #[error(
+        "`{name}` is no tokenizer: {reason}\nhint: name a `tokenizer.json` of Hugging Face or a `tekken.json` of Mistral"
+    )]
     Unreadable {
         /// The file.
         name: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A folder has no file of a tokenizer.
+    #[error(
+        "`{0}` has no tokenizer: neither `tokenizer.json` nor `tekken.json`\nhint: copy the file from where the model came from"
+    )]
+    Missing(String),
+    /// The model has no row for an id.
+    #[error(
+        "`{name}` has the id {id} (`{token}`), but the model knows {known} ids\nhint: copy tokenizer and model from the same place, or give the model more rows"
+    )]
+    BeyondVocabulary {
+        /// The file.
+        name: String,
+        /// The largest id.
+        id: u32,
+        /// The token behind it.
+        token: String,
+        /// `vocab_size` of the model.
+        known: usize,
     },
     /// The bytes and the markers alone need more room.
     #[error("a vocabulary of {asked} is too small: bytes and markers take {least}")]
@@ -82,7 +131,20 @@ pub enum TokenizerError {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, else `tekken.json`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or as [`Tokenizer::from_file`].
+    pub fn from_folder(folder: &Path) -> Result<Tokenizer, TokenizerError> {
+        let found = [JSON_FILE, TEKKEN_FILE].map(|name| folder.join(name)).into_iter().find(|file| file.exists());
+        match found {
+            Some(file) => Tokenizer::from_file(&file),
+            None => Err(TokenizerError::Missing(folder.display().to_string())),
+        }
+    }
+
+    /// Reads a `tokenizer.json`; a file with `tekken` in its name is read as one of Mistral's.
     ///
     /// # Errors
     ///
@@ -94,7 +156,9 @@ impl Tokenizer {
         if bytes > MAX_BYTES {
             return Err(TokenizerError::TooLarge { name, bytes });
         }
-        Tokenizer::named(&fs::read(path).map_err(read_error)?, &name)
+        let bytes = fs::read(path).map_err(read_error)?;
+        let tekken = path.file_name().is_some_and(|file| file.to_string_lossy().contains("tekken"));
+        if tekken { Tokenizer::tekken(&bytes, &name) } else { Tokenizer::named(&bytes, &name) }
     }
 
     /// Reads the bytes of a `tokenizer.json`.
@@ -103,7 +167,7 @@ impl Tokenizer {
     ///
     /// As [`Tokenizer::from_file`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Tokenizer, TokenizerError> {
-        Tokenizer::named(bytes, "tokenizer.json")
+        Tokenizer::named(bytes, JSON_FILE)
     }
 
     fn named(bytes: &[u8], name: &str) -> Result<Tokenizer, TokenizerError> {
@@ -111,11 +175,13 @@ impl Tokenizer {
             return Err(TokenizerError::TooLarge { name: name.to_string(), bytes: bytes.len() as u64 });
         }
         let unreadable = |reason: String| TokenizerError::Unreadable { name: name.to_string(), reason };
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| unreadable(error.to_string()))?;
-        if inner.get_vocab_size(true) == 0 {
-            return Err(unreadable("its vocabulary is empty".to_string()));
-        }
-        Tokenizer::of(inner).map_err(unreadable)
+        Ok(Tokenizer::of(Json::from_bytes(bytes).map_err(unreadable)?, name))
+    }
+
+    fn tekken(bytes: &[u8], name: &str) -> Result<Tokenizer, TokenizerError> {
+        let unreadable = |reason: String| TokenizerError::Unreadable { name: name.to_string(), reason };
+        let tekken = Tekken::from_bytes(bytes).map_err(unreadable)?;
+        Ok(Tokenizer { name: name.into(), vocab_size: tekken.vocab_size(), kind: Kind::Tekken(Arc::new(tekken)) })
     }
 
     /// Learns byte-level merges from `texts`; `specials` take the first ids in order.
@@ -149,32 +215,91 @@ impl Tokenizer {
         inner.with_decoder(Some(ByteLevel::new(false, false, true)));
         let failed = |reason| TokenizerError::Failed { doing: "train", reason };
         inner.train(&mut TrainerWrapper::from(trainer), texts).map_err(|error| failed(error.to_string()))?;
-        Tokenizer::of(inner).map_err(failed)
+        Ok(Tokenizer::of(Json::of(inner).map_err(failed)?, JSON_FILE))
     }
 
-    fn of(mut inner: tokenizers::Tokenizer) -> Result<Tokenizer, String> {
-        // A file may ask to cut or to fill every text; nothing is lost or added behind our back.
-        inner.with_truncation(None).map_err(|error| error.to_string())?;
-        inner.with_padding(None::<PaddingParams>);
-        inner.set_encode_special_tokens(true);
-        let largest = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize);
-        Ok(Tokenizer { inner, vocab_size: largest + 1 })
+    fn of(json: Json, name: &str) -> Tokenizer {
+        let largest = json.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize);
+        Tokenizer { name: name.to_string(), kind: Kind::Json(Box::new(json)), vocab_size: largest + 1 }
+    }
+
+    /// Refuses a tokenizer whose ids a model with `known` rows cannot look up.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, the largest id and its token.
+    pub fn require_within(&self, known: usize) -> Result<(), TokenizerError> {
+        if self.vocab_size <= known {
+            return Ok(());
+        }
+        let id = (self.vocab_size - 1) as u32;
+        let token = String::from_utf8_lossy(&self.piece(id).unwrap_or_default()).into_owned();
+        Err(TokenizerError::BeyondVocabulary { name: self.name.clone(), id, token, known })
     }
 
     /// The ids of `text`. Markers in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let encoding = self.inner.encode_fast(text, false).expect("a tokenizer that loads takes every text");
-        encoding.get_ids().to_vec()
+        match &self.kind {
+            Kind::Json(json) => json.encode(text),
+            Kind::Tekken(tekken) => tekken.encode(text),
+        }
+    }
+
+    /// The ids of each part. No token reaches from one part into the next, and each is what it is in the whole text.
+    pub fn encode_parts(&self, parts: &[Part]) -> Vec<Vec<u32>> {
+        match &self.kind {
+            Kind::Json(json) => json.encode_parts(parts),
+            Kind::Tekken(tekken) => {
+                let apart = |part: &Part| match part {
+                    Part::Text(text) => tekken.encode(text),
+                    Part::Special(id) => vec![*id],
+                };
+                parts.iter().map(apart).collect()
+            }
+        }
     }
 
     /// The text of `ids`. An id that is unknown is left out, bytes that are no UTF-8 become `�`.
     pub fn decode(&self, ids: &[u32]) -> String {
-        self.inner.decode(ids, false).unwrap_or_default()
+        match &self.kind {
+            Kind::Json(json) => json.inner.decode(ids, false).unwrap_or_default(),
+            Kind::Tekken(tekken) => {
+                let bytes: Vec<u8> = ids.iter().filter_map(|id| tekken.piece(*id)).flatten().copied().collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+        }
+    }
+
+    /// The bytes that a token adds to a text; the name of a marker; none for an id that is unknown.
+    pub fn piece(&self, id: u32) -> Option<Vec<u8>> {
+        match &self.kind {
+            Kind::Json(json) => json.piece(id),
+            Kind::Tekken(tekken) => tekken.piece(id).map(<[u8]>::to_vec),
+        }
     }
 
     /// The id of a marker.
     pub fn special(&self, name: &str) -> Option<u32> {
-        self.inner.token_to_id(name).filter(|_| self.inner.get_added_vocabulary().is_special_token(name))
+        match &self.kind {
+            Kind::Json(json) => json.specials.iter().find(|(special, _)| special == name).map(|(_, id)| *id),
+            Kind::Tekken(tekken) => tekken.specials.iter().position(|special| special == name).map(|id| id as u32),
+        }
+    }
+
+    /// Every marker and its id, by id.
+    pub fn specials(&self) -> Vec<(&str, u32)> {
+        match &self.kind {
+            Kind::Json(json) => json.specials.iter().map(|(name, id)| (name.as_str(), *id)).collect(),
+            Kind::Tekken(tekken) => tekken.specials.iter().map(String::as_str).zip(0..).collect(),
+        }
+    }
+
+    /// The version of a `tekken.json`, e.g. 7; none for a `tokenizer.json`.
+    pub fn tekken_version(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Json(_) => None,
+            Kind::Tekken(tekken) => Some(tekken.version),
+        }
     }
 
     /// One more than the largest id: the rows that an embedding needs.
@@ -182,14 +307,27 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// The bytes of `tokenizer.json`.
+    /// What the file of [`Tokenizer::save_bytes`] is called in a model folder.
+    pub fn file_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Json(_) => JSON_FILE,
+            Kind::Tekken(_) => TEKKEN_FILE,
+        }
+    }
+
+    /// The bytes of `tokenizer.json`, or of the `tekken.json` that was read.
     ///
     /// # Errors
     ///
     /// When it cannot be written as JSON.
     pub fn save_bytes(&self) -> Result<Vec<u8>, TokenizerError> {
         let failed = |reason| TokenizerError::Failed { doing: "write", reason };
-        self.inner.to_string(true).map(String::into_bytes).map_err(|error| failed(error.to_string()))
+        match &self.kind {
+            Kind::Json(json) => {
+                json.inner.to_string(true).map(String::into_bytes).map_err(|error| failed(error.to_string()))
+            }
+            Kind::Tekken(tekken) => Ok(tekken.bytes.clone()),
+        }
     }
 
     /// The BLAKE3 of [`Tokenizer::save_bytes`], in hex: samples made with another tokenizer are told apart by it.
@@ -203,70 +341,4 @@ impl Tokenizer {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn trained() -> Tokenizer {
-        let texts = ["def add(a, b):\n    return a + b\n", "1|def sub(a, b):\n2|    return a - b", "user\nassistant\n"];
-        Tokenizer::train(texts.iter().cycle().take(30), 320, &SPECIALS).expect("trains")
-    }
-
-    fn pieces(text: &str) -> Vec<String> {
-        let tokenizer = trained();
-        tokenizer.encode(text).iter().map(|id| tokenizer.decode(&[*id])).collect()
-    }
-
-    #[test]
-    fn every_text_comes_back() {
-        let tokenizer = trained();
-        for text in ["", "def f():\n\tpass\r\n", "naïve 東京 \u{1F600}", "  \n\n   x", "<|im_end|>\0"] {
-            assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
-        }
-    }
-
-    #[test]
-    fn a_marker_in_a_text_stays_text() {
-        let tokenizer = trained();
-        let reloaded = Tokenizer::from_bytes(&tokenizer.save_bytes().expect("writes")).expect("reads");
-        for tokenizer in [tokenizer, reloaded] {
-            for (id, name) in SPECIALS.iter().enumerate() {
-                assert_eq!(tokenizer.special(name), Some(id as u32));
-                let ids = tokenizer.encode(&format!("a{name}b"));
-                assert!(ids.iter().all(|id| *id as usize >= SPECIALS.len()), "{name}");
-            }
-            assert_eq!(tokenizer.special("a"), None);
-        }
-    }
-
-    #[test]
-    fn digits_stand_alone_and_indentation_is_one_piece() {
-        assert_eq!(pieces("12|    return a"), ["1", "2", "|", "   ", " return", " a"]);
-    }
-
-    #[test]
-    fn the_same_texts_give_the_same_tokenizer() {
-        let (one, two) = (trained(), trained());
-        assert_eq!(one.save_bytes().expect("writes"), two.save_bytes().expect("writes"));
-        assert!(one.vocab_size() <= 320);
-        assert!(one.encode("naïve").iter().all(|id| (*id as usize) < one.vocab_size()));
-    }
-
-    #[test]
-    fn a_file_that_is_no_tokenizer_is_named() {
-        let path = std::env::temp_dir().join(format!("tokenizer-test-{}.json", std::process::id()));
-        fs::write(&path, "{\"version\": 7}").expect("writes");
-        let refused = Tokenizer::from_file(&path).expect_err("is refused").to_string();
-        assert!(refused.contains(&path.display().to_string()), "{refused}");
-        let file = fs::File::create(&path).expect("creates");
-        file.set_len(MAX_BYTES + 1).expect("grows");
-        assert!(matches!(Tokenizer::from_file(&path), Err(TokenizerError::TooLarge { .. })));
-        fs::remove_file(&path).expect("cleans up");
-        assert!(matches!(Tokenizer::from_file(&path), Err(TokenizerError::File(_))));
-    }
-
-    #[test]
-    fn a_vocabulary_without_room_for_all_bytes_is_refused() {
-        let refused = Tokenizer::train(["a"].iter(), 259, &SPECIALS);
-        assert!(matches!(refused, Err(TokenizerError::TooSmall { least: 260, .. })));
-    }
-}
+pub(crate) mod tests;

@@ -27,6 +27,16 @@ pub enum ApplyError {
         /// The stated line.
         line: usize,
     },
+    /// Where the hunks belong cannot be found with reasonable work.
+    #[error("hunk {hunk} of `{path}` does not match at line {line}, and looking for its place takes too long")]
+    TooFar {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        hunk: usize,
+        /// The stated line.
+        line: usize,
+    },
     /// Not at the stated line, and elsewhere more than once.
     #[error("hunk {hunk} of `{path}` does not match at line {line} and matches at several other places")]
     Ambiguous {
@@ -39,15 +49,19 @@ pub enum ApplyError {
     },
 }
 
+/// The bytes that one patch may compare while it looks for the places of hunks that moved.
+const MAX_SEARCH_BYTES: usize = 256 << 20;
+
 pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
     let mut changes = Vec::new();
+    let mut left = MAX_SEARCH_BYTES;
     for file in files {
         let base = match &file.old {
             Some(old) => read(old).ok_or_else(|| ApplyError::Missing(old.clone()))?,
             None => String::new(),
         };
         let name = file.new.as_deref().or(file.old.as_deref()).unwrap_or_default();
-        let content = patched(&base, &file.hunks, name)?;
+        let content = patched(&base, &file.hunks, name, &mut left)?;
         match &file.new {
             Some(new) => {
                 if file.old.as_ref() != Some(new) && read(new).is_some() {
@@ -67,14 +81,14 @@ pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) 
     Ok(changes)
 }
 
-fn patched(base: &str, hunks: &[Hunk], path: &str) -> Result<String, ApplyError> {
+fn patched(base: &str, hunks: &[Hunk], path: &str, left: &mut usize) -> Result<String, ApplyError> {
     let base = lines(base);
     let mut out = String::new();
     let mut done = 0;
     for (index, hunk) in hunks.iter().enumerate() {
         let refused = (path.to_string(), index + 1, hunk.old_start);
         let old: Vec<&str> = side(hunk, Side::Old).collect();
-        let at = place(&base, done, hunk, &old, refused)?;
+        let at = place(&base, done, hunk, &old, refused, left)?;
         base[done..at].iter().for_each(|line| out.push_str(line));
         side(hunk, Side::New).for_each(|line| out.push_str(line));
         done = at + old.len();
@@ -99,6 +113,7 @@ fn place(
     hunk: &Hunk,
     old: &[&str],
     (path, number, line): (String, usize, usize),
+    left: &mut usize,
 ) -> Result<usize, ApplyError> {
     let mismatch = || ApplyError::Mismatch { path: path.clone(), hunk: number, line };
     if old.is_empty() {
@@ -112,10 +127,27 @@ fn place(
     if stated >= done && stated <= base.len() && matches(stated) {
         return Ok(stated);
     }
-    let mut others = (done..base.len()).filter(|at| matches(*at));
-    match (others.next(), others.next()) {
-        (Some(at), None) => Ok(at),
-        (None, _) => Err(mismatch()),
-        (Some(_), Some(_)) => Err(ApplyError::Ambiguous { path: path.clone(), hunk: number, line }),
+    let mut found = None;
+    for at in done..(base.len() + 1).saturating_sub(old.len()) {
+        match matches_within(&base[at..], old, left) {
+            None => return Err(ApplyError::TooFar { path, hunk: number, line }),
+            Some(false) => {}
+            Some(true) if found.is_some() => return Err(ApplyError::Ambiguous { path, hunk: number, line }),
+            Some(true) => found = Some(at),
+        }
     }
+    found.ok_or_else(mismatch)
+}
+
+/// Whether `base` begins with the lines of `old`; none where `left` does not suffice to tell.
+fn matches_within(base: &[&str], old: &[&str], left: &mut usize) -> Option<bool> {
+    for (base, old) in base.iter().zip(old) {
+        // Texts of different lengths are told apart without a look at them.
+        let cost = if base.len() == old.len() { old.len() } else { 1 };
+        *left = left.checked_sub(cost)?;
+        if base != old {
+            return Some(false);
+        }
+    }
+    Some(true)
 }

@@ -51,7 +51,7 @@ pub(super) fn check_mode(mode: &str) -> Result<(), PatchError> {
     }
 }
 
-/// True where a file takes part in judging: tests, their configuration, and what Python loads unasked.
+/// True where a file takes part in judging: tests, their configuration, and what Python or jest load unasked.
 ///
 /// A grader leaves such a file as it is, because a patch of it can pass without repairing anything.
 pub fn is_guarded(path: &str) -> bool {
@@ -59,6 +59,7 @@ pub fn is_guarded(path: &str) -> bool {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let guarded_folder = |part: &str| {
         matches!(part, "test" | "tests" | "__pycache__" | "pytest" | "_pytest" | "pluggy" | "iniconfig")
+            || matches!(part, "__tests__" | "__mocks__" | "__snapshots__" | "node_modules")
             || part.ends_with(".dist-info")
             || part.ends_with(".egg-info")
     };
@@ -86,5 +87,29 @@ fn guarded_name(name: &str) -> bool {
     ];
     const ENDINGS: &[&str] = &[".pth", ".so", ".pyd", ".pyc", ".pyo", "_test.py"];
     let is_test = name.starts_with("test_") && name.ends_with(".py");
-    is_test || NAMES.contains(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+    is_test || guarded_script(name) || NAMES.contains(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The same for JavaScript: its tests, and what says how they are run or compiled.
+fn guarded_script(name: &str) -> bool {
+    const NAMES: &[&str] = &["package.json", "package-lock.json", "yarn.lock", ".npmrc", "tsconfig.json", ".swcrc"];
+    const STARTS: &[&str] = &[
+        "jest.config.",
+        "jest.setup.",
+        "jest-setup.",
+        "jest.preset.",
+        "setuptests.",
+        "babel.config.",
+        ".babelrc",
+        "vitest.config.",
+    ];
+    const ENDINGS: &[&str] = &[".snap", ".node"];
+    let is_test = name.rsplit_once('.').is_some_and(|(stem, ending)| {
+        let script = matches!(ending, "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts");
+        script && (stem == "test" || stem == "spec" || [".test", ".spec"].iter().any(|end| stem.ends_with(end)))
+    });
+    is_test
+        || NAMES.contains(&name)
+        || STARTS.iter().any(|start| name.starts_with(start))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }

@@ -110,6 +110,77 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+fn a_huge_patch_is_refused_before_it_is_read() {
+    // 50 MB of hunks; none of them is ever looked at.
+    let huge = "@@ -1 +1 @@\n-1\n+2\n".repeat(2_600_000);
+    assert!(huge.len() > 50 << 20 >> 1);
+    assert!(refused(&format!("--- a/x\n+++ b/x\n{huge}")).contains("the limit is 1048576"));
+}
+
+#[test]
+fn a_mode_may_change_between_plain_files_only() {
+    let mode = |old: &str, new: &str| format!("diff --git a/x b/x\nold mode {old}\nnew mode {new}\n");
+    let executable = Patch::parse(&mode("100644", "100755")).expect("parses");
+    assert_eq!(apply(&executable, "one\n").as_deref(), Ok("one\n"));
+    for (old, new) in [("100644", "120000"), ("120000", "100644"), ("100644", "160000"), ("100644", "104755")] {
+        assert!(refused(&mode(old, new)).contains("file mode"), "{old} to {new}");
+    }
+}
+
+#[test]
+fn a_file_that_becomes_a_link_is_refused_however_it_is_said() {
+    let body = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+/etc/passwd\n\\ No newline at end of file\n";
+    assert!(refused(&format!("diff --git a/x b/x\nindex 1..2 120000\n{body}")).contains("120000"));
+    let remade = "diff --git a/x b/x\ndeleted file mode 100644\n--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n\
+         diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc/passwd\n";
+    assert!(refused(remade).contains("120000"));
+    // A submodule is a file mode as well.
+    let submodule = "diff --git a/x b/x\nnew file mode 160000\nindex 0..1\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+Subproject commit 1\n";
+    assert!(refused(submodule).contains("160000"));
+}
+
+#[test]
+fn a_copy_leaves_its_original() {
+    let text = "diff --git a/from.py b/to.py\nsimilarity index 50%\ncopy from from.py\ncopy to to.py\n\
+                --- a/from.py\n+++ b/to.py\n@@ -1 +1 @@\n-1\n+2\n";
+    let patch = Patch::parse(text).expect("parses");
+    let changes = patch.apply(&|path| (path == "from.py").then(|| "1\n".to_string())).expect("applies");
+    assert_eq!(changes, [FileChange { path: "to.py".into(), content: Some("2\n".into()) }]);
+    for (name, why) in [("/etc/passwd", "absolute"), ("../x", "leaves"), (".git/config", "git's own")] {
+        for verb in ["copy", "rename"] {
+            let out = format!("diff --git a/x b/y\n{verb} from x\n{verb} to {name}\n");
+            assert!(refused(&out).contains(why), "{out}");
+            let from = format!("diff --git a/x b/y\n{verb} from {name}\n{verb} to y\n");
+            assert!(refused(&from).contains(why), "{from}");
+        }
+    }
+}
+
+#[test]
+fn line_ends_are_part_of_the_lines() {
+    let plain = Patch::parse("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n").expect("parses");
+    assert!(matches!(apply(&plain, "one\r\ntwo\r\n"), Err(ApplyError::Mismatch { .. })));
+    let crlf = Patch::parse("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\r\n-two\r\n+2\r\n").expect("parses");
+    assert_eq!(apply(&crlf, "one\r\ntwo\r\n").as_deref(), Ok("one\r\n2\r\n"));
+    assert!(matches!(apply(&crlf, "one\ntwo\n"), Err(ApplyError::Mismatch { .. })));
+    let headers = "--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-1\r\n+2\r\n";
+    assert!(refused(headers).contains("control character"));
+    let ended = Patch::parse("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n\\ No newline at end of file\n+2\n").expect("parses");
+    assert_eq!(apply(&ended, "1").as_deref(), Ok("2\n"));
+    assert!(matches!(apply(&ended, "1\n"), Err(ApplyError::Mismatch { .. })));
+}
+
+#[test]
+fn the_search_for_moved_hunks_is_bounded() {
+    // Each hunk is a place away from where it says, in a file that looks the same everywhere.
+    let base = "a\n".repeat(2_000_000) + "b\n";
+    let old = "-a\n".repeat(10_000);
+    let text = format!("--- a/x\n+++ b/x\n@@ -9000000,10001 +1 @@\n{old}-c\n+d\n");
+    let patch = Patch::parse(&text).expect("parses");
+    assert!(matches!(apply(&patch, &base), Err(ApplyError::TooFar { hunk: 1, .. })));
+}
+
+#[test]
 fn a_malformed_patch_is_named_by_its_line() {
     for (text, line) in [
         ("hello\n", "line 1"),
@@ -129,6 +200,16 @@ fn a_malformed_patch_is_named_by_its_line() {
 #[test]
 fn what_judges_is_guarded() {
     for path in [
+        "src/money.test.js",
+        "lib/a.spec.tsx",
+        "src/__tests__/money.js",
+        "__mocks__/fs.js",
+        "node_modules/chai/index.js",
+        "package.json",
+        "jest.config.mjs",
+        "babel.config.js",
+        ".babelrc",
+        "a/__snapshots__/money.test.js.snap",
         "tests/test_sum.py",
         "a/test_x.py",
         "conftest.py",

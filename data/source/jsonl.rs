@@ -36,6 +36,14 @@ pub enum RowError {
         /// What is wrong.
         reason: String,
     },
+    /// The file as a whole is not what it should be.
+    #[error("`{path}`: {reason}")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The last row has no end.
     #[error(
         "`{path}`, row {row}: the file ends in the middle of the row ({reason})\nhint: whoever wrote it was interrupted; write it again, or delete its last line"

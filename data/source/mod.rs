@@ -5,5 +5,6 @@ pub mod functions;
 pub mod jsonl;
 pub mod plant;
 pub mod prediction;
+pub mod public;
 pub mod rows;
 pub mod self_contained;

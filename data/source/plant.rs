@@ -13,16 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use super::functions::{Function, below, functions, parse, python_files, tree_hash};
 use crate::file::{FileError, read_text};
-use crate::patch::{FileChange, Patch, check_path};
+use crate::patch::{FileChange, Patch, check_path, is_guarded};
 use crate::task::{Focus, TASK_FORMAT, Task};
 
 mod bug;
 mod edits;
+mod healthy;
 mod names;
 mod statement;
 
 pub use bug::{Bug, BugKind, apply, bugs};
 pub(crate) use bug::{pick, rank};
+use healthy::Healthy;
 
 /// A package to plant bugs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ pub struct Planted {
 /// What became of every candidate: `candidates` is the sum of `kept` and of those after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlantCounts {
-    /// Tests that pass on the clean tree, twice.
+    /// Tests that pass on the clean tree in every run of it.
     pub clean_passing: usize,
     /// Tests that fail, are skipped or differ on the clean tree; no task uses them.
     pub clean_excluded: usize,
@@ -187,11 +189,12 @@ pub fn plant(
     judge: &Judge,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Planted, PlantError> {
-    let (healthy, clean_excluded) = healthy_tests(package, judge)?;
-    let counts = PlantCounts { clean_passing: healthy.len(), clean_excluded, ..PlantCounts::default() };
+    let healthy = Healthy::find(package, judge)?;
+    let (clean_passing, clean_excluded) = (healthy.tests.len(), healthy.excluded);
+    let counts = PlantCounts { clean_passing, clean_excluded, ..PlantCounts::default() };
     let mut planted = Planted { tasks: Vec::new(), counts };
     let candidates = candidates(package, options)?;
-    let bench = Bench { package, options, judge, healthy, base_commit: tree_hash(&package.root)? };
+    let mut bench = Bench { package, options, judge, healthy, base_commit: tree_hash(&package.root)? };
 
     let mut last_error = None;
     // A chunk is judged at once and counted in order; what lies beyond the last wanted task is forgotten.
@@ -199,14 +202,16 @@ pub fn plant(
         if planted.tasks.len() >= options.max_tasks {
             break;
         }
-        let fates: Vec<Fate> = chunk.par_iter().map(|candidate| bench.fate(candidate)).collect();
+        let judged = || chunk.par_iter().map(|candidate| bench.fate(candidate)).collect::<Vec<Fate>>();
+        let (fates, clean) = rayon::join(judged, || bench.run(&[]));
         let before = planted.tasks.len();
         for fate in fates {
             if planted.tasks.len() < options.max_tasks {
                 last_error = planted.count(fate).or(last_error);
             }
         }
-        progress(planted.tasks.len() - before);
+        planted.heed(&mut bench.healthy, clean);
+        progress(planted.tasks.len().saturating_sub(before));
     }
     match last_error {
         Some(source) if planted.counts.infrastructure == planted.counts.candidates => {
@@ -240,24 +245,6 @@ impl Planted {
     }
 }
 
-/// The tests that pass twice on the clean tree, and how many others there are.
-fn healthy_tests(package: &Package, judge: &Judge) -> Result<(BTreeSet<String>, usize), PlantError> {
-    let run = || match judge(package, &[]) {
-        Ok(verdict) if verdict.finished => Ok(verdict),
-        Ok(_) => Err(PlantError::Unfinished(package.name.clone())),
-        Err(source) => Err(PlantError::Judge { package: package.name.clone(), source }),
-    };
-    let runs = [run()?, run()?];
-    let seen: BTreeSet<&String> = runs.iter().flat_map(|run| run.passed.union(&run.failed)).collect();
-    let passes = |test: &&String| runs.iter().all(|run| run.passed.contains(*test) && !run.failed.contains(*test));
-    let healthy: BTreeSet<String> = seen.iter().copied().filter(passes).cloned().collect();
-    if healthy.is_empty() {
-        return Err(PlantError::NothingPasses(package.name.clone()));
-    }
-    let excluded = seen.len() - healthy.len();
-    Ok((healthy, excluded))
-}
-
 /// A bug in its file, not yet judged.
 struct Candidate {
     path: String,
@@ -274,7 +261,8 @@ fn candidates(package: &Package, options: &PlantOptions) -> Result<Vec<Candidate
     for file in python_files(&package.root)? {
         let path = below(&package.root, &file);
         let clean: Arc<str> = read_text(&file)?.into();
-        if check_path(&path).is_err() || parse(&clean).root_node().has_error() {
+        // A repair of a file that is guarded by its name would be left out.
+        if check_path(&path).is_err() || is_guarded(&path) || parse(&clean).root_node().has_error() {
             continue;
         }
         for function in functions(&clean).into_iter().filter(|function| function.lines() <= options.max_lines) {
@@ -317,7 +305,7 @@ struct Bench<'a> {
     package: &'a Package,
     options: &'a PlantOptions,
     judge: &'a Judge<'a>,
-    healthy: BTreeSet<String>,
+    healthy: Healthy,
     base_commit: String,
 }
 
@@ -334,7 +322,7 @@ impl Bench<'_> {
             return Fate::TimedOut;
         }
         // What neither passes nor fails was not found: its module no longer imports.
-        if passing.is_empty() || failing.len() + passing.len() < self.healthy.len() {
+        if passing.is_empty() || failing.len() + passing.len() < self.healthy.tests.len() {
             return Fate::BrokeEverything;
         }
         if failing.is_empty() {
@@ -358,8 +346,8 @@ impl Bench<'_> {
 
     /// The healthy tests that fail, and those that pass.
     fn split(&self, verdict: &Verdict) -> (BTreeSet<String>, BTreeSet<String>) {
-        let failing: BTreeSet<String> = self.healthy.intersection(&verdict.failed).cloned().collect();
-        let passing = self.healthy.intersection(&verdict.passed).filter(|test| !failing.contains(*test)).cloned();
+        let failing: BTreeSet<String> = self.healthy.tests.intersection(&verdict.failed).cloned().collect();
+        let passing = self.healthy.tests.intersection(&verdict.passed).filter(|test| !failing.contains(*test)).cloned();
         let passing = passing.collect();
         (failing, passing)
     }

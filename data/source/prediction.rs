@@ -1,7 +1,8 @@
 //! What models answered to tasks, as the field writes it down.
 //!
 //! In: JSON lines, a JSON list, a dictionary by id, or Parquet, with `instance_id`, `model_name_or_path` and
-//! `model_patch` (a diff) or `model_files` (path to text, written over the tree). Out: a [`Prediction`] each.
+//! `model_patch` (a diff) or `model_files` (path to text, written over the tree), or with the `patch` and `prefix` of
+//! SWE-bench Pro. Out: a [`Prediction`] each.
 //! Example: `{"instance_id": "a__b-1", "model_name_or_path": "m", "model_patch": "--- a/x.py\n…"}`.
 
 use std::collections::HashSet;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::jsonl::RowError;
 use super::rows::{Row, read_any, refused};
-use crate::patch::{MAX_BYTES, Patch, check_path};
+use crate::patch::{MAX_BYTES, MAX_FILES, Patch, check_path};
 
 /// Lines of the old file times lines of the new one.
 const MAX_WORK: usize = 1_000_000_000;
@@ -34,9 +35,20 @@ pub enum Answer {
     Diff(String),
     /// Files by their path; none is a link or another thing that no patch may make.
     Files(Vec<(String, Option<String>)>),
+    /// Something that is neither, or too much of it; why. It is not kept.
+    Refused(String),
 }
 
 impl Answer {
+    /// True where nothing was answered.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Answer::Diff(diff) => diff.trim().is_empty(),
+            Answer::Files(files) => files.is_empty(),
+            Answer::Refused(_) => false,
+        }
+    }
+
     /// The answer as a patch of the base tree, which `read` reads.
     ///
     /// # Errors
@@ -45,6 +57,7 @@ impl Answer {
     pub fn patch(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<Patch, String> {
         match self {
             Answer::Diff(text) => Patch::parse(&ended(text)).map_err(|error| error.to_string()),
+            Answer::Refused(reason) => Err(reason.clone()),
             Answer::Files(files) => {
                 let mut patches = Vec::with_capacity(files.len());
                 for (path, text) in files {
@@ -84,7 +97,7 @@ fn ended(text: &str) -> String {
 pub fn read_predictions(path: &Path) -> Result<Vec<Prediction>, RowError> {
     let mut rows = read_any(path)?;
     if let [one] = rows.as_slice()
-        && !one.contains_key("instance_id")
+        && is_by_id(one)
     {
         rows = by_id(one);
     }
@@ -101,6 +114,12 @@ pub fn read_predictions(path: &Path) -> Result<Vec<Prediction>, RowError> {
     Ok(predictions)
 }
 
+/// True where a row is a dictionary of answers, and not one answer that forgot its id.
+fn is_by_id(row: &Row) -> bool {
+    let column = |name: &String| matches!(name.as_str(), "instance_id" | "model_patch" | "model_files" | "patch");
+    !row.keys().any(column) && row.values().all(Value::is_object)
+}
+
 /// `{id: {model_patch: …}}` as rows.
 fn by_id(all: &Row) -> Vec<Row> {
     let row = |(id, value): (&String, &Value)| {
@@ -115,16 +134,37 @@ fn prediction(row: Row) -> Result<Prediction, String> {
     const WANTED: &str = "hint: a prediction has `instance_id` and `model_patch` or `model_files`";
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_string);
     let instance_id = text("instance_id").ok_or_else(|| format!("it has no `instance_id`\n{WANTED}"))?;
-    let answer = match (row.get("model_files"), row.get("model_patch")) {
+    // SWE-bench Pro calls the answer `patch`, as rows of tasks call their gold patch.
+    let patch = || row.get("patch").filter(|_| !row.contains_key("FAIL_TO_PASS"));
+    let answer = match (row.get("model_files"), row.get("model_patch").or_else(patch)) {
+        (Some(Value::Object(files)), _) if files.len() > MAX_FILES => {
+            Answer::Refused(format!("the answer has {} files; the limit is {MAX_FILES}", files.len()))
+        }
+        (Some(Value::Object(files)), _) if files.values().any(too_large) => {
+            Answer::Refused(format!("the answer has a file of more than {MAX_BYTES} bytes"))
+        }
         (Some(Value::Object(files)), _) => {
             let file = |(path, text): (&String, &Value)| (path.clone(), text.as_str().map(str::to_string));
             Answer::Files(files.iter().map(file).collect())
         }
+        (None | Some(Value::Null), Some(diff)) if too_large(diff) => {
+            let found = diff.as_str().map_or(0, str::len);
+            Answer::Refused(format!("the patch has {found} bytes; the limit is {MAX_BYTES}"))
+        }
         (None | Some(Value::Null), Some(Value::String(diff))) => Answer::Diff(diff.clone()),
         (None | Some(Value::Null), Some(Value::Null)) => Answer::Diff(String::new()),
-        _ => return Err(format!("`{instance_id}` has neither a `model_patch` nor `model_files`\n{WANTED}")),
+        (None | Some(Value::Null), None) => {
+            return Err(format!("`{instance_id}` has neither a `model_patch` nor `model_files`\n{WANTED}"));
+        }
+        (Some(_), _) => Answer::Refused("`model_files` is no object of texts".into()),
+        (None, Some(_)) => Answer::Refused("`model_patch` is no text".into()),
     };
-    Ok(Prediction { instance_id, model: text("model_name_or_path").unwrap_or_else(|| "unnamed".into()), answer })
+    let model = text("model_name_or_path").or_else(|| text("prefix")).unwrap_or_else(|| "unnamed".into());
+    Ok(Prediction { instance_id, model, answer })
+}
+
+fn too_large(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.len() > MAX_BYTES)
 }
 
 #[cfg(test)]
@@ -155,6 +195,44 @@ mod tests {
         assert!(read("no-answer", "{\"instance_id\": \"a\"}\n").expect_err("refused").contains("neither"));
         let twice = "{\"instance_id\": \"a\", \"model_patch\": \"\"}\n".repeat(2);
         assert!(read("twice", &twice).expect_err("refused").contains("answered twice"));
+    }
+
+    #[test]
+    fn the_columns_of_swe_bench_pro_are_those_of_an_answer_and_a_task_is_none() {
+        let wanted = Prediction { instance_id: "a".into(), model: "p".into(), answer: Answer::Diff("x".into()) };
+        assert_eq!(read("pro", r#"[{"instance_id": "a", "patch": "x", "prefix": "p"}]"#), Ok(vec![wanted]));
+        let task = r#"{"instance_id": "a", "patch": "x", "FAIL_TO_PASS": []}"#;
+        assert!(read("task", task).expect_err("refused").contains("neither"));
+    }
+
+    #[test]
+    fn one_answer_without_an_id_is_no_dictionary() {
+        for row in [r#"{"model_patch": ""}"#, r#"{"model_files": {}}"#, r#"{"a": 1}"#] {
+            assert!(read("without", row).expect_err("refused").contains("no `instance_id`"), "{row}");
+        }
+    }
+
+    #[test]
+    fn nothing_answered_is_nothing_in_every_form() {
+        assert!(Answer::Diff("  \n".into()).is_empty() && Answer::Files(Vec::new()).is_empty());
+        assert!(!Answer::Diff("x".into()).is_empty() && !Answer::Refused("x".into()).is_empty());
+    }
+
+    #[test]
+    fn an_answer_of_another_kind_is_no_patch_and_a_huge_one_is_not_kept() {
+        let reason = |answer: Value| {
+            let mut row = answer.as_object().expect("a row").clone();
+            row.insert("instance_id".into(), "a".into());
+            let read = read("kinds", &format!("{}\n", Value::Object(row))).expect("a prediction");
+            read[0].answer.patch(&|_| None).expect_err("is no patch")
+        };
+        use serde_json::json;
+        assert!(reason(json!({"model_patch": 7})).contains("`model_patch` is no text"));
+        assert!(reason(json!({"model_files": ["a.py"]})).contains("`model_files` is no object"));
+        assert!(reason(json!({"model_patch": "x\n".repeat(25_000_000)})).contains("50000000 bytes"));
+        assert!(reason(json!({"model_files": {"a.py": "x".repeat(MAX_BYTES + 1)}})).contains("a file of more than"));
+        let many: Row = (0..=MAX_FILES).map(|n| (format!("f{n}"), json!(""))).collect();
+        assert!(reason(json!({"model_files": many})).contains("201 files"));
     }
 
     #[test]

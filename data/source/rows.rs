@@ -1,67 +1,173 @@
 //! Rows of a data set whose columns nobody promised: JSON lines, a JSON list, or Parquet.
 //!
-//! In: a file. Out: each row as a JSON object, bounded in size and number, or an error that names the file and the row.
+//! In: a file. Out: each row as a JSON object, bounded in size and number, or an error that names the file, the row and
+//! the byte. Parquet is decoded in a process of its own, see `rows/child.rs`.
 //! Example: the test lists of SWE-bench are JSON lists inside of a string, those of SWE-Gym real lists: [`names`] takes
 //! both.
 
-use std::fs::File;
+mod child;
+mod json;
+mod parquet;
+pub mod strict;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::{Map, Value};
 
-use super::jsonl::{RowError, read_rows};
+use super::jsonl::RowError;
 use crate::file::FileError;
+
+pub(crate) use child::{CHILD_ARGUMENT, serve};
 
 /// A row: its columns by name.
 pub type Row = Map<String, Value>;
 
-/// The most rows of one file.
-const MAX_ROWS: usize = 1_000_000;
-/// The largest JSON list.
-const MAX_LIST_BYTES: u64 = 1 << 30;
+/// What one file may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most rows.
+    pub rows: usize,
+    /// The longest row, as JSON.
+    pub row_bytes: usize,
+    /// The most bytes of all rows together, as JSON.
+    pub bytes: u64,
+    /// How many times as long as the file its rows may be, as JSON.
+    pub expansion: u64,
+    /// What every file may become, however small it is.
+    pub free_bytes: u64,
+    /// The most memory of the process that decodes Parquet.
+    pub memory: u64,
+    /// How long that process may be silent.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            rows: 1_000_000,
+            // A patch of 50 MB, its line ends written as two bytes each, is still a row: it has a verdict of its own.
+            row_bytes: 128 << 20,
+            bytes: 64 << 30,
+            // Lists of tests that are the same in every row shrink a thousandfold.
+            expansion: 4096,
+            free_bytes: 256 << 20,
+            memory: 4 << 30,
+            silence: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The most bytes of rows that are kept at once.
+const MAX_KEPT_BYTES: u64 = 2 << 30;
+
+/// A row of a file, or why it is none.
+#[derive(Debug)]
+pub struct Found {
+    /// Counted from 1; blank lines count.
+    pub row: usize,
+    /// The byte of the file at which it begins, where the file is text.
+    pub offset: Option<u64>,
+    /// Its columns.
+    pub value: Result<Row, Fault>,
+}
+
+/// Why a row is none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub reason: String,
+    /// True where the file ends in the middle of the row.
+    pub torn: bool,
+}
+
+/// Takes each row as it is found; an error ends the reading.
+pub type Each<'a> = dyn FnMut(Found) -> Result<(), RowError> + 'a;
 
 /// Reads every row of a `.parquet`, `.json` or `.jsonl` file, told apart by their first bytes.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, is none of the three, or a row is no object.
+/// When the file cannot be read, is none of the three, is too large, or a row is no object.
 pub fn read_any(path: &Path) -> Result<Vec<Row>, RowError> {
-    let mut head = [0; 4];
-    let opened = File::open(path).and_then(|mut file| file.read(&mut head).map(|count| (file, count)));
-    let (file, count) = opened.map_err(|error| FileError::new("read", path, error))?;
-    match &head[..count] {
-        b"PAR1" => parquet_rows(path, file),
-        head if head.trim_ascii_start().starts_with(b"[") => json_list(path),
-        _ => read_rows(path),
-    }
-}
-
-fn json_list(path: &Path) -> Result<Vec<Row>, RowError> {
-    let read = |error| FileError::new("read", path, error);
-    let mut text = String::new();
-    let mut file = File::open(path).map_err(read)?.take(MAX_LIST_BYTES);
-    file.read_to_string(&mut text).map_err(read)?;
-    serde_json::from_str(&text).map_err(|error| refused(path, 1, error.to_string()))
-}
-
-fn parquet_rows(path: &Path, file: File) -> Result<Vec<Row>, RowError> {
-    let fault =
-        |row: usize, error: &dyn std::fmt::Display| refused(path, row, format!("it is broken Parquet: {error}"));
-    let reader = SerializedFileReader::new(file).map_err(|error| fault(0, &error))?;
     let mut rows = Vec::new();
-    for row in reader.get_row_iter(None).map_err(|error| fault(0, &error))? {
-        let number = rows.len() + 1;
-        match row.map_err(|error| fault(number, &error))?.to_json_value() {
-            Value::Object(row) if number <= MAX_ROWS => rows.push(row),
-            Value::Object(_) => return Err(refused(path, number, format!("there are more than {MAX_ROWS} rows"))),
-            _ => return Err(refused(path, number, "it is no row of named columns".into())),
+    let limits = Limits { bytes: MAX_KEPT_BYTES, ..Limits::default() };
+    each_row(path, &limits, &mut |found| {
+        let row = found.row;
+        match found.value {
+            Ok(row) => rows.push(row),
+            Err(Fault { reason, torn: true }) => return Err(RowError::Torn { path: path.to_path_buf(), row, reason }),
+            Err(Fault { reason, torn: false }) => return Err(refused(path, row, reason)),
         }
-    }
+        Ok(())
+    })?;
     Ok(rows)
+}
+
+/// As [`read_any`], one row after the other: a row that is none is told in its place.
+///
+/// # Errors
+///
+/// When the file cannot be read, is none of the three, or is larger than `limits`; and what `each` refuses.
+pub fn each_row(path: &Path, limits: &Limits, each: &mut Each) -> Result<(), RowError> {
+    let read = |error| FileError::new("read", path, error);
+    let broken = |reason: String| RowError::Broken { path: path.to_path_buf(), reason };
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    let about = fs::metadata(path).map_err(read)?;
+    if !about.is_file() {
+        return Err(broken("it is no file\nhint: name a file with rows: Parquet, JSON lines or a JSON list".into()));
+    }
+    let mut file = File::open(path).map_err(read)?;
+    let mut head = Vec::new();
+    (&mut file).take(64).read_to_end(&mut head).map_err(read)?;
+    if head.starts_with(b"PAR1") {
+        return child::read(path, file, limits, each);
+    }
+    if about.len() > limits.bytes {
+        return Err(broken(format!("it has {} bytes; the limit is {}", about.len(), limits.bytes)));
+    }
+    if let Some(reason) = other_kind(&head, path) {
+        return Err(broken(reason));
+    }
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    let rows = json::Rows::new(path, limits, each);
+    match head {
+        [b'[', ..] => rows.list(),
+        // The first line holds no more than this: the object goes on below.
+        [b'{', rest @ ..] if !rest.is_empty() && first_line(rest).is_empty() => rows.object(),
+        [b'{', ..] => rows.object_or_lines(),
+        _ => rows.lines(),
+    }
+}
+
+/// What stands before the end of the first line.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii()
+}
+
+/// What a file is that holds no rows we read, and what to do.
+fn other_kind(head: &[u8], path: &Path) -> Option<String> {
+    const PACKED: [(&[u8], &str, &str); 5] = [
+        (b"\x1f\x8b", "gzip", "gzip -d"),
+        (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
+        (b"BZh", "bzip2", "bzip2 -d"),
+        (b"\xfd7zXZ", "xz", "xz -d"),
+        (b"PK\x03\x04", "zip", "unzip"),
+    ];
+    if let Some((_, kind, command)) = PACKED.iter().find(|(start, ..)| head.starts_with(start)) {
+        return Some(format!("it is compressed with {kind}\nhint: decompress it first: `{command} FILE`"));
+    }
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
+        return Some("it is text in UTF-16\nhint: write it as UTF-8 first: `iconv -f UTF-16 -t UTF-8 FILE`".into());
+    }
+    let table = path.extension().is_some_and(|ending| ending == "csv" || ending == "tsv");
+    let json = matches!(head.trim_ascii_start(), [b'{' | b'[', ..]);
+    (table && !json).then(|| "it is a table of text\nhint: write it as Parquet or as JSON lines first".into())
 }
 
 pub(super) fn refused(path: &Path, row: usize, reason: String) -> RowError {
@@ -91,62 +197,32 @@ pub fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, RecordBatch, StringArray};
-    use parquet::arrow::ArrowWriter;
-
-    use super::*;
-
-    fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
-        let path = std::env::temp_dir().join(format!("rows-{}-{name}", std::process::id()));
-        std::fs::write(&path, bytes).expect("writes");
-        path
-    }
-
-    fn ids(path: &Path) -> Vec<String> {
-        let rows = read_any(path).expect("reads");
-        std::fs::remove_file(path).expect("cleans up");
-        rows.iter().map(|row| row["id"].as_str().expect("a text").to_string()).collect()
-    }
-
-    #[test]
-    fn the_three_kinds_of_files_are_told_apart() {
-        let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
-        let batch = RecordBatch::try_from_iter([("id", column)]).expect("a batch");
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
-        writer.write(&batch).expect("writes");
-        writer.close().expect("closes");
-        assert_eq!(ids(&file("a.parquet", &bytes)), ["a", "b"]);
-        assert_eq!(ids(&file("a.jsonl", b"{\"id\": \"a\"}\n{\"id\": \"b\"}\n")), ["a", "b"]);
-        assert_eq!(ids(&file("a.json", b" [{\"id\": \"a\"}, {\"id\": \"b\"}]")), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_broken_file_is_named() {
-        for (name, bytes, why) in [
-            ("cut.parquet", &b"PAR1 and then nothing"[..], "broken Parquet"),
-            ("list.json", b"[1, 2]", "expected a map"),
-            ("number.jsonl", b"7\n", "row 1"),
-        ] {
-            let path = file(name, bytes);
-            let error = read_any(&path).expect_err(name).to_string();
-            assert!(error.contains(why) && error.contains(name), "{error}");
-            std::fs::remove_file(path).expect("cleans up");
-        }
-    }
-
-    #[test]
-    fn a_list_of_tests_may_be_a_text() {
-        #[derive(Deserialize)]
-        struct Tests(#[serde(deserialize_with = "names")] Vec<String>);
-        let read = |text: &str| serde_json::from_str::<Tests>(text).map(|tests| tests.0);
-        assert_eq!(read(r#"["a", "b"]"#).expect("reads"), ["a", "b"]);
-        assert_eq!(read(r#""[\"a\"]""#).expect("reads"), ["a"]);
-        assert!(read("null").expect("reads").is_empty());
-        assert!(read(r#""a, b""#).is_err());
-    }
+/// Path to text: an object, or the same as JSON inside of a string. What is null is not there: a table gives every row
+/// the columns of all.
+///
+/// # Errors
+///
+/// When it is neither.
+pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let neither =
+        |why: &str| D::Error::custom(format!("files are neither an object of texts nor one inside of a string: {why}"));
+    let value = match Value::deserialize(deserializer)? {
+        Value::String(text) if text.trim().is_empty() => Value::Null,
+        Value::String(text) => strict::value(text.as_bytes()).map_err(|fault| neither(&fault.reason))?,
+        value => value,
+    };
+    let files = match value {
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Object(files) => files,
+        _ => return Err(neither("it is something else")),
+    };
+    let text = |(path, value): (String, Value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some(Ok((path, text))),
+        _ => Some(Err(neither(&format!("`{path}` is no text")))),
+    };
+    files.into_iter().filter_map(text).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! This program, started again to do one thing that may go wrong: it can panic, hang, or ask for all memory there is,
+//! and ends nobody else.
+//!
+//! In: a hidden first argument, numbers after it, and standard input. Out: lines on standard output, each no longer than
+//! was agreed. The child has no environment and limits on memory, time and files.
+//! A program whose `main` does not begin with [`main_if_asked`], such as a test of this crate, does these things itself.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::{source, template};
+
+/// Lines that wait for the parent.
+const WAITING: usize = 4;
+
+/// The program that can be started again.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Becomes a child when the first argument asks for it, and never returns then. The first line of every `main` that
+/// reads rows or chat templates of unknown origin.
+pub fn main_if_asked() {
+    let mut arguments = std::env::args().skip(1);
+    let serve: fn(&[u64]) -> io::Result<()> = match arguments.next().as_deref() {
+        Some(source::rows::CHILD_ARGUMENT) => source::rows::serve,
+        Some(template::CHILD_ARGUMENT) => template::serve,
+        _ => {
+            if let Ok(program) = std::env::current_exe() {
+                let _ = PROGRAM.set(program);
+            }
+            return;
+        }
+    };
+    let numbers: Vec<u64> = arguments.filter_map(|number| number.parse().ok()).collect();
+    std::process::exit(if serve(&numbers).is_ok() { 0 } else { 1 });
+}
+
+/// The program that can be started again; none in a test of this crate.
+pub(crate) fn program() -> Option<&'static Path> {
+    PROGRAM.get().map(PathBuf::as_path)
+}
+
+/// In the child: what it may use from here on. Nobody reads standard error, so a panic says nothing.
+pub(crate) fn limit(memory: u64, seconds: Option<u64>) -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_AS, memory, memory)?;
+    setrlimit(Resource::RLIMIT_FSIZE, 0, 0)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    if let Some(seconds) = seconds {
+        setrlimit(Resource::RLIMIT_CPU, seconds, seconds)?;
+    }
+    std::panic::set_hook(Box::new(|_| ()));
+    Ok(())
+}
+
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
+}
+
+/// A child that never outlives its use.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: std::process::Child,
+    /// What it writes, read by a thread so that silence can be noticed. The last line is missing where it has no end.
+    pub(crate) lines: Receiver<Vec<u8>>,
+}
+
+impl Child {
+    /// Starts `program` with `argument` and `numbers`.
+    pub(crate) fn start(
+        program: &Path,
+        argument: &str,
+        numbers: &[u64],
+        input: Stdio,
+        longest_line: usize,
+    ) -> io::Result<Child> {
+        let mut process = Command::new(program)
+            .arg(argument)
+            .args(numbers.iter().map(u64::to_string))
+            .env_clear()
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let lines = lines_of(&mut process, longest_line);
+        Ok(Child { process, lines })
+    }
+
+    /// Where it reads, when it was started with a pipe.
+    pub(crate) fn input(&mut self) -> io::Result<&mut ChildStdin> {
+        self.process.stdin.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// How it ended without a last word.
+    pub(crate) fn end(&mut self) -> String {
+        match self.process.wait() {
+            Ok(status) => match status.signal() {
+                Some(nix::libc::SIGXCPU) => "the time limit".to_string(),
+                Some(nix::libc::SIGABRT) => "its end, most likely for want of memory".to_string(),
+                Some(signal) => format!("its end by signal {signal}"),
+                None => format!("its end with code {}", status.code().unwrap_or_default()),
+            },
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn lines_of(process: &mut std::process::Child, longest: usize) -> Receiver<Vec<u8>> {
+    let (sender, lines) = sync_channel(WAITING);
+    if let Some(out) = process.stdout.take() {
+        std::thread::spawn(move || {
+            let mut out = BufReader::with_capacity(1 << 18, out);
+            loop {
+                let mut line = Vec::new();
+                let read = out.by_ref().take(longest as u64 + 2).read_until(b'\n', &mut line);
+                // A line without an end is one that was never finished.
+                if read.is_err() || line.pop() != Some(b'\n') || sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    lines
+}

@@ -1,0 +1,386 @@
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Patch;
+use crate::source::rows::read_any;
+
+const GOLD: &str = "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n";
+const TESTS: &str = "--- a/tests/test_a.py\n+++ b/tests/test_a.py\n@@ -1 +1 @@\n-a\n+b\n";
+
+fn classic() -> Value {
+    json!({
+        "instance_id": "django__django-11099", "repo": "django/django", "base_commit": "d26b242443",
+        "patch": GOLD, "test_patch": TESTS, "problem_statement": "names", "hints_text": "",
+        "created_at": "2019-03-20T03:46:18Z", "version": "4.10", "environment_setup_commit": "d2",
+        "FAIL_TO_PASS": "[\"test_a (tests.A)\"]", "PASS_TO_PASS": "[\"test_b\", \"test_c\"]",
+    })
+}
+
+/// What a row becomes, its format told by its columns and by its name alike.
+#[track_caller]
+fn made(format: Format, row: &Value) -> TaskRow {
+    let row = row.as_object().expect("a row");
+    assert_eq!(Format::recognise(row), Some(format));
+    let made = task_row(row, Some(format)).expect("a task row");
+    assert_eq!(task_row(row, None), Ok(made.clone()));
+    made
+}
+
+fn expected(format: Format) -> TaskRow {
+    TaskRow {
+        row_format: 1,
+        source_format: format.name().into(),
+        instance_id: "django__django-11099".into(),
+        repo: "django/django".into(),
+        base_commit: Some("d26b242443".into()),
+        image: Some("swebench/sweb.eval.x86_64.django_1776_django-11099:latest".into()),
+        language: Some("python".into()),
+        version: Some("4.10".into()),
+        problem_statement: "names".into(),
+        patch: GOLD.into(),
+        test_patch: Some(TESTS.into()),
+        fail_to_pass: vec!["test_a (tests.A)".into()],
+        pass_to_pass: vec!["test_b".into(), "test_c".into()],
+        created_at: Some("2019-03-20T03:46:18Z".into()),
+        ..TaskRow::default()
+    }
+}
+
+#[test]
+fn a_row_of_swe_bench() {
+    assert_eq!(made(Format::SweBench, &classic()), expected(Format::SweBench));
+    // SWE-bench-extra: a number as version, a timestamp, and no published image.
+    let mut extra = classic();
+    extra["version"] = json!(4);
+    extra["created_at"] = json!("2019-03-20 03:46:18.000 +00:00");
+    extra["meta"] = json!({"failed_lite_validators": [], "has_test_patch": true, "is_lite": true});
+    let wanted = TaskRow { version: Some("4".into()), image: None, ..expected(Format::SweBench) };
+    assert_eq!(made(Format::SweBench, &extra), wanted);
+}
+
+#[test]
+fn a_row_of_swe_bench_5() {
+    let mut row = classic();
+    row["eval_script"] = "#!/bin/bash\npytest\n".into();
+    row["log_parser"] = "parse_log_django".into();
+    row["image"] = "registry/django:1".into();
+    row["image_assets"] = "{}".into();
+    let wanted = TaskRow {
+        image: Some("registry/django:1".into()),
+        eval_script: Some("#!/bin/bash\npytest\n".into()),
+        log_parser: Some("parse_log_django".into()),
+        ..expected(Format::SweBenchV5)
+    };
+    assert_eq!(made(Format::SweBenchV5, &row), wanted);
+}
+
+#[test]
+fn a_row_of_swe_gym_has_real_lists_and_another_image() {
+    let mut row = classic();
+    row.as_object_mut().expect("a row").remove("environment_setup_commit");
+    row["FAIL_TO_PASS"] = json!(["test_a (tests.A)"]);
+    row["PASS_TO_PASS"] = json!(["test_b", "test_c"]);
+    let image = Some("xingyaoww/sweb.eval.x86_64.django_s_django-11099".to_string());
+    assert_eq!(made(Format::SweGym, &row), TaskRow { image: image.clone(), ..expected(Format::SweGym) });
+    row["FAIL_TO_PASS"] = json!("[\"test_a (tests.A)\"]");
+    let named = task_row(row.as_object().expect("a row"), Some(Format::SweGym)).expect("a task row");
+    assert_eq!(named, TaskRow { image, ..expected(Format::SweGym) });
+}
+
+#[test]
+fn a_row_of_swe_smith_plants_its_bug() {
+    let row = json!({
+        "instance_id": "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc", "repo": "swesmith/oauthlib__oauthlib.1fd52536",
+        "patch": GOLD, "FAIL_TO_PASS": ["tests/test_a.py::test_x"], "PASS_TO_PASS": ["tests/test_a.py::test_y"],
+        "created_at": "2024-10-03 10:11:12", "image_name": "jyangballin/swesmith.x86_64.oauthlib", "problem_statement": "x",
+    });
+    let wanted = TaskRow {
+        row_format: 1,
+        source_format: "swe-smith".into(),
+        instance_id: "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc".into(),
+        repo: "oauthlib/oauthlib".into(),
+        base_commit: Some("1fd52536".into()),
+        image: Some("jyangballin/swesmith.x86_64.oauthlib".into()),
+        language: Some("python".into()),
+        problem_statement: "x".into(),
+        patch: GOLD.replace("-x = 1\n+x = 2", "-x = 2\n+x = 1"),
+        bug_patch: Some(GOLD.into()),
+        fail_to_pass: vec!["tests/test_a.py::test_x".into()],
+        pass_to_pass: vec!["tests/test_a.py::test_y".into()],
+        created_at: Some("2024-10-03T10:11:12Z".into()),
+        ..TaskRow::default()
+    };
+    assert_eq!(made(Format::SweSmith, &row), wanted);
+}
+
+fn file_diff(path: &str) -> Value {
+    json!({
+        "header": {"file": {"path": path}}, "is_binary_file": false,
+        "minus_file": {"path": format!("a/{path}")}, "plus_file": {"path": format!("b/{path}")},
+        "hunks": [{
+            "descriptor": {"old_range": {"start": 1, "length": 1}, "new_range": {"start": 1, "length": 1}, "section": ""},
+            "line_group": {"all_lines": [
+                {"content": "x = 1", "type": "deleted"}, {"content": "x = 2", "type": "added"},
+                {"content": "No newline at end of file", "type": "note"},
+            ]},
+        }],
+    })
+}
+
+#[test]
+fn a_row_of_r2e_gym_is_json_inside_of_strings() {
+    let commit = json!({
+        "old_commit_hash": "aaa^", "new_commit_hash": "bbb", "commit_date": "2020-01-02 03:04:05+00:00",
+        "file_diffs": [file_diff("src/a.py"), file_diff("tests/test_a.py")],
+    });
+    let row = json!({
+        "repo_name": "aiohttp", "docker_image": null, "commit_hash": "bbb",
+        "parsed_commit_content": commit.to_string(), "execution_result_content": "{}", "modified_files": ["src/a.py"],
+        "prompt": "p", "problem_statement": "[ISSUE]\n**Title** x\n[/ISSUE]",
+        "expected_output_json": "{\"A.test_x\": \"PASSED\", \"A.test_y\": \"FAILED\"}",
+    });
+    let diff = |path: &str| {
+        format!("--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n\\ No newline at end of file\n")
+    };
+    let wanted = TaskRow {
+        row_format: 1,
+        source_format: "r2e-gym".into(),
+        instance_id: "aiohttp__bbb".into(),
+        repo: "aiohttp".into(),
+        base_commit: Some("aaa^".into()),
+        image: Some("namanjain12/aiohttp_final:bbb".into()),
+        language: Some("python".into()),
+        problem_statement: "**Title** x".into(),
+        patch: diff("src/a.py"),
+        test_patch: Some(diff("tests/test_a.py")),
+        expected_output: Some("{\"A.test_x\":\"PASSED\",\"A.test_y\":\"FAILED\"}".into()),
+        created_at: Some("2020-01-02T03:04:05Z".into()),
+        ..TaskRow::default()
+    };
+    assert_eq!(made(Format::R2eGym, &row), wanted);
+}
+
+#[test]
+fn a_row_of_swe_rebench_counts_time_in_milliseconds() {
+    let mut row = classic();
+    row["created_at"] = json!(1_553_053_578_000_i64);
+    row["language"] = "Go".into();
+    row["interface"] = "func A()".into();
+    row["image_name"] = "swerebenchv2/django:11099".into();
+    row["install_config"] = json!({"base_image_name": "go", "install": ["go build"], "test_cmd": ["cd a", "go test"],
+        "log_parser": "parse_go"});
+    let wanted = TaskRow {
+        image: Some("swerebenchv2/django:11099".into()),
+        language: Some("go".into()),
+        hints_text: Some("func A()".into()),
+        test_command: Some("cd a && go test".into()),
+        log_parser: Some("parse_go".into()),
+        ..expected(Format::SweRebench)
+    };
+    assert_eq!(made(Format::SweRebench, &row), wanted);
+}
+
+#[test]
+fn a_row_of_multi_swe_bench_has_maps_of_tests() {
+    let run = |fix: &str| json!({"run": "NONE", "test": "FAIL", "fix": fix});
+    let row = json!({
+        "org": "cli", "repo": "CLI", "number": 513, "state": "closed", "title": "t", "body": "b",
+        "base": {"label": "cli:trunk", "ref": "trunk", "sha": "abc"}, "lang": "go", "tag": "", "number_interval": "",
+        "resolved_issues": [{"number": 1, "title": "Broken", "body": "It is."}],
+        "fix_patch": GOLD, "test_patch": TESTS, "fixed_tests": {"A": run("PASS"), "B": run("PASS"), "C": run("PASS")},
+        "p2p_tests": {"D": run("PASS")}, "f2p_tests": {"A": run("PASS")}, "s2p_tests": {"B": run("PASS")},
+        "n2p_tests": {"C": run("PASS"), "of another row": null},
+    });
+    let wanted = TaskRow {
+        row_format: 1,
+        source_format: "multi-swe-bench".into(),
+        instance_id: "cli/CLI:pr-513".into(),
+        repo: "cli/CLI".into(),
+        base_commit: Some("abc".into()),
+        image: Some("mswebench/cli_m_cli:pr-513".into()),
+        language: Some("go".into()),
+        problem_statement: "Broken\n\nIt is.".into(),
+        patch: GOLD.into(),
+        test_patch: Some(TESTS.into()),
+        fail_to_pass: vec!["A".into(), "B".into(), "C".into()],
+        pass_to_pass: vec!["D".into()],
+        ..TaskRow::default()
+    };
+    assert_eq!(made(Format::MultiSweBench, &row), wanted);
+}
+
+fn own(id: &str) -> Value {
+    json!({
+        "instance_id": id, "problem_statement": "x is 1", "files": {"src/a.py": "x = 1\n"},
+        "test_files": {"test_a.py": "t\n"}, "patch": GOLD, "FAIL_TO_PASS": ["test_a.py::t"], "PASS_TO_PASS": "[]",
+    })
+}
+
+#[test]
+fn a_row_that_brings_its_repository_along_keeps_it() {
+    let made = made(Format::SelfContained, &own("a"));
+    assert_eq!(made.files.as_deref(), Some("{\"src/a.py\":\"x = 1\\n\"}"));
+    assert_eq!(made.test_files.as_deref(), Some("{\"test_a.py\":\"t\\n\"}"));
+    assert_eq!((made.language.as_deref(), made.image), (Some("python"), None));
+}
+
+#[test]
+fn a_row_that_is_no_task_is_refused_with_its_reason() {
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut row = classic();
+        change(&mut row);
+        task_row(row.as_object().expect("a row"), None).expect_err("is refused")
+    };
+    assert!(refused(&|row| *row = json!({"a": 1, "b": 2})).contains("no known format: a, b"));
+    assert!(refused(&|row| row["FAIL_TO_PASS"] = "[]".into()).contains("no test in FAIL_TO_PASS"));
+    assert!(refused(&|row| row["FAIL_TO_PASS"] = "a, b".into()).contains("column `FAIL_TO_PASS`"));
+    assert!(refused(&|row| row["repo"] = json!(7)).contains("column `repo` should be a text, not a number"));
+    assert!(refused(&|row| row["patch"] = "".into()).contains("column `patch` is missing or empty"));
+    assert!(refused(&|row| row["patch"] = "hello".into()).contains("its gold patch: line 1"));
+    assert!(
+        refused(&|row| row["patch"] = GOLD.replace("src/a.py", "../a.py").into()).contains("leaves the repository")
+    );
+    assert!(refused(&|row| row["created_at"] = "soon".into()).contains("is no time"));
+    assert!(refused(&|row| row["instance_id"] = "a\nb".into()).contains("is no id"));
+    let link = "diff --git a/x b/x\nnew file mode 120000\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+/etc/passwd\n";
+    assert!(refused(&|row| row["patch"] = link.into()).contains("120000"));
+}
+
+#[test]
+fn a_row_that_needs_an_image_is_told_from_one_that_does_not() {
+    let needs = |row: &Value| needs_image(row.as_object().expect("a row"));
+    let image = expected(Format::SweBench).image.expect("an image");
+    assert_eq!(needs(&classic()), Some(("django__django-11099".into(), image)));
+    assert_eq!((needs(&own("a")), needs(&json!({"id": 1}))), (None, None));
+}
+
+fn folder(name: &str, rows: &[Value]) -> (PathBuf, PathBuf) {
+    let folder = std::env::temp_dir().join(format!("public-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let path = folder.join("in.jsonl");
+    fs::write(&path, text).expect("writes");
+    (folder, path)
+}
+
+#[test]
+fn what_is_written_reads_back_and_the_counts_add_up() {
+    let mut bad = classic();
+    bad["instance_id"] = "bad".into();
+    bad["patch"] = "hello".into();
+    let (folder, path) = folder("both", &[classic(), own("a"), bad, classic()]);
+    for out in ["out.parquet", "out.jsonl"].map(|name| folder.join(name)) {
+        let mut refused = Vec::new();
+        let done = import(std::slice::from_ref(&path), &out, &Wanted::default(), &mut |row| refused.push(row.clone()))
+            .expect("imports");
+        assert_eq!((done.read, done.written, done.refused), (4, 2, 2));
+        assert_eq!(done.formats.values().sum::<usize>(), 2);
+        assert_eq!((refused[0].row, refused[0].instance_id.as_deref()), (3, Some("bad")));
+        assert!(refused[1].reason.contains("stands in row 1"), "{refused:?}");
+        let listed = fs::read_to_string(refused_path(&out)).expect("a list");
+        assert_eq!(listed.lines().count(), 2);
+        // What was imported is imported again as it is.
+        let rows: Vec<TaskRow> =
+            read_any(&out).expect("reads").iter().map(|row| task_row(row, None).expect("a row")).collect();
+        let first = task_row(classic().as_object().expect("a row"), None).expect("a row");
+        let second = task_row(own("a").as_object().expect("a row"), None).expect("a row");
+        assert_eq!(rows, [first, second]);
+    }
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn a_failed_import_leaves_what_was_there() {
+    let (folder, path) = folder("failed", &[classic()]);
+    let out = folder.join("out.parquet");
+    let quiet = &mut |_: &RefusedRow| ();
+    import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet).expect("imports");
+    let before = fs::read(&out).expect("reads");
+    fs::write(&path, "[{}, ").expect("writes");
+    assert!(matches!(import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet), Err(ImportError::Rows(_))));
+    fs::write(&path, "{}\n").expect("writes");
+    assert!(matches!(
+        import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet),
+        Err(ImportError::Nothing { read: 1, .. })
+    ));
+    let other = folder.join("out.csv");
+    assert!(matches!(import(&[path], &other, &Wanted::default(), quiet), Err(ImportError::Ending(_))));
+    assert_eq!(fs::read(&out).expect("reads"), before);
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["in.jsonl", "out.parquet"]);
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn no_import_takes_the_place_of_what_it_reads() {
+    let (folder, path) = folder("onto", &[classic()]);
+    let before = fs::read(&path).expect("reads");
+    let link = folder.join("link.jsonl");
+    std::os::unix::fs::symlink(&path, &link).expect("links");
+    fs::hard_link(&path, folder.join("same.parquet")).expect("links");
+    fs::hard_link(&path, folder.join("out.jsonl.refused.jsonl")).expect("links");
+    for out in [path.clone(), link, folder.join("same.parquet"), folder.join("out.jsonl")] {
+        let error = import(std::slice::from_ref(&path), &out, &Wanted::default(), &mut |_| ()).expect_err("refused");
+        assert!(matches!(error, ImportError::Onto { .. }), "{error}");
+    }
+    assert_eq!(fs::read(&path).expect("reads"), before);
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn a_failed_import_leaves_the_list_of_refused_rows_and_a_missing_file_is_named_at_once() {
+    let (folder, path) = folder("pair", &[classic(), json!({"x": 1})]);
+    let out = folder.join("out.jsonl");
+    let one = std::slice::from_ref(&path);
+    import(one, &out, &Wanted::default(), &mut |_| ()).expect("imports");
+    let pair = || (fs::read(&out).expect("reads"), fs::read(refused_path(&out)).expect("reads"));
+    let before = pair();
+    fs::write(&path, "{}\n{}\n").expect("writes");
+    import(one, &out, &Wanted::default(), &mut |_| ()).expect_err("nothing is left");
+    let wanted = Wanted { limit: Some(1), ..Wanted::default() };
+    let missing = import(&[path.clone(), folder.join("none.jsonl")], &out, &wanted, &mut |_| ());
+    assert!(missing.expect_err("refused").to_string().contains("none.jsonl"));
+    assert_eq!(pair(), before);
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn a_limit_counts_rows_and_a_dry_run_writes_nothing() {
+    let (folder, path) = folder("limit", &[classic(), own("a"), own("b")]);
+    let out = folder.join("out.jsonl");
+    let wanted = Wanted { limit: Some(2), dry_run: true, ..Wanted::default() };
+    let done = import(&[path.clone(), path.clone()], &out, &wanted, &mut |_| ()).expect("imports");
+    assert_eq!((done.read, done.written, done.refused), (2, 2, 0));
+    assert_eq!(fs::read_dir(&folder).expect("lists").count(), 1);
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn what_a_row_names_beside_itself_is_named_from_the_new_file() {
+    let mut row = own("a");
+    row["files"] = Value::Null;
+    row["folder"] = "trees/a".into();
+    let (folder, path) = folder("moved", &[row]);
+    fs::create_dir_all(folder.join("trees/a")).expect("a folder");
+    let import_to = |out: &str| import(std::slice::from_ref(&path), &folder.join(out), &Wanted::default(), &mut |_| ());
+    import_to("out.jsonl").expect("imports");
+    assert_eq!(read_any(&folder.join("out.jsonl")).expect("reads")[0]["folder"], "trees/a");
+    let refused = import_to("deeper/out.jsonl").expect_err("is refused").to_string();
+    assert!(refused.contains("write the result beside its rows"), "{refused}");
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn the_gold_patch_of_swe_smith_undoes_its_bug() {
+    let bug = Patch::between("a.py", "one\ntwo\n", "one\n2\n");
+    let row = json!({"instance_id": "i", "repo": "swesmith/a__b.12345678", "patch": bug.text(), "FAIL_TO_PASS": ["t"]});
+    let made = made(Format::SweSmith, &row);
+    let gold = Patch::parse(&made.patch).expect("parses");
+    let repaired = gold.apply(&|_| Some("one\n2\n".into())).expect("applies");
+    assert_eq!(repaired[0].content.as_deref(), Some("one\ntwo\n"));
+}

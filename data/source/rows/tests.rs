@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+
+use super::*;
+
+fn file(name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("rows-{}-{name}", std::process::id()));
+    std::fs::write(&path, bytes).expect("writes");
+    path
+}
+
+fn ids(path: &Path) -> Vec<String> {
+    let rows = read_any(path).expect("reads");
+    std::fs::remove_file(path).expect("cleans up");
+    rows.iter().map(|row| row["id"].as_str().expect("a text").to_string()).collect()
+}
+
+#[test]
+fn the_three_kinds_of_files_are_told_apart() {
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let batch = RecordBatch::try_from_iter([("id", column)]).expect("a batch");
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("writes");
+    writer.close().expect("closes");
+    assert_eq!(ids(&file("a.parquet", &bytes)), ["a", "b"]);
+    assert_eq!(ids(&file("a.jsonl", b"{\"id\": \"a\"}\n{\"id\": \"b\"}\n")), ["a", "b"]);
+    assert_eq!(ids(&file("a.json", b" [{\"id\": \"a\"}, {\"id\": \"b\"}]")), ["a", "b"]);
+}
+
+#[test]
+fn one_object_may_be_laid_out_in_any_way() {
+    for (name, text) in [
+        ("plain", "{\n\"id\": \"a\"\n}"),
+        ("blank", "{ \r\n \"id\": \"a\"}\n"),
+        ("begun", "{\"id\":\n \"a\"}"),
+        ("inner", "\u{feff}{\"id\": \"a\", \"b\": {\n  \"c\": 1\n}}\n\n"),
+    ] {
+        assert_eq!(ids(&file(name, text.as_bytes())), ["a"], "{name}");
+    }
+    // A first line that is torn does not swallow the others.
+    let (good, bad, end) = faults("torn", b"{\"id\":\n{\"id\": 1}\n", &Limits::default());
+    assert_eq!((good, bad.len(), end), (vec![2], 1, None));
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_apart() {
+    for (name, bytes, why) in [
+        ("rows.jsonl.gz", &b"\x1f\x8b\x08\0"[..], "gzip -d"),
+        ("rows.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd -d"),
+        ("rows.jsonl", b"\xff\xfe{\0", "UTF-16"),
+        ("rows.csv", b"instance_id,patch\n", "a table of text"),
+    ] {
+        let path = file(name, bytes);
+        let error = read_any(&path).expect_err(name).to_string();
+        assert!(error.contains(why) && error.contains(name) && error.contains("\nhint: "), "{error}");
+        std::fs::remove_file(path).expect("cleans up");
+    }
+}
+
+#[test]
+fn a_broken_file_is_named() {
+    for (name, bytes, why) in [
+        ("cut.parquet", &b"PAR1 and then nothing"[..], "broken Parquet"),
+        ("list.json", b"[1, 2]", "row 1: byte 1: it is no object"),
+        ("number.jsonl", b"7\n", "row 1"),
+    ] {
+        let path = file(name, bytes);
+        let error = read_any(&path).expect_err(name).to_string();
+        assert!(error.contains(why) && error.contains(name), "{error}");
+        std::fs::remove_file(path).expect("cleans up");
+    }
+}
+
+#[test]
+fn a_list_of_tests_may_be_a_text() {
+    #[derive(Deserialize)]
+    struct Tests(#[serde(deserialize_with = "names")] Vec<String>);
+    let read = |text: &str| serde_json::from_str::<Tests>(text).map(|tests| tests.0);
+    assert_eq!(read(r#"["a", "b"]"#).expect("reads"), ["a", "b"]);
+    assert_eq!(read(r#""[\"a\"]""#).expect("reads"), ["a"]);
+    assert!(read("null").expect("reads").is_empty());
+    assert!(read(r#""a, b""#).is_err());
+}
+
+fn faults(name: &str, bytes: &[u8], limits: &Limits) -> (Vec<usize>, Vec<String>, Option<String>) {
+    let path = file(name, bytes);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    let end = each_row(&path, limits, &mut |found| {
+        match found.value {
+            Ok(_) => good.push(found.row),
+            Err(fault) => bad.push(format!("{}: {}", found.row, fault.reason)),
+        }
+        Ok(())
+    });
+    std::fs::remove_file(path).expect("cleans up");
+    (good, bad, end.err().map(|error| error.to_string()))
+}
+
+#[test]
+fn a_bad_row_is_told_with_its_byte_and_the_others_are_read() {
+    let text = b"{\"a\": 1}\n{\"a\": NaN}\n\n{\"a\": 1, \"a\": 2}\n{\"a\": 2}\n7\n";
+    let (good, bad, end) = faults("mixed.jsonl", text, &Limits::default());
+    assert_eq!((good, end), (vec![1, 5], None));
+    assert_eq!(bad.len(), 3);
+    assert!(bad[0].starts_with("2: byte 15: "), "{bad:?}");
+    assert!(bad[1].starts_with("4: byte ") && bad[1].contains("the key `a` stands twice"), "{bad:?}");
+    assert_eq!(bad[2], "6: byte 47: it is no object with named columns");
+
+    let (good, bad, end) = faults("mixed.json", b"[{\"a\": \"],[\\\"\"}, {\"a\": }, 7,\n {}]\n", &Limits::default());
+    assert_eq!((good, end), (vec![1, 4], None));
+    assert!(bad[0].starts_with("2: byte 23: ") && bad[1].starts_with("3: byte 26: it is no object"), "{bad:?}");
+}
+
+#[test]
+fn an_object_may_stand_on_many_lines() {
+    let limits = Limits::default();
+    assert_eq!(faults("lines.json", b"{\n  \"a\": {\n    \"b\": 1\n  }\n}\n", &limits), (vec![1], vec![], None));
+    let (good, bad, end) = faults("twice.json", b"{\n  \"a\": 1,\n  \"a\": 2\n}", &limits);
+    assert_eq!((good.len(), bad.len(), end), (0, 1, None));
+    assert!(bad[0].contains("stands twice"), "{bad:?}");
+    assert_eq!(faults("long.json", b"{\n}\n", &Limits { row_bytes: 3, ..limits }).1.len(), 1);
+}
+
+#[test]
+fn a_list_is_one_list_and_whole() {
+    let limits = Limits::default();
+    assert_eq!(faults("empty.json", b" [ ] ", &limits), (vec![], vec![], None));
+    assert_eq!(faults("mark.json", b"\xef\xbb\xbf[{}]", &limits), (vec![1], vec![], None));
+    assert_eq!(faults("comma.json", b"[{},]", &limits).1.len(), 1);
+    for (bytes, why) in
+        [(&b"[{}"[..], "without `]`"), (b"[{}] x", "besides one list"), (b"[{\"a\": \"]", "without `]`")]
+    {
+        let (_, _, end) = faults("cut.json", bytes, &limits);
+        assert!(end.as_deref().is_some_and(|end| end.contains(why)), "{end:?}");
+    }
+}
+
+#[test]
+fn long_rows_and_many_rows_cost_no_memory() {
+    let limits = Limits { row_bytes: 100, rows: 3, ..Limits::default() };
+    let long = format!("{{\"a\": \"{}\"}}", "x".repeat(1_000_000));
+    let (good, bad, end) = faults("long.jsonl", format!("{{}}\n{long}\n{{}}\n").as_bytes(), &limits);
+    assert_eq!((good, bad.len(), end), (vec![1, 3], 1, None));
+    let (good, bad, end) = faults("long.json", format!("[{{}}, {long}, {{}}]").as_bytes(), &limits);
+    assert_eq!((good, bad.len(), end), (vec![1, 3], 1, None));
+    let (_, _, end) = faults("many.jsonl", "{}\n".repeat(4).as_bytes(), &limits);
+    assert!(end.is_some_and(|end| end.contains("more than 3 rows")));
+    let (_, _, end) = faults("large.jsonl", "{}\n".repeat(4).as_bytes(), &Limits { bytes: 4, ..limits });
+    assert!(end.is_some_and(|end| end.contains("the limit is 4")));
+}
+
+/// One text that stands in every row.
+fn repeated(text: &str, rows: usize) -> Vec<u8> {
+    let column: ArrayRef = Arc::new(StringArray::from(vec![text; rows]));
+    let batch = RecordBatch::try_from_iter([("id", column)]).expect("a batch");
+    let mut bytes = Vec::new();
+    let properties = ::parquet::file::properties::WriterProperties::builder()
+        .set_compression(::parquet::basic::Compression::ZSTD(::parquet::basic::ZstdLevel::default()));
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).expect("a writer");
+    writer.write(&batch).expect("writes");
+    writer.close().expect("closes");
+    bytes
+}
+
+#[test]
+fn parquet_that_grows_beyond_measure_is_refused() {
+    let bytes = repeated(&"x".repeat(1 << 20), 200);
+    assert!(bytes.len() < 100_000, "{}", bytes.len());
+    let (good, _, end) =
+        faults("bomb.parquet", &bytes, &Limits { free_bytes: 64 << 20, expansion: 256, ..Limits::default() });
+    assert!(good.len() < 70, "{}", good.len());
+    assert!(end.is_some_and(|end| end.contains("become more than 67108864 bytes")));
+    let (good, _, end) = faults("row.parquet", &bytes, &Limits { row_bytes: 1000, ..Limits::default() });
+    assert!(good.is_empty() && end.is_some_and(|end| end.contains("row 1 is longer")));
+    let few = repeated("x", 5);
+    let (good, _, end) = faults("few.parquet", &few, &Limits { rows: 3, ..Limits::default() });
+    assert!(good.len() == 3 && end.is_some_and(|end| end.contains("more than 3 rows")));
+}
+
+#[test]
+fn a_folder_a_device_or_a_pipe_is_no_file() {
+    let pipe = std::env::temp_dir().join(format!("rows-{}-pipe", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("starts");
+    assert!(made.success());
+    for path in [&std::env::temp_dir(), Path::new("/dev/zero"), &pipe] {
+        let error = read_any(path).expect_err("is refused").to_string();
+        assert!(error.contains("it is no file"), "{error}");
+    }
+    std::fs::remove_file(pipe).expect("cleans up");
+}

@@ -1,0 +1,188 @@
+//! The chat template of a model folder, where `transformers` looks for it.
+//!
+//! `chat_template.jinja` before `tokenizer_config.json` before `chat_template.json`. A folder of Mistral's own layout
+//! has none: then `tekken.json` says by its version how `mistral-common` writes conversations. A folder without any
+//! uses the usual template.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::engine::Source;
+use super::renderer::Renderer;
+use super::{ChatTemplate, Form, JINJA, Model, TemplateError, USUAL_DAY};
+use crate::file::FileError;
+use crate::message::{Message, Role};
+use crate::tokenizer::{TEKKEN_FILE, Tokenizer};
+
+/// The largest file that is read.
+const MAX_BYTES: u64 = 16 << 20;
+/// The special tokens that a template may name.
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// From version 7 of Tekken on.
+const MISTRAL: &str = "{{ bos_token }}{% for message in messages %}\
+    {% if message['role'] == 'system' %}{{ '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}\
+    {% elif message['role'] == 'user' %}{{ '[INST]' + message['content'] + '[/INST]' }}\
+    {% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+/// Version 3 of Tekken has no system prompt: it goes before the last question.
+const MISTRAL_3: &str = "{% set system = messages | selectattr('role', 'equalto', 'system') | map(attribute='content') | join('\\n\\n') %}\
+    {% set users = messages | selectattr('role', 'equalto', 'user') | list | length %}\
+    {% set seen = namespace(users=0) %}\
+    {{ bos_token }}{% for message in messages %}\
+    {% if message['role'] == 'user' %}{% set seen.users = seen.users + 1 %}\
+    {{ '[INST]' + (system + '\\n\\n' if system and seen.users == users else '') + message['content'] + '[/INST]' }}\
+    {% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+
+impl ChatTemplate {
+    /// Reads the chat template of a model folder and tries it out; the usual one where the folder has none.
+    ///
+    /// # Errors
+    ///
+    /// When a file is unreadable, or the template in it does not compile, does not end, or asks for files or too much
+    /// memory; the error names the file.
+    pub fn from_folder(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+        let config_file = folder.join("tokenizer_config.json");
+        let config = object(&config_file)?.unwrap_or_default();
+        let Some((name, text)) = find(folder, &config)? else {
+            return mistral(folder, tokenizer);
+        };
+        // What this program writes itself is encoded part by part, as it always was.
+        if text == JINJA {
+            return Ok(ChatTemplate::default());
+        }
+        let names: Vec<(String, String)> =
+            NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
+        let stops = stops(folder, tokenizer, &names)?;
+        ChatTemplate::new(name, text, names, stops, Value::Object(config))
+    }
+
+    /// Compiles a template and asks it for the shortest prompt.
+    fn new(
+        name: String,
+        text: String,
+        names: Vec<(String, String)>,
+        stops: Vec<u32>,
+        config: Value,
+    ) -> Result<ChatTemplate, TemplateError> {
+        let broken = |fault| match fault {
+            super::Fault::Broken(reason) | super::Fault::Refused(reason) => {
+                TemplateError::Broken { name: name.clone(), reason }
+            }
+        };
+        let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
+        let model = Model { name, config, stops, renderer };
+        model.render(&[Message::new(Role::User, "a")], true)?;
+        Ok(ChatTemplate { form: Form::Model(Arc::new(model)) })
+    }
+
+    /// `tokenizer_config.json` of a model that uses this template with up to `positions` tokens.
+    pub fn tokenizer_config(&self, positions: usize) -> Value {
+        match &self.form {
+            Form::ChatMl => json!({
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "chat_template": JINJA,
+                "eos_token": "<|im_end|>",
+                "pad_token": "<|pad|>",
+                "clean_up_tokenization_spaces": false,
+                "model_max_length": positions,
+            }),
+            Form::Model(model) => {
+                let mut config = model.config.clone();
+                config["chat_template"] = Value::from(self.source());
+                config
+            }
+        }
+    }
+}
+
+/// The template and the file that has it.
+fn find(folder: &Path, config: &Map<String, Value>) -> Result<Option<(String, String)>, TemplateError> {
+    let file = folder.join("chat_template.jinja");
+    if let Some(text) = read(&file)? {
+        return Ok(Some((file.display().to_string(), text)));
+    }
+    let file = folder.join("tokenizer_config.json");
+    if let Some(text) = template_in(config, &file)? {
+        return Ok(Some((file.display().to_string(), text)));
+    }
+    let file = folder.join("chat_template.json");
+    let Some(processor) = object(&file)? else {
+        return Ok(None);
+    };
+    let text = template_in(&processor, &file)?;
+    Ok(text.map(|text| (file.display().to_string(), text)))
+}
+
+/// The template of a config: a text, or the one called `default` of a list.
+fn template_in(config: &Map<String, Value>, file: &Path) -> Result<Option<String>, TemplateError> {
+    let unreadable =
+        |reason: &str| TemplateError::Unreadable { name: file.display().to_string(), reason: reason.into() };
+    match config.get("chat_template") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Array(named)) => {
+            let default = named.iter().find(|one| one["name"] == "default").or(named.first());
+            let text = default.and_then(|one| one["template"].as_str());
+            text.map(|text| Some(text.to_string())).ok_or_else(|| unreadable("its list of chat templates has none"))
+        }
+        Some(_) => Err(unreadable("`chat_template` is neither a text nor a list")),
+    }
+}
+
+/// A special token by the name that templates use: a text, or an object with its `content`.
+fn special(config: &Map<String, Value>, name: &str) -> Option<String> {
+    let told = config.get(name)?;
+    told.as_str().or_else(|| told["content"].as_str()).map(str::to_owned)
+}
+
+/// The markers at which the model stops: `eos_token`, and what `generation_config.json` says.
+fn stops(folder: &Path, tokenizer: &Tokenizer, names: &[(String, String)]) -> Result<Vec<u32>, TemplateError> {
+    let eos = names.iter().find(|(name, _)| name == "eos_token").and_then(|(_, token)| tokenizer.special(token));
+    let generation = object(&folder.join("generation_config.json"))?.unwrap_or_default();
+    let told = generation.get("eos_token_id").cloned().unwrap_or_default();
+    let told = told.as_array().cloned().unwrap_or_else(|| vec![told]);
+    let told = told.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok());
+    Ok(eos.into_iter().chain(told).collect())
+}
+
+/// How `mistral-common` writes conversations; the usual template for a tokenizer that is not Mistral's.
+fn mistral(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+    let Some(version) = tokenizer.tekken_version() else {
+        return Ok(ChatTemplate::default());
+    };
+    let text = if version < 7 { MISTRAL_3 } else { MISTRAL };
+    let names =
+        [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_string(), token.to_string()));
+    let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>" });
+    let stops = tokenizer.special("</s>").into_iter().collect();
+    ChatTemplate::new(folder.join(TEKKEN_FILE).display().to_string(), text.into(), names.to_vec(), stops, config)
+}
+
+fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {
+    let Some(text) = read(file)? else {
+        return Ok(None);
+    };
+    let unreadable = |reason| TemplateError::Unreadable { name: file.display().to_string(), reason };
+    match serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))? {
+        Value::Object(object) => Ok(Some(object)),
+        _ => Err(unreadable("it is no JSON object".into())),
+    }
+}
+
+/// The text of a file; none where there is no such file.
+fn read(file: &Path) -> Result<Option<String>, TemplateError> {
+    let bytes = match fs::metadata(file) {
+        Ok(about) => about.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::new("read", file, error).into()),
+    };
+    if bytes > MAX_BYTES {
+        let reason = format!("it has {bytes} bytes; {MAX_BYTES} are possible");
+        return Err(TemplateError::Unreadable { name: file.display().to_string(), reason });
+    }
+    Ok(Some(crate::file::read_text(file)?))
+}

@@ -1,0 +1,138 @@
+//! Templates of model folders: where they are found, what is refused, what is written back.
+
+use super::*;
+
+fn refused(jinja: &str) -> String {
+    let folder = Folder::new(&[("chat_template.jinja", jinja)]);
+    match ChatTemplate::from_folder(&folder.0, &trained()) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("{jinja} is taken"),
+    }
+}
+
+#[test]
+fn a_template_that_never_ends_or_reads_files_is_named() {
+    let broken = [
+        ("{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}", "never ends"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+        ("{{ 'a' * 1000000000 }}", "too large"),
+        ("{% for a in range(9999) %}{{ 'ab' * 9999 }}{% endfor %}", "longer than 16 MiB"),
+        ("{% include '/etc/passwd' %}", "asks for another file"),
+        ("{% extends 'base' %}", "asks for another file"),
+        ("{% import 'x' as x %}", "asks for another file"),
+        ("{% from 'x' import y %}", "asks for another file"),
+        ("{{ open('/etc/passwd').read() }}", "unknown"),
+        ("{{ messages.__class__.__mro__ }}", "undefined"),
+        ("{{ messages[0].content", "syntax error"),
+        ("{% if %}", "syntax error"),
+        ("{{ raise_exception('never') }}", "never"),
+    ];
+    for (jinja, told) in broken {
+        let said = refused(jinja);
+        assert!(said.contains("chat_template.jinja"), "{said}");
+        assert!(said.contains(told), "`{jinja}` says: {said}");
+    }
+}
+
+#[test]
+fn a_template_without_an_end_of_turn_is_refused_for_training() {
+    let folder =
+        Folder::new(&[("chat_template.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let told = template.check(&trained()).expect_err("is refused").to_string();
+    assert!(told.contains("would never stop"), "{told}");
+}
+
+#[test]
+fn a_template_that_hides_the_question_from_the_answer_is_refused() {
+    let jinja = "{% if add_generation_prompt %}<|im_start|>thinking{% else %}{% for m in messages %}\
+                 <|im_start|>{{ m.content }}<|im_end|>{% endfor %}{% endif %}";
+    let folder = Folder::new(&[("chat_template.jinja", jinja)]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let told = template.check(&trained()).expect_err("is refused").to_string();
+    assert!(told.contains("does not go on from its own prompt"), "{told}");
+}
+
+#[test]
+fn the_template_of_a_folder_is_found_where_transformers_looks() {
+    let list = r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
+    let one = r#"{"chat_template": "c"}"#;
+    let found = |files: &[(&str, &str)]| {
+        let folder = Folder::new(files);
+        ChatTemplate::from_folder(&folder.0, &trained()).expect("reads").source().to_string()
+    };
+    assert_eq!(found(&[]), JINJA);
+    assert_eq!(found(&[("tokenizer_config.json", "{}")]), JINJA);
+    assert_eq!(found(&[("tokenizer_config.json", list)]), "d");
+    assert_eq!(found(&[("chat_template.json", one)]), "c");
+    assert_eq!(found(&[("tokenizer_config.json", list), ("chat_template.json", one)]), "d");
+    assert_eq!(found(&[("tokenizer_config.json", list), ("chat_template.jinja", "j")]), "j");
+    for (text, told) in
+        [("[]", "no JSON object"), ("{", "EOF"), (r#"{"chat_template": 3}"#, "neither a text nor a list")]
+    {
+        let folder = Folder::new(&[("tokenizer_config.json", text)]);
+        let said = ChatTemplate::from_folder(&folder.0, &trained()).expect_err("is refused").to_string();
+        assert!(said.contains("tokenizer_config.json") && said.contains(told), "{said}");
+    }
+}
+
+#[test]
+fn the_usual_template_read_from_a_folder_is_the_usual_template() {
+    let config = ChatTemplate::default().tokenizer_config(64).to_string();
+    let folder = Folder::new(&[("tokenizer_config.json", &config)]);
+    let read = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    assert!(matches!(read.form, Form::ChatMl));
+}
+
+#[test]
+fn the_template_of_a_folder_is_written_back() {
+    let config = r#"{"bos_token": {"content": "<|im_start|>"}, "model_max_length": 77, "own": [1]}"#;
+    let folder = Folder::new(&[("tokenizer_config.json", config), ("chat_template.jinja", "{{ bos_token }}j")]);
+    let read = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let written = read.tokenizer_config(64);
+    assert_eq!((&written["chat_template"], &written["model_max_length"]), (&"{{ bos_token }}j".into(), &77.into()));
+    assert_eq!(read.render(&[], false).expect("renders"), "<|im_start|>j");
+}
+
+#[test]
+fn the_day_is_the_one_that_is_passed() {
+    let folder = Folder::new(&[("chat_template.jinja", "{{ strftime_now('%d %b %Y') }}")]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    assert_eq!(template.render(&[], false).expect("renders"), "26 Jul 2024");
+    let later = template.at(UNIX_EPOCH + std::time::Duration::from_secs(86_400)).expect("compiles");
+    assert_eq!(later.render(&[], false).expect("renders"), "02 Jan 1970");
+    assert!(refused("{{ strftime_now('%!') }}").contains("no format of a date"));
+}
+
+#[test]
+fn values_are_written_as_python_writes_them() {
+    let jinja = "{{ none }} {{ true }} {{ messages | tojson }} {{ {'b': [1, 'é<'], 'a': {}} | tojson(indent=1) }}";
+    let folder = Folder::new(&[("chat_template.jinja", jinja)]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let text = template.render(&[Message::new(Role::User, "\"<é\n")], false).expect("renders");
+    let expected = "None True [{\"role\": \"user\", \"content\": \"\\\"<é\\n\"}] \
+                    {\n \"b\": [\n  1,\n  \"é<\"\n ],\n \"a\": {}\n}";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_folder_of_mistral_writes_conversations_as_mistral_common_does() {
+    let reference: serde_json::Value =
+        serde_json::from_str(include_str!("../../tokenizer/reference.json")).expect("is JSON");
+    let merges: serde_json::Value =
+        serde_json::from_str(include_str!("../../tokenizer/reference/tekken_v7.json")).expect("is JSON");
+    for version in ["v3", "v7", "v11"] {
+        let file = fs::read_to_string(format!("tokenizer/reference/tekken_{version}.json")).expect("reads");
+        let mut file: serde_json::Value = serde_json::from_str(&file).expect("is JSON");
+        file["vocab"] = merges["vocab"].clone();
+        let folder = Folder::new(&[("tekken.json", &file.to_string())]);
+        let tokenizer = Tokenizer::from_folder(&folder.0).expect("reads");
+        let template = ChatTemplate::from_folder(&folder.0, &tokenizer).expect("reads");
+        for chat in reference[version]["chats"].as_array().expect("a list") {
+            let messages: Vec<Message> = serde_json::from_value(chat["messages"].clone()).expect("messages");
+            let ids: Vec<u32> = serde_json::from_value(chat["ids"].clone()).expect("ids");
+            assert_eq!(template.encode_prompt(&tokenizer, &messages).expect("encodes"), ids, "{version}: {messages:?}");
+        }
+        assert_eq!(template.end_of_turn(&tokenizer).expect("ends"), 2);
+    }
+}
