@@ -18,6 +18,10 @@ use crate::reward::reward;
 use crate::sandbox::SandboxError;
 use crate::trajectory::{Sequence, TRAJECTORY_FORMAT, Trajectory, Unanswered};
 
+mod lost;
+
+pub use lost::Lost;
+
 /// Runs the tests of a task over a patch. [`crate::grade::Grader`] behind a closure, or a script in a test.
 pub type Judge<'a> = dyn Fn(&Task, &Patch) -> Result<Graded, SandboxError> + Sync + 'a;
 
@@ -34,53 +38,6 @@ pub struct Attempt {
     pub cached: bool,
     /// Time in the sandbox; where a verdict was used again, that of the run behind it.
     pub wall: Duration,
-}
-
-/// Why an attempt has no verdict: our fault, never the model's. It leaves its group and is counted.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Lost {
-    /// The sandbox failed.
-    #[error("no verdict on an attempt at `{task_id}`: {source}")]
-    Sandbox {
-        /// The task.
-        task_id: String,
-        /// What failed.
-        source: Arc<SandboxError>,
-    },
-    /// The base tree of the task cannot be made.
-    #[error("the base tree of task `{task_id}` is broken: {reason}")]
-    Base {
-        /// The task.
-        task_id: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Our own code panicked.
-    #[error("grading an attempt at `{task_id}` panicked: {message}")]
-    Panicked {
-        /// The task.
-        task_id: String,
-        /// What it said.
-        message: String,
-    },
-    /// The run was cancelled before this attempt was graded.
-    #[error("cancelled before an attempt at `{task_id}` was graded")]
-    Cancelled {
-        /// The task.
-        task_id: String,
-    },
-}
-
-impl Lost {
-    /// The task of the attempt.
-    pub fn task_id(&self) -> &str {
-        match self {
-            Lost::Sandbox { task_id, .. }
-            | Lost::Base { task_id, .. }
-            | Lost::Panicked { task_id, .. }
-            | Lost::Cancelled { task_id } => task_id,
-        }
-    }
 }
 
 /// The tree that the model sees: the clean one with the bug planted.
@@ -159,15 +116,23 @@ pub fn attempt(
         Err(reason) => Ok(unanswered(task, completion, reason)),
         Ok(patch) => {
             let lost = |error| Lost::Sandbox { task_id: task.id.clone(), source: Arc::new(error) };
-            let verdict = judge(task, &patch).map_err(lost)?;
+            let verdict = believed(task, judge(task, &patch).map_err(lost)?)?;
             Ok(graded(task, completion, patch, verdict))
         }
     }
 }
 
+/// A verdict that may earn something: none where the patch is set apart.
+pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
+    match &verdict.suspicion {
+        Some(reason) => Err(Lost::SetApart { task_id: task.id.clone(), reason: reason.clone() }),
+        None => Ok(verdict),
+    }
+}
+
 /// The attempt that a verdict makes of a patch.
 pub(crate) fn graded(task: &Task, completion: Completion, patch: Patch, verdict: Graded) -> Attempt {
-    let Graded { outcome, failure, trace_bytes, wall, cached } = verdict;
+    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _ } = verdict;
     let test = failure.map(|failure| failure.test).unwrap_or_else(|| target(task));
     let trajectory = trajectory(task, completion, Ok(patch), outcome);
     Attempt { trajectory, test, trace_bytes, cached, wall }
@@ -279,6 +244,7 @@ pub(crate) mod example {
 mod tests {
     use super::example::{FIXED, FORM, Folder, completion, task};
     use super::*;
+    use crate::grade::Seen;
     use crate::sandbox::Failure;
     use crate::trajectory::Stop;
 
@@ -296,7 +262,15 @@ mod tests {
         let judge = |task: &Task, patch: &Patch| {
             assert_eq!(patch.text(), task.gold.text());
             let wall = Duration::from_millis(40);
-            Ok(Graded { outcome: Outcome::Resolved, failure: None, trace_bytes: 0, wall, cached: false })
+            Ok(Graded {
+                outcome: Outcome::Resolved,
+                failure: None,
+                trace_bytes: 0,
+                wall,
+                cached: false,
+                seen: Seen::default(),
+                suspicion: None,
+            })
         };
         let attempt = attempted(FIXED, Stop::EndOfTurn, &judge);
         assert_eq!((attempt.trajectory.reward, attempt.trajectory.policy_version), (1.0, 5));
@@ -319,7 +293,15 @@ mod tests {
             };
             let outcome = Outcome::StillFailing { passed: 0, failed: 1 };
             let wall = Duration::from_millis(40);
-            Ok(Graded { outcome, failure: Some(failure), trace_bytes: 812, wall, cached: false })
+            Ok(Graded {
+                outcome,
+                failure: Some(failure),
+                trace_bytes: 812,
+                wall,
+                cached: false,
+                seen: Seen::default(),
+                suspicion: None,
+            })
         };
         let attempt = attempted("2|    return b - a", Stop::EndOfTurn, &judge);
         assert_eq!((attempt.trajectory.reward, attempt.trace_bytes), (0.0, 812));

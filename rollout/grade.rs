@@ -15,8 +15,14 @@ use data::task::file_of;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::lint::suspicious;
 use crate::patience::Patience;
-use crate::sandbox::{End, Failure, Job, Limits, Sandbox, SandboxError, Select, TestRun, TestStatus};
+use crate::sandbox::{
+    End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
+};
+
+/// Memory that Python did not get.
+const REFUSED: &str = "MemoryError";
 
 /// Runs of one job before an error of the sandbox is given up on.
 const TRIES: usize = 3;
@@ -64,6 +70,41 @@ pub struct Graded {
     pub wall: Duration,
     /// True where the same patch had been graded before.
     pub cached: bool,
+    /// What a report tells beyond the verdict; nothing where [`Telling::Verdict`] is all that is wanted.
+    pub seen: Seen,
+    /// Why a patch that resolves its task is set apart until somebody looked at it; see [`crate::lint`].
+    pub suspicion: Option<String>,
+}
+
+impl Graded {
+    /// Whether the process tree was killed for its memory. Memory that was merely refused is an exception.
+    pub fn was_killed_for_memory(&self) -> bool {
+        let refused = self.failure.as_ref().is_some_and(|failure| failure.exception == REFUSED);
+        self.outcome == Outcome::OutOfMemory && !refused
+    }
+}
+
+/// What ran.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Status of every test that ran.
+    pub tests: BTreeMap<String, TestStatus>,
+    /// True where no test was left out because another one had failed.
+    pub whole: bool,
+    /// The end of what was printed. For people; no verdict reads it.
+    pub output: String,
+}
+
+/// How much is run and told beyond the verdict. The class of the verdict is the same for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Telling {
+    /// Nothing: a run ends at the first failure.
+    #[default]
+    Verdict,
+    /// What ran; of a patch that repairs its bug, every test.
+    Repaired,
+    /// Every test of every patch.
+    All,
 }
 
 /// A task and the bytes of a patch.
@@ -82,12 +123,30 @@ pub struct Grader {
     patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Arc<Mutex<Option<bool>>>>>,
+    telling: Telling,
 }
 
 impl Grader {
     /// A grader that runs tests in `sandbox`.
     pub fn new(sandbox: Arc<dyn Sandbox>, limits: Limits) -> Self {
-        Grader { sandbox, limits, memory: Mutex::default(), patience: Patience::default(), alone: Mutex::default() }
+        Grader {
+            sandbox,
+            limits,
+            memory: Mutex::default(),
+            patience: Patience::default(),
+            alone: Mutex::default(),
+            telling: Telling::default(),
+        }
+    }
+
+    /// The same grader, which tells as much as this.
+    pub fn telling(self, telling: Telling) -> Self {
+        Grader { telling, ..self }
+    }
+
+    /// What really stands between the code it judges and the machine.
+    pub fn isolation(&self) -> Isolation {
+        self.sandbox.isolation()
     }
 
     /// Grades `patch` on the base tree of `task`, whose clean tree lies below `root`.
@@ -107,7 +166,10 @@ impl Grader {
         if let Some(graded) = &*known {
             return Ok(Graded { cached: true, ..graded.clone() });
         }
-        let graded = self.run(root, task, patch)?;
+        let mut graded = self.run(root, task, patch)?;
+        if graded.outcome == Outcome::Resolved {
+            graded.suspicion = suspicious(patch, &tests_of(root, task));
+        }
         *known = Some(graded.clone());
         Ok(graded)
     }
@@ -132,8 +194,8 @@ impl Grader {
             return Ok(unrun(Outcome::DoesNotApply));
         };
         let mut before = Duration::ZERO;
-        if self.passes_alone(&tree, task, base)? {
-            let first = self.judge_by(&tree, task, changes.clone(), &task.fail_to_pass)?;
+        if self.telling != Telling::All && self.passes_alone(&tree, task, base)? {
+            let first = self.judge_by(&tree, task, changes.clone(), &task.fail_to_pass, true)?;
             if !repairs(&first.outcome) {
                 return Ok(first);
             }
@@ -156,7 +218,7 @@ impl Grader {
         }
         let alone = match patched(tree, base, &task.judged(&task.gold).0) {
             None => false,
-            Some(changes) => repairs(&self.judge_by(tree, task, changes, &task.fail_to_pass)?.outcome),
+            Some(changes) => repairs(&self.judge_by(tree, task, changes, &task.fail_to_pass, true)?.outcome),
         };
         *known = Some(alone);
         Ok(alone)
@@ -164,7 +226,7 @@ impl Grader {
 
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
         let ids: Vec<String> = task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect();
-        self.judge_by(tree, task, changes, &ids)
+        self.judge_by(tree, task, changes, &ids, self.telling == Telling::Verdict)
     }
 
     fn judge_by(
@@ -173,19 +235,41 @@ impl Grader {
         task: &Task,
         changes: Vec<FileChange>,
         ids: &[String],
+        stop_at_first_failure: bool,
     ) -> Result<Graded, SandboxError> {
         let job = Job {
             tree: tree.to_path_buf(),
             changes,
+            runner: Runner::of(&task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
-            stop_at_first_failure: true,
+            stop_at_first_failure,
             limits: self.limits.clone(),
         };
-        let run = self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))?;
+        let mut run = self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))?;
+        let failed = run.first_failure.is_some();
+        if failed && !stop_at_first_failure {
+            // What came after the first failure is told and changes no verdict, not even by never ending.
+            run.end = End::Finished { exit: 1 };
+        }
         let trace_bytes = run.first_failure.as_ref().map_or(0, |failure| failure.trace.len());
         let outcome = judge(task, &run);
-        Ok(Graded { outcome, trace_bytes, failure: run.first_failure, wall: run.wall, cached: false })
+        let seen = match self.telling {
+            Telling::Verdict => Seen::default(),
+            Telling::Repaired | Telling::All => {
+                let whole = !(failed && stop_at_first_failure);
+                Seen { tests: run.tests, whole, output: run.output }
+            }
+        };
+        Ok(Graded {
+            outcome,
+            trace_bytes,
+            failure: run.first_failure,
+            wall: run.wall,
+            cached: false,
+            seen,
+            suspicion: None,
+        })
     }
 
     fn run_again(&self, job: &Job) -> Result<TestRun, SandboxError> {
@@ -208,7 +292,7 @@ fn judge(task: &Task, run: &TestRun) -> Outcome {
         End::Finished { exit } => exit,
     };
     // Memory that is refused is an exception in Python, and looks like any failing test.
-    let hungry = run.first_failure.as_ref().is_some_and(|failure| failure.exception == "MemoryError");
+    let hungry = run.first_failure.as_ref().is_some_and(|failure| failure.exception == REFUSED);
     if hungry {
         return Outcome::OutOfMemory;
     }
@@ -225,8 +309,15 @@ fn judge(task: &Task, run: &TestRun) -> Outcome {
         let seen = count(&task.pass_to_pass, |status| status.is_some_and(|status| *status != TestStatus::Passed));
         return Outcome::BrokeOthers { broken: if seen > 0 { seen } else { task.pass_to_pass.len() - kept } };
     }
-    // Every test passed, and still pytest is not content: something ended the session in a way of its own.
+    // Every test passed, and still the runner is not content: something ended the session in a way of its own.
     if exit == 0 { Outcome::Resolved } else { Outcome::Crashed }
+}
+
+/// The text of the tests that judge a task.
+fn tests_of(root: &Path, task: &Task) -> String {
+    let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
+    let read = |file: &&str| std::fs::read_to_string(root.join(&task.tree).join(file)).ok();
+    files.iter().filter_map(read).collect::<Vec<_>>().join("\n")
 }
 
 /// True where all of `fail_to_pass` passes, whatever the other tests say.
@@ -235,7 +326,15 @@ fn repairs(outcome: &Outcome) -> bool {
 }
 
 fn unrun(outcome: Outcome) -> Graded {
-    Graded { outcome, failure: None, trace_bytes: 0, wall: Duration::ZERO, cached: false }
+    Graded {
+        outcome,
+        failure: None,
+        trace_bytes: 0,
+        wall: Duration::ZERO,
+        cached: false,
+        seen: Seen::default(),
+        suspicion: None,
+    }
 }
 
 /// The files in which the base tree differs from the clean one.
@@ -260,7 +359,18 @@ fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<File
     for change in patch.apply(&read).ok()? {
         files.insert(change.path, change.content);
     }
-    Some(files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
+    can_stand(&files).then(|| files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
+}
+
+/// True where a file system can hold these files: no name is too long, and none is a file and a folder at once.
+fn can_stand(files: &BTreeMap<String, Option<String>>) -> bool {
+    const NAME_BYTES: usize = 255;
+    const PATH_BYTES: usize = 3800;
+    let written = |path: &str| matches!(files.get(path), Some(Some(_)));
+    files.keys().all(|path| {
+        let fits = path.len() <= PATH_BYTES && path.split('/').all(|name| name.len() <= NAME_BYTES);
+        fits && (!written(path) || !path.match_indices('/').any(|(at, _)| written(&path[..at])))
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

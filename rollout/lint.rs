@@ -5,6 +5,8 @@
 //! nothing; nor does a line that was there before.
 //! Example: `import gc` in a patch of a parser; `raise SystemExit(0)`; a table of all inputs of the tests.
 
+mod javascript;
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -80,7 +82,12 @@ pub fn suspicious(patch: &Patch, tests: &str) -> Option<String> {
     let before: HashSet<&str> = patch.removed_lines().map(str::trim).collect();
     let removed = patch.removed_lines().collect::<Vec<_>>().join("\n");
     let new: Vec<&str> = patch.added_lines().filter(|line| !before.contains(line.trim())).collect();
-    let line = new.iter().find_map(|line| reason(line, &removed).map(|why| format!("{why}: `{}`", line.trim())));
+    let scripts = patch.paths().into_iter().any(javascript::is_script);
+    let reason = |line: &str| match reason(line, &removed) {
+        None if scripts => javascript::reason(line, &removed),
+        found => found,
+    };
+    let line = new.iter().find_map(|line| reason(line).map(|why| format!("{why}: `{}`", line.trim())));
     line.or_else(|| knows_answers(&new.join("\n"), &removed, tests))
 }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::python::{PythonEnv, PythonError, lock, said};
-use crate::sandbox::{Failure, Job, Limits, Sandbox, SandboxError, Select, TestRun};
+use crate::sandbox::{Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun};
 
 mod archive;
 
@@ -133,6 +133,7 @@ impl Package {
         Job {
             tree: self.tree.clone(),
             changes: Vec::new(),
+            runner: Runner::Pytest,
             python_path: self.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
@@ -158,7 +159,7 @@ impl Package {
             let missing = run.first_failure.as_ref().and_then(missing_module).filter(|module| !self.holds(module));
             match missing.map(|module| distribution(&module)) {
                 Some(wanted) if !installed.contains(&wanted) && installed.len() < MAX_INSTALLS => {
-                    python.install(std::slice::from_ref(&wanted))?;
+                    python.install(&self.spec, std::slice::from_ref(&wanted))?;
                     installed.push(wanted);
                 }
                 _ => return Ok((run, installed)),

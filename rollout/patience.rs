@@ -55,7 +55,7 @@ impl Patience {
 mod tests {
     use super::*;
     use crate::sandbox::scripted::Scripted;
-    use crate::sandbox::{Limits, SandboxError};
+    use crate::sandbox::{Limits, Runner, SandboxError};
 
     fn bounded(timeout_s: u64, times_clean: u64, wall: Result<u64, ()>) -> (u64, usize) {
         let answer = move |_: &Job| match wall {
@@ -68,6 +68,7 @@ mod tests {
         let job = || Job {
             tree: "a".into(),
             changes: Vec::new(),
+            runner: Runner::Pytest,
             python_path: Vec::new(),
             select: Select::All,
             stop_at_first_failure: true,
@@ -94,7 +95,8 @@ mod tests {
         let limits = Limits { times_clean: 20, ..Limits::default() };
         let select = Select::Ids(vec!["test_a.py::test_x".into()]);
         let (changes, python_path) = (Vec::new(), Vec::new());
-        let job = Job { tree: "a".into(), changes, python_path, select, stop_at_first_failure: true, limits };
+        let (tree, runner) = ("a".into(), Runner::Pytest);
+        let job = Job { tree, changes, runner, python_path, select, stop_at_first_failure: true, limits };
         assert_eq!(Patience::default().bound(&sandbox, job).limits.timeout_s, 60);
     }
 }

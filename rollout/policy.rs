@@ -4,59 +4,15 @@
 //! Example: [`Scripted`] answers `3|    return a + b` to every prompt that contains `test_sum`, so that the whole
 //! reinforcement loop runs in a test without a model.
 
-use data::{Message, draw};
+use data::template::ChatTemplate;
+use data::{Message, Tokenizer, draw};
 use serde::{Deserialize, Serialize};
 
 use crate::trajectory::Stop;
 
-/// How tokens are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sampling {
-    /// 1 draws from the model's distribution, 0 takes the likeliest token.
-    pub temperature: f32,
-    /// Draws from the likeliest tokens that hold this much probability together; 1 draws from all.
-    pub top_p: f32,
-    /// Length at which an answer is cut off.
-    pub max_new_tokens: usize,
-}
+mod sampling;
 
-impl Default for Sampling {
-    fn default() -> Self {
-        Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 128 }
-    }
-}
-
-impl Sampling {
-    /// The likeliest token each time.
-    pub fn greedy(max_new_tokens: usize) -> Self {
-        Sampling { temperature: 0.0, max_new_tokens, ..Sampling::default() }
-    }
-
-    /// True when nothing is random.
-    pub fn is_greedy(&self) -> bool {
-        self.temperature == 0.0
-    }
-
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    ///
-    /// Names the first setting that is out of its range.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        let refuse = |setting, value: f64, range| Err(PolicyError::Range { setting, value, range });
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return refuse("temperature", self.temperature.into(), "0 or more");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return refuse("top_p", self.top_p.into(), "above 0, at most 1");
-        }
-        if self.max_new_tokens == 0 {
-            return refuse("max_new_tokens", 0.0, "1 or more");
-        }
-        Ok(())
-    }
-}
+pub use sampling::{MAX_STOPS, Sampling};
 
 /// One prompt and how many answers it wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +31,16 @@ impl Request {
     pub fn attempt_seed(&self, attempt: usize) -> u64 {
         draw::key(self.seed, &[attempt as u64])
     }
+
+    /// The tokens of the prompt, as a model is asked.
+    ///
+    /// # Errors
+    ///
+    /// When the chat template does not take the conversation.
+    pub fn prompt(&self, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Vec<u32>, PolicyError> {
+        let prompt = template.encode_prompt(tokenizer, &self.messages);
+        prompt.map_err(|error| PolicyError::Failed { doing: "writing a prompt".into(), source: error.into() })
+    }
 }
 
 /// One answer.
@@ -86,9 +52,13 @@ pub struct Completion {
     pub prompt: Vec<u32>,
     /// The tokens as sampled, the end-of-turn token included where it was sampled.
     pub tokens: Vec<u32>,
-    /// Log-probability of each token in the distribution it was drawn from.
+    /// Log-probability of each token by the model at the temperature it was drawn with (1 for a greedy answer), over
+    /// the whole vocabulary: what a trainer recomputes.
     pub logprobs: Vec<f32>,
-    /// The tokens as text, without the end-of-turn token.
+    /// Log-probability of each token in the distribution it was drawn from: after the repetition penalty, top-k, top-p
+    /// and min-p. Without them it is that of `logprobs`.
+    pub drawn: Vec<f32>,
+    /// The tokens as text, without the end-of-turn token and without the stop string.
     pub text: String,
     /// Why it ended.
     pub stop: Stop,
@@ -110,13 +80,37 @@ impl Completion {
         stop: Stop,
         policy_version: u64,
     ) -> Result<Self, PolicyError> {
-        if tokens.len() != logprobs.len() || tokens.is_empty() {
-            return Err(PolicyError::Lengths { tokens: tokens.len(), logprobs: logprobs.len() });
-        }
-        if let Some(at) = logprobs.iter().position(|logprob| !logprob.is_finite()) {
-            return Err(PolicyError::NotFinite { at, logprob: logprobs[at] });
-        }
-        Ok(Completion { prompt, tokens, logprobs, text, stop, policy_version })
+        check_logprobs(&tokens, &logprobs)?;
+        let drawn = logprobs.clone();
+        Ok(Completion { prompt, tokens, logprobs, drawn, text, stop, policy_version })
+    }
+
+    /// The same, with other log-probabilities in the distribution that the tokens were drawn from.
+    ///
+    /// # Errors
+    ///
+    /// As [`Completion::new`].
+    pub fn drawn_with(self, drawn: Vec<f32>) -> Result<Self, PolicyError> {
+        check_logprobs(&self.tokens, &drawn)?;
+        Ok(Completion { drawn, ..self })
+    }
+}
+
+/// What fits beside a prompt.
+fn room(tokens: usize, context: usize) -> String {
+    match context.saturating_sub(tokens) {
+        0 => format!("shorten the prompt to less than {context} tokens"),
+        left => format!("ask for {left} tokens at most, or shorten the prompt"),
+    }
+}
+
+fn check_logprobs(tokens: &[u32], logprobs: &[f32]) -> Result<(), PolicyError> {
+    if tokens.len() != logprobs.len() || tokens.is_empty() {
+        return Err(PolicyError::Lengths { tokens: tokens.len(), logprobs: logprobs.len() });
+    }
+    match logprobs.iter().position(|logprob| !logprob.is_finite()) {
+        Some(at) => Err(PolicyError::NotFinite { at, logprob: logprobs[at] }),
+        None => Ok(()),
     }
 }
 
@@ -150,13 +144,23 @@ pub enum PolicyError {
         logprob: f32,
     },
     /// The prompt leaves no room to answer.
-    #[error("a prompt of {tokens} tokens leaves no room in a context of {context}")]
+    #[error(
+        "a prompt of {tokens} tokens and {answer} tokens for the answer need {}, but the context holds {context}\n\
+         hint: {}",
+        tokens + answer,
+        room(*tokens, *context)
+    )]
     PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,
+        /// Tokens that the answer may have.
+        answer: usize,
         /// Tokens the model can see.
         context: usize,
     },
+    /// There is nothing to go on from.
+    #[error("the prompt has no tokens\nhint: give at least one character")]
+    PromptEmpty,
     /// A script has no answer to a prompt.
     #[error("the script answers no prompt like `{0}`")]
     NotScripted(String),
@@ -301,18 +305,6 @@ mod tests {
         assert_eq!(new(&[1, 2], &[-0.5]), Err("a completion has 2 tokens but 1 log-probabilities".into()));
         assert_eq!(new(&[], &[]), Err("a completion has 0 tokens but 0 log-probabilities".into()));
         assert!(new(&[1], &[f32::NAN]).is_err_and(|error| error.starts_with("the log-probability of token 0 is NaN")));
-    }
-
-    #[test]
-    fn sampling_out_of_range_is_named() {
-        let check = |sampling: Sampling| sampling.check().map_err(|error| error.to_string());
-        assert_eq!(check(Sampling::default()), Ok(()));
-        let hot = Sampling { temperature: -1.0, ..Sampling::default() };
-        assert_eq!(check(hot), Err("`temperature` is -1, but must be 0 or more".into()));
-        let empty = Sampling { top_p: 0.0, ..Sampling::default() };
-        assert_eq!(check(empty), Err("`top_p` is 0, but must be above 0, at most 1".into()));
-        assert!(check(Sampling { temperature: f32::NAN, ..Sampling::default() }).is_err());
-        assert!(check(Sampling { max_new_tokens: 0, ..Sampling::default() }).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::thread;
 use data::skill::repair::AnswerForm;
 use data::{Patch, Task};
 
-use crate::attempt::{Attempt, Base, Judge, Lost, graded, unanswered};
+use crate::attempt::{Attempt, Base, Judge, Lost, believed, graded, unanswered};
 use crate::grade::Graded;
 use crate::policy::Completion;
 use crate::trajectory::Unanswered;
@@ -129,7 +129,7 @@ fn verdict(task: &Task, patch: &Patch, judge: &Judge<'_>) -> Result<Graded, Lost
     let task_id = task.id.clone();
     // A panic poisons locks at most, and those are taken all the same; nothing is left half changed.
     match catch_unwind(AssertUnwindSafe(|| judge(task, patch))) {
-        Ok(Ok(graded)) => Ok(graded),
+        Ok(Ok(graded)) => believed(task, graded),
         Ok(Err(error)) => Err(Lost::Sandbox { task_id, source: Arc::new(error) }),
         Err(panic) => Err(Lost::Panicked { task_id, message: message(&*panic) }),
     }
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::attempt::example::{FIXED, FORM, Folder, completion, task};
-    use crate::grade::Outcome;
+    use crate::grade::{Outcome, Seen};
     use crate::sandbox::SandboxError;
     use crate::trajectory::Stop;
 
@@ -180,7 +180,15 @@ mod tests {
     fn verdict_on(patch: &Patch) -> Graded {
         let right = patch.text().contains("+    return a + b");
         let outcome = if right { Outcome::Resolved } else { Outcome::StillFailing { passed: 0, failed: 1 } };
-        Graded { outcome, failure: None, trace_bytes: 10, wall: Duration::from_millis(5), cached: false }
+        Graded {
+            outcome,
+            failure: None,
+            trace_bytes: 10,
+            wall: Duration::from_millis(5),
+            cached: false,
+            seen: Seen::default(),
+            suspicion: None,
+        }
     }
 
     fn entries<'a>(task: &'a Task, texts: &[&str]) -> Vec<Entry<'a>> {
@@ -251,6 +259,15 @@ mod tests {
         let other = FIXED.replace('+', "*");
         let results = grade(&Pool { workers: 2 }, &[&other, FIXED], &judge, &Cancel::default());
         assert_eq!(messages(&results), ["grading an attempt at `sum` panicked: a bug of ours", "graded"]);
+    }
+
+    #[test]
+    fn what_is_set_apart_has_no_reward_and_says_why() {
+        let sly = |_: &Task, patch: &Patch| {
+            Ok(Graded { suspicion: Some("it looks for its runner".into()), ..verdict_on(patch) })
+        };
+        let results = grade(&Pool::default(), &[FIXED], &sly, &Cancel::default());
+        assert_eq!(messages(&results), ["an attempt at `sum` is set apart: it looks for its runner"]);
     }
 
     #[test]

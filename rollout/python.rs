@@ -11,11 +11,15 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::image::{Image, ImageError};
+use crate::watch::InstallConfig;
+use crate::watch::install::{InstallError, Wish, until_review};
+
 /// Names a Python that already imports pytest.
 pub const PYTHON_VARIABLE: &str = "TRAIN_PYTHON";
 
 /// What is installed. The version is exact, because the fork server prepares pytest's own parts.
-const PYTEST: &str = "pytest==8.4.2";
+pub(crate) const PYTEST: &str = "pytest==8.4.2";
 
 /// Prints what a sandbox has to show for this Python to work.
 const PROBE: &str = r#"
@@ -62,6 +66,9 @@ pub enum PythonError {
         /// The last lines of what pip said.
         said: String,
     },
+    /// pip failed so often that a person has to look at it.
+    #[error(transparent)]
+    Review(#[from] InstallError),
     /// The named Python does not import pytest.
     #[error("`{program}` does not import pytest (hint: `{program} -m pip install {PYTEST}`)")]
     NoPytest {
@@ -86,6 +93,9 @@ pub struct PythonEnv {
     found: Probe,
     /// The cache folder of our own environment; none for a Python of the user's.
     home: Option<PathBuf>,
+    /// The unpacked image that the interpreter is part of.
+    image_root: Option<PathBuf>,
+    installs: InstallConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -128,7 +138,7 @@ impl PythonEnv {
             && let Ok(found) = probe(&program)
             && found.pytest.is_some()
         {
-            return Ok(PythonEnv { found, home: Some(home) });
+            return Ok(PythonEnv { found, home: Some(home), image_root: None, installs: InstallConfig::default() });
         }
         progress(&format!("making a Python {major}.{minor} environment with {PYTEST} in `{}`", home.display()));
         if home.exists() {
@@ -144,7 +154,7 @@ impl PythonEnv {
         let marker = Marker { pytest: PYTEST.to_string(), python: base.version };
         let text = serde_json::to_vec(&marker).expect("a marker is plain data");
         write(&home.join("complete.json"), &text)?;
-        Ok(PythonEnv { found, home: Some(home) })
+        Ok(PythonEnv { found, home: Some(home), image_root: None, installs: InstallConfig::default() })
     }
 
     /// A Python of the user's that already imports pytest. Nothing will be installed into it.
@@ -158,7 +168,31 @@ impl PythonEnv {
         if found.pytest.is_none() {
             return Err(PythonError::NoPytest { program: program.display().to_string() });
         }
-        Ok(PythonEnv { found, home: None })
+        Ok(PythonEnv { found, home: None, image_root: None, installs: InstallConfig::default() })
+    }
+
+    /// The Python of an image, which has its pytest and gets nothing else. Its paths are those inside of the image.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be unpacked.
+    pub fn in_image(image: &Image) -> Result<PythonEnv, ImageError> {
+        let root = image.root()?;
+        let python = format!("python{}", image.manifest.spec.python);
+        let library = Path::new("/usr/lib").join(&python);
+        let found = Probe {
+            program: Path::new("/usr/bin").join(&python),
+            version: image.python_version(),
+            pytest: image.manifest.python.get("pytest").cloned(),
+            folders: Vec::new(),
+            sys_path: vec![library.clone(), library.join("lib-dynload"), "/usr/lib/python3/dist-packages".into()],
+        };
+        Ok(PythonEnv { found, home: None, image_root: Some(root), installs: InstallConfig::default() })
+    }
+
+    /// The unpacked image that this Python is part of, if any.
+    pub fn image_root(&self) -> Option<&Path> {
+        self.image_root.as_deref()
     }
 
     /// The interpreter.
@@ -182,13 +216,18 @@ impl PythonEnv {
         format!("Python {major}.{minor}.{micro}, pytest {}", self.found.pytest.as_deref().unwrap_or("missing"))
     }
 
-    /// Installs what the tests of a package need besides pytest, e.g. `PyYAML==6.0.2`. Once: a second call finds it
-    /// without a network.
+    /// The same environment, with these bounds on installations that fail.
+    pub fn with_installs(self, installs: InstallConfig) -> Self {
+        PythonEnv { installs, ..self }
+    }
+
+    /// Installs what the tests of `repo` need besides pytest, e.g. `PyYAML==6.0.2`. Once: a second call finds it
+    /// without a network. What keeps failing is written down for a person and not tried again by itself.
     ///
     /// # Errors
     ///
-    /// When pip fails, or this is a Python of the user's.
-    pub fn install(&self, requirements: &[String]) -> Result<(), PythonError> {
+    /// When pip fails too often, now or earlier, or this is a Python of the user's.
+    pub fn install(&self, repo: &str, requirements: &[String]) -> Result<(), PythonError> {
         if requirements.is_empty() {
             return Ok(());
         }
@@ -203,7 +242,15 @@ impl PythonEnv {
         if marker.exists() {
             return Ok(());
         }
-        pip_install(self.program(), requirements)?;
+        let program = self.program();
+        // Another wish in the same environment is another matter.
+        let environment = format!("{} {} {what}", self.version(), program.display());
+        let environment = blake3::hash(environment.as_bytes()).to_hex()[..16].to_string();
+        let wish = Wish { repo: repo.to_string(), environment };
+        let command = format!("{} -m pip install {what}", program.display());
+        let mut pip = || pip_install(program, requirements).map_err(|error| error.to_string());
+        let folder = home.parent().unwrap_or(home);
+        until_review(folder, &self.installs, &wish, &command, &mut pip, &mut std::thread::sleep)?;
         write(&marker, what.as_bytes())
     }
 }

@@ -1,11 +1,9 @@
-//! One JSON line per try, and the same counted for Prometheus.
+//! One JSON line per try.
 //!
 //! In: an attempt, its place in the run, and the time. Out: a line in a file that a `kill -9` cannot spoil.
 //! Example: `{"ts":"2025-12-10T14:23:41Z","retry":7,"queue":"Deep","patch_sha":"1a3f5b2c",
 //! "test":"test_cli.py::test_upload","status":"FAIL","trace_bytes":812,…}`.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -58,7 +56,15 @@ pub enum Status {
 impl Status {
     /// The status of a graded attempt.
     pub fn of(trajectory: &Trajectory) -> Self {
-        match trajectory.outcome {
+        match Status::of_outcome(&trajectory.outcome) {
+            Status::NoPatch if trajectory.stop.is_truncated() => Status::Truncated,
+            status => status,
+        }
+    }
+
+    /// The status of a verdict, whatever was said before it.
+    pub fn of_outcome(outcome: &Outcome) -> Self {
+        match outcome {
             Outcome::Resolved => Status::Pass,
             Outcome::StillFailing { .. } => Status::Fail,
             Outcome::BrokeOthers { .. } => Status::Broke,
@@ -66,7 +72,6 @@ impl Status {
             Outcome::OutOfMemory => Status::Oom,
             Outcome::Crashed => Status::Crash,
             Outcome::DoesNotApply => Status::NotApplied,
-            Outcome::NoPatch if trajectory.stop.is_truncated() => Status::Truncated,
             Outcome::NoPatch => Status::NoPatch,
         }
     }
@@ -306,47 +311,6 @@ fn ends_line(file: &mut File, offset: u64) -> io::Result<bool> {
     file.seek(SeekFrom::Start(offset - 1))?;
     file.read_exact(&mut last)?;
     Ok(last == [b'\n'])
-}
-
-/// Tries counted for Prometheus, since the start of the process.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counters {
-    tries: BTreeMap<(Queue, Status), u64>,
-    cached: u64,
-    trace_bytes: u64,
-    wall_ms: u64,
-}
-
-impl Counters {
-    /// Counts one line of the log.
-    pub fn count(&mut self, record: &Record) {
-        *self.tries.entry((record.queue, record.status)).or_default() += 1;
-        self.cached += u64::from(record.cached);
-        self.trace_bytes += record.trace_bytes as u64;
-        self.wall_ms += if record.cached { 0 } else { record.wall_ms };
-    }
-
-    /// The counts in Prometheus' text format.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        let mut head = |name: &str, help: &str, rows: &[(String, String)]| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
-            for (labels, value) in rows {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
-        let label = |((queue, status), count): (&(Queue, Status), &u64)| {
-            (format!("{{queue=\"{queue:?}\",status=\"{}\"}}", status.name()), count.to_string())
-        };
-        let tries: Vec<_> = self.tries.iter().map(label).collect();
-        head("rollout_tries_total", "Tries by queue and status; LOST ones have no verdict.", &tries);
-        let plain = |value: String| [(String::new(), value)];
-        head("rollout_cached_total", "Tries that used an earlier verdict.", &plain(self.cached.to_string()));
-        head("rollout_trace_bytes_total", "Bytes of failure traces.", &plain(self.trace_bytes.to_string()));
-        let seconds = Duration::from_millis(self.wall_ms).as_secs_f64().to_string();
-        head("rollout_sandbox_seconds_total", "Time spent in sandboxes.", &plain(seconds));
-        text
-    }
 }
 
 #[cfg(test)]

@@ -248,10 +248,42 @@ impl Evaluation {
     }
 }
 
+/// What may be said of a difference with an interval. Prints as the words that a report uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The whole interval is above 0.
+    Gain,
+    /// The whole interval is below 0.
+    Loss,
+    /// The interval holds 0, or is none.
+    Chance,
+}
+
+impl Claim {
+    /// The claim that an interval allows: the one place where that is decided.
+    pub fn of(low: f64, high: f64) -> Claim {
+        match () {
+            () if low > 0.0 => Claim::Gain,
+            () if high < 0.0 => Claim::Loss,
+            () => Claim::Chance,
+        }
+    }
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(match self {
+            Claim::Gain => "more than chance",
+            Claim::Loss => "a loss",
+            Claim::Chance => "may be chance",
+        })
+    }
+}
+
 impl Gain {
-    /// True where the whole interval is above 0, or below: only then is there a gain, or a loss, to speak of.
-    pub fn excludes_zero(&self) -> bool {
-        self.delta.low > 0.0 || self.delta.high < 0.0
+    /// What may be said of it.
+    pub fn claim(&self) -> Claim {
+        Claim::of(self.delta.low, self.delta.high)
     }
 }
 

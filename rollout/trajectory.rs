@@ -19,18 +19,22 @@ pub const TRAJECTORY_FORMAT: u32 = 1;
 pub enum Stop {
     /// The model ended its turn.
     EndOfTurn,
+    /// A text came at which it was to end.
+    StopString,
     /// `max_new_tokens` were written.
     Length,
     /// The model's context was full.
     Context,
+    /// It wrote the same piece again and again.
+    Repetition,
 }
 
 impl Stop {
     /// True where the model was cut off: such an answer is not finished, so it is not graded.
     pub fn is_truncated(self) -> bool {
         match self {
-            Stop::EndOfTurn => false,
-            Stop::Length | Stop::Context => true,
+            Stop::EndOfTurn | Stop::StopString => false,
+            Stop::Length | Stop::Context | Stop::Repetition => true,
         }
     }
 }

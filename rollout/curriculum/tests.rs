@@ -5,7 +5,7 @@ use data::{Patch, Task};
 use super::*;
 use crate::attempt::Base;
 use crate::attempt::example::{FIXED, FORM, Folder, task};
-use crate::grade::{Graded, Outcome};
+use crate::grade::{Graded, Outcome, Seen};
 use crate::group::example::trajectories;
 use crate::policy::{Policy, Sampling, Scripted};
 use crate::pool::{Cancel, Entry, Pool};
@@ -261,7 +261,16 @@ fn the_whole_loop_runs_without_a_model() {
     let judge = |task: &Task, patch: &Patch| {
         let resolved = patch.text() == task.gold.text();
         let outcome = if resolved { Outcome::Resolved } else { Outcome::StillFailing { passed: 0, failed: 1 } };
-        Ok(Graded { outcome, failure: None, trace_bytes: 0, wall: Duration::ZERO, cached: false })
+        let seen = Seen::default();
+        Ok(Graded {
+            outcome,
+            failure: None,
+            trace_bytes: 0,
+            wall: Duration::ZERO,
+            cached: false,
+            seen,
+            suspicion: None,
+        })
     };
     let config = CurriculumConfig { groups_per_step: 2, max_draws_per_step: 9, ..CurriculumConfig::default() };
     let task_ids = tasks.iter().map(|task| task.id.clone()).collect();

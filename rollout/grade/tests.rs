@@ -188,3 +188,59 @@ fn an_error_of_the_sandbox_is_tried_again_and_never_an_outcome() {
     assert_eq!(sandbox.jobs().len(), TRIES);
     assert!(grader.grade(&set.0, &task(), &task().gold).is_err(), "an error is not remembered");
 }
+
+#[test]
+fn a_report_tells_every_test_and_the_verdict_stays_the_same() {
+    let set = Set::new("telling");
+    let answer = |job: &Job| {
+        let sum = honest(job)?.tests[SUM];
+        let ran = [(SUM, sum), (ZERO, TestStatus::Passed)];
+        let stopped = job.stop_at_first_failure && sum == TestStatus::Failed;
+        let mut run = Scripted::finished(if stopped { &ran[..1] } else { &ran });
+        // A test behind the first failure never ends.
+        run.end = if sum == TestStatus::Failed && !stopped { End::TimedOut } else { run.end };
+        run.output = "said".into();
+        Ok(run)
+    };
+    let wrong = Patch::between("money.py", BASE, &CLEAN.replace('+', "*"));
+    let graded = |telling, patch: &Patch| {
+        let (grader, _) = grader(answer);
+        grader.telling(telling).grade(&set.0, &in_two_files(), patch).unwrap()
+    };
+    let fails = Outcome::StillFailing { passed: 0, failed: 1 };
+    for (telling, tests, whole) in
+        [(Telling::Verdict, 0, false), (Telling::Repaired, 1, false), (Telling::All, 2, true)]
+    {
+        let Graded { outcome, seen, .. } = graded(telling, &wrong);
+        assert_eq!((&outcome, seen.tests.len(), seen.whole), (&fails, tests, whole), "{telling:?}");
+        let Graded { outcome, seen, .. } = graded(telling, &task().gold);
+        let known = telling != Telling::Verdict;
+        assert_eq!((outcome, seen.tests.len(), seen.whole), (Outcome::Resolved, 2 * usize::from(known), known));
+        assert_eq!(seen.output, if known { "said" } else { "" });
+    }
+}
+
+#[test]
+fn memory_that_is_refused_is_no_kill() {
+    let set = Set::new("killed");
+    let (killed, _) = grader(|_| Ok(Scripted::ended(End::OutOfMemory)));
+    let killed = killed.grade(&set.0, &task(), &task().gold).unwrap();
+    let (refused, _) = grader(|_| {
+        let mut run = run(TestStatus::Failed, TestStatus::Passed);
+        run.first_failure.as_mut().unwrap().exception = REFUSED.into();
+        Ok(run)
+    });
+    let refused = refused.grade(&set.0, &task(), &task().gold).unwrap();
+    assert_eq!([&killed.outcome, &refused.outcome], [&Outcome::OutOfMemory; 2]);
+    assert_eq!([killed.was_killed_for_memory(), refused.was_killed_for_memory()], [true, false]);
+}
+
+#[test]
+fn a_repair_that_talks_to_the_runner_is_set_apart() {
+    let set = Set::new("apart");
+    let (grader, _) = grader(|_| Ok(run(TestStatus::Passed, TestStatus::Passed)));
+    let suspicion = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().suspicion;
+    assert_eq!(suspicion(&task().gold), None);
+    let sly = Patch::between("money.py", BASE, &format!("import gc\n{CLEAN}"));
+    assert!(suspicion(&sly).is_some_and(|why| why.contains("import gc")));
+}

@@ -12,6 +12,11 @@ import struct
 import time
 import warnings
 
+import strict
+
+# The tests are compiled as they will run.
+strict.install()
+
 # Private to pytest: where a version has neither, tests are compiled in every job.
 try:
     from _pytest.assertion.rewrite import PYC_TAIL, rewrite_asserts
@@ -77,13 +82,11 @@ def compiled(path):
     return target, head + marshal.dumps(code)
 
 
-def files(descriptor, changed):
+def files(archive, changed):
     """The files of an archive, but for sources that are changed."""
-    size = os.fstat(descriptor).st_size
-    archive = marshal.loads(os.pread(descriptor, size, 0))
     return [
         {"path": name, "content": code}
-        for path, (name, code) in archive.items()
+        for path, (name, code) in (marshal.loads(archive).items() if archive else [])
         if path not in changed and not any(folder in changed for folder in folders_of(name))
     ]
 

@@ -1,23 +1,29 @@
-"""One job of the embedded sandbox: raise the barriers, drop every privilege, then run pytest.
+"""One job of the embedded sandbox: raise the barriers, drop every privilege, then run pytest, or jest.
 
 Runs in the forked child, which is process 1 of a fresh PID namespace. Everything before `pytest_plugin.run` is ours;
 no code under test is loaded before the last privilege is gone.
 """
 
+import contextlib
 import ctypes
 import json
 import os
 import random
+import re
 import resource
 import signal
 import stat
 import sys
 
 import compiled
+import jest
+import landlock
 import pytest_plugin
 
 EVENTS, ARCHIVE = 3, 4
 UID = 1000
+# Where a job may write. `/tmp` and `/dev/shm` are its own.
+WRITABLE = ["/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full"]
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 MNT_DETACH = 2
@@ -30,6 +36,11 @@ CAPABILITY_VERSION = 0x20080522
 LIBC = ctypes.PyDLL(None, use_errno=True)
 LIBC.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 LIBC.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+
+# Barriers that are namespaces, and what the kernel calls them.
+NAMESPACES = {
+    "user-ns": "user", "pid-ns": "pid", "mount-ns": "mnt", "net-ns": "net", "ipc-ns": "ipc", "uts-ns": "uts",
+}
 
 
 class Refused(Exception):
@@ -53,9 +64,25 @@ def check(barrier, answer):
         raise Refused(barrier, os.strerror(ctypes.get_errno()))
 
 
+@contextlib.contextmanager
+def refusing(name):
+    try:
+        yield
+    except OSError as error:
+        raise Refused(name, error.strerror or str(error))
+
+
 def mount(barrier, source, target, kind=None, flags=0, options=None):
     words = [word if word is None else os.fsencode(word) for word in (source, target, kind, options)]
     check(barrier, LIBC.mount(words[0], words[1], words[2], flags, words[3]))
+
+
+def writable(path):
+    try:
+        with open(path, "r+b", buffering=0):
+            return True
+    except OSError:
+        return False
 
 
 def die_with_parent():
@@ -69,9 +96,13 @@ class Barriers:
         code = bytes.fromhex(settings["seccomp"])
         self.filter = Filter(len(code) // 8, code)
         self.switch_user = settings["switch_user"]
+        self.outside = settings.get("outside", {})
         self.below_tmp = settings["below_tmp"]
+        self.jest = settings["jest"]
         with open("/proc/sys/kernel/cap_last_cap") as last:
             self.last_capability = int(last.read())
+        with refusing("landlock"):
+            self.landlock = landlock.abi()
 
     def next_pid_namespace(self, own):
         """The next fork becomes process 1 of a fresh PID namespace."""
@@ -94,8 +125,12 @@ class Barriers:
         write_changes(spec["changes"] + spec["compiled"])
         layers = "lowerdir=/scratch/lower,upperdir=/scratch/upper,workdir=/scratch/work,userxattr"
         mount("overlay", "repo", "/repo", "overlay", safe, layers)
+        weakened = spec.get("weakened", {})
+        if weakened.get("before"):
+            attempt_first(weakened["before"])
         # The tests that judge cannot be rewritten, whoever owns them.
-        mount("overlay", None, "/repo", None, MS_REMOUNT | MS_BIND | MS_RDONLY | safe)
+        if not weakened.get("read_only"):
+            mount("overlay", None, "/repo", None, MS_REMOUNT | MS_BIND | MS_RDONLY | safe)
         mount("overlay", "/scratch/tmp", "/tmp", None, MS_BIND)
         mount("overlay", "/scratch/shm", "/dev/shm", None, MS_BIND)
         for shown, source in self.below_tmp:
@@ -116,11 +151,47 @@ class Barriers:
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_CPU: spec["timeout_s"] * 4 + 5,
         }
+        if spec["runner"] == "jest":
+            # Node.js reserves far more address space than it uses; the fork server watches what is used.
+            del bounds[resource.RLIMIT_AS]
         for bound, value in bounds.items():
             hard = resource.getrlimit(bound)[1]
             if hard != resource.RLIM_INFINITY:
                 value = min(value, hard)
             resource.setrlimit(bound, (value, value))
+
+    def confine_writes(self, writable=WRITABLE):
+        with refusing("landlock"):
+            landlock.restrict(writable)
+
+    def measured(self):
+        """What stands around this process, by what the kernel says of it."""
+        with open("/proc/self/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+        with open("/proc/self/mountinfo") as file:
+            mounts = [line.split(" - ") for line in file]
+        with open("/proc/self/cgroup") as file:
+            groups = [line.split(":", 2) for line in file]
+        counted = {number == "0" for number, _, path in groups if re.search(r"/train-\d+-\d+-\d+$", path.strip())}
+        repo = [left.split()[5] for left, right in mounts if left.split()[4] == "/repo" and right.startswith("overlay ")]
+        sets = [status["Cap" + name].strip("\t\n0") for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")]
+        bounds = [resource.getrlimit(bound)[0] for bound in (resource.RLIMIT_AS, resource.RLIMIT_NPROC)]
+        found = {
+            barrier: self.outside.get(kind) not in (None, os.readlink("/proc/self/ns/" + kind))
+            for barrier, kind in NAMESPACES.items()
+        }
+        found["read-only-root"] = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
+        found["overlay"] = bool(repo) and "ro" in repo[0].split(",")
+        found["landlock-%d" % self.landlock] = not writable("/proc/self/comm")
+        found["capabilities"] = not any(sets)
+        found["no-new-privs"] = status["NoNewPrivs"].strip() == "1"
+        found["seccomp"] = status["Seccomp"].strip() == "2"
+        found["rlimits"] = resource.RLIM_INFINITY not in bounds
+        # The fork server's own; it needs nothing of the kernel.
+        found["memory-watch"] = True
+        found["cgroup-none"] = not counted
+        found["cgroup-v1"], found["cgroup-v2"] = counted == {False}, True in counted
+        return [barrier for barrier, up in found.items() if up]
 
     def drop_privileges(self):
         for capability in range(self.last_capability + 1):
@@ -132,9 +203,23 @@ class Barriers:
         check("capabilities", LIBC.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
         none = (CapData * 2)()
         check("capabilities", LIBC.capset(ctypes.byref(CapHeader(CAPABILITY_VERSION, 0)), none))
+
+    def close_calls(self):
         check("no-new-privs", LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         address = ctypes.addressof(self.filter)
         check("seccomp", LIBC.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, address, 0, 0))
+
+
+def attempt_first(program):
+    """Where no sandbox is fresh: what an attempt did to the tree before it is judged. Only measurements ask for it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir("/repo")
+            exec(program, {"__name__": "__main__"})
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
 
 
 def write_changes(changes):
@@ -142,22 +227,31 @@ def write_changes(changes):
 
     Nothing in that layer is a link and nobody else can see it yet, so no path can lead out of it.
     """
+    written = {change["path"] for change in changes if change["content"] is not None}
     for change in changes:
         parts = change["path"].split("/")
         if not all(part and part not in (".", "..") and "\0" not in part for part in parts):
             raise Refused("overlay", "the path `%s` leaves the tree" % change["path"])
-        folder = "/scratch/upper"
-        for part in parts[:-1]:
-            folder += "/" + part
-            if not os.path.isdir(folder):
-                os.mkdir(folder, 0o755)
-        path = folder + "/" + parts[-1]
         if change["content"] is None:
-            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            # A folder that became a file, or a file that became a folder, is hidden by what took its place.
+            replaced = any(path in written for path in compiled.folders_of(change["path"]))
+            if replaced or any(name.startswith(change["path"] + "/") for name in written):
+                continue
+            os.mknod(place_of(parts), stat.S_IFCHR, os.makedev(0, 0))
             continue
         content = change["content"]
-        with open(path, "wb") as file:
+        with open(place_of(parts), "wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode())
+
+
+def place_of(parts):
+    """Where a file of the upper layer lies, with the folders above it made."""
+    folder = "/scratch/upper"
+    for part in parts[:-1]:
+        folder += "/" + part
+        if not os.path.isdir(folder):
+            os.mkdir(folder, 0o755)
+    return folder + "/" + parts[-1]
 
 
 def run(descriptors, barriers):
@@ -167,7 +261,8 @@ def run(descriptors, barriers):
         spec = json.loads(file.read())
     changed = {change["path"] for change in spec["changes"]}
     given = len(descriptors) > 3 and not spec["compile"]
-    spec["compiled"] = compiled.files(descriptors[3], changed) if given else []
+    archive = os.pread(descriptors[3], os.fstat(descriptors[3]).st_size, 0) if given else b""
+    spec["compiled"] = compiled.files(archive, changed)
     nothing = os.open("/dev/null", os.O_RDONLY)
     for target, source in ((0, nothing), (1, output), (2, output)):
         os.dup2(source, target)
@@ -181,15 +276,36 @@ def run(descriptors, barriers):
         os.umask(0o022)
         barriers.raise_around(spec)
         barriers.limit(spec)
+        barriers.confine_writes(WRITABLE + ["/repo"] * bool(spec.get("weakened", {}).get("read_only")))
         barriers.drop_privileges()
+        barriers.close_calls()
     except Refused as refused:
         channel.send("refused", barrier=refused.args[0], reason=refused.args[1])
         os._exit(71)
     except OSError as error:
         channel.send("refused", barrier="setup", reason=str(error))
         os._exit(71)
-    channel.send("start")
+    if spec["probe"]:
+        os.write(1, json.dumps(barriers.measured()).encode())
+        channel.send("start")
+        channel.send("finish", exit=0)
+        os._exit(0)
+    if spec["command"]:
+        channel.send("start")
+        os.chdir("/repo")
+        command = spec["command"]
+        os.execv(command[0], command)
+    if spec["runner"] == "jest":
+        os.chdir("/repo")
+        # Says itself when it is about to load code under test.
+        jest.run(channel, spec, barriers.jest, LIBC.prctl)
+    test(channel, spec)
+
+
+def test(channel, spec):
+    """Runs the tests of Python, or compiles the tree, with every barrier up. Never returns."""
     os.chdir("/repo")
+    channel.send("start")
     folders = [os.path.normpath("/repo/" + folder) for folder in spec["python_path"]]
     sys.path[:0] = folders
     os.environ.update(PYTHONPATH=":".join(folders), PWD="/repo")

@@ -1,3 +1,5 @@
 //! The failing test, told as it fails.
 
+pub mod compat;
+pub mod jest;
 pub mod pytest;

@@ -1,13 +1,21 @@
 //! pytest, told through events instead of text.
 //!
-//! The sources of the trusted side that runs inside a sandbox: the fork server ([`ZYGOTE`]), what it does for one job
-//! ([`JOB`]), the byte code that saves it most of its time ([`COMPILED`]), and the plugin that reports every test and the first failure as it fails ([`PLUGIN`]).
+//! The sources of the trusted side that runs inside a sandbox: the fork server (`zygote`) or the runner of a container
+//! (`container`), what both do for one job (`job`), where it may write (`landlock`), the byte code that saves it most of
+//! its time (`compiled`), comparisons that cannot be talked into being true (`strict`), the look at
+//! those who judge (`integrity`), and the plugin that reports every
+//! test and the first failure as it fails (`pytest_plugin`).
 
-/// The fork server: imports pytest once, forks for each job.
-pub const ZYGOTE: &str = include_str!("zygote.py");
-/// Raises the barriers around one job.
-pub const JOB: &str = include_str!("job.py");
-/// Compiles a clean tree once, for all jobs on it.
-pub const COMPILED: &str = include_str!("compiled.py");
-/// Runs pytest and writes the events.
-pub const PLUGIN: &str = include_str!("pytest_plugin.py");
+/// Name and text of every module. The order is that in which they need each other.
+pub const MODULES: [(&str, &str); 10] = [
+    ("landlock", include_str!("landlock.py")),
+    ("memory", include_str!("memory.py")),
+    ("strict", include_str!("strict.py")),
+    ("integrity", include_str!("integrity.py")),
+    ("compiled", include_str!("compiled.py")),
+    ("pytest_plugin", include_str!("pytest_plugin.py")),
+    ("jest", include_str!("jest.py")),
+    ("job", include_str!("job.py")),
+    ("container", include_str!("container.py")),
+    ("zygote", include_str!("zygote.py")),
+];

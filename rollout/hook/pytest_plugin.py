@@ -12,7 +12,9 @@ import reprlib
 import sys
 from pathlib import Path
 
+import integrity
 import pytest
+import strict
 from _pytest import config as pytest_config
 from _pytest.config import argparsing
 
@@ -75,8 +77,16 @@ class Reporter:
         self.ids = spec["ids"]
         self.stop = spec["stop_at_first_failure"]
         self.canaries = spec["canaries"]
+        weakened = spec.get("weakened", {})
+        self.wary = not weakened.get("canaries")
+        self.watch = None if weakened.get("integrity") else self.watch_all(spec)
         self.phases = {}
         self.told = False
+
+    @staticmethod
+    def watch_all(spec):
+        changed = [change["path"] for change in spec.get("changes", []) if change["content"] is not None]
+        return integrity.Watch(OWN, changed)
 
     # The outermost wrapper: what it does last, no other plugin undoes.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -86,7 +96,7 @@ class Reporter:
             known = {item.nodeid: item for item in reversed(items)}
             items[:] = [known[name] for name in self.ids if name in known]
         self.send("collected", count=len(items))
-        if items:
+        if items and self.wary:
             self.add_canaries(session, items)
 
     def add_canaries(self, session, items):
@@ -148,12 +158,22 @@ class Reporter:
             status = "passed"
         else:
             status = "skipped"
+        self.look(item.config.pluginmanager)
         if item.name in self.canaries:
             self.send("canary", name=item.name, status=status)
             return
         self.send("test", id=item.nodeid, status=status)
         if status == "failed" and self.stop:
             item.session.shouldfail = "stopped at the first failure"
+
+
+    def look(self, manager=None):
+        """A run whose judges were exchanged, or joined by others, is not believed."""
+        if self.watch is None:
+            return
+        what = self.watch.changed() or manager is not None and self.watch.foreign_plugin(manager)
+        if what:
+            self.send("spoiled", what=what)
 
 
 class Canary(pytest.Item):
@@ -164,6 +184,9 @@ class Canary(pytest.Item):
 
     def repr_failure(self, excinfo):
         return "a test that has to fail"
+
+
+OWN = (Reporter, Canary)
 
 
 def must_fail():
@@ -247,6 +270,9 @@ def files_of(ids):
 
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
+    if spec.get("weakened", {}).get("strict"):
+        strict.switch_off()
+        integrity.KNOWN = None
     reporter = Reporter(channel, spec)
     args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else [])
     spec.clear()
@@ -258,6 +284,7 @@ def run(channel, spec):
             kind, message = describe(error)
             channel.send("failure", test="conftest.py", exception=kind, message=message, trace=bounded(repr(error)))
         status = 4
+    reporter.look()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -302,6 +329,7 @@ def warm(folder):
     os.close(nothing)
     sys.path[:] = path
     prepare()
+    integrity.KNOWN = integrity.take(OWN)
     return pytest.__version__
 
 

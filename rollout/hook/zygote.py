@@ -19,6 +19,7 @@ import time
 
 import job
 import pytest_plugin
+from memory import anonymous_bytes, used_bytes
 
 CONTROL = 3
 # Modules that tests commonly ask for. All of them are standard library: trusted, and free for a child to have.
@@ -46,7 +47,11 @@ def main():
     control = socket.socket(fileno=CONTROL)
     job.die_with_parent()
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    barriers = job.Barriers(settings)
+    try:
+        barriers = job.Barriers(settings)
+    except job.Refused as refused:
+        control.send(b"refused " + json.dumps({"barrier": refused.args[0], "reason": refused.args[1]}).encode())
+        sys.exit(1)
     # What lives now lives for ever: the collector of a child need not look at it, so its pages stay shared.
     gc.collect()
     gc.freeze()
@@ -104,24 +109,6 @@ def watch(control, pid, memory):
     _, status = os.waitpid(pid, 0)
     os.close(pidfd)
     return os.waitstatus_to_exitcode(status), out_of_memory
-
-
-def used_bytes(spare):
-    """Memory of all processes of the job, less what each of them shares with this one."""
-    total = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit() and name != "1":
-            total += max(0, anonymous_bytes(name) - spare)
-    return total
-
-
-def anonymous_bytes(pid):
-    try:
-        with open("/proc/%s/statm" % pid) as statm:
-            fields = statm.read().split()
-    except (OSError, ValueError):
-        return 0
-    return (int(fields[1]) - int(fields[2])) * 4096 if len(fields) > 2 else 0
 
 
 main()

@@ -158,31 +158,6 @@ fn a_log_that_is_not_the_checkpoints_is_refused_and_left_alone() {
     assert_eq!(Log::resume(&missing.0, 0).expect("a new log").offset(), 0);
 }
 
-#[test]
-fn counters_are_rendered_for_prometheus() {
-    let mut counters = Counters::default();
-    let again = attempt(true, Stop::EndOfTurn).map(|attempt| Attempt { cached: true, ..attempt });
-    for attempt in [attempt(true, Stop::EndOfTurn), again, lost()] {
-        counters.count(&Record::of(second(0), PLACE, &attempt));
-    }
-    let expected = "\
-# HELP rollout_tries_total Tries by queue and status; LOST ones have no verdict.
-# TYPE rollout_tries_total counter
-rollout_tries_total{queue=\"Deep\",status=\"PASS\"} 2
-rollout_tries_total{queue=\"Deep\",status=\"LOST\"} 1
-# HELP rollout_cached_total Tries that used an earlier verdict.
-# TYPE rollout_cached_total counter
-rollout_cached_total 1
-# HELP rollout_trace_bytes_total Bytes of failure traces.
-# TYPE rollout_trace_bytes_total counter
-rollout_trace_bytes_total 1624
-# HELP rollout_sandbox_seconds_total Time spent in sandboxes.
-# TYPE rollout_sandbox_seconds_total counter
-rollout_sandbox_seconds_total 0.412
-";
-    assert_eq!(counters.render(), expected);
-}
-
 /// Not a claim, but the process that [`a_killed_writer_leaves_whole_lines`] kills.
 #[test]
 fn writer_to_be_killed() {

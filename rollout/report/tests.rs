@@ -108,7 +108,7 @@ fn pairing_finds_a_gain_that_two_intervals_would_hide() {
     let (before, after) = (single(60, 200), single(72, 200));
     let gain = after.gain_over(&before, 1, 7, RESAMPLES).expect("the same tasks");
     close(gain.delta.estimate, 0.06, 1e-12);
-    assert!(gain.excludes_zero() && gain.delta.low > 0.025 && gain.delta.high < 0.1, "{gain:?}");
+    assert!(gain.claim() == Claim::Gain && gain.delta.low > 0.025 && gain.delta.high < 0.1, "{gain:?}");
     let [before, after] = [before, after].map(|one| one.interval(1, 7, RESAMPLES).expect("defined"));
     assert!(before.high > after.low);
 }
@@ -117,9 +117,9 @@ fn pairing_finds_a_gain_that_two_intervals_would_hide() {
 fn no_difference_is_no_gain() {
     let gain = single(9, 30).gain_over(&single(9, 30), 1, 7, 500).expect("the same tasks");
     assert_eq!((gain.delta.estimate, gain.delta.low, gain.delta.high), (0.0, 0.0, 0.0));
-    assert!(!gain.excludes_zero());
+    assert!(gain.claim() == Claim::Chance);
     let loss = single(0, 30).gain_over(&single(25, 30), 1, 7, 500).expect("the same tasks");
-    assert!(loss.excludes_zero() && loss.delta.high < 0.0);
+    assert!(loss.claim() == Claim::Loss);
 }
 
 #[test]
@@ -209,5 +209,5 @@ fn an_evaluation_of_another_format_is_refused() {
 fn a_crumb_of_rounding_is_no_gain() {
     let cancelled = bootstrap(&[(0.1 + 0.2 - 0.3) / 3.0; 4], 7, 100);
     assert_eq!((cancelled.low, cancelled.high), (0.0, 0.0));
-    assert!(!Gain { delta: cancelled, left_out: 0 }.excludes_zero());
+    assert!(Gain { delta: cancelled, left_out: 0 }.claim() == Claim::Chance);
 }

@@ -4,24 +4,27 @@
 //! afterwards. A cold `python -m pytest` spends 200 ms on importing pytest; a worker has done that once and forks, so a
 //! small job costs a tenth of it. Nor does a job compile what it does not change: the byte code of each clean tree is
 //! made once (see `hook/compiled.py`), which halves what a suite of sixty tests costs.
-//! Example: `Embedded::new(EmbeddedOptions { init: std::env::current_exe()?, python, workers: 2 })?.run(&job)?`.
+//! Example: `Embedded::new(EmbeddedOptions { init: std::env::current_exe()?, python, jest: None, workers: 2 })?.run(&job)?`.
 //!
-//! Works as root and as a plain user (Linux 5.12 or newer). What a job sees: see `root`. What it may call: see
+//! Works as root and as a plain user (Linux 5.13 or newer); what is counted by cgroups needs root or a delegated one, see
+//! `cgroup`. Nothing outlives its owner, not even one that is killed: see `init`. What a job sees: see `root`. What it may call: see
 //! `seccomp`. How it is believed: see `events`.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::init::InitConfig;
+use super::weakened::Weakened;
 use super::worker::Worker;
-use super::{Isolation, Job, Sandbox, SandboxError, TestRun};
+use super::{Isolation, Job, Runner, Sandbox, SandboxError, TestRun};
+use crate::jest::JestEnv;
 use crate::python::PythonEnv;
 
-/// What stands in the way of code under test; each of these was raised, or [`Embedded::new`] failed.
-const BARRIERS: [&str; 13] = [
+/// What must stand in the way of code under test, whoever we are; else [`Embedded::new`] fails.
+const NEEDED: [&str; 14] = [
     "user-ns",
     "pid-ns",
     "mount-ns",
@@ -30,6 +33,7 @@ const BARRIERS: [&str; 13] = [
     "uts-ns",
     "read-only-root",
     "overlay",
+    "landlock",
     "capabilities",
     "no-new-privs",
     "seccomp",
@@ -37,6 +41,8 @@ const BARRIERS: [&str; 13] = [
     "memory-watch",
 ];
 
+/// Workers that may be lost to one job before we give up on it.
+const LOST_WORKERS: usize = 2;
 /// Trees whose byte code is kept at once.
 const COMPILED_TREES: usize = 64;
 
@@ -47,6 +53,8 @@ pub struct EmbeddedOptions {
     pub init: PathBuf,
     /// The Python that runs the tests.
     pub python: PythonEnv,
+    /// The jest that runs those in JavaScript; none where such jobs are refused.
+    pub jest: Option<JestEnv>,
     /// Jobs that run at once.
     pub workers: usize,
 }
@@ -56,9 +64,16 @@ pub struct Embedded {
     pool: Mutex<Pool>,
     freed: Condvar,
     workers: usize,
-    starter: mpsc::Sender<mpsc::Sender<Result<Worker, SandboxError>>>,
+    init: PathBuf,
+    config: InitConfig,
+    /// What the first worker's kernel told; every other worker must tell the same.
+    barriers: Vec<String>,
+    no_cgroup: Option<String>,
     /// As root, jobs run as `nobody`: trees that only their owner can read are refused with a hint.
     others_must_read: bool,
+    /// Whether jobs in JavaScript can be run.
+    jest: bool,
+    weakened: Weakened,
 }
 
 #[derive(Default)]
@@ -80,24 +95,46 @@ impl Embedded {
     ///
     /// When a barrier is missing on this machine (named, with what to do) or Python does not start.
     pub fn new(options: EmbeddedOptions) -> Result<Self, SandboxError> {
+        let jest = options.jest.as_ref();
         let config = InitConfig {
             python: options.python.program().to_path_buf(),
-            binds: options.python.folders().to_vec(),
+            binds: [options.python.folders().to_vec(), jest.map(JestEnv::binds).unwrap_or_default()].concat(),
             sys_path: options.python.sys_path().to_vec(),
+            image_root: options.python.image_root().map(Path::to_path_buf),
+            jest: jest.map(JestEnv::places),
         };
-        let sandbox = Embedded {
+        let mut sandbox = Embedded {
             pool: Mutex::default(),
             freed: Condvar::new(),
             workers: options.workers.max(1),
-            starter: start_starter(options.init, config)?,
+            init: options.init,
+            config,
+            barriers: Vec::new(),
+            no_cgroup: None,
             others_must_read: nix::unistd::geteuid().is_root(),
+            jest: jest.is_some(),
+            weakened: Weakened::default(),
         };
-        let first = sandbox.start_worker()?;
+        let first = Worker::start(&sandbox.init, &sandbox.config)?;
+        sandbox.barriers = complete(first.barriers())?;
+        sandbox.no_cgroup = first.no_cgroup().map(str::to_string);
         let mut pool = sandbox.lock();
         pool.alive = 1;
         pool.idle.push(first);
         drop(pool);
         Ok(sandbox)
+    }
+
+    /// The same with defences off, for measuring what they are for.
+    #[doc(hidden)]
+    pub fn weakened(mut self, weakened: Weakened) -> Self {
+        self.weakened = weakened;
+        self
+    }
+
+    /// Why the kernel does not count what jobs use, where no cgroup can be had: with what to do.
+    pub fn no_cgroup(&self) -> Option<&str> {
+        self.no_cgroup.as_deref()
     }
 
     /// Starts all workers now instead of when they are needed.
@@ -118,10 +155,18 @@ impl Embedded {
     }
 
     fn start_worker(&self) -> Result<Worker, SandboxError> {
-        let gone = || SandboxError::Environment("the thread that starts sandbox workers is gone".to_string());
-        let (answer, worker) = mpsc::channel();
-        self.starter.send(answer).map_err(|_| gone())?;
-        worker.recv().map_err(|_| gone())?
+        let worker = Worker::start(&self.init, &self.config)?;
+        let differs = |barrier: &&String| !worker.barriers().contains(barrier);
+        match self.barriers.iter().find(differs) {
+            None => Ok(worker),
+            Some(barrier) => Err(SandboxError::Barrier {
+                barrier: barrier.clone(),
+                reason: match worker.no_cgroup() {
+                    Some(why) => format!("the first worker had it and this one has not: {why}"),
+                    None => "the first worker had it and this one has not".to_string(),
+                },
+            }),
+        }
     }
 
     /// An idle worker, or a new one while there are fewer than allowed; waits otherwise.
@@ -153,6 +198,37 @@ impl Embedded {
         }
         drop(pool);
         self.freed.notify_one();
+    }
+
+    /// Runs a program over the job's tree instead of its tests, behind the same barriers. What it says is the run's
+    /// output, its exit status the run's end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::run`].
+    pub fn command(&self, job: &Job, words: &[String]) -> Result<TestRun, SandboxError> {
+        self.check_tree(&job.tree)?;
+        self.on_a_worker(|worker| worker.command(job, words))
+    }
+
+    /// Has a worker do it; another one, where somebody killed or stopped the first.
+    fn on_a_worker(
+        &self,
+        work: impl Fn(&mut Worker) -> Result<TestRun, SandboxError>,
+    ) -> Result<TestRun, SandboxError> {
+        let mut lost = 0;
+        loop {
+            let mut worker = self.take()?;
+            let run = work(&mut worker);
+            // Somebody killed or stopped the worker: no job can, so the job has another one.
+            let again = run.is_err() && lost < LOST_WORKERS && worker.is_gone();
+            // After an error nobody knows what the worker is doing: it is killed, with all that it started.
+            self.give_back(run.is_ok().then_some(worker));
+            if !again {
+                return run;
+            }
+            lost += 1;
+        }
     }
 
     /// The byte code of a tree. Without it every job compiles its tests anew, which is slower and no less right.
@@ -193,35 +269,41 @@ impl Embedded {
 impl Sandbox for Embedded {
     fn run(&self, job: &Job) -> Result<TestRun, SandboxError> {
         self.check_tree(&job.tree)?;
-        let compiled = self.compiled(&job.tree);
-        let mut worker = self.take()?;
-        let run = worker.run(job, compiled.get().and_then(Option::as_ref));
-        // After an error nobody knows what the worker is doing: it is killed, with all that it started.
-        self.give_back(run.is_ok().then_some(worker));
-        run
+        // Only Python has byte code that is kept.
+        let compiled = match job.runner {
+            Runner::Pytest => Some(self.compiled(&job.tree)),
+            Runner::Jest if self.jest => None,
+            Runner::Jest => return Err(SandboxError::Environment(no_jest())),
+        };
+        let compiled = compiled.as_ref().and_then(|compiled| compiled.get()?.as_ref());
+        self.on_a_worker(|worker| worker.run(job, compiled, &self.weakened))
     }
 
     fn isolation(&self) -> Isolation {
-        Isolation { sandbox: "embedded".to_string(), barriers: BARRIERS.map(str::to_string).to_vec() }
+        Isolation { sandbox: "embedded".to_string(), barriers: self.barriers.clone() }
     }
 }
 
-/// Workers die with the thread that started them, so that thread lives as long as the sandbox.
-fn start_starter(
-    program: PathBuf,
-    config: InitConfig,
-) -> Result<mpsc::Sender<mpsc::Sender<Result<Worker, SandboxError>>>, SandboxError> {
-    let (sender, orders) = mpsc::channel::<mpsc::Sender<Result<Worker, SandboxError>>>();
-    std::thread::Builder::new()
-        .name("sandbox-starter".to_string())
-        .spawn(move || {
-            while let Ok(answer) = orders.recv() {
-                // Nobody waits for the answer only where the sandbox is being dropped; the worker goes with it.
-                answer.send(Worker::start(&program, &config)).ok();
-            }
-        })
-        .map_err(|source| SandboxError::Io { doing: "starting a thread".to_string(), source })?;
-    Ok(sender)
+/// What is missing, found out now: nobody asks for jest before the first task in JavaScript.
+fn no_jest() -> String {
+    let said = JestEnv::find().err().map(|error| error.to_string());
+    said.unwrap_or_else(|| {
+        "this sandbox was made without jest (hint: jest was installed since; start again)".to_string()
+    })
+}
+
+/// The barriers, if none of them is missing.
+fn complete(barriers: &[String]) -> Result<Vec<String>, SandboxError> {
+    // Landlock is told with its version: `landlock-7`.
+    let up =
+        |needed: &str| barriers.iter().any(|barrier| barrier == needed || barrier.starts_with(&format!("{needed}-")));
+    match NEEDED.into_iter().find(|needed| !up(needed)) {
+        None => Ok(barriers.to_vec()),
+        Some(missing) => Err(SandboxError::Barrier {
+            barrier: missing.to_string(),
+            reason: format!("it was raised, but the kernel knows only of {}", barriers.join(", ")),
+        }),
+    }
 }
 
 /// The first entry below `path` (the tree itself apart) that its owner alone can read.

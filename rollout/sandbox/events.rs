@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::init::Refused;
+use super::weakened::Weakened;
 use super::{End, Failure, Frame, TestRun, TestStatus};
 
 /// Bytes of events that one job may send: far beyond any honest suite.
@@ -36,6 +37,8 @@ enum Kind {
     },
     /// The last privilege is gone; code under test may run from here on.
     Start,
+    /// Whoever judges is not who it was.
+    Spoiled,
     Collected {
         count: usize,
     },
@@ -80,6 +83,7 @@ pub(crate) struct Events {
     finish: Option<i32>,
     refused: Option<Refused>,
     spoiled: Option<&'static str>,
+    weakened: Weakened,
 }
 
 impl Events {
@@ -99,7 +103,13 @@ impl Events {
             finish: None,
             refused: None,
             spoiled: None,
+            weakened: Weakened::default(),
         }
+    }
+
+    /// Believes more than it should: for measuring alone.
+    pub fn weaken(&mut self, weakened: &Weakened) {
+        self.weakened = weakened.clone();
     }
 
     /// True once the closing event was read.
@@ -127,10 +137,14 @@ impl Events {
 
     fn line(&mut self, line: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Event>(line) else {
+            if self.weakened.channel {
+                return;
+            }
             self.spoiled = Some("a line on the event channel is no event");
             return;
         };
-        if event.nonce != self.nonce || event.number != self.next || self.finish.is_some() {
+        let ours = event.nonce == self.nonce && event.number == self.next && self.finish.is_none();
+        if !ours && !self.weakened.channel {
             self.spoiled = Some("an event on the channel is not ours");
             return;
         }
@@ -139,6 +153,7 @@ impl Events {
             Kind::Refused { barrier, reason } if !self.started => self.refused = Some(Refused { barrier, reason }),
             Kind::Refused { .. } => self.spoiled = Some("a barrier was refused after the start"),
             Kind::Start => self.started = true,
+            Kind::Spoiled => self.spoiled = Some("somebody exchanged who judges"),
             Kind::Collected { count } => self.collected = count,
             Kind::Test { id, status } => {
                 // A test that ran twice is worth its worst run.
@@ -173,12 +188,18 @@ impl Events {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        if !self.started && !killed {
+        // What never began was not the code's fault, however long it took.
+        if !self.started {
             return Err(Refused::new("start", format!("the job's process ended with {status}: {output}")));
         }
-        let whole = self.collected == 0
+        let whole = self.weakened.canaries
+            || self.collected == 0
             || self.failed_canaries == self.canaries.len()
             || (self.failed_canaries < self.canaries.len() && self.first_failure.is_some());
+        let told = self.first_failure.as_ref().and_then(|failure| self.tests.get(&failure.test));
+        if told == Some(&TestStatus::Passed) && !self.weakened.integrity {
+            self.spoiled = Some("a test failed and passed");
+        }
         if self.finish.is_some() && !whole {
             self.spoiled = Some("a test that must fail did not run");
         }
@@ -194,7 +215,7 @@ impl Events {
         Ok(TestRun { tests: self.tests, end, first_failure: self.first_failure, output, wall })
     }
 
-    /// pytest exits with 1 because of the canaries even where every real test passed.
+    /// The runner exits with 1 because of the canaries even where every real test passed.
     fn exit_without_canaries(&self, exit: i32) -> i32 {
         let failed = self.first_failure.is_some() || self.tests.values().any(|status| *status == TestStatus::Failed);
         if exit == 1 && self.failed_canaries > 0 && !failed { 0 } else { exit }

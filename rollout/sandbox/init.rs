@@ -1,22 +1,35 @@
 //! `sandbox-init`: the hidden first process of a sandbox worker.
 //!
-//! In: `InitConfig` as JSON on standard input, the control socket on descriptor 3. Out: the fork server of
+//! In: `InitConfig` as a line of JSON on standard input, the control socket on descriptor 3. Out: the fork server of
 //! `hook/zygote.py`, running as process 1 of fresh user, PID, mount, network, IPC and UTS namespaces over a root that
-//! holds Python and nothing else of the machine; or one `refused` message that names the barrier that is missing.
+//! holds Python and nothing else of the machine, in a cgroup where one can be had; or one `refused` message that names
+//! the barrier that is missing.
+//!
+//! Standard input stays open as long as the owner lives. When it ends, however that came about, the fork server is killed
+//! with all that it started, and the cgroup is removed. Where this process is killed itself, the kernel kills the fork
+//! server, and the next start removes the cgroup.
 //!
 //! After a `fork` in a program with threads hardly anything may be called, so our own program is started again for it:
 //! the first line of every `main` that owns a sandbox is `rollout::sandbox::init::main_if_asked()`.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use nix::libc;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::{root, seccomp};
+use super::cgroup::Group;
+use super::{root, seccomp, sys};
+use crate::jest::JestPlaces;
 
 /// The argument that turns our program into the first process of a sandbox.
 pub const ARGUMENT: &str = "sandbox-init";
@@ -29,6 +42,22 @@ const INSIDE_ID: u32 = 1000;
 /// What that user is outside when we are root: `nobody`, who owns nothing.
 const OUTSIDE_ID: u32 = 65534;
 
+/// What a job finds in its environment, in every sandbox.
+pub(crate) const ENVIRONMENT: [&str; 12] = [
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "HOME=/tmp",
+    "TMPDIR=/tmp",
+    "USER=sandbox",
+    "LANG=C.UTF-8",
+    "LC_ALL=C.UTF-8",
+    "TZ=UTC",
+    "PYTHONHASHSEED=0",
+    "PYTHONDONTWRITEBYTECODE=1",
+    "PYTHONUTF8=1",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
+    "SOURCE_DATE_EPOCH=1577836800",
+];
+
 /// What the first process is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct InitConfig {
@@ -38,6 +67,11 @@ pub(crate) struct InitConfig {
     pub binds: Vec<PathBuf>,
     /// Entries of `sys.path` that an isolated start might not find.
     pub sys_path: Vec<PathBuf>,
+    /// The unpacked image whose `/usr` and the like are shown instead of the machine's own.
+    #[serde(default)]
+    pub image_root: Option<PathBuf>,
+    /// Node.js and jest, where there are any.
+    pub jest: Option<JestPlaces>,
 }
 
 /// What the fork server is told.
@@ -47,8 +81,11 @@ struct ZygoteSettings<'a> {
     warm: &'a str,
     seccomp: String,
     switch_user: bool,
+    /// The namespaces of the machine, by kind: a job is in none of them.
+    outside: &'a BTreeMap<&'static str, String>,
     /// Python's folders below `/tmp`, which a job's own `/tmp` would hide: where they are shown and where they lie.
     below_tmp: Vec<(PathBuf, PathBuf)>,
+    jest: Option<&'a JestPlaces>,
 }
 
 /// A barrier that cannot be raised here.
@@ -69,77 +106,129 @@ impl Refused {
 /// Becomes the first process of a sandbox when the first argument asks for it, and never returns then.
 pub fn main_if_asked() {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
-        let code = match supervise() {
-            Ok(code) => code,
-            Err(refused) => {
-                tell(&refused);
-                1
-            }
-        };
-        std::process::exit(code);
+        let code = sys::inherited(CONTROL).map(supervise);
+        std::process::exit(code.unwrap_or(1));
     }
 }
 
-/// Starts process 1 of the namespaces, gives it its user ids and waits for its end.
-fn supervise() -> Result<i32, Refused> {
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text).map_err(|error| Refused::new("start", error))?;
-    let config: InitConfig = serde_json::from_str(&text).map_err(|error| Refused::new("start", error))?;
-    let root = nix::unistd::geteuid().is_root();
-    let (wait, go) = nix::unistd::pipe().map_err(|error| Refused::new("start", error))?;
-    let child = clone_into_namespaces()?;
-    if child == 0 {
-        drop(go);
-        let refused = match first_process(&config, root, wait) {
-            Err(refused) => refused,
-            Ok(never) => match never {},
-        };
-        tell(&refused);
-        std::process::exit(1);
+/// Starts process 1 of the namespaces and waits for its end, or for that of our owner.
+fn supervise(control: OwnedFd) -> i32 {
+    let started = match start(&control) {
+        Ok(started) => started,
+        Err(refused) => {
+            tell(&control, &refused);
+            return 1;
+        }
+    };
+    // Only the fork server may hold the socket open, so that its end is seen at once.
+    drop(control);
+    let code = watch(started.child);
+    if let Some(group) = started.group {
+        group.remove();
     }
+    code
+}
+
+/// Process 1 of the namespaces, and where it is counted.
+struct Started {
+    child: Pid,
+    group: Option<Group>,
+}
+
+fn start(control: &OwnedFd) -> Result<Started, Refused> {
+    let told = |error: &dyn std::fmt::Display| Refused::new("start", error);
+    let mut text = String::new();
+    io::stdin().read_line(&mut text).map_err(|error| told(&error))?;
+    let config: InitConfig = serde_json::from_str(&text).map_err(|error| told(&error))?;
+    let root = nix::unistd::geteuid().is_root();
+    let outside = namespaces();
+    let (wait, go) = nix::unistd::pipe().map_err(|error| told(&error))?;
+    let group = Group::make(nix::unistd::getppid().as_raw() as u32);
+    send_text(control, &format!("group {}", serde_json::to_string(&group).unwrap_or_default()));
+    let group = group.ok();
+    let child = match sys::fork_into_namespaces() {
+        Ok(0) => {
+            drop(go);
+            let refused = match first_process(&config, root, &outside, wait) {
+                Err(refused) => refused,
+                Ok(never) => match never {},
+            };
+            tell(control, &refused);
+            std::process::exit(1);
+        }
+        Ok(child) => Pid::from_raw(child),
+        Err(error) => {
+            group.iter().for_each(Group::remove);
+            return Err(no_user_namespace(&error));
+        }
+    };
     drop(wait);
-    if let Err(refused) = map_user(child, root) {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).ok();
+    let started = Started { child, group };
+    let go_on = || -> Result<(), Refused> {
+        map_user(child.as_raw(), root)?;
+        if let Some(group) = &started.group {
+            group.add(child.as_raw()).map_err(|error| Refused::new("cgroup", error))?;
+        }
+        nix::unistd::write(&go, b"g").map(drop).map_err(|error| Refused::new("user-ns", error))
+    };
+    if let Err(refused) = go_on() {
+        end(child);
+        started.group.iter().for_each(Group::remove);
         return Err(refused);
     }
-    nix::unistd::write(&go, b"g").map_err(|error| Refused::new("user-ns", error))?;
-    drop(go);
-    // Only the fork server may hold the socket open, so that its end is seen at once.
-    // SAFETY: descriptor 3 is the control socket, owned by nobody else in this process.
-    unsafe { libc::close(CONTROL) };
-    let mut status = 0;
-    // SAFETY: `status` outlives the call; `child` is our own child.
-    while unsafe { libc::waitpid(child, &mut status, 0) } < 0 {
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return Ok(1);
-        }
-    }
-    Ok(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) })
+    Ok(started)
 }
 
-/// `fork`, with the child as process 1 of fresh namespaces.
-fn clone_into_namespaces() -> Result<i32, Refused> {
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM and with a null stack this is `fork`; this process has one thread.
-    let child = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0usize, 0usize, 0usize, 0usize) };
-    if child >= 0 {
-        return Ok(child as i32);
+/// The end of the child; or, when our owner ends first, the end that we give it.
+fn watch(child: Pid) -> i32 {
+    let Ok(ended) = sys::process_descriptor(child.as_raw()) else { return end(child) };
+    let stdin = io::stdin();
+    loop {
+        let mut sources =
+            [PollFd::new(ended.as_fd(), PollFlags::POLLIN), PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut sources, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            Ok(_) if sources[0].any() == Some(true) => return wait_for(child),
+            _ => return end(child),
+        }
     }
-    Err(Refused::new(
+}
+
+/// Kills process 1 of the namespaces. The kernel takes every other process there with it, and only then is it gone.
+fn end(child: Pid) -> i32 {
+    kill(child, Signal::SIGKILL).ok();
+    wait_for(child)
+}
+
+fn wait_for(child: Pid) -> i32 {
+    loop {
+        match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, code)) => return code,
+            Ok(WaitStatus::Signaled(_, signal, _)) => return 128 + signal as i32,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return 1,
+        }
+    }
+}
+
+/// The namespaces of this process, by kind.
+fn namespaces() -> BTreeMap<&'static str, String> {
+    let read = |kind: &'static str| {
+        let link = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+        Some((kind, link.to_string_lossy().into_owned()))
+    };
+    ["user", "pid", "mnt", "net", "ipc", "uts"].into_iter().filter_map(read).collect()
+}
+
+fn no_user_namespace(error: &io::Error) -> Refused {
+    Refused::new(
         "user-ns",
         format!(
-            "{} (allow unprivileged user namespaces: `sysctl -w user.max_user_namespaces=15000 \
+            "{error} (allow unprivileged user namespaces: `sysctl -w user.max_user_namespaces=15000 \
              kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0`; in a container: \
-             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)",
-            io::Error::last_os_error()
+             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)"
         ),
-    ))
+    )
 }
 
 /// Gives the child its user and group ids. Root keeps an id 0 for the set-up; jobs run as `nobody`.
@@ -160,7 +249,12 @@ fn map_user(child: i32, root: bool) -> Result<(), Refused> {
 }
 
 /// Builds the root and becomes the fork server.
-fn first_process(config: &InitConfig, root: bool, wait: OwnedFd) -> Result<std::convert::Infallible, Refused> {
+fn first_process(
+    config: &InitConfig,
+    root: bool,
+    outside: &BTreeMap<&'static str, String>,
+    wait: OwnedFd,
+) -> Result<std::convert::Infallible, Refused> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
         .map_err(|error| Refused::new("parent-death-signal", error))?;
     // An end of file says that the parent died before the signal was set.
@@ -170,18 +264,21 @@ fn first_process(config: &InitConfig, root: bool, wait: OwnedFd) -> Result<std::
     }
     drop(wait);
     nix::unistd::sethostname("sandbox").map_err(|error| Refused::new("uts-ns", error))?;
-    loopback_up().map_err(|error| Refused::new("net-ns", error))?;
+    // Tests that talk to themselves over `localhost` may; there is no other interface.
+    sys::loopback_up().map_err(|error| Refused::new("net-ns", error))?;
     let below_tmp = below_tmp(&config.binds);
-    root::build(&config.binds)?;
+    root::build(&config.binds, config.image_root.as_deref())?;
     if !root {
-        keep_capabilities_over_exec().map_err(|error| Refused::new("user-ns", error))?;
+        sys::keep_capabilities_over_exec().map_err(|error| Refused::new("user-ns", error))?;
     }
     let settings = ZygoteSettings {
         sys_path: &config.sys_path,
         warm: "/tmp/warm",
         seccomp: seccomp::filter_hex(),
         switch_user: root,
+        outside,
         below_tmp,
+        jest: config.jest.as_ref(),
     };
     let settings = serde_json::to_string(&settings).map_err(|error| Refused::new("start", error))?;
     let error = exec_python(config, &settings);
@@ -193,104 +290,28 @@ fn below_tmp(binds: &[PathBuf]) -> Vec<(PathBuf, PathBuf)> {
     below.filter_map(|path| Some((path.clone(), path.canonicalize().ok()?))).collect()
 }
 
-/// Tests that talk to themselves over `localhost` may; there is no other interface.
-fn loopback_up() -> io::Result<()> {
-    // SAFETY: a plain socket call; the descriptor is closed below.
-    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if socket < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: all zeroes is a valid `ifreq`; the name fits and stays terminated; the request outlives the call.
-    let answer = unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[0] = b'l' as libc::c_char;
-        request.ifr_name[1] = b'o' as libc::c_char;
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-        let answer = libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request);
-        libc::close(socket);
-        answer
-    };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// A user other than 0 loses its capabilities at `exec` unless they are ambient.
-fn keep_capabilities_over_exec() -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    let header = Header { version: 0x2008_0522, pid: 0 };
-    let mut data = [Data::default(); 2];
-    // SAFETY: header and data have the layout of capability version 3 and outlive both calls.
-    unsafe {
-        if libc::syscall(libc::SYS_capget, &header, data.as_mut_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        for word in &mut data {
-            word.inheritable = word.permitted;
-        }
-        if libc::syscall(libc::SYS_capset, &header, data.as_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    for capability in 0..64u32 {
-        if data[(capability / 32) as usize].permitted & (1 << (capability % 32)) != 0 {
-            // SAFETY: plain integers.
-            let answer = unsafe {
-                libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, libc::c_ulong::from(capability), 0, 0)
-            };
-            if answer != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Replaces this process by the fork server; returns only when that fails.
 fn exec_python(config: &InitConfig, settings: &str) -> String {
     let Ok(python) = CString::new(config.python.as_os_str().as_encoded_bytes()) else {
         return "its path holds a zero byte".to_string();
     };
     let words = ["-B", root::ZYGOTE, settings];
-    let environment = [
-        "PATH=/usr/local/bin:/usr/bin:/bin",
-        "HOME=/tmp",
-        "TMPDIR=/tmp",
-        "USER=sandbox",
-        "LANG=C.UTF-8",
-        "LC_ALL=C.UTF-8",
-        "TZ=UTC",
-        "PYTHONHASHSEED=0",
-        "PYTHONDONTWRITEBYTECODE=1",
-        "PYTHONUTF8=1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1",
-        "SOURCE_DATE_EPOCH=1577836800",
-    ];
     let c_strings = |texts: &[&str]| texts.iter().filter_map(|text| CString::new(*text).ok()).collect::<Vec<_>>();
     let mut arguments = vec![python.clone()];
     arguments.extend(c_strings(&words));
-    match nix::unistd::execve(&python, &arguments, &c_strings(&environment)) {
+    match nix::unistd::execve(&python, &arguments, &c_strings(&ENVIRONMENT)) {
         Ok(never) => match never {},
         Err(error) => error.to_string(),
     }
 }
 
 /// Sends the refusal over the control socket; if even that fails, to standard error.
-fn tell(refused: &Refused) {
-    let text = serde_json::to_string(refused).unwrap_or_default();
-    let message = format!("refused {text}");
-    // SAFETY: the buffer outlives the call; a closed descriptor is an error, not a fault.
-    let sent = unsafe { libc::send(CONTROL, message.as_ptr().cast(), message.len(), libc::MSG_NOSIGNAL) };
-    if sent < 0 {
+fn tell(control: &OwnedFd, refused: &Refused) {
+    send_text(control, &format!("refused {}", serde_json::to_string(refused).unwrap_or_default()));
+}
+
+fn send_text(control: &OwnedFd, message: &str) {
+    if send(control.as_raw_fd(), message.as_bytes(), MsgFlags::MSG_NOSIGNAL).is_err() {
         eprintln!("{message}");
     }
 }

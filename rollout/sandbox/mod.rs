@@ -1,19 +1,29 @@
 //! Where untrusted code runs: one trait, the same limits and outcomes whatever stands behind it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data::FileChange;
 use serde::{Deserialize, Serialize};
 
+mod cgroup;
+pub mod docker;
 pub mod embedded;
 mod events;
+pub mod image;
 pub mod init;
+mod owner;
+mod pipes;
 mod root;
 pub mod scripted;
 mod seccomp;
+mod spec;
+#[allow(unsafe_code)]
+mod sys;
 mod tail;
+#[doc(hidden)]
+pub mod weakened;
 mod worker;
 
 /// Bounds on one run of tests. Every one of them is enforced by the sandbox, not by the code under test.
@@ -47,6 +57,8 @@ pub struct Job {
     pub tree: PathBuf,
     /// Files to write over the tree before the tests run.
     pub changes: Vec<FileChange>,
+    /// Who runs the tests.
+    pub runner: Runner,
     /// Folders below the tree that go on `PYTHONPATH`.
     pub python_path: Vec<String>,
     /// Which tests run.
@@ -57,12 +69,45 @@ pub struct Job {
     pub limits: Limits,
 }
 
+impl Job {
+    /// All tests of Python over a tree as it is.
+    pub(crate) fn whole(tree: &Path, limits: Limits) -> Job {
+        Job {
+            tree: tree.to_path_buf(),
+            changes: Vec::new(),
+            runner: Runner::Pytest,
+            python_path: Vec::new(),
+            select: Select::All,
+            stop_at_first_failure: true,
+            limits,
+        }
+    }
+}
+
+/// Who runs the tests of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runner {
+    /// Tests in Python.
+    #[default]
+    Pytest,
+    /// Tests in JavaScript.
+    Jest,
+}
+
+impl Runner {
+    /// The one for tasks in `language`.
+    pub fn of(language: &str) -> Runner {
+        if language == data::task::JAVASCRIPT { Runner::Jest } else { Runner::Pytest }
+    }
+}
+
 /// Which tests of a tree run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Select {
-    /// All that pytest collects.
+    /// All that the runner finds.
     All,
-    /// These node ids, in this order.
+    /// These ids. pytest runs them in this order; jest runs their files in this order.
     Ids(Vec<String>),
 }
 
@@ -82,9 +127,9 @@ pub enum TestStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// pytest ran to its end and said so over the event channel.
+    /// The runner came to its end and said so over the event channel.
     Finished {
-        /// pytest's exit status.
+        /// Its exit status, as pytest has them: 0 where all tests passed, 1 where one failed.
         exit: i32,
     },
     /// The process tree ended without the closing event (crash, `os._exit`, out of memory).
@@ -109,7 +154,7 @@ pub struct Frame {
     pub function: String,
     /// The line of source.
     pub source: String,
-    /// Local variables of the innermost frames, each as a short text.
+    /// Local variables of the innermost frames, each as a short text; none in JavaScript.
     pub locals: BTreeMap<String, String>,
 }
 
@@ -172,9 +217,17 @@ pub enum SandboxError {
         /// What the system said, and what to do.
         reason: String,
     },
-    /// Python, pytest or the runner is missing or broken.
+    /// Python, pytest or jest is missing or broken.
     #[error("{0}")]
     Environment(String),
+    /// The container engine does not answer, or answered with an error.
+    #[error("the container engine failed while {doing}: {reason}")]
+    Engine {
+        /// What was being done.
+        doing: String,
+        /// The engine's answer, and what to do.
+        reason: String,
+    },
     /// Disk, memory or descriptors of the host ran out, or a pipe broke.
     #[error("the sandbox failed while {doing}: {source}")]
     Io {

@@ -1,22 +1,21 @@
 //! The file system that a sandbox worker sees.
 //!
-//! In: the folders that Python needs. Out: a read-only root on a fresh tmpfs with `/usr` and its like, Python, the
+//! In: the folders that Python and jest need, of this machine or of an unpacked image. Out: a read-only root on a fresh
+//! tmpfs with `/usr` and its like, Python, the
 //! fork server's files, a few harmless devices, an own `/proc`, and empty places where each job mounts its own
 //! tree and `/tmp`. The machine's own root stays at `/.host`, read-only, for the fork server alone: every job takes it
 //! away before it drops its privileges.
 
-use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
 use nix::mount::{MsFlags, mount};
 
 use super::init::Refused;
-use crate::hook::pytest;
+use super::sys;
+use crate::hook::{jest, pytest};
 
 /// Where the fork server lies in the new root.
 pub(crate) const ZYGOTE: &str = "/run/train/zygote.py";
@@ -33,7 +32,7 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/1", "dev/stdout"),
     ("/proc/self/fd/2", "dev/stderr"),
 ];
-const ETC: [(&str, &str); 4] = [
+pub(super) const ETC: [(&str, &str); 4] = [
     ("passwd", "root:x:0:0:root:/tmp:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp:/bin/sh\n"),
     ("group", "root:x:0:\nsandbox:x:1000:\n"),
     ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
@@ -46,7 +45,7 @@ const NO_DEV: u64 = 4;
 const NO_EXEC: u64 = 8;
 
 /// Builds the root and makes it the root of this process.
-pub(crate) fn build(binds: &[PathBuf]) -> Result<(), Refused> {
+pub(crate) fn build(binds: &[PathBuf], image: Option<&Path>) -> Result<(), Refused> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(|error| Refused::new("mount-ns", format!("cannot make the mounts private: {error}")))?;
@@ -55,26 +54,20 @@ pub(crate) fn build(binds: &[PathBuf]) -> Result<(), Refused> {
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("root"), stage, Some("tmpfs"), safe, Some("size=16m,mode=755"))
         .map_err(|error| Refused::new("mount-ns", format!("cannot mount a tmpfs: {error}")))?;
-    fill(stage, binds)?;
+    fill(stage, binds, image)?;
     enter(stage)?;
     own_mounts()
 }
 
 /// Folders, files and binds, while the machine's own root is still in reach.
-fn fill(stage: &Path, binds: &[PathBuf]) -> Result<(), Refused> {
+fn fill(stage: &Path, binds: &[PathBuf], image: Option<&Path>) -> Result<(), Refused> {
     let told = |path: &Path, error: io::Error| Refused::new("mount-ns", format!("`{}`: {error}", path.display()));
     for folder in MOUNT_POINTS {
         fs::create_dir_all(stage.join(folder)).map_err(|error| told(Path::new(folder), error))?;
     }
-    for (name, text) in ETC.iter().map(|(name, text)| (format!("etc/{name}"), text)).chain(
-        [
-            ("zygote", &pytest::ZYGOTE),
-            ("job", &pytest::JOB),
-            ("compiled", &pytest::COMPILED),
-            ("pytest_plugin", &pytest::PLUGIN),
-        ]
-        .map(|(name, text)| (format!("run/train/{name}.py"), text)),
-    ) {
+    let ours = pytest::MODULES.iter().map(|(name, text)| (format!("run/train/{name}.py"), text));
+    let ours = ours.chain(jest::FILES.iter().map(|(name, text)| (format!("run/train/{name}"), text)));
+    for (name, text) in ETC.iter().map(|(name, text)| (format!("etc/{name}"), text)).chain(ours) {
         fs::write(stage.join(&name), text).map_err(|error| told(Path::new(&name), error))?;
     }
     // Before the binds: Python itself may lie below `/tmp`.
@@ -86,74 +79,58 @@ fn fill(stage: &Path, binds: &[PathBuf]) -> Result<(), Refused> {
     }
     for device in DEVICES {
         let source = Path::new("/dev").join(device);
-        bind(stage, &source, NO_SUID | NO_EXEC).map_err(|error| told(&source, error))?;
+        bind(stage, &source, &source, NO_SUID | NO_EXEC).map_err(|error| told(&source, error))?;
     }
-    let mut shown = Vec::new();
-    let extra = ["/etc/ld.so.cache", "/etc/alternatives"].map(PathBuf::from);
-    let mut all: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).chain(extra).collect();
-    let mut python = binds.to_vec();
-    // Parents first, so that what they already show is not bound again.
-    python.sort_by_key(|path| path.as_os_str().len());
-    all.extend(python);
-    for path in all {
-        if !path.is_absolute()
-            || path.parent().is_none()
-            || !path.exists()
-            || shown.iter().any(|parent: &PathBuf| path.starts_with(parent))
-        {
-            continue;
+    // An image stands for all of the machine: nothing else of it is shown.
+    for (path, link) in shown(binds, image) {
+        match link {
+            Some(target) => symlink(target, inside(stage, &path)),
+            None => bind(stage, &source_of(&path, image), &path, READ_ONLY | NO_SUID | NO_DEV),
         }
-        if SYSTEM.iter().any(|system| path == Path::new(system)) && path.is_symlink() {
-            let target = fs::read_link(&path).map_err(|error| told(&path, error))?;
-            symlink(target, inside(stage, &path)).map_err(|error| told(&path, error))?;
-        } else {
-            bind(stage, &path, READ_ONLY | NO_SUID | NO_DEV).map_err(|error| told(&path, error))?;
-        }
-        shown.push(path);
+        .map_err(|error| told(&path, error))?;
     }
     Ok(())
+}
+
+/// What of the machine, or of an image, a job sees: paths, and where those lead that are links. None lies below another.
+pub(super) fn shown(python: &[PathBuf], image: Option<&Path>) -> Vec<(PathBuf, Option<PathBuf>)> {
+    let extra = ["/etc/ld.so.cache", "/etc/alternatives"];
+    let mut python = python.to_vec();
+    // Parents first, so that what they already show is not shown again.
+    python.sort_by_key(|path| path.as_os_str().len());
+    let mut shown: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
+    for path in SYSTEM.iter().chain(&extra).map(PathBuf::from).chain(python) {
+        let source = source_of(&path, image);
+        let known = shown.iter().any(|(parent, _)| path.starts_with(parent));
+        if known || !path.is_absolute() || path.parent().is_none() || !source.exists() {
+            continue;
+        }
+        let system = SYSTEM.iter().any(|system| path == Path::new(system));
+        let link = fs::read_link(&source).ok().filter(|_| system);
+        shown.push((path, link));
+    }
+    shown
+}
+
+fn source_of(path: &Path, image: Option<&Path>) -> PathBuf {
+    image.map_or_else(|| path.to_path_buf(), |image| inside(image, path))
 }
 
 fn inside(stage: &Path, path: &Path) -> PathBuf {
     stage.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Shows `path` at the same place below `stage`.
-fn bind(stage: &Path, path: &Path, attributes: u64) -> io::Result<()> {
+/// Shows `source` at `path` below `stage`.
+fn bind(stage: &Path, source: &Path, path: &Path, attributes: u64) -> io::Result<()> {
     let target = inside(stage, path);
-    if path.is_dir() {
+    if source.is_dir() {
         fs::create_dir_all(&target)?;
     } else {
         fs::create_dir_all(target.parent().unwrap_or(stage))?;
         fs::write(&target, "")?;
     }
-    mount(Some(path), &target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
-    restrict(&target, attributes)
-}
-
-/// Adds attributes to a mount and all that is mounted below it; never takes one away.
-fn restrict(target: &Path, attributes: u64) -> io::Result<()> {
-    #[repr(C)]
-    struct MountAttributes {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        user_namespace: u64,
-    }
-    let wanted = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
-    let path = CString::new(target.as_os_str().as_bytes())?;
-    // SAFETY: path and attributes outlive the call, and the size is that of the structure.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE,
-            &wanted,
-            std::mem::size_of::<MountAttributes>(),
-        )
-    };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
+    sys::restrict_mount(&target, attributes)
 }
 
 fn enter(stage: &Path) -> Result<(), Refused> {
@@ -161,7 +138,7 @@ fn enter(stage: &Path) -> Result<(), Refused> {
     nix::unistd::chdir(stage).map_err(told)?;
     nix::unistd::pivot_root(".", ".host").map_err(told)?;
     nix::unistd::chdir("/").map_err(told)?;
-    restrict(Path::new("/.host"), READ_ONLY | NO_SUID | NO_DEV)
+    sys::restrict_mount(Path::new("/.host"), READ_ONLY | NO_SUID | NO_DEV)
         .map_err(|error| Refused::new("mount-ns", format!("cannot make the machine's root read-only: {error}")))
 }
 

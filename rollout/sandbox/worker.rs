@@ -5,46 +5,46 @@
 //! what the code prints over another. The byte code of a tree is made by a job of its own and kept in a memory file.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
-use serde::Serialize;
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
+use super::cgroup::{Bounds, Group, Meter};
 use super::events::Events;
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
-use super::tail::Tail;
-use super::{End, Job, Limits, SandboxError, Select, TestRun};
+use super::pipes::{Pipes, failed, memory_file, readable, receive};
+use super::spec::{Names, Spec};
+use super::sys;
+use super::weakened::Weakened;
+use super::{End, Job, Limits, SandboxError, TestRun};
 
 /// Starting Python and importing pytest takes less than this on any machine that is fit for use.
 const START: Duration = Duration::from_secs(60);
 /// Between the order to kill a job and the end of its last process.
 const GRACE: Duration = Duration::from_secs(10);
+const MIB: u64 = 1 << 20;
+/// CPUs that a job may keep busy; its CPU time has the same factor over its wall time.
+const CPUS: u64 = 4;
+/// Compiling a tree ends by itself before this, and a probe has little to do.
+const OWN_WORK_S: u64 = 30;
+/// Between two looks at what the kernel killed for memory.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// What the forked child is told.
-#[derive(Serialize)]
-struct Spec<'a> {
-    nonce: &'a str,
-    canaries: (&'a str, &'a str, u32),
-    tree: &'a Path,
-    changes: &'a [data::FileChange],
-    python_path: &'a [String],
-    ids: Option<&'a [String]>,
-    stop_at_first_failure: bool,
-    memory_bytes: u64,
-    disk_bytes: u64,
-    processes: u64,
-    timeout_s: u64,
-    /// Whether the tree is compiled instead of tested.
-    compile: bool,
+/// What is done with the tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task<'a> {
+    Test,
+    Compile,
+    /// What the kernel says about the barriers, printed as JSON. Nothing of the tree is read.
+    Probe,
+    Command(&'a [String]),
+    /// Tests, with defences off.
+    Weakened(&'a Weakened),
 }
 
 /// What the fork server says when every process of a job is gone.
@@ -55,14 +55,31 @@ struct Done {
     out_of_memory: bool,
 }
 
+/// Why a job was killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Late,
+    /// It has told its end, but its goodbye takes too long.
+    Goodbye,
+    Memory,
+}
+
 /// A fork server that waits for jobs.
 pub(crate) struct Worker {
     child: Child,
+    /// Its end tells `sandbox-init` to clean up; so does ours, however it comes about.
+    lifeline: Option<ChildStdin>,
     control: OwnedFd,
+    /// The cgroup, or why there is none.
+    group: Result<Group, String>,
+    meter: Option<Meter>,
+    barriers: Vec<String>,
+    /// It was told to kill a job and did not answer.
+    hung: bool,
 }
 
 impl Worker {
-    /// Starts one. Must be called from a thread that lives as long as the worker: the kernel kills the worker with it.
+    /// Starts one, and proves its barriers.
     pub fn start(program: &Path, config: &InitConfig) -> Result<Worker, SandboxError> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .map_err(|error| failed("making a socket pair", error.into()))?;
@@ -70,46 +87,40 @@ impl Worker {
         let stdio = || log.try_clone().map(Stdio::from).map_err(|error| failed("copying a descriptor", error));
         let mut command = Command::new(program);
         command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(stdio()?).stderr(stdio()?).env_clear();
-        let theirs_raw = theirs.as_raw_fd();
-        let parent = std::process::id() as libc::pid_t;
-        // SAFETY: only calls that are safe after `fork`, on plain integers.
-        unsafe {
-            command.pre_exec(move || {
-                libc::setsid();
-                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 || libc::getppid() != parent {
-                    return Err(io::Error::last_os_error());
-                }
-                if theirs_raw == CONTROL {
-                    libc::fcntl(CONTROL, libc::F_SETFD, 0);
-                } else if libc::dup2(theirs_raw, CONTROL) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
+        sys::hand_over(&mut command, theirs.as_raw_fd(), CONTROL);
         let mut child = command.spawn().map_err(|error| failed("starting `sandbox-init`", error))?;
         drop(theirs);
-        let text = serde_json::to_vec(config).map_err(|error| failed("describing a worker", error.into()))?;
-        let told = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(&text));
-        let worker = Worker { child, control: ours };
+        let lifeline = child.stdin.take();
+        let group = Err("the worker did not start".to_string());
+        let mut worker =
+            Worker { child, lifeline, control: ours, group, meter: None, barriers: Vec::new(), hung: false };
+        let mut text = serde_json::to_vec(config).map_err(|error| failed("describing a worker", error.into()))?;
+        text.push(b'\n');
+        let told = worker.lifeline.as_mut().map_or(Ok(()), |lifeline| lifeline.write_all(&text));
         told.map_err(|error| failed("describing a worker", error))?;
         worker.expect_ready(log)?;
+        if let Ok(group) = &worker.group {
+            let meter = Meter::new(group.clone()).map_err(|error| failed("reading a cgroup", error))?;
+            worker.meter = Some(meter);
+        }
+        worker.barriers = worker.probe()?;
         Ok(worker)
     }
 
-    fn expect_ready(&self, mut log: File) -> Result<(), SandboxError> {
-        let message = match readable(&[self.control.as_fd()], START) {
-            Ok(ready) if ready[0] => receive(&self.control).map_err(|error| failed("starting a worker", error))?,
-            Ok(_) => Vec::new(),
-            Err(error) => return Err(failed("starting a worker", error)),
-        };
-        if message.starts_with(b"ready ") {
-            return Ok(());
-        }
-        if let Some(refused) = message.strip_prefix(b"refused ")
-            && let Ok(Refused { barrier, reason }) = serde_json::from_slice(refused)
-        {
-            return Err(SandboxError::Barrier { barrier, reason });
+    fn expect_ready(&mut self, mut log: File) -> Result<(), SandboxError> {
+        let deadline = Instant::now() + START;
+        while let Some(message) = self.next_message(deadline)? {
+            if let Some(group) = message.strip_prefix(b"group ") {
+                self.group = serde_json::from_slice(group).map_err(|error| failed("reading a cgroup", error.into()))?;
+            } else if message.starts_with(b"ready ") {
+                return Ok(());
+            } else if let Some(refused) = message.strip_prefix(b"refused ")
+                && let Ok(Refused { barrier, reason }) = serde_json::from_slice(refused)
+            {
+                return Err(SandboxError::Barrier { barrier, reason });
+            } else {
+                break;
+            }
         }
         let mut text = String::new();
         io::Seek::rewind(&mut log).and_then(|()| log.read_to_string(&mut text)).ok();
@@ -121,25 +132,69 @@ impl Worker {
         )))
     }
 
+    /// What a worker that starts says next; none where it says nothing or has ended.
+    fn next_message(&self, deadline: Instant) -> Result<Option<Vec<u8>>, SandboxError> {
+        let told = |error| failed("starting a worker", error);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if readable(&[self.control.as_fd()], left).map_err(told)?[0] {
+                let message = receive(&self.control).map_err(told)?;
+                return Ok(Some(message).filter(|message| !message.is_empty()));
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The barriers around its jobs, as the kernel told them.
+    pub fn barriers(&self) -> &[String] {
+        &self.barriers
+    }
+
+    /// Why its jobs are in no cgroup, where they are not.
+    pub fn no_cgroup(&self) -> Option<&str> {
+        self.group.as_ref().err().map(String::as_str)
+    }
+
+    /// Whether the fork server has ended or answers no more, which no job can bring about.
+    pub fn is_gone(&mut self) -> bool {
+        self.hung || !matches!(self.child.try_wait(), Ok(None)) || self.order_kill().is_err()
+    }
+
+    /// A job that asks the kernel what stands around it.
+    fn probe(&mut self) -> Result<Vec<String>, SandboxError> {
+        let run = self.work(&whole(Path::new("/usr")), None, Task::Probe)?;
+        let told = |error: String| failed("asking for the barriers of a worker", io::Error::other(error));
+        if run.end != (End::Finished { exit: 0 }) {
+            return Err(told(run.output));
+        }
+        serde_json::from_str(&run.output).map_err(|error| told(format!("{error}: {}", run.output)))
+    }
+
     /// Runs one job, with the byte code of its clean tree where there is some. After an error the worker must not be
     /// used again.
-    pub fn run(&mut self, job: &Job, compiled: Option<&File>) -> Result<TestRun, SandboxError> {
-        self.work(job, compiled, false)
+    pub fn run(&mut self, job: &Job, compiled: Option<&File>, weakened: &Weakened) -> Result<TestRun, SandboxError> {
+        match weakened.is_whole() {
+            true => self.work(job, compiled, Task::Test),
+            false => self.work(job, None, Task::Weakened(weakened)),
+        }
+    }
+
+    /// Runs a program instead of tests; it ends with its own exit status.
+    pub fn command(&mut self, job: &Job, words: &[String]) -> Result<TestRun, SandboxError> {
+        let run = self.work(job, None, Task::Command(words))?;
+        Ok(match run.end {
+            End::Died { exit } => TestRun { end: End::Finished { exit }, ..run },
+            _ => run,
+        })
     }
 
     /// The byte code of a clean tree, for the jobs on it. Nothing of the tree is run.
     pub fn compile(&mut self, tree: &Path) -> Result<File, SandboxError> {
         let told = |error| failed("compiling a tree", error);
         let file = memory_file("compiled").map_err(told)?;
-        let job = Job {
-            tree: tree.to_path_buf(),
-            changes: Vec::new(),
-            python_path: Vec::new(),
-            select: Select::All,
-            stop_at_first_failure: true,
-            limits: Limits::default(),
-        };
-        let run = self.work(&job, Some(&file), true)?;
+        let run = self.work(&whole(tree), Some(&file), Task::Compile)?;
         if run.end != (End::Finished { exit: 0 }) {
             return Err(told(io::Error::other(run.output)));
         }
@@ -149,42 +204,68 @@ impl Worker {
         Ok(file)
     }
 
-    fn work(&mut self, job: &Job, compiled: Option<&File>, compile: bool) -> Result<TestRun, SandboxError> {
+    fn work(&mut self, job: &Job, compiled: Option<&File>, task: Task<'_>) -> Result<TestRun, SandboxError> {
         let began = Instant::now();
         let names = Names::draw().map_err(|error| failed("drawing a nonce", error))?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
-        let (event_pipe, output_pipe) = self.send(job, &names, compiled, compile)?;
-        let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
-        let mut deadline = began + Duration::from_secs(job.limits.timeout_s);
-        let mut killed = false;
-        let mut done = None;
-        while done.is_none() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() && killed {
-                return Err(failed("killing a job", io::ErrorKind::TimedOut.into()));
-            }
-            if left.is_zero() {
-                // A run that has told its end is not late, however long its goodbye takes.
-                killed = !events.finished();
-                self.order_kill()?;
-                deadline = Instant::now() + GRACE;
-                if !killed {
-                    done = Some(self.expect_done(deadline)?);
-                }
-                continue;
-            }
-            if pipes.wait(&self.control, left)? {
-                done = Some(self.read_done()?);
-            }
-            pipes.drain(&mut events)?;
+        if let Task::Weakened(weakened) = task {
+            events.weaken(weakened);
         }
+        let counted = self.bound(&job.limits)?;
+        let (event_pipe, output_pipe) = self.send(job, &names, compiled, task)?;
+        let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
+        let (mut deadline, mut look) = (began + Duration::from_secs(job.limits.timeout_s), began + LOOK);
+        let mut order = None;
+        let done = loop {
+            let now = Instant::now();
+            let kill = if now >= deadline {
+                // A run that has told its end is not late, however long its goodbye takes.
+                Some(if events.finished() { Order::Goodbye } else { Order::Late })
+            } else if order.is_none() && now >= look {
+                look = now + LOOK;
+                (self.killed_for_memory()? > counted).then_some(Order::Memory)
+            } else {
+                None
+            };
+            if kill.is_some() {
+                if order.is_some() {
+                    self.hung = true;
+                    return Err(failed("killing a job", io::ErrorKind::TimedOut.into()));
+                }
+                order = kill;
+                self.order_kill()?;
+                deadline = now + GRACE;
+            }
+            let until = if order.is_none() && self.meter.is_some() { deadline.min(look) } else { deadline };
+            let ready = pipes.wait(&self.control, until.saturating_duration_since(now))?;
+            pipes.drain(&mut events)?;
+            if ready {
+                break self.read_done()?;
+            }
+        };
         // Every process that could write is gone, so what the pipes still hold is all there will ever be.
         pipes.drain(&mut events)?;
-        let Done { status, out_of_memory } = done.unwrap_or(Done { status: -1, out_of_memory: false });
+        let out_of_memory = done.out_of_memory || self.killed_for_memory()? > counted;
         let run = events
-            .into_run(killed, status, pipes.output.text(), began.elapsed())
+            .into_run(order == Some(Order::Late), done.status, pipes.output.text(), began.elapsed())
             .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
         Ok(if out_of_memory { TestRun { end: End::OutOfMemory, ..run } } else { run })
+    }
+
+    /// Sets the limits of the cgroup, and returns what was killed for memory so far.
+    fn bound(&mut self, limits: &Limits) -> Result<u64, SandboxError> {
+        if let Some(meter) = &mut self.meter {
+            // What lies in the job's file systems lies in memory, and is not what it is killed for.
+            let bytes = (limits.memory_mib + limits.disk_mib) * MIB;
+            let bounds = Bounds { bytes, processes: limits.processes, cpus: CPUS };
+            meter.bound(bounds).map_err(|error| failed("setting the limits of a cgroup", error))?;
+        }
+        self.killed_for_memory()
+    }
+
+    fn killed_for_memory(&self) -> Result<u64, SandboxError> {
+        let count = self.meter.as_ref().map_or(Ok(0), Meter::killed_for_memory);
+        count.map_err(|error| failed("reading a cgroup", error))
     }
 
     /// Hands over the job and returns the reading ends of its pipes.
@@ -193,29 +274,19 @@ impl Worker {
         job: &Job,
         names: &Names,
         compiled: Option<&File>,
-        compile: bool,
+        task: Task<'_>,
     ) -> Result<(OwnedFd, OwnedFd), SandboxError> {
         let tree = job.tree.canonicalize().map_err(|error| {
             SandboxError::Environment(format!("the source tree `{}` cannot be opened: {error}", job.tree.display()))
         })?;
-        const MIB: u64 = 1 << 20;
-        let spec = Spec {
-            nonce: &names.nonce,
-            canaries: (&names.canaries[0], &names.canaries[1], names.place),
-            tree: &tree,
-            changes: &job.changes,
-            python_path: &job.python_path,
-            ids: match &job.select {
-                Select::All => None,
-                Select::Ids(ids) => Some(ids),
-            },
-            stop_at_first_failure: job.stop_at_first_failure,
-            memory_bytes: job.limits.memory_mib * MIB,
-            disk_bytes: job.limits.disk_mib * MIB,
-            processes: job.limits.processes,
-            timeout_s: job.limits.timeout_s,
-            compile,
-        };
+        let mut spec = Spec::new(job, &tree, names, task == Task::Compile);
+        spec.probe = task == Task::Probe;
+        if let Task::Command(words) = task {
+            spec.command = Some(words);
+        }
+        if let Task::Weakened(weakened) = task {
+            spec.weakened = Some(weakened);
+        }
         let text = serde_json::to_vec(&spec).map_err(|error| failed("describing a job", error.into()))?;
         let hand_over = || -> io::Result<(OwnedFd, OwnedFd)> {
             let mut file = memory_file("job")?;
@@ -249,15 +320,6 @@ impl Worker {
         }
     }
 
-    fn expect_done(&self, deadline: Instant) -> Result<Done, SandboxError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match readable(&[self.control.as_fd()], left) {
-            Ok(ready) if ready[0] => self.read_done(),
-            Ok(_) => Err(failed("killing a job", io::ErrorKind::TimedOut.into())),
-            Err(error) => Err(failed("waiting for a job", error)),
-        }
-    }
-
     fn read_done(&self) -> Result<Done, SandboxError> {
         let message = receive(&self.control).map_err(|error| failed("waiting for a job", error))?;
         let text = String::from_utf8_lossy(&message);
@@ -273,107 +335,19 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        self.lifeline = None;
+        let began = Instant::now();
+        while began.elapsed() < GRACE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.child.kill().ok();
         self.child.wait().ok();
+        // Nothing is left of it, unless somebody killed `sandbox-init`.
+        self.group.iter().for_each(Group::remove);
     }
 }
 
-/// What only this job and we know.
-struct Names {
-    nonce: String,
-    canaries: [String; 2],
-    place: u32,
-}
-
-impl Names {
-    fn draw() -> io::Result<Names> {
-        let mut bytes = [0u8; 32];
-        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let canary = |bytes: &[u8]| format!("test_{}", hex(bytes));
-        Ok(Names {
-            nonce: hex(&bytes[..16]),
-            canaries: [canary(&bytes[16..22]), canary(&bytes[22..28])],
-            place: u32::from_ne_bytes([0, bytes[29], bytes[30], bytes[31]]),
-        })
-    }
-}
-
-/// The reading ends of a job's pipes.
-struct Pipes {
-    events: File,
-    stdout: File,
-    open: [bool; 2],
-    output: Tail,
-}
-
-impl Pipes {
-    fn new(events: OwnedFd, output: OwnedFd, keep: usize) -> Result<Pipes, SandboxError> {
-        Ok(Pipes { events: events.into(), stdout: output.into(), open: [true; 2], output: Tail::new(keep) })
-    }
-
-    /// Waits until something can be read; true when the worker has an answer.
-    fn wait(&self, control: &OwnedFd, time: Duration) -> Result<bool, SandboxError> {
-        let mut sources = vec![control.as_fd()];
-        for (file, open) in [&self.events, &self.stdout].into_iter().zip(self.open) {
-            if open {
-                sources.push(file.as_fd());
-            }
-        }
-        let ready = readable(&sources, time).map_err(|error| failed("waiting for a job", error))?;
-        Ok(ready[0])
-    }
-
-    /// Reads what is there, without waiting, and not for ever: a flood is read in turns.
-    fn drain(&mut self, events: &mut Events) -> Result<(), SandboxError> {
-        let mut buffer = [0u8; 1 << 16];
-        for turn in 0..2 {
-            for _ in 0..64 {
-                let file = if turn == 0 { &mut self.events } else { &mut self.stdout };
-                match file.read(&mut buffer) {
-                    Ok(0) => {
-                        self.open[turn] = false;
-                        break;
-                    }
-                    Ok(count) if turn == 0 => events.take(&buffer[..count]),
-                    Ok(count) => self.output.take(&buffer[..count]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(failed("reading from a job", error)),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn memory_file(name: &str) -> io::Result<File> {
-    Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?.into())
-}
-
-fn failed(doing: &str, source: io::Error) -> SandboxError {
-    SandboxError::Io { doing: doing.to_string(), source }
-}
-
-fn receive(control: &OwnedFd) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0u8; 1 << 16];
-    let count = {
-        let mut slices = [IoSliceMut::new(&mut buffer)];
-        recvmsg::<()>(control.as_raw_fd(), &mut slices, None, MsgFlags::MSG_CMSG_CLOEXEC)?.bytes
-    };
-    buffer.truncate(count);
-    Ok(buffer)
-}
-
-/// Which of these can be read (or are closed) before the time is over.
-fn readable(sources: &[std::os::fd::BorrowedFd<'_>], time: Duration) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<PollFd<'_>> = sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN)).collect();
-    let milliseconds = i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX);
-    let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-    match poll(&mut polled, timeout) {
-        Ok(_) => {}
-        Err(nix::Error::EINTR) => return Ok(vec![false; sources.len()]),
-        Err(error) => return Err(error.into()),
-    }
-    Ok(polled.iter().map(|source| source.any().unwrap_or(false)).collect())
+/// A job over a tree as it is.
+fn whole(tree: &Path) -> Job {
+    Job::whole(tree, Limits { timeout_s: OWN_WORK_S, ..Limits::default() })
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rollout::sandbox::embedded::Embedded;
-use rollout::sandbox::{End, Sandbox, TestStatus};
+use data::FileChange;
+use rollout::sandbox::{End, Sandbox, SandboxError, TestStatus};
 
 use super::support::*;
 
@@ -13,7 +13,16 @@ fn an_endless_loop_is_timed_out() {
     let began = Instant::now();
     let Some(run) = run_with("def test_a():\n    while True: pass\n", |job| job.limits.timeout_s = 1) else { return };
     assert_eq!(run.end, End::TimedOut);
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(7 + SLACK_S), "{:?}", began.elapsed());
+}
+
+/// Nothing of a job lives on when its run is over.
+fn gone(word: &str) {
+    let began = Instant::now();
+    while processes_with(word) > 0 && began.elapsed() < Duration::from_secs(SLACK_S) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(processes_with(word), 0);
 }
 
 #[test]
@@ -46,7 +55,7 @@ def test_bomb():
     // The bomb's processes all write results: that is a spoiled channel, or the time is over.
     assert!(matches!(run.end, End::TimedOut | End::Died { .. }), "{run:#?}");
     assert_eq!(run.tests.get("test_it.py::test_survivor"), Some(&TestStatus::Passed));
-    assert_eq!(processes_with(&word), 0);
+    gone(&word);
 }
 
 #[test]
@@ -58,8 +67,8 @@ fn survivors_of_a_run_that_ended_well_are_gone_too() {
     );
     let began = Instant::now();
     passes(&text);
-    assert!(began.elapsed() < Duration::from_secs(10));
-    assert_eq!(processes_with(&word), 0);
+    assert!(began.elapsed() < Duration::from_secs(10 + SLACK_S));
+    gone(&word);
 }
 
 #[test]
@@ -100,6 +109,46 @@ def test_flood(capfd):
     };
     assert_eq!(run.end, End::Finished { exit: 0 }, "{:?} {:?}", run.end, run.first_failure);
     assert!(run.output.len() < 11_000, "{}", run.output.len());
+}
+
+#[test]
+fn a_full_disk_is_the_jobs_alone() {
+    let fill = r#"
+import errno, pytest
+def test_fill():
+    with pytest.raises(OSError) as told:
+        for number in range(100):
+            with open("/tmp/big%d" % number, "wb") as file:
+                for _ in range(8): file.write(bytes(1 << 20))
+    assert told.value.errno == errno.ENOSPC
+def test_full():
+    with pytest.raises(OSError):
+        with open("/tmp/x", "wb") as file: file.write(bytes(1 << 20))
+def test_still_judged(): assert 1 == 2
+"#;
+    for _ in 0..3 {
+        let Some(run) = run_with(fill, |job| job.limits.disk_mib = 32) else { return };
+        assert_eq!(run.end, End::Finished { exit: 1 }, "{run:#?}");
+        let of = |name: &str| run.tests[&format!("test_it.py::{name}")];
+        let wanted = [TestStatus::Passed, TestStatus::Passed, TestStatus::Failed];
+        assert_eq!(["test_fill", "test_full", "test_still_judged"].map(of), wanted, "{run:#?}");
+    }
+    passes("def test_a():\n    with open('/tmp/big', 'wb') as file: file.write(bytes(16 << 20))\n");
+}
+
+#[test]
+fn changes_that_fill_the_disk_are_no_verdict() {
+    let Some(sandbox) = sandbox() else { return };
+    let tree = Tree::new(&[("test_it.py", "def test_a(): pass\n")]);
+    let mut job = tree.job();
+    job.limits.disk_mib = 16;
+    job.changes = vec![FileChange { path: "big.txt".into(), content: Some("x".repeat(24 << 20)) }];
+    let error = sandbox.run(&job).expect_err("there is no room for it");
+    assert!(matches!(error, SandboxError::Barrier { .. }), "{error}");
+    // A full disk, or the bound on one file that is as large as the disk.
+    let told = error.to_string();
+    assert!(told.contains("No space left") || told.contains("File too large"), "{told}");
+    passes("def test_a(): pass\n");
 }
 
 #[test]
@@ -166,7 +215,7 @@ fn a_killed_parent_leaves_no_process() {
              os.execv('/bin/sleep', ['{word}', '1000'])\n    while True: pass\n"
         );
         let tree = Tree::new(&[("test_it.py", &text)]);
-        Embedded::new(options(python)).unwrap().run(&tree.job()).ok();
+        fresh(python).run(&tree.job()).ok();
         return;
     }
     let name = "hostile::a_killed_parent_leaves_no_process";
@@ -183,16 +232,21 @@ fn a_killed_parent_leaves_no_process() {
         assert_eq!(processes_with(word) > 0, wanted);
         began.elapsed()
     };
-    wait(true, 30);
+    wait(true, 120 + SLACK_S);
     let children = descendants(parent.id());
-    assert!(children.len() >= 4, "init, fork server, job, survivor: {children:?}");
+    if let Some(least) = CHILDREN {
+        assert!(children.len() >= least, "init, fork server, job, survivor: {children:?}");
+    }
     parent.kill().unwrap();
     parent.wait().unwrap();
-    let took = wait(false, 2);
+    let took = wait(false, 2 + SLACK_S);
     eprintln!("gone after {took:?}");
-    std::thread::sleep(Duration::from_millis(100));
-    let left: Vec<u32> = children.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists()).collect();
-    assert!(left.is_empty(), "{left:?}");
+    let left = || children.iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists()).collect::<Vec<_>>();
+    let began = Instant::now();
+    while !left().is_empty() && began.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(left().is_empty(), "{:?}", left());
     for folder in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         if folder.file_name().to_string_lossy().starts_with(&format!("sandbox-tree-{}-", parent.id())) {
             std::fs::remove_dir_all(folder.path()).ok();

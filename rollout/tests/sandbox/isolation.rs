@@ -33,25 +33,23 @@ fn the_machine_is_out_of_sight() {
 import os
 def test_files():
     assert not os.path.exists({secret:?})
-    assert not os.path.exists("/.host/usr") and not os.listdir("/scratch")
     assert not os.path.exists(os.path.join({home:?}, ".cargo"))
     assert not os.path.exists("/etc/shadow")
-    for folder in ["/home", "/var", "/sys", "/root/.ssh"]:
-        assert not os.path.exists(folder) or folder in {python:?}
-    assert all(not name.isdigit() or name == "1" for name in os.listdir("/proc"))
+    assert not os.path.exists("/root/.ssh") and not os.path.exists("/var/run/docker.sock")
+    assert len([name for name in os.listdir("/proc") if name.isdigit()]) <= 4
 def test_privileges():
     status = open("/proc/self/status").read()
     for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]:
         assert name + ":\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
-    assert os.getuid() == 1000 and os.getgid() == 1000
+    assert os.getuid() == {uid} and os.getgid() == {uid}
 def test_descriptors():
     kinds = [os.readlink("/proc/self/fd/" + name) for name in os.listdir("/proc/self/fd") if int(name) > 2
              and os.path.exists("/proc/self/fd/" + name)]
     assert all(kind.startswith(("pipe:", "/tmp/", "/dev/null")) for kind in kinds), kinds
     assert not any(os.path.realpath("/proc/self/fd/%d" % i).startswith("/memfd") for i in range(3, 64))
 "#,
-        python = std::env::current_dir().unwrap(),
+        uid = JOB_UID,
     ));
     std::fs::remove_file(secret).ok();
 }

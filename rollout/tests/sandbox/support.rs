@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rollout::jest::JestEnv;
 use rollout::python::PythonEnv;
 use rollout::sandbox::embedded::{Embedded, EmbeddedOptions};
-use rollout::sandbox::{End, Job, Limits, Sandbox, Select, TestRun, TestStatus};
+use rollout::sandbox::{Job, Limits, Runner, Sandbox, Select};
+
+pub use super::runs::{passes, run, run_with};
 
 /// One environment for all tests; none, said aloud, where there is neither a cache nor a package index.
 pub fn python() -> Option<&'static PythonEnv> {
@@ -25,8 +28,40 @@ pub fn python() -> Option<&'static PythonEnv> {
         .as_ref()
 }
 
+/// The jest of this machine; none, said aloud once, where there is none.
+pub fn jest() -> Option<JestEnv> {
+    static JEST: OnceLock<Option<JestEnv>> = OnceLock::new();
+    let find = || match JestEnv::find() {
+        Ok(jest) => Some(jest),
+        Err(error) => {
+            eprintln!("SKIPPED, nothing about jest was tested: {error}");
+            None
+        }
+    };
+    JEST.get_or_init(find).clone()
+}
+
 pub fn options(python: &PythonEnv) -> EmbeddedOptions {
-    EmbeddedOptions { init: env!("CARGO_BIN_EXE_sandbox-init").into(), python: python.clone(), workers: 2 }
+    EmbeddedOptions {
+        init: env!("CARGO_BIN_EXE_sandbox-init").into(),
+        python: python.clone(),
+        jest: jest(),
+        workers: 2,
+    }
+}
+
+/// The user that a job sees itself as.
+pub const JOB_UID: u32 = 1000;
+
+/// Seconds between the end of a run and the end of its last process, on a machine that is busy.
+pub const SLACK_S: u64 = 0;
+
+/// Processes below a parent with one job: its init, its fork server, the job, what the job left.
+pub const CHILDREN: Option<usize> = Some(4);
+
+/// A sandbox of one's own.
+pub fn fresh(python: &PythonEnv) -> Box<dyn Sandbox> {
+    Box::new(Embedded::new(options(python)).expect("a sandbox"))
 }
 
 pub fn sandbox() -> Option<&'static Embedded> {
@@ -54,6 +89,7 @@ impl Tree {
         Job {
             tree: self.0.clone(),
             changes: Vec::new(),
+            runner: Runner::Pytest,
             python_path: vec![".".to_string()],
             select: Select::All,
             stop_at_first_failure: false,
@@ -65,27 +101,6 @@ impl Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-/// Runs one test file; none where there is no Python.
-pub fn run(text: &str) -> Option<TestRun> {
-    run_with(text, |_| {})
-}
-
-pub fn run_with(text: &str, change: impl FnOnce(&mut Job)) -> Option<TestRun> {
-    let sandbox = sandbox()?;
-    let tree = Tree::new(&[("test_it.py", text)]);
-    let mut job = tree.job();
-    change(&mut job);
-    Some(sandbox.run(&job).expect("the sandbox does its part"))
-}
-
-/// Asserts that every test of the file passes.
-pub fn passes(text: &str) {
-    if let Some(run) = run(text) {
-        assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
-        assert!(!run.tests.is_empty() && run.tests.values().all(|status| *status == TestStatus::Passed), "{run:#?}");
     }
 }
 

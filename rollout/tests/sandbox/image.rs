@@ -1,0 +1,86 @@
+//! A real image, built of real packages, and tests that run in it.
+
+use std::path::{Path, PathBuf};
+
+use rollout::python::PythonEnv;
+use rollout::sandbox::embedded::Embedded;
+use rollout::sandbox::image::lint::{LintOptions, Subject, lint};
+use rollout::sandbox::image::{BuildOptions, Image, ImageSpec, build};
+use rollout::sandbox::{End, Sandbox};
+
+use super::support::*;
+
+/// Set to build a real image from this machine's Debian mirror and package index.
+const ASKED: &str = "TRAIN_TEST_IMAGE_BUILD";
+
+fn spec() -> ImageSpec {
+    ImageSpec::new("3.11", &["attrs==24.2.0".to_string()], &[]).expect("a spec")
+}
+
+fn options(out: PathBuf) -> BuildOptions {
+    BuildOptions { out, mirror: None, python: "python3".into(), unpack: true }
+}
+
+/// Built once for all tests; none, said aloud, where nobody asked for it.
+fn image() -> Option<Image> {
+    if std::env::var_os(ASKED).is_none() {
+        eprintln!("SKIPPED, no image was built: set `{ASKED}=1` where there is a Debian mirror and a package index");
+        return None;
+    }
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    Some(build(&spec(), &options(out), &|line| eprintln!("{line}")).expect("builds"))
+}
+
+#[test]
+fn an_image_holds_what_was_asked_for_and_nothing_that_it_should_not() {
+    let Some(image) = image() else { return };
+    assert_eq!(image.manifest.python.get("attrs").map(String::as_str), Some("24.2.0"));
+    assert_eq!(image.manifest.python.get("pytest").map(String::as_str), Some("8.4.2"));
+    let subject = Subject::open(image.folder.to_str().expect("a plain path")).expect("unpacks");
+    assert_eq!(subject.roots.len(), 2, "the archive and the unpacked tree");
+    for root in &subject.roots {
+        for path in ["usr/bin/git", "usr/bin/timeout", "usr/bin/bash", "usr/bin/awk", "repo", "tmp", "run/train"] {
+            assert!(root.join(path).exists(), "{path}");
+        }
+        for path in ["var/lib/apt", "usr/share/doc", "usr/share/man"] {
+            assert!(!root.join(path).exists(), "{path}");
+        }
+        assert_eq!(lint(root, &LintOptions::default()).expect("reads"), []);
+    }
+}
+
+#[test]
+fn the_same_packages_make_the_same_bytes() {
+    let Some(image) = image() else { return };
+    let out = tempfile::tempdir().expect("folder");
+    let options = BuildOptions { unpack: false, ..options(out.path().to_path_buf()) };
+    let again = build(&spec(), &options, &|line| eprintln!("{line}")).expect("builds");
+    assert_eq!(again.manifest, image.manifest);
+}
+
+#[test]
+fn tests_see_the_image_instead_of_the_machine() {
+    let Some(image) = image() else { return };
+    let python = PythonEnv::in_image(&image).expect("has a Python");
+    let sandbox = Embedded::new(super::support::options(&python)).expect("a sandbox");
+    let tree = Tree::new(&[(
+        "test_it.py",
+        r#"
+import os, subprocess, sys
+def test_python():
+    import attr, pytest
+    assert sys.executable.startswith("/usr/bin/python3.11")
+    assert attr.__version__ == "24.2.0" and pytest.__version__ == "8.4.2"
+    assert pytest.__file__ == "/usr/lib/python3/dist-packages/pytest/__init__.py"
+    assert pytest.__cached__ and os.path.exists(pytest.__cached__)
+def test_programs():
+    for words in [["git", "--version"], ["timeout", "5", "true"], ["awk", "BEGIN { }"], ["bash", "-c", "true"]]:
+        subprocess.run(words, check=True)
+def test_nothing_of_the_machine():
+    assert not os.path.exists("/usr/bin/apt-get") and not os.path.exists("/usr/share/doc")
+"#,
+    )]);
+    let run = sandbox.run(&tree.job()).expect("the sandbox does its part");
+    assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
+    assert_eq!(run.tests.len(), 3, "{run:#?}");
+}
