@@ -6,12 +6,14 @@
 //! A group of attempts is one row, `prompt attempt₁ attempt₂ …`: the prompt is computed once, and every attempt sees
 //! the prompt and itself alone. The gradient is that of separate rows; the work is several times less.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
 use rollout::group::Group;
 
-use crate::model::decoder::{UNSEEN, causal_bias};
 use crate::model::rope::Rope;
+use crate::model::sight::{Sight, Span, View};
 use crate::model::{CausalLm, Context};
 
 /// One token that is predicted.
@@ -65,6 +67,26 @@ impl Row {
         }
     }
 
+    /// Several rows as one: each sees itself alone, and its positions begin at 0.
+    pub fn packed(rows: Vec<Row>) -> Self {
+        let mut rows = rows.into_iter();
+        let (Some(first), more) = (rows.next(), rows.len() > 0) else { return Row::default() };
+        if !more {
+            return first;
+        }
+        let mut packed = Row::default();
+        for (number, row) in std::iter::once(first).chain(rows).enumerate() {
+            let offset = packed.tokens.len();
+            packed.branch.extend(std::iter::repeat_n(number as u32 + 1, row.tokens.len()));
+            packed.tokens.extend(row.tokens);
+            packed.positions.extend(row.positions);
+            packed
+                .targets
+                .extend(row.targets.into_iter().map(|target| Target { from: offset + target.from, ..target }));
+        }
+        packed
+    }
+
     /// The attempts of a group behind the prompt that they share. Attempts without a trained token are left out.
     pub fn from_group(group: &Group) -> Self {
         let mut row = Row::default();
@@ -93,13 +115,17 @@ impl Row {
         self.branch.extend(std::iter::repeat_n(branch, tokens.len()));
     }
 
-    fn branches(&self) -> bool {
-        self.branch.iter().any(|&branch| branch > 0)
-    }
-
-    /// Whether the token at `query` may see the token at `key`.
-    fn sees(&self, query: usize, key: usize) -> bool {
-        key <= query && (self.branch[key] == 0 || self.branch[key] == self.branch[query])
+    /// What each token sees: the prompt, and its own branch up to itself.
+    fn views(&self) -> impl Iterator<Item = View> + '_ {
+        let prompt = self.branch.iter().take_while(|&&branch| branch == 0).count();
+        let mut start = 0;
+        self.branch.iter().enumerate().map(move |(query, &branch)| {
+            if query > 0 && self.branch[query - 1] != branch {
+                start = query;
+            }
+            let shared = if branch == 0 { 0 } else { prompt };
+            View { shared: Span::new(0, shared), own: Span::new(start, query + 1) }
+        })
     }
 }
 
@@ -110,8 +136,8 @@ pub struct Batch {
     pub inputs: Tensor<2, Int>,
     /// `[batch, seq]`
     pub positions: Tensor<2, Int>,
-    /// `[batch or 1, 1, seq, seq]`
-    pub bias: Tensor<4>,
+    /// What each position sees.
+    pub sight: Sight,
     /// Which of the `batch · seq` positions predict a target: `[targets]`, with repeats.
     pub predictors: Tensor<1, Int>,
     /// `[targets]`
@@ -126,6 +152,18 @@ pub struct Batch {
     pub tokens: usize,
     /// Sum of the weights.
     pub weight: f32,
+}
+
+/// Some of the targets of a micro-batch; see the fields of [`Batch`].
+pub struct Part {
+    /// `[targets]`
+    pub targets: Tensor<1, Int>,
+    /// `[targets]`
+    pub weights: Tensor<1>,
+    /// `[targets]`
+    pub logp_old: Tensor<1>,
+    /// `[targets]`
+    pub advantages: Tensor<1>,
 }
 
 impl Batch {
@@ -155,7 +193,7 @@ impl Batch {
         Batch {
             inputs: pad(&|row| &row.tokens),
             positions: pad(&|row| &row.positions),
-            bias: bias(rows, seq, device),
+            sight: sight(rows, seq),
             predictors: integers(predictors),
             targets: integers(targets().map(|target| target.token as i32).collect()),
             weights: floats(|target| target.weight),
@@ -168,47 +206,47 @@ impl Batch {
 }
 
 impl Batch {
-    /// The logits behind every target, for a model whose weights collect gradients.
+    /// What each position is and may see.
+    pub fn context(&self, rope: &Rope) -> Context {
+        Context { turn: rope.at(self.positions.clone()), sight: self.sight.clone() }
+    }
+
+    /// Some of the targets.
+    pub fn part(&self, range: &Range<usize>) -> Part {
+        let floats = |of: &Tensor<1>| of.clone().narrow(0, range.start, range.len());
+        Part {
+            targets: self.targets.clone().narrow(0, range.start, range.len()),
+            weights: floats(&self.weights),
+            logp_old: floats(&self.logp_old),
+            advantages: floats(&self.advantages),
+        }
+    }
+
+    /// The final hidden states behind every target, for plain weights.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[targets, d_model]`
+    pub fn plain_hidden(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
+        let hidden = model.hidden(self.inputs.clone(), &self.context(rope), None);
+        let [batch, seq, width] = hidden.dims();
+        hidden.reshape([batch * seq, width]).select(0, self.predictors.clone())
+    }
+
+    /// The logits behind every target, for plain weights.
     ///
     /// # Shapes
     ///
     /// - output: `[targets, vocab]`
-    pub fn logits(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
-        let turn = rope.at(self.positions.clone()).tracked();
-        let context = Context { turn, bias: self.bias.clone().autodiff() };
-        let hidden = model.hidden(self.inputs.clone().autodiff(), &context, None);
-        self.pick(model, hidden, self.predictors.clone().autodiff())
-    }
-
-    /// As [`Batch::logits`], for plain weights.
     pub fn plain_logits(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
-        let context = Context { turn: rope.at(self.positions.clone()), bias: self.bias.clone() };
-        let hidden = model.hidden(self.inputs.clone(), &context, None);
-        self.pick(model, hidden, self.predictors.clone())
-    }
-
-    fn pick(&self, model: &CausalLm, hidden: Tensor<3>, predictors: Tensor<1, Int>) -> Tensor<2> {
-        let [batch, seq, width] = hidden.dims();
-        model.logits(hidden.reshape([batch * seq, width]).select(0, predictors))
+        model.logits(self.plain_hidden(model, rope))
     }
 }
 
-/// The additive mask of a batch; rows without branches share the causal one.
-fn bias(rows: &[Row], seq: usize, device: &Device) -> Tensor<4> {
-    if !rows.iter().any(Row::branches) {
-        return causal_bias(seq, device);
-    }
-    let mut values = vec![UNSEEN; rows.len() * seq * seq];
-    for (row, block) in rows.iter().zip(values.chunks_exact_mut(seq * seq)) {
-        for (query, line) in block.chunks_exact_mut(seq).enumerate().take(row.tokens.len()) {
-            for (key, value) in line.iter_mut().enumerate().take(query + 1) {
-                if row.sees(query, key) {
-                    *value = 0.0;
-                }
-            }
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [rows.len(), 1, seq, seq]), device)
+/// The views of a batch; padding sees nothing.
+fn sight(rows: &[Row], seq: usize) -> Sight {
+    let padded = |row| Row::views(row).chain(std::iter::repeat(View::default())).take(seq);
+    Sight::new(rows.iter().flat_map(padded).collect(), seq)
 }
 
 /// Rows in micro-batches of like length, at most `max_tokens` padded tokens each.
@@ -216,6 +254,13 @@ pub fn micro_batches(rows: &[Row], max_tokens: usize) -> Vec<Vec<Row>> {
     let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
     let batches = by_length(&lengths, max_tokens).into_iter();
     batches.map(|batch| batch.into_iter().map(|at| rows[at].clone()).collect()).collect()
+}
+
+/// Padded tokens of each micro-batch that [`micro_batches`] makes of `rows`.
+pub fn padded(rows: &[Row], max_tokens: usize) -> Vec<usize> {
+    let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
+    let width = |batch: &[usize]| batch.iter().map(|&at| lengths[at]).max().unwrap_or(0).next_multiple_of(16).max(16);
+    by_length(&lengths, max_tokens).iter().map(|batch| batch.len() * width(batch)).collect()
 }
 
 /// Indices of `lengths` in batches of at most `max_tokens` padded tokens, longest rows together.
@@ -278,7 +323,8 @@ mod tests {
         let predicted: Vec<(usize, u32)> = row.targets.iter().map(|target| (target.from, target.token)).collect();
         assert_eq!(predicted, [(1, 3), (2, 4), (1, 5), (3, 6)]);
         assert_eq!(row.targets[2].advantage, -0.5);
-        assert!(row.sees(3, 1) && !row.sees(3, 2));
+        let last = View { shared: Span::new(0, 2), own: Span::new(3, 4) };
+        assert_eq!(row.views().last(), Some(last));
     }
 
     #[test]

@@ -1,9 +1,25 @@
 //! What can be said at the terminal: one struct per command.
 
+mod audit;
+mod grade;
+mod image;
+mod import;
+mod talk;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::config::SandboxKind;
+use crate::device::DeviceChoice;
+
+pub use audit::AuditArgs;
+pub use grade::{AdmitArgs, GradeArgs};
+pub use image::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
+pub use import::{ImportArgs, ImportFormat};
+pub use talk::{ChatArgs, DrawingArgs, ServeArgs};
 
 /// Takes a base language model and makes it repair real repositories, judged by their own tests.
 ///
@@ -34,6 +50,15 @@ pub enum Command {
     Grade(GradeArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(ExportArgs),
+    /// Talk with a model: one turn for every line.
+    Chat(ChatArgs),
+    /// A model behind OpenAI's HTTP interface, for any client.
+    Serve(ServeArgs),
+    /// A model with low-rank additions as a model without: they are added to its weights, in f32.
+    Merge(MergeArgs),
+    /// Root file systems of Debian packages and wheels, without a registry.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// A completion script for your shell, on standard output.
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -42,7 +67,7 @@ pub enum Command {
 }
 
 /// What every run takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RunArgs {
     /// The run's TOML. Without it every value has its default.
     #[arg(long, value_name = "FILE")]
@@ -53,9 +78,30 @@ pub struct RunArgs {
     /// From which all randomness derives (short for `--set seed=N`).
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:1` (short for `--set device=NAME`).
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<DeviceChoice>,
+    /// Where tests run (short for `--set tests.sandbox=NAME`).
+    #[arg(long, value_name = "NAME")]
+    pub sandbox: Option<SandboxKind>,
+    /// The image whose system and Python run the tests: `DIR/<digest>` of `train image build`, or, with `--sandbox
+    /// docker`, one of the engine's (short for `--set tests.image=IMAGE`).
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
     /// Print the plan and stop.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What a run that judges takes besides.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WatchArgs {
+    /// Tell Prometheus how it goes, at `http://ADDRESS/metrics`, e.g. 127.0.0.1:9184; port 0 for any that is free.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_addr: Option<SocketAddr>,
+    /// Go on though tests were killed for their memory too often: the count begins anew.
+    #[arg(long)]
+    pub forget_oom: bool,
 }
 
 /// `train quickstart`
@@ -80,6 +126,8 @@ pub struct QuickstartArgs {
 pub enum DataCommand {
     /// Plant bugs in packages; keep those that make a passing test fail, twice in a row.
     Plant(PlantArgs),
+    /// Bring the rows of public data sets, such as SWE-bench or SWE-smith, into one form.
+    Import(ImportArgs),
     /// Turn tasks into SFT samples.
     Samples(SamplesArgs),
     /// Commit-like text for a base model, from any folder of Python sources: a function before and after a bug.
@@ -169,37 +217,6 @@ pub struct TokenizerArgs {
     pub out: PathBuf,
 }
 
-/// `train data admit`
-#[derive(Args, Clone, Debug)]
-pub struct AdmitArgs {
-    /// What every run takes.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
-    #[arg(long, value_name = "FILE")]
-    pub tasks: PathBuf,
-    /// Runs on the gold patch, and as many without one.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub runs: usize,
-    /// Folder for `admissions.jsonl`; the tasks that are kept lie as `admitted.jsonl` beside their trees.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-}
-
-/// `train data audit`
-#[derive(Args, Clone, Debug)]
-pub struct AuditArgs {
-    /// Folder of Parquet shards.
-    #[arg(long, value_name = "DIR")]
-    pub samples: PathBuf,
-    /// Model folder or `tokenizer.json`.
-    #[arg(long, value_name = "PATH")]
-    pub tokenizer: PathBuf,
-    /// How many samples are shown.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub show: usize,
-}
-
 /// `train sft`
 #[derive(Args, Clone, Debug)]
 pub struct SftArgs {
@@ -212,10 +229,11 @@ pub struct SftArgs {
     /// Tokenizer of a new model: a model folder or `tokenizer.json`.
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
-    /// Folder of Parquet shards.
+    /// Folder of Parquet shards [default: those of `[[sft.mixture]]` in the config].
     #[arg(long, value_name = "DIR")]
-    pub samples: PathBuf,
-    /// Samples that it is not trained on: folder of Parquet shards. Adds `eval/loss` and the like to the metrics.
+    pub samples: Option<PathBuf>,
+    /// Samples that it is not trained on: folder of Parquet shards. Adds `eval/loss` and the like to the metrics, and
+    /// keeps the checkpoint with the smallest as `best`.
     #[arg(long, value_name = "DIR")]
     pub validate: Option<PathBuf>,
     /// Folder for checkpoints and metrics.
@@ -241,6 +259,9 @@ pub struct GrpoArgs {
     /// Folder for checkpoints, metrics and the log of attempts.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// What watches it.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// Two stages: the second drops what the model already solves.
     #[arg(long)]
     pub curriculum: bool,
@@ -269,27 +290,19 @@ pub struct EvalArgs {
     pub out: PathBuf,
 }
 
-/// `train grade`
+/// `train merge`
 #[derive(Args, Clone, Debug)]
-pub struct GradeArgs {
-    /// What every run takes.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
-    #[arg(long, value_name = "FILE")]
-    pub tasks: PathBuf,
-    /// The predictions, as SWE-bench takes them; or `gold`, or `empty`.
-    #[arg(long, value_name = "FILE")]
-    pub predictions: PathBuf,
-    /// Where the tests run.
-    #[arg(long, value_name = "NAME", default_value = "embedded", value_parser = ["embedded"])]
-    pub sandbox: String,
-    /// Folder for `results.jsonl` and `summary.json`.
+pub struct MergeArgs {
+    /// The model that the adapter was trained on [default: the one that the adapter names].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The adapter: a folder with `adapter_config.json` and `adapter_model.safetensors`, of `train sft` or of PEFT, or
+    /// a run folder that holds such checkpoints.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// The Hugging Face folder to write, in f32.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Keep the verdicts that are there already.
-    #[arg(long)]
-    pub resume: bool,
 }
 
 /// `train export`

@@ -3,25 +3,42 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use burn::tensor::Device;
 use data::Tokenizer;
 use data::source::jsonl::TaskSet;
+use data::template::ChatTemplate;
+use rollout::policy::Sampling;
 use serde::Serialize;
 
-use crate::checkpoint::Loaded;
+use crate::checkpoint::{self, Loaded};
 use crate::cli::RunArgs;
-use crate::config::Config;
+use crate::config::{Config, SftConfig};
+use crate::memory::{Batches, MemoryPlan, Training};
+use crate::optim::workers;
 
+pub mod audit;
+pub mod chat;
 pub mod data_stages;
 pub mod eval;
 pub mod export;
 pub mod grade;
+pub mod image;
+pub mod import;
 pub mod learn;
+pub mod merge;
+pub mod serve;
 
+pub use audit::audit;
+pub use chat::chat;
 pub use data_stages::{data, plant, plant_in, samples};
 pub use eval::{eval, eval_in};
 pub use export::{ExportReport, export};
 pub use grade::{admit, grade};
+pub use image::image;
+pub use import::import;
 pub use learn::{grpo, grpo_in, sft};
+pub use merge::merge;
+pub use serve::serve;
 
 /// The config of a run, from its file and the command line.
 ///
@@ -31,6 +48,9 @@ pub use learn::{grpo, grpo_in, sft};
 pub fn config_of(args: &RunArgs) -> Result<Config> {
     let mut overrides = args.set.clone();
     overrides.extend(args.seed.map(|seed| format!("seed={seed}")));
+    overrides.extend(args.device.map(|device| format!("device=\"{device}\"")));
+    overrides.extend(args.sandbox.map(|kind| format!("tests.sandbox=\"{}\"", kind.name())));
+    overrides.extend(args.image.as_ref().map(|image| format!("tests.image={}", toml::Value::from(image.as_str()))));
     match &args.config {
         Some(path) => Config::load(path, &overrides),
         None => Config::parse("", &overrides),
@@ -44,10 +64,36 @@ pub fn cache_folder() -> PathBuf {
     cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("train")
 }
 
-/// A tokenizer, from a model folder or a `tokenizer.json`.
-fn tokenizer_at(path: &Path) -> Result<Tokenizer> {
-    let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
-    Ok(Tokenizer::from_file(&file)?)
+/// What generating with the model in `folder` will hold: prompts of at most `data.max_tokens`, `rows` at once.
+fn generation_memory(folder: &Path, config: &Config, rows: usize, sampling: &Sampling) -> Result<MemoryPlan> {
+    let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
+    let tokens = shape.max_position_embeddings.min(config.data.max_tokens + sampling.max_new_tokens);
+    Ok(MemoryPlan::generation(&shape, rows, tokens))
+}
+
+/// As [`generation_memory`], with the training of `[grpo]` besides.
+fn grpo_memory(folder: &Path, config: &Config, device: &Device) -> Result<MemoryPlan> {
+    let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
+    let grpo = &config.grpo;
+    let like = SftConfig {
+        micro_batch_tokens: grpo.micro_batch_tokens,
+        optimizer: grpo.optimizer.clone(),
+        ..SftConfig::default()
+    };
+    let workers = workers(device);
+    let batches = Batches { tokens: grpo.micro_batch_tokens, count: workers.min(grpo.groups_per_step), workers };
+    let training = Training { shape: &shape, config: &like, batches }.plan();
+    Ok(training.in_turns_with(generation_memory(folder, config, grpo.decode_rows, &grpo.sampling)?))
+}
+
+/// A tokenizer and the chat template beside it, from a model folder or a file such as `tokenizer.json`.
+fn tokenizer_at(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
+    let (tokenizer, folder) = match path.is_dir() {
+        true => (Tokenizer::from_folder(path)?, path),
+        false => (Tokenizer::from_file(path)?, path.parent().unwrap_or(path)),
+    };
+    let template = ChatTemplate::from_folder(folder, &tokenizer)?;
+    Ok((tokenizer, template))
 }
 
 fn summary_to<T: Serialize>(path: &Path, summary: &T) -> Result<()> {
@@ -61,7 +107,7 @@ fn fitting(mut set: TaskSet, loaded: &Loaded, config: &Config, answer_tokens: us
     for task in &set.tasks {
         let base = rollout::attempt::Base::open(&set.root, task)?;
         let request = base.ask(config.data.answer, 1, 0)?;
-        let tokens = loaded.template.encode_prompt(&loaded.tokenizer, &request.messages).len();
+        let tokens = loaded.template.encode_prompt(&loaded.tokenizer, &request.messages)?.len();
         kept.push(tokens + answer_tokens <= loaded.config.max_position_embeddings);
     }
     let dropped = kept.iter().filter(|kept| !**kept).count();

@@ -12,12 +12,20 @@ use rollout::advantage::Estimator;
 use rollout::policy::Sampling;
 use rollout::sandbox::Limits;
 use rollout::trajectory::Overlong;
+use rollout::watch::WatchConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::device::DeviceChoice;
 use crate::export::Format;
 use crate::loss::clipped::ClippedConfig;
 use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
+
+mod sandbox;
+mod sft;
+
+pub use sandbox::{SandboxKind, TestsConfig};
+pub use sft::{SftConfig, SourceConfig};
 
 /// A whole run. Every section has defaults; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +42,14 @@ pub struct Config {
     pub data: DataConfig,
     /// The shape of a new model.
     pub model: ModelConfig,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:1`.
+    pub device: DeviceChoice,
+    /// Where tests run.
+    pub tests: TestsConfig,
     /// Bounds on the code under test.
     pub sandbox: Limits,
+    /// Thresholds beyond which something happens.
+    pub watch: WatchConfig,
     /// Supervised fine-tuning.
     pub sft: SftConfig,
     /// Reinforcement learning.
@@ -54,7 +68,10 @@ impl Default for Config {
             base: None,
             data: DataConfig::default(),
             model: ModelConfig::default(),
+            device: DeviceChoice::default(),
+            tests: TestsConfig::default(),
             sandbox: Limits::default(),
+            watch: WatchConfig::default(),
             sft: SftConfig::default(),
             grpo: GrpoConfig::default(),
             eval: EvalConfig::default(),
@@ -112,43 +129,6 @@ impl Default for DataConfig {
     }
 }
 
-/// Supervised fine-tuning.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SftConfig {
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Samples per step.
-    pub samples_per_step: usize,
-    /// Padded tokens per micro-batch.
-    pub micro_batch_tokens: usize,
-    /// Weight of the tokens that the assistant did not write; 0 trains on the assistant's tokens only.
-    pub context_weight: f32,
-    /// The samples of `--validate` are asked every so many steps, and at the end; 0 for never.
-    pub validate_every: u64,
-    /// A checkpoint every so many steps; 0 for one at the end only.
-    pub save_every: u64,
-    /// How many checkpoints are kept.
-    pub keep: usize,
-    /// The optimizer.
-    pub optimizer: OptimizerConfig,
-}
-
-impl Default for SftConfig {
-    fn default() -> Self {
-        SftConfig {
-            steps: 100,
-            samples_per_step: 32,
-            micro_batch_tokens: 8192,
-            context_weight: 0.0,
-            validate_every: 50,
-            save_every: 50,
-            keep: 2,
-            optimizer: OptimizerConfig::default(),
-        }
-    }
-}
-
 /// Reinforcement learning with group-relative advantages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -201,7 +181,7 @@ impl Default for GrpoConfig {
             decode_rows: 128,
             save_every: 10,
             keep: 2,
-            sampling: Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 48 },
+            sampling: Sampling { max_new_tokens: 48, ..Sampling::default() },
             advantage: Estimator::default(),
             overlong: Overlong::Mask,
             loss: LossConfig::default(),
@@ -244,7 +224,7 @@ impl Default for EvalConfig {
             attempts: 8,
             decode_rows: 128,
             resamples: 10_000,
-            sampling: Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 48 },
+            sampling: Sampling { max_new_tokens: 48, ..Sampling::default() },
         }
     }
 }
@@ -363,6 +343,12 @@ impl Config {
         }
         for (key, sampling) in [("grpo.sampling", &self.grpo.sampling), ("eval.sampling", &self.eval.sampling)] {
             sampling.check().with_context(|| format!("in `{key}`"))?;
+        }
+        if let Some(problem) = self.watch.problem() {
+            bail!("{problem}");
+        }
+        if let Some(problem) = self.sft.problem() {
+            bail!("{problem}");
         }
         if let Some(problem) = self.model.problem() {
             bail!("in `[model]`: {problem}");

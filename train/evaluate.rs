@@ -15,6 +15,8 @@ use rollout::policy::{Policy, Request};
 use rollout::pool::{Cancel, Entry, Pool};
 use rollout::record::{Log, Place, Queue, Record};
 use rollout::report::{Evaluation, Interval};
+use rollout::sandbox::SandboxError;
+use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvalConfig;
@@ -30,6 +32,8 @@ pub struct Rollouts<'a> {
     pub grader: Arc<Grader>,
     /// Test runs at once.
     pub workers: usize,
+    /// Hears of tests that were killed for their memory.
+    pub watcher: Option<Arc<Watcher>>,
 }
 
 impl Rollouts<'_> {
@@ -44,7 +48,14 @@ impl Rollouts<'_> {
 
     /// Grades completions, in their order.
     pub fn grade(&self, entries: Vec<Entry>) -> Vec<Result<Attempt, Lost>> {
-        let judge = |task: &Task, patch: &Patch| self.grader.grade(&self.set.root, task, patch);
+        let judge = |task: &Task, patch: &Patch| {
+            let graded = self.grader.grade(&self.set.root, task, patch)?;
+            if let Some(watcher) = &self.watcher {
+                let told = watcher.graded(SystemTime::now(), &task.id, &graded);
+                told.map_err(|error| SandboxError::Environment(error.to_string()))?;
+            }
+            Ok(graded)
+        };
         let pool = Pool { workers: self.workers };
         pool.grade(&self.set.root, entries, self.form, &judge, &Cancel::default())
     }

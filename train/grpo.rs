@@ -3,34 +3,39 @@
 //! The trainer sees tokens, log-probabilities and advantages. What a reward was, and how it became an advantage, is
 //! known to `rollout` alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, bail};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use data::Tokenizer;
+use data::template::ChatTemplate;
 use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, Stages};
 use rollout::group::Group;
 use rollout::policy::Policy;
 use rollout::pool::Entry;
 use rollout::record::{Log, Place, Queue, Record};
 use rollout::trajectory::Trajectory;
+use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, Row, micro_batches};
+use crate::batch::{Batch, Part, Row, micro_batches};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::{GrpoConfig, LossConfig};
 use crate::evaluate::Rollouts;
 use crate::generate::Generator;
+use crate::layerwise::Learner;
+use crate::loss::chunked::by_autodiff;
 use crate::loss::clipped::clipped;
 use crate::loss::{entropy, log_probabilities};
 use crate::metrics::{Metrics, check_finite};
 use crate::model::decoder::rope_of;
 use crate::model::rope::Rope;
-use crate::model::weights::{DiskDtype, HostTensors};
+use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
-use crate::optim::{AdamW, NamedGradients, gradients, over_micro_batches};
+use crate::optim::{AdamW, NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
+use crate::watched;
 
 mod measure;
 
@@ -61,6 +66,7 @@ struct Live<'a> {
     metrics: Metrics,
     shape: &'a ModelConfig,
     tokenizer: &'a Tokenizer,
+    template: &'a ChatTemplate,
     rope: Rope,
 }
 
@@ -74,6 +80,8 @@ pub struct Grpo<'a> {
     pub rollouts: Rollouts<'a>,
     /// Whether there are two stages.
     pub curriculum: bool,
+    /// Hears what happens, and says when to stop.
+    pub watcher: &'a Watcher,
     /// Where checkpoints, metrics and the log of attempts go.
     pub out: &'a Path,
     /// Whether to go on from the newest checkpoint.
@@ -87,12 +95,13 @@ impl Grpo<'_> {
     ///
     /// # Errors
     ///
-    /// When the sandbox or the disk fails for good, or the loss is no longer a number.
+    /// When the sandbox or the disk fails for good, the loss is no longer a number, or tests were killed for their
+    /// memory too often.
     pub fn run(&self, start: Loaded) -> Result<GrpoSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let steps = self.config.steps + if self.curriculum { self.config.stage2_steps } else { 0 };
         let (start, resumed) = match self.newest()? {
-            Some((loaded, moments, state)) => (loaded, Some((moments, state))),
+            Some((loaded, path, state)) => (loaded, Some((path, state))),
             None => (start, None),
         };
         let mut live = self.begin(&start, resumed)?;
@@ -111,18 +120,26 @@ impl Grpo<'_> {
             if due || live.step == steps {
                 self.save(&mut live)?;
             }
+            // The step is finished and saved, so a resumed run goes on as if it had never stopped.
+            if let Some(stopped) = self.watcher.stopped() {
+                if !due && live.step < steps {
+                    self.save(&mut live)?;
+                }
+                progress.finish();
+                return Err(stopped.into());
+            }
         }
         progress.finish();
         Ok(total.summary(steps, self.rollouts.set.tasks.len(), &live.curriculum, started.elapsed().as_secs_f64()))
     }
 
     /// Everything that moves, at its start or as the newest checkpoint left it.
-    fn begin<'s>(&self, start: &'s Loaded, resumed: Option<(HostTensors, State)>) -> Result<Live<'s>> {
+    fn begin<'s>(&self, start: &'s Loaded, resumed: Option<(PathBuf, State)>) -> Result<Live<'s>> {
         let mut curriculum = self.new_curriculum()?;
         let (mut step, mut log_offset) = (0, 0);
         let mut optimizer = AdamW::new(self.config.optimizer.clone());
-        if let Some((moments, state)) = resumed {
-            optimizer = AdamW::from_host(self.config.optimizer.clone(), &moments, state.updates, self.device);
+        if let Some((path, state)) = resumed {
+            optimizer = AdamW::read(self.config.optimizer.clone(), &path, state.updates, self.device)?;
             curriculum = curriculum.resume(state.curriculum)?;
             (step, log_offset) = (state.step, state.log_offset);
         }
@@ -133,7 +150,8 @@ impl Grpo<'_> {
         let rows = self.config.decode_rows;
         let mut generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
         generator.publish(model.clone(), step);
-        Ok(Live { step, curriculum, optimizer, model: model.clone(), generator, log, metrics, shape, tokenizer, rope })
+        let model = model.clone();
+        Ok(Live { step, curriculum, optimizer, model, generator, log, metrics, shape, tokenizer, template, rope })
     }
 
     /// Draws, attempts, grades, trains once and writes the step's row; returns the mean reward.
@@ -153,7 +171,8 @@ impl Grpo<'_> {
         } else {
             let (gradients, measured) = self.gradients(&live.model, &groups, &live.rope);
             trained = measured;
-            (live.model, norm) = live.optimizer.step(live.model.clone(), gradients, rate);
+            let (model, of_step) = live.optimizer.step(live.model.clone(), gradients, rate);
+            (live.model, norm) = (model, of_step.into_scalar::<f32>());
         }
         check_finite("grpo", live.step + 1, trained.loss, norm, self.out)?;
         let left = live.curriculum.end_step()?;
@@ -162,6 +181,7 @@ impl Grpo<'_> {
             eprintln!("stage 2: {} tasks that were solved too often are dropped", left.len());
         }
         live.step += 1;
+        self.watcher.counts().step(live.step);
         live.generator.publish(live.model.clone(), live.step);
         let train_s = training.elapsed().as_secs_f64();
         total.add(&sampled, &trained, train_s);
@@ -191,13 +211,14 @@ impl Grpo<'_> {
             step: live.step,
             config: live.shape,
             model: &live.model,
+            adapter: None,
             tokenizer: live.tokenizer,
+            template: live.template,
             dtype: DiskDtype::Float32,
-            optimizer: Some(live.optimizer.to_host()),
+            optimizer: Some(&live.optimizer),
             state: Some(serde_json::to_value(state)?),
         };
-        checkpoint::save(self.out, &snapshot, self.config.keep)?;
-        Ok(())
+        watched::save(self.watcher, self.out, &snapshot, self.config.keep)
     }
 
     fn new_curriculum(&self) -> Result<Curriculum> {
@@ -257,7 +278,9 @@ impl Grpo<'_> {
                     group: Some(draw.group),
                     step: Some(live.step + 1),
                 };
-                live.log.write(&Record::of(SystemTime::now(), place, &attempt))?;
+                let record = Record::of(SystemTime::now(), place, &attempt);
+                self.watcher.counts().count(&record);
+                live.log.write(&record)?;
                 match attempt {
                     Ok(attempt) => trajectories.push(attempt.trajectory),
                     Err(_) => lost += 1,
@@ -276,52 +299,62 @@ impl Grpo<'_> {
         // Every response token of the global batch weighs the same.
         let count = rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1);
         let micro_batches = micro_batches(&rows, self.config.micro_batch_tokens);
+        let learner = Learner::new(model, rope);
         let (sum, measured) =
-            over_micro_batches(model, &micro_batches, |model, rows| self.micro_batch(model, rows, rope, count));
+            over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, count));
         let mut trained = Trained { targets: count as f64, ..Trained::default() };
         measured.iter().for_each(|one| trained.add(one));
         (sum, trained)
     }
 
-    fn micro_batch(&self, model: &CausalLm, rows: &[Row], rope: &Rope, count: usize) -> (NamedGradients, Trained) {
-        let LossConfig::Clipped(config) = &self.config.loss;
+    fn micro_batch(&self, learner: &Learner, rows: &[Row], count: usize) -> (NamedGradients, Trained) {
         let batch = Batch::new(rows, self.device);
+        let (gradients, parts) = learner.gradients(&batch, 0, |logits, range| {
+            by_autodiff(logits, |logits| self.loss(logits, batch.part(&range), count))
+        });
+        let mut trained = Trained { tokens: batch.tokens, ..Trained::default() };
+        parts.iter().for_each(|part| trained.add(part));
+        (gradients, trained)
+    }
+
+    /// The loss of some targets, and what it looked like.
+    fn loss(&self, logits: Tensor<2>, part: Part, count: usize) -> (Tensor<1>, Trained) {
+        let LossConfig::Clipped(config) = &self.config.loss;
         // The trainer's distribution is the sampler's: the same temperature.
         let temperature = if self.config.sampling.is_greedy() { 1.0 } else { self.config.sampling.temperature };
-        let logits = batch.logits(model, rope) / temperature;
+        let logits = logits / temperature;
         let entropy = sum_of(entropy(logits.clone().inner()).into_data());
-        let logp = log_probabilities(logits, batch.targets.autodiff());
-        let gap = logp.clone().inner() - batch.logp_old.clone();
-        let clipped = clipped(config, logp, batch.logp_old.autodiff(), batch.advantages.clone().autodiff());
+        let logp = log_probabilities(logits, part.targets.autodiff());
+        let gap = logp.clone().inner() - part.logp_old.clone();
+        let clipped = clipped(config, logp, part.logp_old.autodiff(), part.advantages.clone().autodiff());
         let loss = clipped.token_loss.sum() / count as f32;
         let mut trained = Trained {
             loss: f64::from(loss.clone().inner().into_scalar::<f32>()),
             entropy,
             logp_difference: sum_of(gap.abs().into_data()),
-            tokens: batch.tokens,
             ..Trained::default()
         };
         let ratio: Vec<f32> = clipped.ratio.inner().into_data().try_to_vec().expect("ratios are f32");
-        let advantages: Vec<f32> = batch.advantages.into_data().try_to_vec().expect("advantages are f32");
+        let advantages: Vec<f32> = part.advantages.into_data().try_to_vec().expect("advantages are f32");
         for (ratio, advantage) in ratio.into_iter().map(f64::from).zip(advantages) {
             trained.ratio += ratio;
             trained.clip_low += f64::from(u8::from(ratio < 1.0 - config.low && advantage < 0.0));
             trained.clip_high += f64::from(u8::from(ratio > 1.0 + config.high && advantage > 0.0));
         }
-        (gradients(model, loss.backward()), trained)
+        (loss, trained)
     }
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
-    fn newest(&self) -> Result<Option<(Loaded, HostTensors, State)>> {
+    fn newest(&self) -> Result<Option<(Loaded, PathBuf, State)>> {
         let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
         let loaded = checkpoint::load(&path, self.device)?;
-        let (moments, state): (_, State) = checkpoint::load_state(&path)?;
+        let state: State = checkpoint::load_state(&path)?;
         if state.stage != "grpo" || state.config != *self.config {
             bail!(
                 "`{}` was saved by a run with another `[grpo]`\nhint: resume with the config that started it, or choose another `--out`",
                 path.display()
             );
         }
-        Ok(Some((loaded, moments, state)))
+        Ok(Some((loaded, path, state)))
     }
 }

@@ -1,16 +1,22 @@
 //! Samples and groups in, weights out; the only place that knows Burn.
 
+#![deny(unsafe_code)]
+
+pub mod adapter;
 pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod device;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
 pub mod grade;
 pub mod grpo;
+pub mod layerwise;
 pub mod loss;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod optim;
@@ -19,14 +25,19 @@ pub mod progress;
 pub mod quickstart;
 pub mod report;
 pub mod sampling;
+pub mod sandbox;
+pub mod serve;
 pub mod sft;
 pub mod tasks;
+pub mod terminal;
 pub mod validate;
+pub mod watched;
 
 use anyhow::Result;
 use clap::CommandFactory;
 
 use cli::{Cli, Command};
+pub use terminal::say_error;
 
 /// Runs one command.
 ///
@@ -42,6 +53,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => commands::eval(&args).map(|_| ()),
         Command::Grade(args) => commands::grade(&args).map(|_| ()),
         Command::Export(args) => commands::export(&args).map(|_| ()),
+        Command::Chat(args) => commands::chat(&args),
+        Command::Serve(args) => commands::serve(&args),
+        Command::Merge(args) => commands::merge(&args),
+        Command::Image(command) => commands::image(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
             Ok(())
@@ -49,35 +64,7 @@ pub fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// Prints an error as `error:`, the story behind it, and `hint:` lines, on standard error.
-pub fn say_error(error: &anyhow::Error) {
-    let mut hints = Vec::new();
-    for (depth, cause) in error.chain().enumerate() {
-        let text = cause.to_string();
-        let mut lines = text.lines();
-        let first = lines.next().unwrap_or_default();
-        // A hint may stand on its own line or in brackets at the end.
-        let (first, bracketed) = match first.split_once(" (hint: ") {
-            Some((said, hint)) => (said, Some(hint.trim_end_matches(')'))),
-            None => (first, None),
-        };
-        eprintln!("{}{first}", if depth == 0 { "error: " } else { "  because: " });
-        hints.extend(bracketed.map(str::to_owned));
-        for line in lines {
-            match line.strip_prefix("hint: ") {
-                Some(hint) => hints.push(hint.to_owned()),
-                None => eprintln!("  {line}"),
-            }
-        }
-    }
-    let full = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
-    };
-    if hints.is_empty() && error.chain().any(full) {
-        hints.push("free some disk space and run the same command again, with `--resume` where it has one".into());
-    }
-    hints.dedup();
-    for hint in hints {
-        eprintln!("hint: {hint}");
-    }
+/// The exit code of an error: 3 where a rule stopped the flow and a person has to say that it may go on, else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<rollout::watch::Stopped>()) { 3 } else { 1 }
 }

@@ -12,12 +12,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // The sandbox starts this program again as the first process behind its barriers.
     rollout::sandbox::init::main_if_asked();
+    // And once more to decode Parquet, or to fill in a chat template, of unknown origin.
+    data::child::main_if_asked();
     let cli = Cli::parse();
     match train::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             train::say_error(&error);
-            ExitCode::from(1)
+            ExitCode::from(train::exit_code(&error))
         }
     }
 }

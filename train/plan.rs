@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::device;
+use crate::memory::MemoryPlan;
 
 /// What will happen.
 #[derive(Debug, Serialize)]
@@ -15,15 +17,16 @@ pub struct Plan<'a> {
     /// Version of this program.
     pub version: &'static str,
     /// Where tensors live.
-    pub device: &'static str,
+    pub device: String,
     /// Cores that can be used.
     pub cores: usize,
     /// Weights of a new model.
     pub parameters: usize,
-    /// MiB for weights, gradients and both moments in f32.
-    pub training_memory_mib: usize,
     /// The sandbox for code under test.
     pub sandbox: &'static str,
+    /// What it will hold in memory, in bytes, when that is known before anything is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryPlan>,
     /// What was written.
     pub config: &'a Config,
 }
@@ -35,13 +38,18 @@ impl<'a> Plan<'a> {
         Plan {
             stage,
             version: env!("CARGO_PKG_VERSION"),
-            device: "cpu (flex)",
+            device: device_of(config),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             parameters,
-            training_memory_mib: (parameters * 16) >> 20,
-            sandbox: "embedded",
+            sandbox: config.tests.sandbox.name(),
+            memory: None,
             config,
         }
+    }
+
+    /// The same plan with what it will hold in memory, as far as that is known.
+    pub fn with_memory(self, memory: Option<MemoryPlan>) -> Self {
+        Plan { memory, ..self }
     }
 
     /// Prints the plan; true when that is all that was asked for. Otherwise saves it as `plan.toml` in
@@ -52,6 +60,9 @@ impl<'a> Plan<'a> {
     /// When the folder cannot be written.
     pub fn show(&self, dry_run: bool, folder: &Path) -> Result<bool> {
         let text = toml::to_string(self).context("a plan is TOML")?;
+        if let Some(memory) = &self.memory {
+            eprintln!("{}, memory:\n{memory}", self.stage);
+        }
         if dry_run {
             println!("{text}");
             return Ok(true);
@@ -65,4 +76,9 @@ impl<'a> Plan<'a> {
         }
         Ok(false)
     }
+}
+
+/// The device by name; one that cannot be had is told when the stage opens it.
+fn device_of(config: &Config) -> String {
+    config.device.open().map_or_else(|_| config.device.to_string(), |device| device::name(&device))
 }

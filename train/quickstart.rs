@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use rollout::report::Claim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs};
+use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs, WatchArgs};
 use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
 use crate::evaluate::EvalSummary;
@@ -137,7 +138,7 @@ impl Quickstart {
     }
 
     fn run_args(&self) -> RunArgs {
-        RunArgs { config: Some(self.file.clone()), set: Vec::new(), seed: None, dry_run: false }
+        RunArgs { config: Some(self.file.clone()), ..RunArgs::default() }
     }
 
     /// Says what runs now and how to run it alone, runs it unless its result is there, and notes its time.
@@ -225,13 +226,17 @@ impl Quickstart {
             run: self.run_args(),
             model: Some(base.to_path_buf()),
             tokenizer: None,
-            samples: self.places.samples.clone(),
+            samples: Some(self.places.samples.clone()),
             validate: None,
             out: self.places.sft.clone(),
             resume: self.resume,
         };
-        let alone =
-            format!("sft --model {} --samples {} --out {}", base.display(), args.samples.display(), args.out.display());
+        let alone = format!(
+            "sft --model {} --samples {} --out {}",
+            base.display(),
+            self.places.samples.display(),
+            args.out.display()
+        );
         let result = args.out.join("summary.json");
         self.stage("sft", &alone, &result, |_| done(commands::sft(&args)?))
     }
@@ -242,6 +247,7 @@ impl Quickstart {
             model: self.places.sft.clone(),
             tasks: self.places.train.join("grpo.jsonl"),
             out: self.places.grpo.clone(),
+            watch: WatchArgs::default(),
             curriculum: self.config.grpo.stage2_steps > 0,
             resume: self.resume,
         };
@@ -328,13 +334,7 @@ impl Quickstart {
         {
             let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
             let (low, high) = (number(&gain["ci95"][0]), number(&gain["ci95"][1]));
-            let verdict = if low > 0.0 {
-                "more than chance"
-            } else if high < 0.0 {
-                "a loss"
-            } else {
-                "may be chance"
-            };
+            let verdict = Claim::of(low, high);
             eprintln!(
                 "{name}: {:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {verdict}",
                 number(&gain["delta"])

@@ -7,6 +7,7 @@
 
 mod plot;
 
+use rollout::report::Claim;
 use serde_json::{Map, Value};
 
 /// One plot.
@@ -180,12 +181,8 @@ fn heading(column: &str, is_text: bool) -> String {
 /// As [`cell`]; a gain with an interval is judged as well, since only one that excludes 0 may be claimed.
 fn judged_cell(name: &str, value: &Value) -> String {
     let verdict = match interval(value) {
-        Some((_, low, high)) if name.to_lowercase().contains("gain") => match () {
-            _ if low > 0.0 => ", more than chance",
-            _ if high < 0.0 => ", a loss",
-            _ => ", may be chance",
-        },
-        _ => "",
+        Some((_, low, high)) if name.to_lowercase().contains("gain") => format!(", {}", Claim::of(low, high)),
+        _ => String::new(),
     };
     let class = if value.is_number() || interval(value).is_some() { " class=\"number\"" } else { "" };
     format!("<td{class}>{}{verdict}</td>", cell(value))

@@ -18,12 +18,13 @@ use rollout::grade::Grader;
 use rollout::package;
 use rollout::patience::Patience;
 use rollout::python::PythonEnv;
-use rollout::sandbox::embedded::{Embedded, EmbeddedOptions};
-use rollout::sandbox::{End, Job, Limits, Sandbox, Select, TestStatus};
+use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, Select, TestStatus};
+use rollout::watch::pace::{Pace, Paced};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DataConfig};
 use crate::progress::Progress;
+use crate::sandbox::{self, Environment, Opened};
 
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
@@ -31,6 +32,8 @@ pub struct Workshop {
     pub python: PythonEnv,
     /// The sandbox.
     pub sandbox: Arc<dyn Sandbox>,
+    /// What tests run on in it.
+    pub environment: Environment,
     limits: Limits,
     patience: Patience,
     cache: PathBuf,
@@ -43,18 +46,19 @@ impl Workshop {
     ///
     /// When Python or the network is missing, or a barrier of the sandbox cannot be raised here.
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
-        let say = |line: &str| eprintln!("{line}");
-        let python = PythonEnv::prepare(cache, &say).context("while preparing Python for the sandbox")?;
-        let init = std::env::current_exe().context("while looking for this program")?;
-        let options = EmbeddedOptions { init, python: python.clone(), workers: config.data.workers };
-        let sandbox = Embedded::new(options).context("while starting the sandbox")?;
+        let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        Ok(Workshop { python, sandbox: Arc::new(sandbox), limits, patience: Patience::default(), cache })
+        Ok(Workshop { python, sandbox, environment, limits, patience: Patience::default(), cache })
     }
 
     /// Judges patches in this sandbox.
     pub fn grader(&self) -> Arc<Grader> {
         Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()))
+    }
+
+    /// As [`Workshop::grader`], kept to a pace.
+    pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
+        Grader::new(Arc::new(Paced::new(self.sandbox.clone(), pace.clone())), self.limits.clone())
     }
 
     /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.
@@ -81,6 +85,7 @@ impl Workshop {
         let job = Job {
             tree: package.root.clone(),
             changes: changes.to_vec(),
+            runner: Runner::Pytest,
             python_path: package.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
@@ -257,7 +262,7 @@ pub struct SampleSummary {
 pub fn samples(
     tasks: &Path,
     against: Option<&Path>,
-    tokenizer: &Tokenizer,
+    (tokenizer, template): (&Tokenizer, &ChatTemplate),
     data: &DataConfig,
     out: &Path,
 ) -> Result<SampleSummary> {
@@ -267,7 +272,6 @@ pub fn samples(
         None => Vec::new(),
     };
     let held_out = HeldOut::new(held_out.iter().map(String::as_str));
-    let template = ChatTemplate::default();
     template.check(tokenizer)?;
     let mut shown = Vec::new();
     let mut unsayable = 0;

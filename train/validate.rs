@@ -3,13 +3,13 @@
 //! In: a model and samples. Out: loss, and how often the most probable token is the right one. An answer counts as
 //! exact when that holds for each of its tokens: just then greedy decoding writes it to the letter.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use data::Sample;
 
 use crate::batch::{Batch, Row, micro_batches};
+use crate::layerwise::Learner;
+use crate::loss::chunked::look_at;
 use crate::loss::log_probabilities;
-use crate::model::CausalLm;
-use crate::model::rope::Rope;
 use crate::optim::on_all_cores;
 
 /// What was measured, over the trained tokens of all samples.
@@ -26,15 +26,15 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Asks `model` for every sample; micro-batches run on all cores.
+    /// Asks a model for every sample; micro-batches run on all cores.
     ///
     /// # Panics
     ///
     /// When there is no sample.
-    pub fn of(model: &CausalLm, rope: &Rope, samples: &[Sample], micro_batch_tokens: usize, device: &Device) -> Self {
+    pub fn of(learner: &Learner, samples: &[Sample], micro_batch_tokens: usize, device: &Device) -> Self {
         let rows: Vec<Row> = samples.iter().map(|sample| Row::from_sample(sample, 0.0)).collect();
         let batches = micro_batches(&rows, micro_batch_tokens);
-        let counts = on_all_cores(&batches, |rows| Counts::of(model, rope, rows, device));
+        let counts = on_all_cores(&batches, |rows| Counts::of(learner, rows, device));
         let total = counts.into_iter().reduce(Counts::plus).expect("at least one sample");
         let [answers, tokens] = [total.answers as f64, total.tokens as f64];
         Validation {
@@ -67,14 +67,18 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(model: &CausalLm, rope: &Rope, rows: &[Row], device: &Device) -> Self {
+    fn of(learner: &Learner, rows: &[Row], device: &Device) -> Self {
         let batch = Batch::new(rows, device);
-        let logits: Tensor<2> = batch.plain_logits(model, rope);
-        let best = logits.clone().argmax(1).flatten::<1>(0, 1);
-        let right = best.equal(batch.targets.clone()).into_data();
-        let mut right = right.iter::<bool>();
-        let loss: f32 = log_probabilities(logits, batch.targets.clone()).sum().neg().into_scalar();
-        let mut counts = Counts { answers: rows.len(), loss: f64::from(loss), ..Counts::default() };
+        let looked = look_at(learner.hidden(&batch), learner.model.projection(), |logits, range| {
+            let targets = batch.targets.clone().narrow(0, range.start, range.len());
+            let best = logits.clone().argmax(1).flatten::<1>(0, 1);
+            let right: Vec<bool> = best.equal(targets.clone()).into_data().iter::<bool>().collect();
+            let loss: f32 = log_probabilities(logits, targets).sum().neg().into_scalar();
+            (f64::from(loss), right)
+        });
+        let (losses, right): (Vec<f64>, Vec<Vec<bool>>) = looked.into_iter().unzip();
+        let mut right = right.into_iter().flatten();
+        let mut counts = Counts { answers: rows.len(), loss: losses.iter().sum(), ..Counts::default() };
         for row in rows {
             let answer: Vec<bool> = right.by_ref().take(row.targets.len()).collect();
             counts.tokens += answer.len();
@@ -100,9 +104,9 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelConfig;
     use crate::model::decoder::rope_of;
     use crate::model::weights::{from_host, to_host};
+    use crate::model::{CausalLm, ModelConfig};
 
     #[test]
     fn a_model_of_zeros_is_right_by_chance_alone() {
@@ -118,7 +122,8 @@ mod tests {
         };
         // All logits are equal, so the first token of the vocabulary is taken for the best.
         let samples = [sample(vec![0, 0]), sample(vec![0, 1]), sample(vec![2, 3]), sample(vec![0, 0, 0, 0])];
-        let found = Validation::of(&model, &rope_of(&shape, &device), &samples, 16, &device);
+        let rope = rope_of(&shape, &device);
+        let found = Validation::of(&Learner::new(&model, &rope), &samples, 16, &device);
         assert!((found.loss - 16f64.ln()).abs() < 1e-5, "{found:?}");
         assert_eq!((found.token_accuracy, found.first_token_accuracy, found.exact_match), (0.7, 0.75, 0.5));
     }

@@ -1,12 +1,12 @@
 //! `train data …`: packages to tasks, tasks and sources to samples.
 
 use anyhow::{Result, bail};
+use data::Tokenizer;
 use data::source::commits::CommitOptions;
 use data::source::jsonl::read_tasks;
-use data::{Sample, Tokenizer};
 
 use super::{cache_folder, config_of, summary_to, tokenizer_at};
-use crate::cli::{AuditArgs, CommitsArgs, DataCommand, PlantArgs, SamplesArgs, TokenizerArgs};
+use crate::cli::{CommitsArgs, DataCommand, PlantArgs, SamplesArgs, TokenizerArgs};
 use crate::config::Config;
 use crate::plan::Plan;
 use crate::tasks::{self, PlantSummary, SampleSummary, Workshop};
@@ -19,11 +19,12 @@ use crate::tasks::{self, PlantSummary, SampleSummary, Workshop};
 pub fn data(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Plant(args) => plant(&args).map(|_| ()),
+        DataCommand::Import(args) => super::import(&args).map(|_| ()),
         DataCommand::Samples(args) => samples(&args).map(|_| ()),
         DataCommand::Commits(args) => commits(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer(&args),
         DataCommand::Admit(args) => super::admit(&args).map(|_| ()),
-        DataCommand::Audit(args) => audit(&args),
+        DataCommand::Audit(args) => super::audit(&args),
     }
 }
 
@@ -65,8 +66,9 @@ pub fn samples(args: &SamplesArgs) -> Result<Option<SampleSummary>> {
     if Plan::new("data samples", &config).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
-    let tokenizer = tokenizer_at(&args.tokenizer)?;
-    let summary = tasks::samples(&args.tasks, args.against.as_deref(), &tokenizer, &config.data, &args.out)?;
+    let (tokenizer, template) = tokenizer_at(&args.tokenizer)?;
+    let against = args.against.as_deref();
+    let summary = tasks::samples(&args.tasks, against, (&tokenizer, &template), &config.data, &args.out)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
@@ -77,7 +79,7 @@ fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     if Plan::new("data commits", &config).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
-    let tokenizer = tokenizer_at(&args.tokenizer)?;
+    let (tokenizer, _) = tokenizer_at(&args.tokenizer)?;
     let options = CommitOptions {
         seed: config.seed,
         max_lines: config.data.max_function_lines,
@@ -110,48 +112,4 @@ fn tokenizer(args: &TokenizerArgs) -> Result<()> {
 /// A source as prompts show it, `N|line`: blanks behind the bar must become pieces of their own.
 fn numbered(source: &str) -> String {
     source.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at % 40 + 1)).collect()
-}
-
-/// Prints samples with their trained tokens in brackets, and refuses masks that cannot be right.
-fn audit(args: &AuditArgs) -> Result<()> {
-    let tokenizer = tokenizer_at(&args.tokenizer)?;
-    let samples = data::store::read_samples(&args.samples)?;
-    for sample in samples.iter().take(args.show) {
-        println!("{}", marked(&tokenizer, sample));
-    }
-    let all = samples.iter().filter(|sample| sample.mask.iter().all(|trained| *trained)).count();
-    let end = tokenizer.special("<|im_end|>");
-    let ended = samples.iter().filter(|sample| {
-        let mut trained = sample.tokens.iter().zip(&sample.mask).filter(|(_, mask)| **mask);
-        trained.any(|(token, _)| Some(*token) == end)
-    });
-    let (count, ended) = (samples.len(), ended.count());
-    if all == count {
-        bail!("every token of every sample is trained\nhint: the prompt must not be; build the samples again");
-    }
-    if ended == 0 {
-        bail!("the end-of-turn token is never trained, so the model would never stop\nhint: check the chat template");
-    }
-    println!("{count} samples, {ended} end with a trained end of turn, {all} train every token");
-    Ok(())
-}
-
-/// The text of a sample; what is trained stands between `⟦` and `⟧`, in green on a terminal.
-fn marked(tokenizer: &Tokenizer, sample: &Sample) -> String {
-    let color = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    let (open, close) = if color { ("\u{1b}[32m⟦", "⟧\u{1b}[0m") } else { ("⟦", "⟧") };
-    let mut text = format!("--- {}\n", sample.origin);
-    let mut from = 0;
-    for to in 1..=sample.tokens.len() {
-        if to == sample.tokens.len() || sample.mask[to] != sample.mask[from] {
-            let part = tokenizer.decode(&sample.tokens[from..to]);
-            if sample.mask[from] {
-                text.push_str(&format!("{open}{part}{close}"));
-            } else {
-                text.push_str(&part);
-            }
-            from = to;
-        }
-    }
-    text
 }

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use burn::tensor::Device;
 use data::source::jsonl::read_tasks;
 
-use super::{cache_folder, config_of, fitting, summary_to};
+use super::{cache_folder, config_of, fitting, generation_memory, summary_to};
 use crate::checkpoint::{self, Loaded};
 use crate::cli::EvalArgs;
 use crate::config::Config;
@@ -23,10 +22,16 @@ use crate::tasks::Workshop;
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    if Plan::new("eval", &config).show(args.run.dry_run, folder)? {
+    let memory = generation_memory(&args.model, &config, config.eval.decode_rows, &config.eval.sampling);
+    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
     }
+    if let Some(memory) = memory {
+        memory.enforce(&config.device.open()?, &[], "lower `eval.decode_rows`, or use a smaller model")?;
+    }
     // Read before the work, so that a wrong path costs nothing.
+    checkpoint::check(&args.model, &config.device.open()?)?;
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
@@ -62,15 +67,20 @@ fn evaluation_at(path: &Path) -> Result<EvalSummary> {
 ///
 /// As [`evaluate`].
 pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
-    let device = Device::flex();
+    let device = config.device.open()?;
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
     let loaded = checkpoint::load(&args.model, &device)?;
     let set = fitting(read_tasks(&args.tasks)?, &loaded, config, config.eval.sampling.max_new_tokens)?;
     let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
-    let rollouts =
-        Rollouts { set: &set, form: config.data.answer, grader: workshop.grader(), workers: config.data.workers };
+    let rollouts = Rollouts {
+        set: &set,
+        form: config.data.answer,
+        grader: workshop.grader(),
+        workers: config.data.workers,
+        watcher: None,
+    };
     let rows = config.eval.decode_rows;
     let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
     let name = args.model.display().to_string();

@@ -37,16 +37,7 @@ pub struct ExportReport {
 
 /// A model folder in bfloat16, for programs that load Hugging Face's folders.
 fn save_hugging_face(loaded: &Loaded, out: &Path) -> Result<()> {
-    let snapshot = Snapshot {
-        step: 0,
-        config: &loaded.config,
-        model: &loaded.model,
-        tokenizer: &loaded.tokenizer,
-        dtype: DiskDtype::Bfloat16,
-        optimizer: None,
-        state: None,
-    };
-    checkpoint::save_model(out, &snapshot)
+    checkpoint::save_model(out, &Snapshot::of(loaded, DiskDtype::Bfloat16))
 }
 
 /// A file that goes away unless it was renamed.
@@ -79,19 +70,19 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let Loaded { config: shape, model, tokenizer, template, path } = loaded;
     let json = tokenizer.save_bytes()?;
     let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
-    let files = TokenizerFiles { tokenizer_json: &json, chat_template: data::template::JINJA, special };
+    let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), special };
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     let weights = to_named(to_host(&model));
     // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
     let unproven = Unproven(args.out.with_extension("unproven"));
-    let written = write_gguf(&unproven.0, &shape_of(&shape, &name), &files, &weights, config.export.format)?;
+    let written = write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &weights, config.export.format)?;
     let (_, tensors) = read_gguf(&unproven.0)?;
     let again = from_host(&shape, from_named(tensors), &device).context("while loading the exported file again")?;
     let row = |at: usize| -> Result<Row> {
         let task = &set.tasks[at];
         let base = rollout::attempt::Base::open(&set.root, task)?;
         let request = base.ask(config.data.answer, 1, 0)?;
-        let tokens = template.encode_prompt(&tokenizer, &request.messages);
+        let tokens = template.encode_prompt(&tokenizer, &request.messages)?;
         let mask = vec![true; tokens.len()];
         Ok(Row::from_sample(&Sample::new(tokens, mask, task.id.clone())?, 0.0))
     };

@@ -1,6 +1,7 @@
 //! `train sft` and `train grpo`.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
@@ -8,16 +9,21 @@ use data::Tokenizer;
 use data::source::jsonl::read_tasks;
 use data::template::ChatTemplate;
 
-use super::{cache_folder, config_of, fitting, summary_to, tokenizer_at};
+use super::{cache_folder, config_of, fitting, grpo_memory, summary_to, tokenizer_at};
 use crate::checkpoint::{self, Loaded};
-use crate::cli::{GrpoArgs, SftArgs};
+use crate::cli::{GrpoArgs, SftArgs, WatchArgs};
 use crate::config::Config;
 use crate::evaluate::Rollouts;
 use crate::grpo::{Grpo, GrpoSummary};
-use crate::model::CausalLm;
+use crate::memory::MemoryUse;
+use crate::model::{CausalLm, ModelConfig};
 use crate::plan::Plan;
-use crate::sft::{Sft, SftSummary, read_samples};
+use crate::sft::{SampleSet, Sft, SftSummary, check_tokenizer, memory_plan, read_samples};
 use crate::tasks::Workshop;
+use crate::watched::Watched;
+
+/// What is left to do when no setting makes a run fit.
+const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model, or a machine with more memory";
 
 /// `train sft`
 ///
@@ -26,57 +32,88 @@ use crate::tasks::Workshop;
 /// As [`Sft::run`].
 pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("sft", &config).show(args.run.dry_run, &args.out)? {
+    let device = config.device.open()?;
+    let model = args.model.as_ref().or(config.base.as_ref());
+    let (shape, tokenizer) = match model {
+        Some(path) => {
+            let folder = checkpoint::resolve(path)?;
+            let shape = checkpoint::config_of(&folder)?;
+            let tokenizer = checkpoint::tokenizer_of(&folder, &shape)?;
+            (shape, Some(tokenizer))
+        }
+        None => shape_of_new(args, &config)?,
+    };
+    if config.sft.lora.rank > 0 && model.is_none() && !args.run.dry_run {
+        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
+    }
+    if config.sft.bf16 && device == Device::flex() {
+        bail!(
+            "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
+        );
+    }
+    // For a plan alone, samples need not be there yet.
+    let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
+    let samples = tokenizer.as_ref().map(read);
+    let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
+    let (memory, smaller) = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device);
+    if Plan::new("sft", &config).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
+        memory.enforce(&device, &smaller, TOO_LARGE)?;
         return Ok(None);
     }
-    let device = Device::flex();
-    let start = match args.model.as_ref().or(config.base.as_ref()) {
-        Some(path) => checkpoint::load(path, &device)?,
-        None => new_model(args, &config, &device)?,
+    memory.enforce(&device, &smaller, TOO_LARGE)?;
+    let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
+    let (start, frozen) = match model {
+        Some(path) if config.sft.lora.four_bit => {
+            let (loaded, frozen) = checkpoint::load_rounded(path, &device)?;
+            (loaded, Some(frozen))
+        }
+        Some(path) => (checkpoint::load(path, &device)?, None),
+        None => (new_model(args, shape, &config, &device)?, None),
     };
-    let samples = read_samples(&args.samples, &start.config)?;
-    let samples_hash = check_tokenizer(&args.samples, &start.tokenizer)?;
     let mut validation = Vec::new();
     if let Some(folder) = &args.validate {
         validation = read_samples(folder, &start.config)?;
         check_tokenizer(folder, &start.tokenizer)?;
     }
+    let watched = Watched::start(&args.out, "sft", &config, &WatchArgs::default())?;
     let sft = Sft {
         config: &config.sft,
         seed: config.seed,
         samples: &samples,
-        samples_hash,
         validation: &validation,
+        watcher: &watched.watcher,
         out: &args.out,
         resume: args.resume,
         device: &device,
     };
-    let summary = sft.run(start)?;
+    let mut summary = sft.run(start, frozen)?;
+    summary.memory = Some(MemoryUse::told(&memory));
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
 }
 
-/// Refuses samples of another tokenizer; returns the hash of their manifest.
-fn check_tokenizer(samples: &Path, tokenizer: &Tokenizer) -> Result<String> {
-    let manifest = data::store::read_manifest(samples)?;
-    if manifest.tokenizer != tokenizer.hash()? {
-        bail!(
-            "the samples in `{}` were made with another tokenizer than the model's\nhint: build them again with `train data samples --tokenizer` and this model",
-            samples.display()
-        );
-    }
-    Ok(blake3::hash(&serde_json::to_vec(&manifest)?).to_hex().to_string())
-}
-
-fn new_model(args: &SftArgs, config: &Config, device: &Device) -> Result<Loaded> {
+fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
     let path = args.tokenizer.as_ref().context(
         "a new model needs a tokenizer\nhint: name one with `--tokenizer`, or a model to start from with `--model`",
     )?;
-    let tokenizer = tokenizer_at(path)?;
-    let mut shape = config.model.clone();
-    shape.vocab_size = tokenizer.vocab_size();
+    let (tokenizer, template) = tokenizer_at(path)?;
+    Ok((path.clone(), tokenizer, template))
+}
+
+/// The shape of a new model: as many token ids as its tokenizer has. A plan alone needs no tokenizer.
+fn shape_of_new(args: &SftArgs, config: &Config) -> Result<(ModelConfig, Option<Tokenizer>)> {
+    let shape = config.model.clone();
+    match new_tokenizer(args) {
+        Ok((_, tokenizer, _)) => Ok((ModelConfig { vocab_size: tokenizer.vocab_size(), ..shape }, Some(tokenizer))),
+        Err(_) if args.run.dry_run => Ok((shape, None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn new_model(args: &SftArgs, shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
+    let (path, tokenizer, template) = new_tokenizer(args)?;
     let model = CausalLm::new(&shape, config.seed, device);
-    Ok(Loaded { path: path.clone(), config: shape, model, tokenizer, template: ChatTemplate::default() })
+    Ok(Loaded { path, config: shape, model, tokenizer, template })
 }
 
 /// `train grpo`
@@ -86,9 +123,21 @@ fn new_model(args: &SftArgs, config: &Config, device: &Device) -> Result<Loaded>
 /// As [`Grpo::run`].
 pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("grpo", &config).show(args.run.dry_run, &args.out)? {
+    let device = config.device.open()?;
+    // For a plan alone, the model need not be there yet.
+    let memory = grpo_memory(&args.model, &config, &device);
+    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    if Plan::new("grpo", &config).with_memory(memory).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
+    if let Some(memory) = memory {
+        memory.enforce(
+            &device,
+            &[],
+            "lower `grpo.micro_batch_tokens` or `grpo.decode_rows`, or use a smaller model",
+        )?;
+    }
+    checkpoint::check(&args.model, &Device::flex())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     grpo_in(&workshop, args, &config).map(Some)
 }
@@ -99,18 +148,21 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
 ///
 /// As [`Grpo::run`].
 pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
-    let device = Device::flex();
+    let device = config.device.open()?;
     let start = checkpoint::load(&args.model, &device)?;
     let set = fitting(read_tasks(&args.tasks)?, &start, config, config.grpo.sampling.max_new_tokens)?;
+    let watched = Watched::start(&args.out, "grpo", config, &args.watch)?;
     let grpo = Grpo {
         config: &config.grpo,
         seed: config.seed,
         rollouts: Rollouts {
             set: &set,
             form: config.data.answer,
-            grader: workshop.grader(),
+            grader: Arc::new(workshop.paced_grader(watched.watcher.pace())),
             workers: config.data.workers,
+            watcher: Some(watched.watcher.clone()),
         },
+        watcher: &watched.watcher,
         curriculum: args.curriculum,
         out: &args.out,
         resume: args.resume,

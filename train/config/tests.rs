@@ -27,5 +27,6 @@ fn set_replaces_one_value_and_refuses_an_unknown_key() {
 #[test]
 fn a_value_out_of_range_is_named() {
     assert!(refused("[grpo]\ngroup_size = 1\n", &[]).contains("grpo.group_size"));
+    assert!(refused("[watch.cpu]\nabove = 1.5\n", &[]).contains("watch.cpu.above"));
     assert!(refused("[sft.optimizer]\nlr = -1.0\n", &[]).contains("sft.optimizer.lr"));
 }

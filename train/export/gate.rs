@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelShape, NamedTensor};
+use super::{ExportError, ModelShape, NamedTensor};
 use crate::batch::{Batch, Row};
 use crate::model::decoder::rope_of;
 use crate::model::weights::{HostTensor, HostTensors};
@@ -52,8 +52,24 @@ fn divergence(before: Tensor<2>, after: Tensor<2>) -> f64 {
 }
 
 /// The shape of a model in the words of the exporter.
-pub fn shape_of(config: &ModelConfig, name: &str) -> ModelShape {
-    ModelShape {
+///
+/// # Errors
+///
+/// When it is more than a plain Llama decoder, which is all that the exported files can tell.
+pub fn shape_of(config: &ModelConfig, name: &str) -> Result<ModelShape, ExportError> {
+    let more = [
+        ("biases", config.qkv_bias() || config.attention_bias || config.mlp_bias),
+        ("norms of queries and keys", config.head_norms()),
+        ("`rope_scaling`", config.rope_scaling.is_some()),
+        ("`sliding_window`", config.sliding_window.is_some()),
+    ];
+    if let Some((what, _)) = more.into_iter().find(|(_, has)| *has) {
+        let family = config.model_type.name();
+        return Err(ExportError::Shape(format!(
+            "this `{family}` model has {what}, which a GGUF file cannot be told here"
+        )));
+    }
+    Ok(ModelShape {
         vocab: config.vocab_size,
         d_model: config.hidden_size,
         layers: config.num_hidden_layers,
@@ -66,7 +82,7 @@ pub fn shape_of(config: &ModelConfig, name: &str) -> ModelShape {
         norm_eps: config.rms_norm_eps as f32,
         tied: config.tie_word_embeddings,
         name: name.to_owned(),
-    }
+    })
 }
 
 /// Weights as the exporter takes them.

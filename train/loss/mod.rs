@@ -1,5 +1,6 @@
 //! What is minimized. Every loss is a sum over tokens divided once by the token count of the global batch.
 
+pub mod chunked;
 pub mod clipped;
 pub mod cross_entropy;
 

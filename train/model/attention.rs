@@ -5,8 +5,10 @@ use burn::tensor::Tensor;
 
 use super::cache::LayerCache;
 use super::config::ModelConfig;
-use super::decoder::{Context, Init, Linear};
+use super::decoder::{Context, RmsNorm};
 use super::kernel::attend;
+use super::linear::Linear;
+use super::origin::Origin;
 
 /// Every position mixes in the positions that it may see.
 #[derive(Module, Debug)]
@@ -19,22 +21,47 @@ pub struct SelfAttention {
     pub v_proj: Linear,
     /// `[d_model, heads · head_dim]`
     pub o_proj: Linear,
+    /// Over the width of a query head (Qwen3).
+    pub q_norm: Option<RmsNorm>,
+    /// Over the width of a key head (Qwen3).
+    pub k_norm: Option<RmsNorm>,
     #[module(skip)]
     head_dim: usize,
+    /// How many keys a query sees, itself included; none is no bound.
+    #[module(skip)]
+    window: Option<usize>,
 }
 
 impl SelfAttention {
-    /// New projections; the output is scaled down by the depth of the residual stream (GPT-2).
-    pub fn new(config: &ModelConfig, init: &mut Init) -> Self {
+    /// The projections of layer `layer`, below `name`; a new output is scaled down by the depth of the residual stream (GPT-2).
+    ///
+    /// # Errors
+    ///
+    /// As the origin.
+    pub fn build<O: Origin>(name: &str, layer: usize, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
         let (width, head) = (config.hidden_size, config.head_dim);
-        let depth = 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt();
-        SelfAttention {
-            q_proj: init.linear(config.num_attention_heads * head, width, 1.0),
-            k_proj: init.linear(config.num_key_value_heads * head, width, 1.0),
-            v_proj: init.linear(config.num_key_value_heads * head, width, 1.0),
-            o_proj: init.linear(width, config.num_attention_heads * head, depth),
+        let (query, key) = (config.num_attention_heads * head, config.num_key_value_heads * head);
+        let mut linear =
+            |part: &str, shape, bias, scale| Linear::build(&format!("{name}.{part}"), shape, bias, scale, origin);
+        let q_proj = linear("q_proj", [query, width], config.qkv_bias(), 1.0)?;
+        let k_proj = linear("k_proj", [key, width], config.qkv_bias(), 1.0)?;
+        let v_proj = linear("v_proj", [key, width], config.qkv_bias(), 1.0)?;
+        let o_proj = linear("o_proj", [width, query], config.attention_bias, config.depth_scale())?;
+        let mut norm = |part: &str| match config.head_norms() {
+            true => RmsNorm::build(&format!("{name}.{part}"), head, config.rms_norm_eps, origin).map(Some),
+            false => Ok(None),
+        };
+        let (q_norm, k_norm) = (norm("q_norm")?, norm("k_norm")?);
+        Ok(SelfAttention {
+            q_proj,
+            k_proj,
+            v_proj,
+            o_proj,
+            q_norm,
+            k_norm,
             head_dim: head,
-        }
+            window: config.window_of(layer),
+        })
     }
 
     /// Mixes every position with the positions that `context` lets it see, and with those in the cache.
@@ -44,19 +71,28 @@ impl SelfAttention {
     /// - hidden: `[batch, seq, d_model]`
     /// - output: `[batch, seq, d_model]`
     pub fn forward(&self, hidden: Tensor<3>, context: &Context, cache: Option<&mut LayerCache>) -> Tensor<3> {
-        // Project, then split the last axis into heads: [batch, heads, seq, head_dim].
-        let query = context.turn.apply(self.split_heads(self.q_proj.forward(hidden.clone())));
-        let key = context.turn.apply(self.split_heads(self.k_proj.forward(hidden.clone())));
+        // Project, normalize each head, split the last axis into heads: [batch, heads, seq, head_dim]; then rotate.
+        let query = self.normalize(&self.q_norm, self.q_proj.forward(hidden.clone()));
+        let key = self.normalize(&self.k_norm, self.k_proj.forward(hidden.clone()));
+        let query = context.turn.apply(self.split_heads(query));
+        let key = context.turn.apply(self.split_heads(key));
         let value = self.split_heads(self.v_proj.forward(hidden));
 
         let (key, value) = match cache {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
-        let mixed = attend(query, key, value, context.bias.clone());
+        let mixed = attend(query, key, value, context.sight.within(self.window));
 
         let [batch, heads, seq, width] = mixed.dims();
         self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, seq, heads * width]))
+    }
+
+    fn normalize(&self, norm: &Option<RmsNorm>, projected: Tensor<3>) -> Tensor<3> {
+        let Some(norm) = norm else { return projected };
+        let [batch, seq, width] = projected.dims();
+        let heads = projected.reshape([batch, seq * width / self.head_dim, self.head_dim]);
+        norm.forward(heads).reshape([batch, seq, width])
     }
 
     fn split_heads(&self, projected: Tensor<3>) -> Tensor<4> {
@@ -68,6 +104,7 @@ impl SelfAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::sight::Sight;
     use burn::tensor::Device;
 
     #[test]
@@ -77,8 +114,7 @@ mod tests {
         let query = Tensor::<4>::from_data([[[[1.0f32], [1.0]], [[0.0], [0.0]]]], &device);
         let key = Tensor::<4>::from_data([[[[0.0f32], [2.0]]]], &device);
         let value = Tensor::<4>::from_data([[[[10.0f32], [20.0]]]], &device);
-        let bias = Tensor::<4>::from_data([[[[0.0f32, -1e9], [0.0, 0.0]]]], &device);
-        let mixed: Vec<f32> = attend(query, key, value, bias).into_data().try_to_vec().expect("f32");
+        let mixed: Vec<f32> = attend(query, key, value, Sight::causal(1, 2)).into_data().try_to_vec().expect("f32");
         let weight = 2f32.exp() / (1.0 + 2f32.exp());
         let expected = [10.0, 10.0 + 10.0 * weight, 10.0, 15.0];
         for (got, want) in mixed.iter().zip(expected) {

@@ -3,52 +3,30 @@
 //! Fields are named as in Hugging Face's checkpoints, so the path of a parameter is its name on disk.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::attention::SelfAttention;
 use super::cache::{Cache, LayerCache};
 use super::config::ModelConfig;
-use super::kernel::{rms_norm, swiglu};
+use super::kernel::{project, rms_norm, swiglu};
+use super::linear::Linear;
+use super::origin::{Draw, Origin};
 use super::rope::{Rope, Turn};
+use super::sight::Sight;
 
 /// What a position is and what it may see, for one batch.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The rotation of each position.
     pub turn: Turn,
-    /// Added to the attention scores: `[batch or 1, 1, queries, keys]`.
-    pub bias: Tensor<4>,
+    /// The keys that each position sees.
+    pub sight: Sight,
 }
 
-/// A number that no softmax survives.
-pub const UNSEEN: f32 = -1e9;
-
-/// The additive mask of plain causal attention, `[1, 1, seq, seq]`.
-pub fn causal_bias(seq: usize, device: &Device) -> Tensor<4> {
-    let values = (0..seq * seq).map(|at| if at % seq > at / seq { UNSEEN } else { 0.0 }).collect::<Vec<f32>>();
-    Tensor::from_data(TensorData::new(values, [1, 1, seq, seq]), device)
-}
-
-/// `y = x Wᵀ` with the weight as Hugging Face stores it.
-#[derive(Module, Debug)]
-pub struct Linear {
-    /// `[d_output, d_input]`
-    pub weight: Param<Tensor<2>>,
-}
-
-impl Linear {
-    /// # Shapes
-    ///
-    /// - input: `[batch, seq, d_input]`
-    /// - output: `[batch, seq, d_output]`
-    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let [batch, seq, width] = input.dims();
-        let rows = input.reshape([batch * seq, width]).matmul(self.weight.val().transpose());
-        let [_, out] = rows.dims();
-        rows.reshape([batch, seq, out])
+impl Context {
+    /// The same on the autodiff side of the device.
+    pub fn tracked(self) -> Self {
+        Context { turn: self.turn.tracked(), sight: self.sight }
     }
 }
 
@@ -62,6 +40,16 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
+    /// The norm whose scale is called `name`.
+    ///
+    /// # Errors
+    ///
+    /// As the origin.
+    pub fn build<O: Origin>(name: &str, width: usize, epsilon: f64, origin: &mut O) -> Result<Self, O::Error> {
+        let weight = origin.vector(&format!("{name}.weight"), width, 1.0)?;
+        Ok(RmsNorm { weight: Param::from_tensor(weight), epsilon })
+    }
+
     /// # Shapes
     ///
     /// - hidden: `[batch, seq, d_model]`
@@ -83,6 +71,16 @@ pub struct Mlp {
 }
 
 impl Mlp {
+    fn build<O: Origin>(name: &str, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
+        let (width, ff, bias) = (config.hidden_size, config.intermediate_size, config.mlp_bias);
+        let depth = config.depth_scale();
+        Ok(Mlp {
+            gate_proj: Linear::build(&format!("{name}.gate_proj"), [ff, width], bias, 1.0, origin)?,
+            up_proj: Linear::build(&format!("{name}.up_proj"), [ff, width], bias, 1.0, origin)?,
+            down_proj: Linear::build(&format!("{name}.down_proj"), [width, ff], bias, depth, origin)?,
+        })
+    }
+
     /// # Shapes
     ///
     /// - hidden: `[batch, seq, d_model]`
@@ -107,6 +105,22 @@ pub struct Block {
 }
 
 impl Block {
+    fn build<O: Origin>(layer: usize, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
+        let name = format!("model.layers.{layer}");
+        let (width, epsilon) = (config.hidden_size, config.rms_norm_eps);
+        Ok(Block {
+            input_layernorm: RmsNorm::build(&format!("{name}.input_layernorm"), width, epsilon, origin)?,
+            self_attn: SelfAttention::build(&format!("{name}.self_attn"), layer, config, origin)?,
+            post_attention_layernorm: RmsNorm::build(
+                &format!("{name}.post_attention_layernorm"),
+                width,
+                epsilon,
+                origin,
+            )?,
+            mlp: Mlp::build(&format!("{name}.mlp"), config, origin)?,
+        })
+    }
+
     /// # Shapes
     ///
     /// - hidden: `[batch, seq, d_model]`
@@ -149,12 +163,41 @@ pub struct CausalLm {
 impl CausalLm {
     /// A new model with weights drawn from `seed` (normal, σ = 0.02).
     pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let mut init = Init { rng: ChaCha8Rng::seed_from_u64(seed), device: device.clone() };
-        let layers = (0..config.num_hidden_layers).map(|_| init.block(config)).collect();
-        let embed_tokens = Embedding { weight: init.linear(config.vocab_size, config.hidden_size, 1.0).weight };
-        let norm = init.norm(config);
-        let lm_head = (!config.tie_word_embeddings).then(|| init.linear(config.vocab_size, config.hidden_size, 1.0));
-        CausalLm { model: Decoder { embed_tokens, layers, norm }, lm_head }
+        match Self::build(config, &mut Draw::new(seed, device)) {
+            Ok(model) => model,
+        }
+    }
+
+    /// A model with the weights that `origin` gives.
+    ///
+    /// # Errors
+    ///
+    /// As the origin.
+    pub fn build<O: Origin>(config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
+        let table = [config.vocab_size, config.hidden_size];
+        let layers = (0..config.num_hidden_layers).map(|layer| Block::build(layer, config, origin));
+        let layers = layers.collect::<Result<_, _>>()?;
+        let embedding = origin.matrix("model.embed_tokens.weight", table, 1.0)?;
+        let embed_tokens = Embedding { weight: Param::from_tensor(embedding) };
+        let norm = RmsNorm::build("model.norm", config.hidden_size, config.rms_norm_eps, origin)?;
+        let lm_head = match config.tie_word_embeddings {
+            true => None,
+            false => Some(Linear::build("lm_head", table, false, 1.0, origin)?),
+        };
+        Ok(CausalLm { model: Decoder { embed_tokens, layers, norm }, lm_head })
+    }
+
+    /// The vectors of tokens.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, seq]`
+    /// - output: `[batch, seq, d_model]`
+    pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        let table = self.model.embed_tokens.weight.val();
+        let [_, width] = table.dims();
+        table.select(0, tokens.reshape([batch * seq])).reshape([batch, seq, width])
     }
 
     /// Hidden states after the final norm.
@@ -164,10 +207,7 @@ impl CausalLm {
     /// - tokens: `[batch, seq]`
     /// - output: `[batch, seq, d_model]`
     pub fn hidden(&self, tokens: Tensor<2, Int>, context: &Context, mut cache: Option<&mut Cache>) -> Tensor<3> {
-        let [batch, seq] = tokens.dims();
-        let table = self.model.embed_tokens.weight.val();
-        let [_, width] = table.dims();
-        let mut hidden = table.select(0, tokens.reshape([batch * seq])).reshape([batch, seq, width]);
+        let mut hidden = self.embed(tokens);
         for (index, block) in self.model.layers.iter().enumerate() {
             let layer = cache.as_deref_mut().map(|cache| &mut cache.layers[index]);
             hidden = block.forward(hidden, context, layer);
@@ -182,54 +222,19 @@ impl CausalLm {
     /// - hidden: `[rows, d_model]`
     /// - output: `[rows, vocab]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let weight = match &self.lm_head {
+        project(hidden, self.projection())
+    }
+
+    /// The projection to logits, `[vocab, d_model]`.
+    pub fn projection(&self) -> Tensor<2> {
+        match &self.lm_head {
             Some(head) => head.weight.val(),
             None => self.model.embed_tokens.weight.val(),
-        };
-        hidden.matmul(weight.transpose())
-    }
-}
-
-/// Draws new weights.
-pub struct Init {
-    rng: ChaCha8Rng,
-    device: Device,
-}
-
-impl Init {
-    /// A matrix `[d_output, d_input]`, normal with σ = 0.02 · `scale`.
-    pub fn linear(&mut self, d_output: usize, d_input: usize, scale: f64) -> Linear {
-        let values: Vec<f32> = (0..d_output * d_input)
-            .map(|_| {
-                let normal: f64 = StandardNormal.sample(&mut self.rng);
-                (0.02 * scale * normal) as f32
-            })
-            .collect();
-        let weight = Tensor::from_data(TensorData::new(values, [d_output, d_input]), &self.device);
-        Linear { weight: Param::from_tensor(weight) }
-    }
-
-    fn norm(&self, config: &ModelConfig) -> RmsNorm {
-        let weight = Tensor::ones([config.hidden_size], &self.device);
-        RmsNorm { weight: Param::from_tensor(weight), epsilon: config.rms_norm_eps }
-    }
-
-    fn block(&mut self, config: &ModelConfig) -> Block {
-        let depth = 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt();
-        Block {
-            input_layernorm: self.norm(config),
-            self_attn: SelfAttention::new(config, self),
-            post_attention_layernorm: self.norm(config),
-            mlp: Mlp {
-                gate_proj: self.linear(config.intermediate_size, config.hidden_size, 1.0),
-                up_proj: self.linear(config.intermediate_size, config.hidden_size, 1.0),
-                down_proj: self.linear(config.hidden_size, config.intermediate_size, depth),
-            },
         }
     }
 }
 
-/// Rotary tables for a model.
+/// The rotary positions of a model.
 pub fn rope_of(config: &ModelConfig, device: &Device) -> Rope {
-    Rope::new(config.max_position_embeddings, config.head_dim, config.rope_theta, device)
+    Rope::new(config.head_dim, config.rope_theta, config.rope_scaling.as_ref(), device)
 }

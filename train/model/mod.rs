@@ -4,10 +4,16 @@ pub mod attention;
 pub mod cache;
 pub mod config;
 pub mod decoder;
+pub mod four_bit;
 pub mod kernel;
+pub mod linear;
+pub mod lora;
+pub mod origin;
 pub mod rope;
+pub mod sight;
 pub mod weights;
 
 pub use cache::Cache;
 pub use config::ModelConfig;
 pub use decoder::{CausalLm, Context};
+pub use sight::Sight;

@@ -1,29 +1,38 @@
 //! Rotary positions (Su et al., arXiv 2104.09864) in the half-rotation layout of Hugging Face.
 //!
 //! A head of width d holds d/2 pairs `(x[i], x[i + d/2])`; the pair i at position p is turned by `p · theta^(-2i/d)`.
+//! Models that were stretched to longer contexts turn slower: see [`RopeScaling`].
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+mod scaling;
 
-/// Cosines and sines of every position.
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+
+pub use scaling::RopeScaling;
+
+/// How fast each pair turns.
 #[derive(Clone, Debug)]
 pub struct Rope {
-    cos: Tensor<2>,
-    sin: Tensor<2>,
+    // `[1, 1, 1, head_dim / 2]`, in radians for each position.
+    frequencies: Tensor<4>,
+    // Multiplies cosines and sines; 1 except for YaRN.
+    magnitude: f64,
 }
 
 impl Rope {
-    /// Tables for `positions` positions of heads of width `head_dim`.
-    pub fn new(positions: usize, head_dim: usize, theta: f64, device: &Device) -> Self {
+    /// The turns of heads of width `head_dim`.
+    pub fn new(head_dim: usize, theta: f64, scaling: Option<&RopeScaling>, device: &Device) -> Self {
         let half = head_dim / 2;
-        let angle = |position: usize, pair: usize| position as f64 * theta.powf(-2.0 * pair as f64 / head_dim as f64);
-        let table = |of: fn(f64) -> f64| {
-            let values: Vec<f32> = (0..positions * half).map(|at| of(angle(at / half, at % half)) as f32).collect();
-            Tensor::<2>::from_data(TensorData::new(values, [positions, half]), device)
+        let plain: Vec<f64> = (0..half).map(|pair| theta.powf(-2.0 * pair as f64 / head_dim as f64)).collect();
+        let (frequencies, magnitude) = match scaling {
+            Some(scaling) => (scaling.stretch(&plain, theta), scaling.magnitude()),
+            None => (plain, 1.0),
         };
-        Rope { cos: table(f64::cos), sin: table(f64::sin) }
+        let frequencies: Vec<f32> = frequencies.into_iter().map(|frequency| frequency as f32).collect();
+        let data = TensorData::new(frequencies, [1, 1, 1, half]);
+        Rope { frequencies: Tensor::from_data(data, (device, DType::F32)), magnitude }
     }
 
-    /// The rows of the tables at `positions`.
+    /// The turns at `positions`, computed in f32 as `transformers` does.
     ///
     /// # Shapes
     ///
@@ -31,10 +40,10 @@ impl Rope {
     /// - output: cosines and sines, `[batch, 1, seq, head_dim / 2]`
     pub fn at(&self, positions: Tensor<2, Int>) -> Turn {
         let [batch, seq] = positions.dims();
-        let [_, half] = self.cos.dims();
-        let rows = positions.reshape([batch * seq]);
-        let pick = |table: &Tensor<2>| table.clone().select(0, rows.clone()).reshape([batch, 1, seq, half]);
-        Turn { cos: pick(&self.cos), sin: pick(&self.sin) }
+        let positions = positions.cast(FloatDType::F32).reshape([batch, 1, seq, 1]);
+        let angles = positions * self.frequencies.clone();
+        let scaled = |turn: Tensor<4>| if self.magnitude == 1.0 { turn } else { turn * self.magnitude };
+        Turn { cos: scaled(angles.clone().cos()), sin: scaled(angles.sin()) }
     }
 }
 
@@ -74,7 +83,7 @@ mod tests {
     #[test]
     fn position_zero_is_not_turned_and_position_one_is_turned_by_one_radian() {
         let device = Device::flex();
-        let rope = Rope::new(4, 2, 10_000.0, &device);
+        let rope = Rope::new(2, 10_000.0, None, &device);
         let turn = rope.at(Tensor::from_data([[0, 1]], &device));
         let heads = Tensor::<4>::from_data([[[[1.0f32, 0.0], [1.0, 0.0]]]], &device);
         let turned: Vec<f32> = turn.apply(heads).into_data().try_to_vec().expect("f32");

@@ -1,10 +1,14 @@
-//! Attention, head by head: the scores of one head fit into the cache of a core.
+//! Attention, head by head and a block of queries at a time: a block's scores fit into the cache of a core, and keys
+//! that no query of the block sees are not looked at.
 
 use burn_flex::FlexTensor;
-use gemm::Parallelism;
+use rayon::prelude::*;
 
+use super::blocks::{Block, blocks};
+use super::matrix::{Matrix, ONE_CORE};
 use super::rows::dot;
 use super::{exp, tensor_of};
+use crate::model::sight::{Sight, Span, View};
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
@@ -12,93 +16,17 @@ pub(super) struct Saved {
     pub(super) query: FlexTensor,
     pub(super) key: FlexTensor,
     pub(super) value: FlexTensor,
-    pub(super) bias: FlexTensor,
+    pub(super) sight: Sight,
     pub(super) output: FlexTensor,
     /// `ln Σ exp(score)` of every query: `[batch, heads, queries]`.
     pub(super) log_sums: Vec<f32>,
 }
 
-/// A matrix inside of a tensor: an offset and two strides.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// The last two axes of a tensor of rank 4, at `[first, second]`. Views are read where they lie.
-    fn of(tensor: &'a FlexTensor, first: usize, second: usize) -> Self {
-        let layout = tensor.layout();
-        let strides: Vec<usize> =
-            layout.strides().iter().map(|&stride| usize::try_from(stride).expect("no axis is flipped")).collect();
-        let from = layout.start_offset() + first * strides[0] + second * strides[1];
-        Matrix {
-            values: &tensor.storage::<f32>()[from..],
-            rows: layout.shape()[2],
-            columns: layout.shape()[3],
-            row_stride: strides[2],
-            column_stride: strides[3],
-        }
-    }
-
-    fn dense(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        Matrix { values, rows, columns, row_stride: columns, column_stride: 1 }
-    }
-
-    fn transposed(self) -> Self {
-        Matrix {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    fn span(&self) -> usize {
-        (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1
-    }
-}
-
-/// `out = keep · out + scale · left · right`, with `out` dense.
-fn multiply(out: &mut [f32], left: Matrix, right: Matrix, keep: bool, scale: f32) {
-    let (m, n, k) = (left.rows, right.columns, left.columns);
-    assert_eq!(k, right.rows, "the inner axes agree");
-    assert!(out.len() >= m * n && left.values.len() >= left.span() && right.values.len() >= right.span());
-    // SAFETY: the assertions above keep every index of the three matrices inside of its slice, and `out` is borrowed
-    // alone.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            keep,
-            left.values.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
-            right.values.as_ptr(),
-            right.column_stride as isize,
-            right.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
-}
-
 /// The sizes of one call.
+#[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
-    heads: usize,
+    kv_heads: usize,
     group: usize,
     queries: usize,
     keys: usize,
@@ -112,7 +40,7 @@ impl Sizes {
         let width = query[3];
         Sizes {
             batch: query[0],
-            heads: query[1],
+            kv_heads: key[1],
             group: query[1] / key[1],
             queries: query[2],
             keys: key[2],
@@ -120,12 +48,25 @@ impl Sizes {
             scale: 1.0 / (width as f32).sqrt(),
         }
     }
+
+    fn is_small(&self) -> bool {
+        self.batch * self.kv_heads * self.group * self.queries * self.keys * self.width < ONE_CORE
+    }
+
+    /// Blocks of queries of every row.
+    fn blocks(&self, sight: &Sight) -> Vec<Vec<Block>> {
+        assert_eq!((sight.rows(), sight.queries()), (self.batch, self.queries), "every query has a view");
+        (0..self.batch).map(|row| blocks(sight.row(row), self.keys)).collect()
+    }
 }
 
-/// The rows of the bias for one batch row; a batch of 1 serves all.
-fn bias_of(bias: &FlexTensor, row: usize) -> Matrix<'_> {
-    let row = if bias.layout().shape()[0] == 1 { 0 } else { row };
-    Matrix::of(bias, row, 0)
+/// Runs `work` for every key head of every row, on all cores where that pays; each core adds in the same order.
+fn for_each<T: Send>(sizes: &Sizes, parts: Vec<T>, work: impl Fn(usize, T) + Sync) {
+    if sizes.is_small() {
+        parts.into_iter().enumerate().for_each(|(place, part)| work(place, part));
+    } else {
+        parts.into_par_iter().enumerate().for_each(|(place, part)| work(place, part));
+    }
 }
 
 /// The output, and the log-sum of every query's scores.
@@ -133,46 +74,104 @@ pub(super) fn forward(
     query: &FlexTensor,
     key: &FlexTensor,
     value: &FlexTensor,
-    bias: &FlexTensor,
+    sight: &Sight,
 ) -> (FlexTensor, Vec<f32>) {
-    let Sizes { batch, heads, group, queries, keys, width, scale } = Sizes::of(query, key);
-    let bias = bias.to_contiguous();
-    let mut output = vec![0f32; batch * heads * queries * width];
-    let mut log_sums = vec![0f32; batch * heads * queries];
-    let mut scores = vec![0f32; queries * keys];
-    for (at, out) in output.chunks_exact_mut(queries * width).enumerate() {
-        let (row, head) = (at / heads, at % heads);
-        let key = Matrix::of(key, row, head / group);
-        multiply(&mut scores, Matrix::of(query, row, head), key.transposed(), false, scale);
-        softmax(&mut scores, bias_of(&bias, row).values, keys, &mut log_sums[at * queries..(at + 1) * queries]);
-        let weights = Matrix::dense(&scores, queries, keys);
-        multiply(out, weights, Matrix::of(value, row, head / group), false, 1.0);
-    }
-    (tensor_of(output, &[batch, heads, queries, width]), log_sums)
+    let sizes = Sizes::of(query, key);
+    let Sizes { batch, kv_heads, group, queries, width, scale, .. } = sizes;
+    let blocks = sizes.blocks(sight);
+    let mut output = vec![0f32; batch * kv_heads * group * queries * width];
+    let mut log_sums = vec![0f32; batch * kv_heads * group * queries];
+    let parts = output.chunks_exact_mut(group * queries * width).zip(log_sums.chunks_exact_mut(group * queries));
+    for_each(&sizes, parts.collect(), |place, (out, log_sums)| {
+        let (row, kv_head) = (place / kv_heads, place % kv_heads);
+        let (key, value) = (Matrix::of(key, row, kv_head), Matrix::of(value, row, kv_head));
+        let mut scores = Vec::new();
+        for head in 0..group {
+            let query = Matrix::of(query, row, kv_head * group + head);
+            for block in &blocks[row] {
+                let at = head * queries + block.queries.start;
+                let count = block.queries.len();
+                let views = &sight.row(row)[block.queries.clone()];
+                block.scores(&mut scores, query, key, scale);
+                softmax(&mut scores, block, views, &mut log_sums[at..at + count]);
+                let out = &mut out[at * width..(at + count) * width];
+                block.mix(out, Matrix::dense(&scores, count, block.columns()), value, 1.0);
+            }
+        }
+    });
+    (tensor_of(output, &[batch, kv_heads * group, queries, width]), log_sums)
 }
 
-/// Scores to weights, in place; the log-sum of every row goes to `log_sums`.
-fn softmax(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &mut [f32]) {
+impl Block {
+    /// The two spans of keys, and the columns of the scores that they fill.
+    fn parts(&self) -> [(Span, std::ops::Range<usize>); 2] {
+        let shared = self.shared.len();
+        [(self.shared, 0..shared), (self.own, shared..self.columns())]
+    }
+
+    /// `Q Kᵀ · scale` over the keys of the block.
+    fn scores(&self, scores: &mut Vec<f32>, query: Matrix, key: Matrix, scale: f32) {
+        let (rows, columns) = (self.queries.len(), self.columns());
+        scores.resize(rows * columns, 0.0);
+        for (span, place) in self.parts() {
+            let key = key.rows(span.range()).transposed();
+            query.rows(self.queries.clone()).times(key, &mut scores[place.start..], columns, false, scale);
+        }
+    }
+
+    /// `out = scale · weights · V` over the keys of the block.
+    fn mix(&self, out: &mut [f32], weights: Matrix, value: Matrix, scale: f32) {
+        for (part, (span, place)) in self.parts().into_iter().enumerate() {
+            let keep = part > 0 && !self.shared.is_empty();
+            weights.columns(place).times(value.rows(span.range()), out, value.columns, keep, scale);
+        }
+    }
+
+    /// `out += scale · weightsᵀ · rows` at the keys of the block.
+    fn scatter(&self, out: &mut [f32], weights: Matrix, rows: Matrix, scale: f32) {
+        let width = rows.columns;
+        for (span, place) in self.parts() {
+            let out = &mut out[span.from as usize * width..span.to as usize * width];
+            weights.columns(place).transposed().times(rows, out, width, true, scale);
+        }
+    }
+}
+
+/// Scores to weights, in place; what a query does not see weighs 0. The log-sum of every row goes to `log_sums`.
+fn softmax(scores: &mut [f32], block: &Block, views: &[View], log_sums: &mut [f32]) {
+    let columns = block.columns().max(1);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for ((row, bias), log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
-                for (score, &bias) in row.iter_mut().zip(bias) {
-                    *score += bias;
+            for ((row, view), log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums) {
+                let [shared, own] = block.seen(view);
+                hide(row, &shared, &own);
+                let most = most(&row[shared.clone()]).max(most(&row[own.clone()]));
+                for span in [&shared, &own] {
+                    for score in &mut row[span.clone()] {
+                        *score = exp(*score - most);
+                    }
                 }
-                let most = most(row);
-                for score in row.iter_mut() {
-                    *score = exp(*score - most);
-                }
-                let sum: f32 = sum(row);
+                let sum = sum(&row[shared.clone()]) + sum(&row[own.clone()]);
                 let share = 1.0 / sum;
-                for score in row.iter_mut() {
+                for score in row[shared].iter_mut() {
+                    *score *= share;
+                }
+                for score in row[own].iter_mut() {
                     *score *= share;
                 }
                 *log_sum = most + sum.ln();
             }
         },
     );
+}
+
+/// Zero at every column that is not seen.
+#[inline(always)]
+fn hide(row: &mut [f32], shared: &std::ops::Range<usize>, own: &std::ops::Range<usize>) {
+    row[..shared.start].fill(0.0);
+    row[shared.end..own.start].fill(0.0);
+    row[own.end..].fill(0.0);
 }
 
 /// The largest value, in sixteen lanes as [`sum`].
@@ -205,63 +204,118 @@ fn sum(values: &[f32]) -> f32 {
 
 /// Gradients of query, key and value.
 pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] {
-    let Saved { query, key, value, bias, output, log_sums } = saved;
+    let Saved { query, key, value, sight, output, log_sums } = saved;
     let sizes = Sizes::of(query, key);
-    let Sizes { batch, heads, group, queries, keys, width, scale } = sizes;
-    let kv_heads = heads / group;
-    let (bias, gradient) = (bias.to_contiguous(), gradient.to_contiguous());
-    let mut to_query = vec![0f32; batch * heads * queries * width];
+    let Sizes { batch, kv_heads, group, queries, keys, width, .. } = sizes;
+    let blocks = sizes.blocks(sight);
+    let gradient = gradient.to_contiguous();
+    let mut to_query = vec![0f32; batch * kv_heads * group * queries * width];
     let mut to_key = vec![0f32; batch * kv_heads * keys * width];
     let mut to_value = vec![0f32; batch * kv_heads * keys * width];
-    let (mut weights, mut slopes) = (vec![0f32; queries * keys], vec![0f32; queries * keys]);
-    for at in 0..batch * heads {
-        let (row, head) = (at / heads, at % heads);
-        let place = row * kv_heads + head / group;
-        let [query, gradient, output] = [query, &gradient, output].map(|tensor| Matrix::of(tensor, row, head));
-        let [key, value] = [key, value].map(|tensor| Matrix::of(tensor, row, head / group));
-        let keep = head % group > 0;
-
-        // P = exp(Q Kᵀ · scale + bias − log-sum), dV += Pᵀ dO, dP = dO Vᵀ.
-        multiply(&mut weights, query, key.transposed(), false, scale);
-        let log_sums = &log_sums[at * queries..(at + 1) * queries];
-        recompute(&mut weights, bias_of(&bias, row).values, keys, log_sums);
-        let to_value = &mut to_value[place * keys * width..(place + 1) * keys * width];
-        multiply(to_value, Matrix::dense(&weights, queries, keys).transposed(), gradient, keep, 1.0);
-        multiply(&mut slopes, gradient, value.transposed(), false, 1.0);
-
-        // dS = P ∘ (dP − dO·O), dQ = dS K · scale, dK += dSᵀ Q · scale.
-        slope(&mut slopes, &weights, keys, gradient, output);
-        let slopes = Matrix::dense(&slopes, queries, keys);
-        multiply(&mut to_query[at * queries * width..(at + 1) * queries * width], slopes, key, false, scale);
-        let to_key = &mut to_key[place * keys * width..(place + 1) * keys * width];
-        multiply(to_key, slopes.transposed(), query, keep, scale);
-    }
+    let parts = to_query.chunks_exact_mut(group * queries * width).zip(to_key.chunks_exact_mut(keys * width));
+    let parts = parts.zip(to_value.chunks_exact_mut(keys * width)).collect();
+    for_each(&sizes, parts, |place, ((to_query, to_key), to_value)| {
+        let (row, kv_head) = (place / kv_heads, place % kv_heads);
+        let mut scratch = Scratch::default();
+        for head in 0..group {
+            let of = |tensor| Matrix::of(tensor, row, kv_head * group + head);
+            let from = (place * group + head) * queries;
+            let head_of = Head {
+                query: of(query),
+                key: Matrix::of(key, row, kv_head),
+                value: Matrix::of(value, row, kv_head),
+                output: of(output),
+                gradient: of(&gradient),
+                log_sums: &log_sums[from..from + queries],
+                views: sight.row(row),
+                scale: sizes.scale,
+            };
+            let to_query = &mut to_query[head * queries * width..(head + 1) * queries * width];
+            for block in &blocks[row] {
+                head_of.backward(block, &mut scratch, to_query, to_key, to_value);
+            }
+        }
+    });
     [
-        tensor_of(to_query, &[batch, heads, queries, width]),
+        tensor_of(to_query, &[batch, kv_heads * group, queries, width]),
         tensor_of(to_key, &[batch, kv_heads, keys, width]),
         tensor_of(to_value, &[batch, kv_heads, keys, width]),
     ]
 }
 
-fn recompute(scores: &mut [f32], bias: &[f32], keys: usize, log_sums: &[f32]) {
+/// Room for one block: its weights and their slopes.
+#[derive(Default)]
+struct Scratch {
+    weights: Vec<f32>,
+    slopes: Vec<f32>,
+}
+
+/// One query head in the backward pass.
+struct Head<'a> {
+    query: Matrix<'a>,
+    key: Matrix<'a>,
+    value: Matrix<'a>,
+    output: Matrix<'a>,
+    gradient: Matrix<'a>,
+    log_sums: &'a [f32],
+    views: &'a [View],
+    scale: f32,
+}
+
+impl Head<'_> {
+    fn backward(
+        &self,
+        block: &Block,
+        scratch: &mut Scratch,
+        to_query: &mut [f32],
+        to_key: &mut [f32],
+        to_value: &mut [f32],
+    ) {
+        let Scratch { weights, slopes } = scratch;
+        let (rows, columns, width) = (block.queries.len(), block.columns(), self.query.columns);
+        let (gradient, output) = (self.gradient.rows(block.queries.clone()), self.output.rows(block.queries.clone()));
+
+        // P = exp(Q Kᵀ · scale − log-sum), dV += Pᵀ dO, dP = dO Vᵀ.
+        block.scores(weights, self.query, self.key, self.scale);
+        recompute(weights, block, &self.views[block.queries.clone()], &self.log_sums[block.queries.clone()]);
+        let of_weights = Matrix::dense(weights, rows, columns);
+        block.scatter(to_value, of_weights, gradient, 1.0);
+        block.scores(slopes, self.gradient, self.value, 1.0);
+
+        // dS = P ∘ (dP − dO·O), dQ = dS K · scale, dK += dSᵀ Q · scale.
+        slope(slopes, weights, columns, gradient, output);
+        let of_slopes = Matrix::dense(slopes, rows, columns);
+        let to_query = &mut to_query[block.queries.start * width..block.queries.end * width];
+        block.mix(to_query, of_slopes, self.key, self.scale);
+        block.scatter(to_key, of_slopes, self.query.rows(block.queries.clone()), self.scale);
+    }
+}
+
+fn recompute(scores: &mut [f32], block: &Block, views: &[View], log_sums: &[f32]) {
+    let columns = block.columns().max(1);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for ((row, bias), &log_sum) in scores.chunks_exact_mut(keys).zip(bias.chunks_exact(keys)).zip(log_sums) {
-                for (score, &bias) in row.iter_mut().zip(bias) {
-                    *score = exp((*score + bias - log_sum).min(0.0));
+            for ((row, view), &log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums) {
+                let [shared, own] = block.seen(view);
+                hide(row, &shared, &own);
+                for span in [shared, own] {
+                    for score in &mut row[span] {
+                        *score = exp((*score - log_sum).min(0.0));
+                    }
                 }
             }
         },
     );
 }
 
-fn slope(slopes: &mut [f32], weights: &[f32], keys: usize, gradient: Matrix, output: Matrix) {
-    let width = gradient.columns;
+fn slope(slopes: &mut [f32], weights: &[f32], columns: usize, gradient: Matrix, output: Matrix) {
+    let (width, columns) = (gradient.columns, columns.max(1));
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for (at, (row, weights)) in slopes.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)).enumerate() {
+            for (at, (row, weights)) in slopes.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).enumerate()
+            {
                 // Both are contiguous: they were made here and by `to_contiguous`.
                 let gradient = &gradient.values[at * gradient.row_stride..][..width];
                 let output = &output.values[at * output.row_stride..][..width];

@@ -1,10 +1,16 @@
-//! Fused operations for the CPU: each is one pass where a chain of tensor operations would be ten.
+//! The operations of a block, fused for the CPU: each is one pass where a chain of tensor operations would be ten.
 //!
 //! Burn's flex backend runs operation by operation and keeps every intermediate for the backward pass; attention
 //! scores alone are then written and read a dozen times. These kernels keep a head's scores in the cache of a core
 //! and recompute them backward from their log-sum (Dao et al., arXiv 2205.14135).
 
 mod attention;
+mod blocks;
+mod composed;
+// One call of a matrix product that takes pointers.
+#[allow(unsafe_code)]
+mod matrix;
+mod project;
 mod rows;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -12,8 +18,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
+
+use super::sight::Sight;
 
 /// The fused operations of a backend.
 #[backend_extension(Autodiff, Flex)]
@@ -23,8 +31,11 @@ pub trait Kernels: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        sight: Sight,
     ) -> FloatTensor<Self>;
+
+    /// See [`project`].
+    fn fused_project(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`swiglu`].
     fn fused_swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -33,18 +44,35 @@ pub trait Kernels: Backend {
     fn fused_rms_norm(hidden: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
 }
 
-/// `softmax(Q Kᵀ / √head_dim + bias) V`, where each key and value head serves a group of query heads.
+/// `softmax(Q Kᵀ / √head_dim) V` over the keys that each query sees, where each key and value head serves a group of
+/// query heads. A query that sees nothing gets zeros.
 ///
 /// # Shapes
 ///
 /// - query: `[batch, heads, queries, head_dim]`
 /// - key, value: `[batch, kv_heads, keys, head_dim]`
-/// - bias: `[batch or 1, 1, queries, keys]`, 0 where a key is seen and a large negative number where it is not; it
-///   gets no gradient
+/// - sight: `batch` rows of `queries`
 /// - output: `[batch, heads, queries, head_dim]`
-pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
-    let [query, key, value, bias] = [query, key, value, bias].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, bias))
+pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sight) -> Tensor<4> {
+    if !is_cpu(&query) {
+        return composed::attend(query, key, value, &sight);
+    }
+    let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, sight))
+}
+
+/// `x Wᵀ` with the weight as Hugging Face stores it.
+///
+/// # Shapes
+///
+/// - input: `[rows, d_input]`
+/// - weight: `[d_output, d_input]`
+/// - output: `[rows, d_output]`
+pub fn project(input: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    if !is_cpu(&input) {
+        return input.matmul(weight.transpose());
+    }
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_project(input.into_dispatch(), weight.into_dispatch()))
 }
 
 /// `gate · sigmoid(gate) · up`.
@@ -53,6 +81,9 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4
 ///
 /// - gate, up, output: `[batch, seq, d_ff]`
 pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
+    if !is_cpu(&gate) {
+        return composed::swiglu(gate, up);
+    }
     Tensor::from_dispatch(<Dispatch as Kernels>::fused_swiglu(gate.into_dispatch(), up.into_dispatch()))
 }
 
@@ -63,13 +94,25 @@ pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
 /// - hidden, output: `[batch, seq, d_model]`
 /// - weight: `[d_model]`
 pub fn rms_norm(hidden: Tensor<3>, weight: Tensor<1>, epsilon: f64) -> Tensor<3> {
+    if !is_cpu(&hidden) {
+        return composed::rms_norm(hidden, weight, epsilon);
+    }
     let (hidden, weight) = (hidden.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(<Dispatch as Kernels>::fused_rms_norm(hidden, weight, epsilon as f32))
 }
 
+/// Whether the kernels here serve a tensor: f32 on the CPU.
+fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
+}
+
 impl Kernels for Flex {
-    fn fused_attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        attention::forward(&query, &key, &value, &bias).0
+    fn fused_attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, sight: Sight) -> FlexTensor {
+        attention::forward(&query, &key, &value, &sight).0
+    }
+
+    fn fused_project(input: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        project::forward(&input, &weight)
     }
 
     fn fused_swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
@@ -86,16 +129,26 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        sight: Sight,
     ) -> FloatTensor<Self> {
         let nodes = [query.node(), key.node(), value.node()];
-        let [query, key, value, bias] = [query, key, value, bias].map(|tensor| tensor.into_primitive());
-        let (output, log_sums) = attention::forward(&query, &key, &value, &bias);
+        let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
+        let (output, log_sums) = attention::forward(&query, &key, &value, &sight);
         match AttendBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let saved = attention::Saved { query, key, value, bias, output: output.clone(), log_sums };
+                let saved = attention::Saved { query, key, value, sight, output: output.clone(), log_sums };
                 prepared.finish(saved, output)
             }
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        }
+    }
+
+    fn fused_project(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [input.node(), weight.node()];
+        let (input, weight) = (input.into_primitive(), weight.into_primitive());
+        let output = project::forward(&input, &weight);
+        match ProjectBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((input, weight), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
     }
@@ -134,6 +187,25 @@ impl Backward<Flex, 3> for AttendBackward {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);
             }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ProjectBackward;
+
+impl Backward<Flex, 2> for ProjectBackward {
+    type State = (FlexTensor, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let [input, weight] = ops.parents;
+        // A frozen weight gets no gradient and costs no product.
+        if let Some(node) = input {
+            grads.register::<Flex>(node.id, project::to_input(&gradient, &ops.state.1));
+        }
+        if let Some(node) = weight {
+            grads.register::<Flex>(node.id, project::to_weight(&gradient, &ops.state.0));
         }
     }
 }
@@ -182,7 +254,7 @@ fn tensor_of(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
 ///
 /// `e^x = 2^n · e^r` with `n` the nearest integer to `x / ln 2`; `e^r` by a polynomial of degree 6.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
     let clamped = x.max(-87.0);
     let shifted = clamped * std::f32::consts::LOG2_E + MAGIC;

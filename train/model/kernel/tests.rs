@@ -1,9 +1,10 @@
 //! Every kernel against the chain of tensor operations that it replaces, forward and backward.
 
-use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{attend, exp, rms_norm, swiglu};
+use super::{attend, composed, exp, project, rms_norm, swiglu};
+use crate::model::sight::{Sight, Span, View};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -45,32 +46,75 @@ fn compare<const D: usize, const N: usize, const I: usize>(
     }
 }
 
-fn plain_attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, bias: Tensor<4>) -> Tensor<4> {
-    let [batch, heads, queries, width] = query.dims();
-    let [_, kv_heads, keys, _] = key.dims();
-    let query = (query * (1.0 / (width as f64).sqrt())).reshape([batch, kv_heads, heads / kv_heads * queries, width]);
-    let scores = query.matmul(key.swap_dims(2, 3)).reshape([batch, heads, queries, keys]);
-    let weights = softmax(scores + bias, 3).reshape([batch, kv_heads, heads / kv_heads * queries, keys]);
-    weights.matmul(value).reshape([batch, heads, queries, width])
-}
-
-#[test]
-fn fused_attention_is_plain_attention_with_grouped_heads_and_a_bias_per_row() {
-    let bias = || numbers([2, 1, 7, 7], 5).mul_scalar(3.0);
-    // Heads that are views of one projection, as in the model.
-    let inputs = [numbers([2, 7, 4, 8], 1), numbers([2, 7, 2, 8], 2), numbers([2, 7, 2, 8], 3)];
+/// Heads that are views of one projection, as in the model.
+fn assert_attends(sight: Sight, keys: usize) {
+    let (rows, queries) = (sight.rows(), sight.queries());
+    let query = numbers([rows, queries, 4, 8], 1);
+    let inputs = [query, numbers([rows, keys, 2, 8], 2), numbers([rows, keys, 2, 8], 3)];
     let views = |all: [Tensor<4>; 3]| all.map(|tensor| tensor.swap_dims(1, 2));
     compare(
         inputs,
         |all| {
             let [query, key, value] = views(all);
-            attend(query, key, value, bias())
+            attend(query, key, value, sight.clone())
         },
         |all| {
             let [query, key, value] = views(all);
-            plain_attend(query, key, value, bias())
+            composed::attend(query, key, value, &sight)
         },
     );
+}
+
+#[test]
+fn fused_attention_is_plain_attention_whatever_each_query_sees() {
+    assert_attends(Sight::causal(2, 7), 7);
+    assert_attends(Sight::causal(1, 150), 150);
+    assert_attends(Sight::causal(1, 150).within(Some(20)), 150);
+    // Two documents, the second row padded on the left.
+    let packed = (0..5).map(|query| View::of(0, query + 1)).chain((5..9).map(|query| View::of(5, query + 1)));
+    let padded = (0..9).map(|query| View::of(query.min(3), query + 1));
+    assert_attends(Sight::new(packed.chain(padded).collect(), 9), 9);
+}
+
+#[test]
+fn attempts_see_their_prompt_and_themselves_on_more_than_one_core() {
+    let view = |from: usize, query: usize| View { shared: Span::new(0, 100), own: Span::new(from, query + 1) };
+    let prompt = (0..100).map(|query| View::of(0, query + 1));
+    let attempts = (100..290).map(|query| view(100 + (query - 100) / 70 * 70, query));
+    let row: Vec<View> = prompt.chain(attempts).collect();
+    assert_attends(Sight::new(row.repeat(3), 290), 290);
+    assert_attends(Sight::new(row.repeat(3), 290).within(Some(30)), 290);
+}
+
+#[test]
+fn cache_rows_of_different_fill_stand_in_one_batch() {
+    assert_attends(Sight::new([3, 40, 17].map(|filled| View::of(0, filled)).to_vec(), 1), 41);
+}
+
+#[test]
+fn a_query_that_sees_nothing_gets_zeros() {
+    let query = numbers([1, 2, 1, 4], 1);
+    let output = attend(query.clone(), query.clone(), query, Sight::new(vec![View::of(0, 0)], 1));
+    assert_eq!(output.into_data().try_to_vec::<f32>().expect("f32"), [0.0; 8]);
+}
+
+#[test]
+fn a_projection_of_few_rows_or_many_is_a_matrix_product() {
+    for (rows, width, out) in [(1, 5, 3), (1, 70, 130), (7, 33, 66), (16, 96, 301), (33, 40, 9)] {
+        compare(
+            [numbers([rows, width], 1), numbers([out, width], 2)],
+            |[input, weight]| project(input, weight),
+            |[input, weight]| input.matmul(weight.transpose()),
+        );
+    }
+}
+
+#[test]
+fn a_frozen_weight_gets_no_gradient() {
+    let weight = numbers([3, 5], 2);
+    let input = numbers([2, 5], 1).require_grad();
+    let mut gradients = project(input.clone(), weight.clone()).sum().backward();
+    assert!(weight.grad_remove(&mut gradients).is_none() && input.grad_remove(&mut gradients).is_some());
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! A model folder becomes a model: one that this program wrote, or one as downloaded.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use burn::tensor::Device;
+use data::Tokenizer;
+use data::template::ChatTemplate;
+use serde::de::DeserializeOwned;
+
+use super::{Loaded, list, verify};
+use crate::adapter::Adapter;
+use crate::model::config::TokenIds;
+use crate::model::four_bit::{FourBitBlocks, Rounding};
+use crate::model::weights::{Precision, WeightsFolder};
+use crate::model::{CausalLm, ModelConfig};
+
+/// Loads a model folder in f32, or the newest checkpoint of a run folder.
+///
+/// # Errors
+///
+/// When there is none, or a file is missing, damaged, of the wrong shape or of an architecture that is not known.
+pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
+    load_as(path, Precision::Float32, device)
+}
+
+/// As [`load`], with the weights in `precision`.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loaded> {
+    let path = resolve(path)?;
+    if path.join("MANIFEST.json").exists() {
+        verify(&path)?;
+    }
+    if Adapter::is_in(&path) {
+        return Adapter::read(&path)?.load(&path, precision, device);
+    }
+    let config = config_of(&path)?;
+    let tokenizer = tokenizer_of(&path, &config)?;
+    let template = ChatTemplate::from_folder(&path, &tokenizer)?;
+    let model = weights_of(&path, &config, precision, device).with_context(|| refused(&path))?;
+    Ok(Loaded { path, config, model, tokenizer, template })
+}
+
+/// As [`load`], with the linear maps of all blocks rounded to four bits one by one, and left out of the model.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, FourBitBlocks)> {
+    let path = resolve(path)?;
+    if Adapter::is_in(&path) {
+        // Additions are added in f32 first.
+        let loaded = load(&path, device)?;
+        let (model, blocks) = FourBitBlocks::take(loaded.model, device);
+        return Ok((Loaded { model, ..loaded }, blocks));
+    }
+    if path.join("MANIFEST.json").exists() {
+        verify(&path)?;
+    }
+    let config = config_of(&path)?;
+    let tokenizer = tokenizer_of(&path, &config)?;
+    let template = ChatTemplate::from_folder(&path, &tokenizer)?;
+    let mut weights =
+        WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
+    let mut rounding = Rounding::new(&mut weights, device);
+    let model = CausalLm::build(&config, &mut rounding).with_context(|| refused(&path))?;
+    let blocks = rounding.blocks();
+    Ok((Loaded { path, config, model, tokenizer, template }, blocks))
+}
+
+/// Everything about a model folder that can be known without reading its values: whether it can be loaded, before
+/// anything long begins.
+///
+/// # Errors
+///
+/// As [`load`], but for values that are not finite and bytes that were changed.
+pub fn check(path: &Path, device: &Device) -> Result<()> {
+    let path = resolve(path)?;
+    if Adapter::is_in(&path) {
+        return check(&Adapter::read(&path)?.base_of(&path)?, device);
+    }
+    let config = config_of(&path)?;
+    ChatTemplate::from_folder(&path, &tokenizer_of(&path, &config)?)?;
+    WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
+    Ok(())
+}
+
+fn refused(folder: &Path) -> String {
+    format!(
+        "cannot load the weights in `{}`\nhint: copy or download them again, or name another folder",
+        folder.display()
+    )
+}
+
+/// The shape of the model in `folder`, from `config.json` or Mistral's `params.json`, or of the model that an adapter
+/// names.
+///
+/// # Errors
+///
+/// When it is missing, damaged, or of an architecture that is not known.
+pub fn config_of(folder: &Path) -> Result<ModelConfig> {
+    if Adapter::is_in(folder) {
+        return config_of(&Adapter::read(folder)?.base_of(folder)?);
+    }
+    let read = |name: &str| {
+        let file = folder.join(name);
+        fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))
+    };
+    let (name, config) = match folder.join("config.json").exists() {
+        true => ("config.json", ModelConfig::from_json(&read("config.json")?)),
+        false => ("params.json", ModelConfig::from_params(&read("params.json")?)),
+    };
+    let file = folder.join(name);
+    const HINT: &str = "hint: Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3";
+    let unknown = || format!("`{}` describes no model that is known here\n{HINT}", file.display());
+    let mut config = config.with_context(unknown)?;
+    if let Some(problem) = config.problem() {
+        return Err(anyhow!(problem).context(unknown()));
+    }
+    // More tokens that end a turn may stand here; what generates text is meant to look.
+    if folder.join("generation_config.json").exists() {
+        #[derive(serde::Deserialize)]
+        struct Generation {
+            eos_token_id: Option<TokenIds>,
+        }
+        let generation: Generation = serde_json::from_slice(&read("generation_config.json")?)
+            .with_context(|| format!("`{}` is damaged", folder.join("generation_config.json").display()))?;
+        config.eos_token_id.extend(&generation.eos_token_id.unwrap_or_default());
+    }
+    Ok(config)
+}
+
+/// The tokenizer in `folder`, for a model of `config`.
+///
+/// # Errors
+///
+/// When it is missing or damaged, or has ids that the model does not know.
+pub fn tokenizer_of(folder: &Path, config: &ModelConfig) -> Result<Tokenizer> {
+    let tokenizer = Tokenizer::from_folder(folder)?;
+    tokenizer.require_within(config.vocab_size)?;
+    Ok(tokenizer)
+}
+
+fn weights_of(folder: &Path, config: &ModelConfig, precision: Precision, device: &Device) -> Result<CausalLm> {
+    let mut weights = WeightsFolder::open(folder, config, precision, device)?;
+    if weights.passed_over() > 0 {
+        let count = weights.passed_over();
+        eprintln!("note: `{}`: {count} tensors that see images are passed over", folder.display());
+    }
+    Ok(CausalLm::build(config, &mut weights)?)
+}
+
+/// `path` itself when it holds a model or an adapter, else its newest whole checkpoint.
+///
+/// # Errors
+///
+/// When there is neither.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    if ["config.json", "params.json"].iter().any(|name| path.join(name).exists()) || Adapter::is_in(path) {
+        return Ok(path.to_path_buf());
+    }
+    for (_, checkpoint) in list(path).into_iter().rev() {
+        match verify(&checkpoint) {
+            Ok(_) => return Ok(checkpoint),
+            Err(error) => eprintln!("warning: {error:#}; trying the checkpoint before it"),
+        }
+    }
+    bail!(
+        "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`\nhint: name a model folder, or train one with `train sft`",
+        path.display()
+    )
+}
+
+/// What a run needs to go on besides weights and moments.
+///
+/// # Errors
+///
+/// When it cannot be resumed from.
+pub fn load_state<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let state = path.join("state.json");
+    let bytes = fs::read(&state).with_context(|| format!("cannot read `{}`", state.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("`{}` is damaged", state.display()))
+}

@@ -1,0 +1,133 @@
+//! `train image`: root file systems without a registry.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use rollout::sandbox::image::lint::{Finding, LintOptions, Subject, lint};
+use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
+use serde::Serialize;
+
+use crate::cli::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
+use crate::terminal::plain;
+
+/// What `--into` calls the engine.
+const ENGINE: &str = "docker";
+
+/// What became of an image.
+#[derive(Serialize)]
+struct Made<'a> {
+    name: String,
+    digest: &'a str,
+    folder: &'a Path,
+    archive_bytes: u64,
+    debian: usize,
+    python: &'a std::collections::BTreeMap<String, String>,
+}
+
+/// `train image …`
+///
+/// # Errors
+///
+/// When an image cannot be built, read or loaded, or the lint finds something.
+pub fn image(command: ImageCommand) -> Result<()> {
+    match command {
+        ImageCommand::Build(args) => build(&args),
+        ImageCommand::Lint(args) => check(&args),
+        ImageCommand::List { dir } => {
+            if !dir.is_dir() {
+                bail!("there is no folder `{}`\nhint: name the `--out` of `train image build`", dir.display());
+            }
+            Image::list(&dir).iter().for_each(|image| println!("{}", line(image)));
+            Ok(())
+        }
+        ImageCommand::Load(args) => load(&args),
+    }
+}
+
+fn build(args: &ImageBuildArgs) -> Result<()> {
+    let mut debian = args.debian.clone();
+    debian.extend((args.node || args.jest).then(|| "nodejs".to_string()));
+    debian.extend(args.jest.then(|| "jest".to_string()));
+    let spec = ImageSpec::new(&args.python, &args.package, &debian)?;
+    let options = BuildOptions {
+        out: args.out.clone(),
+        mirror: args.mirror.clone(),
+        python: "python3".into(),
+        unpack: args.unpack,
+    };
+    if args.dry_run {
+        image::plan(&spec, &options).iter().for_each(|line| eprintln!("{line}"));
+        return Ok(());
+    }
+    let image = image::build(&spec, &options, &|line| eprintln!("{line}"))?;
+    let manifest = &image.manifest;
+    let made = Made {
+        name: manifest.name(),
+        digest: &manifest.digest,
+        folder: &image.folder,
+        archive_bytes: manifest.archive_bytes,
+        debian: manifest.debian.len(),
+        python: &manifest.python,
+    };
+    println!("{}", serde_json::to_string(&made)?);
+    Ok(())
+}
+
+/// One image for people.
+fn line(image: &Image) -> String {
+    let manifest = &image.manifest;
+    let packed = image.archive().metadata().map_or(0, |meta| meta.len());
+    let requirements: Vec<&str> = manifest.spec.requirements.iter().map(String::as_str).collect();
+    format!(
+        "{}  python {}  {:.1} MiB  {}  {}",
+        manifest.name(),
+        manifest.spec.python,
+        packed as f64 / f64::from(1 << 20),
+        requirements.join(" "),
+        image.folder.display()
+    )
+}
+
+fn check(args: &ImageLintArgs) -> Result<()> {
+    let subject = Subject::open(&args.subject)?;
+    let package = args.package.as_deref().map(str::parse).transpose()?;
+    let allow = args.allow.iter().cloned().chain(subject.allow.iter().cloned()).collect();
+    let options = LintOptions { package, allow };
+    let mut findings: Vec<Finding> = Vec::new();
+    for root in &subject.roots {
+        findings.extend(lint(root, &options)?);
+    }
+    findings.sort();
+    findings.dedup();
+    if args.json {
+        println!("{}", serde_json::to_string(&findings)?);
+    } else {
+        for finding in &findings {
+            let Finding { rule, path, what, cure } = finding;
+            println!("{}", plain(&format!("{rule}: {path} {what}\n  cure: {cure}")));
+        }
+    }
+    match findings.len() {
+        0 => {
+            eprintln!("`{}` holds nothing that it should not", args.subject);
+            Ok(())
+        }
+        count => {
+            let ending = if count == 1 { "" } else { "s" };
+            bail!("{count} finding{ending} in `{}`\nhint: each one names its cure", args.subject)
+        }
+    }
+}
+
+fn load(args: &ImageLoadArgs) -> Result<()> {
+    let image = Image::open(&args.image)?;
+    let name = image.manifest.name();
+    if args.into == Path::new(ENGINE) {
+        let id = import_into_engine(&image, &name)?;
+        println!("{}", serde_json::json!({ "name": name, "id": id, "digest": image.manifest.digest }));
+    } else {
+        image.unpack_into(&args.into)?;
+        println!("{}", serde_json::json!({ "name": name, "root": args.into, "digest": image.manifest.digest }));
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! `train merge`: an adapter and its model become a model.
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
+
+use crate::adapter::Adapter;
+use crate::checkpoint::{self, Snapshot};
+use crate::cli::MergeArgs;
+use crate::model::weights::{DiskDtype, Precision};
+
+/// `train merge`
+///
+/// # Errors
+///
+/// When the model or the adapter cannot be loaded, they do not fit, or the folder cannot be written.
+pub fn merge(args: &MergeArgs) -> Result<()> {
+    let device = Device::flex();
+    let folder = checkpoint::resolve(&args.adapter)?;
+    if !Adapter::is_in(&folder) {
+        bail!(
+            "`{}` holds a whole model, no adapter\nhint: it can be used as it is, or written anew with `train export --hugging-face`",
+            folder.display()
+        );
+    }
+    let loaded = match &args.model {
+        Some(base) => Adapter::read(&folder)?.load_onto(base, Precision::Float32, &device)?,
+        None => checkpoint::load(&folder, &device)?,
+    };
+    checkpoint::save_model(&args.out, &Snapshot::of(&loaded, DiskDtype::Float32))
+}

@@ -1,0 +1,55 @@
+//! `train serve`.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::checkpoint;
+use crate::cli::ServeArgs;
+use crate::serve::{Serving, Settings};
+
+/// How long answers may take that are being written when the server is told to stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `train serve`: until Ctrl-C or SIGTERM.
+///
+/// # Errors
+///
+/// When the model cannot be loaded or the address cannot be listened on.
+pub fn serve(args: &ServeArgs) -> Result<()> {
+    if args.max_rows == 0 || args.max_requests == 0 {
+        bail!("`--max-rows` and `--max-requests` must be at least 1");
+    }
+    let device = args.device.open()?;
+    let loaded = checkpoint::load(&args.model, &device)?;
+    let name = args.name.clone().unwrap_or_else(|| {
+        let folder = args.model.canonicalize().unwrap_or_else(|_| args.model.clone());
+        folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+    });
+    let settings = Settings {
+        address: SocketAddr::new(args.host, args.port),
+        max_rows: args.max_rows,
+        max_requests: args.max_requests,
+        patience: PATIENCE,
+    };
+    if !args.host.is_loopback() {
+        eprintln!("warning: whoever reaches `{}` can use the model; nothing asks who it is", settings.address);
+    }
+    let serving = Serving::start(loaded, name.clone(), settings, device)?;
+    let (stop, told) = (serving.stopper(), AtomicBool::new(false));
+    let stop = move || {
+        // The second time somebody is in a hurry.
+        if told.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping: answers that are being written have {} s", PATIENCE.as_secs());
+        stop();
+    };
+    ctrlc::set_handler(stop).context("cannot listen for Ctrl-C")?;
+    let address = serving.address().unwrap_or(settings.address);
+    eprintln!("`{name}` is served at http://{address}/v1; Ctrl-C ends it");
+    serving.run();
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `[tests]`: which sandbox the tests of tasks run in.
+//!
+//! Example: `[tests] sandbox = "docker"` with `image = "python:3.11"`.
+
+use serde::{Deserialize, Serialize};
+
+/// Where tests run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TestsConfig {
+    /// Which sandbox.
+    pub sandbox: SandboxKind,
+    /// The image whose system and Python run the tests: a folder of `train image build`, or the name of one of the
+    /// engine's. Without one, a Python of our own making does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// The sandboxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SandboxKind {
+    /// Our own, on this machine: needs no engine.
+    #[default]
+    Embedded,
+    /// A container for each run of tests: Docker, Podman's socket, or `DOCKER_HOST`.
+    Docker,
+}
+
+impl SandboxKind {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            SandboxKind::Embedded => "embedded",
+            SandboxKind::Docker => "docker",
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What the model computes: prompts, a part at a time, and the next token of every row.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::schedule::Job;
+use crate::model::decoder::rope_of;
+use crate::model::rope::Rope;
+use crate::model::sight::{Sight, View};
+use crate::model::{Cache, CausalLm, Context, ModelConfig};
+
+/// A prompt whose keys and values are known.
+#[derive(Clone)]
+pub struct Prompt {
+    /// A cache of one row in which it stands, perhaps among others.
+    pub cache: Arc<Cache>,
+    /// Where it begins.
+    pub start: usize,
+    /// The logits after its last token.
+    pub logits: Arc<[f32]>,
+}
+
+/// Prompts that are being computed, one behind the other in one row.
+pub struct Computing {
+    tokens: Vec<i32>,
+    /// The place of every token in its prompt.
+    positions: Vec<i32>,
+    /// Of every prompt: its job, its first and its last token.
+    prompts: Vec<(Job, usize, usize)>,
+    /// Of the prompts that are done.
+    logits: Vec<Arc<[f32]>>,
+    done: usize,
+    cache: Cache,
+}
+
+impl Computing {
+    /// Nothing computed yet.
+    pub fn new<'p>(prompts: impl Iterator<Item = (Job, &'p [u32])>, config: &ModelConfig, device: &Device) -> Self {
+        let (mut tokens, mut positions, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (job, prompt) in prompts {
+            places.push((job, tokens.len(), tokens.len() + prompt.len() - 1));
+            tokens.extend(prompt.iter().map(|&token| token as i32));
+            positions.extend(0..prompt.len() as i32);
+        }
+        let cache = Cache::new(config, 1, tokens.len(), device);
+        Computing { tokens, positions, prompts: places, logits: Vec::new(), done: 0, cache }
+    }
+
+    /// True when every prompt is computed.
+    pub fn is_done(&self) -> bool {
+        self.done == self.tokens.len()
+    }
+
+    /// The computed prompts.
+    pub fn finish(self) -> Vec<(Job, Prompt)> {
+        let cache = Arc::new(self.cache);
+        let prompt = |((job, start, _), logits)| (job, Prompt { cache: Arc::clone(&cache), start, logits });
+        self.prompts.into_iter().zip(self.logits).map(prompt).collect()
+    }
+}
+
+/// A model and its rotary tables.
+pub struct Forward {
+    model: CausalLm,
+    rope: Rope,
+    device: Device,
+}
+
+impl Forward {
+    /// Computes with `model`.
+    pub fn new(model: CausalLm, config: &ModelConfig, device: &Device) -> Self {
+        Forward { model, rope: rope_of(config, device), device: device.clone() }
+    }
+
+    /// Takes other weights.
+    pub fn publish(&mut self, model: CausalLm) {
+        self.model = model;
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The next tokens of the prompts, `most` at most.
+    pub fn prompts(&self, computing: &mut Computing, most: usize) {
+        let (from, to) = (computing.done, computing.tokens.len().min(computing.done + most));
+        // Each token sees its own prompt, up to itself.
+        let views = (from..to).map(|at| View::of(at - computing.positions[at] as usize, at + 1)).collect();
+        let context = self.context(&computing.positions[from..to], 1, views);
+        let tokens = self.integers(computing.tokens[from..to].to_vec(), [1, to - from]);
+        let hidden = self.model.hidden(tokens, &context, Some(&mut computing.cache));
+        computing.done = to;
+        let ended = computing.prompts.iter().map(|prompt| prompt.2).filter(|last| (from..to).contains(last));
+        let ended: Vec<i32> = ended.map(|last| (last - from) as i32).collect();
+        if !ended.is_empty() {
+            let [_, count, width] = hidden.dims();
+            let places = self.integers(ended.clone(), [ended.len()]);
+            let logits = self.logits(hidden.reshape([count, width]).select(0, places));
+            computing.logits.extend(logits.chunks_exact(logits.len() / ended.len()).map(Arc::from));
+        }
+    }
+
+    /// The logits after the token `last` of each row; they stand one row after the other.
+    pub fn rows(&self, last: &[u32], cache: &mut Cache) -> Vec<f32> {
+        let count = last.len();
+        let filled = &cache.filled()[..count];
+        let positions: Vec<i32> = filled.iter().map(|&filled| filled as i32).collect();
+        let views = filled.iter().map(|&filled| View::of(0, filled + 1)).collect();
+        let context = self.context(&positions, count, views);
+        let tokens = self.integers(last.iter().map(|&token| token as i32).collect(), [count, 1]);
+        let hidden = self.model.hidden(tokens, &context, Some(cache));
+        let [_, _, width] = hidden.dims();
+        self.logits(hidden.reshape([count, width]))
+    }
+
+    /// Where the tokens of `rows` rows stand, and what each of them sees.
+    fn context(&self, positions: &[i32], rows: usize, views: Vec<View>) -> Context {
+        let queries = positions.len() / rows;
+        let turn = self.rope.at(self.integers(positions.to_vec(), [rows, queries]));
+        Context { turn, sight: Sight::new(views, queries) }
+    }
+
+    fn integers<const D: usize>(&self, values: Vec<i32>, shape: [usize; D]) -> Tensor<D, Int> {
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+
+    fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
+        self.model.logits(hidden).into_data().convert::<f32>().try_to_vec().expect("numbers of 32 bits")
+    }
+}

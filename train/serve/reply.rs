@@ -1,0 +1,158 @@
+//! Answers as OpenAI writes them: whole, or as chunks of a stream.
+
+use data::Tokenizer;
+use rollout::trajectory::Stop;
+use serde_json::{Map, Value, json};
+
+use crate::generate::Event;
+
+/// Which of the two kinds of answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `text_completion`
+    Text,
+    /// `chat.completion`
+    Chat,
+}
+
+/// What every part of an answer says.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Which kind.
+    pub kind: Kind,
+    /// A name of its own.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// The model.
+    pub model: String,
+    /// Whether log-probabilities are told.
+    pub logprobs: bool,
+    /// Whether token ids are told.
+    pub token_ids: bool,
+}
+
+/// One answer so far.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    text: String,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+    stop: Option<Stop>,
+}
+
+impl Choice {
+    /// Takes the next token.
+    pub fn take(&mut self, event: Event) {
+        self.text.push_str(&event.text);
+        self.tokens.push(event.token);
+        self.logprobs.push(event.logprob);
+        self.stop = event.stop;
+    }
+
+    /// True when it has ended.
+    pub fn is_done(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Its tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+}
+
+/// The counts of tokens.
+pub fn usage(prompt: usize, answer: usize) -> Value {
+    json!({ "prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer })
+}
+
+fn finish_reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::EndOfTurn | Stop::StopString => "stop",
+        Stop::Length | Stop::Context | Stop::Repetition => "length",
+    }
+}
+
+impl Reply {
+    /// The whole answer. `prompts` are the tokens of the prompt of each choice.
+    pub fn whole(&self, tokenizer: &Tokenizer, choices: &[Choice], prompts: &[&[u32]], usage: Value) -> Value {
+        let object = if self.kind == Kind::Chat { "chat.completion" } else { "text_completion" };
+        let choice = |(index, (choice, prompt)): (usize, (&Choice, &&[u32]))| {
+            let mut value = self.choice(tokenizer, index, choice);
+            match self.kind {
+                Kind::Chat => value.insert("message".into(), json!({ "role": "assistant", "content": choice.text })),
+                Kind::Text => value.insert("text".into(), json!(choice.text)),
+            };
+            if self.token_ids {
+                value.insert("prompt_token_ids".into(), json!(prompt));
+            }
+            Value::Object(value)
+        };
+        let choices: Vec<Value> = choices.iter().zip(prompts).enumerate().map(choice).collect();
+        let mut body = self.body(object, choices);
+        body["usage"] = usage;
+        body
+    }
+
+    /// The part of a stream in which choice `index` grows by `part`.
+    pub fn chunk(&self, tokenizer: &Tokenizer, index: usize, part: &Choice, first: bool) -> Value {
+        let mut value = self.choice(tokenizer, index, part);
+        match self.kind {
+            Kind::Chat => {
+                let role = if first { json!({ "role": "assistant" }) } else { json!({}) };
+                let mut delta = role;
+                delta["content"] = json!(part.text);
+                value.insert("delta".into(), delta)
+            }
+            Kind::Text => value.insert("text".into(), json!(part.text)),
+        };
+        self.body(self.chunk_object(), vec![Value::Object(value)])
+    }
+
+    /// The last part of a stream, with the counts of tokens.
+    pub fn last(&self, usage: Value) -> Value {
+        let mut body = self.body(self.chunk_object(), Vec::new());
+        body["usage"] = usage;
+        body
+    }
+
+    fn chunk_object(&self) -> &'static str {
+        if self.kind == Kind::Chat { "chat.completion.chunk" } else { "text_completion" }
+    }
+
+    fn body(&self, object: &str, choices: Vec<Value>) -> Value {
+        json!({
+            "id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices,
+        })
+    }
+
+    fn choice(&self, tokenizer: &Tokenizer, index: usize, choice: &Choice) -> Map<String, Value> {
+        let mut value = Map::new();
+        value.insert("index".into(), json!(index));
+        value.insert("finish_reason".into(), json!(choice.stop.map(finish_reason)));
+        value.insert("logprobs".into(), self.logprobs(tokenizer, choice));
+        if self.token_ids {
+            value.insert("token_ids".into(), json!(choice.tokens));
+        }
+        value
+    }
+
+    fn logprobs(&self, tokenizer: &Tokenizer, choice: &Choice) -> Value {
+        if !self.logprobs {
+            return Value::Null;
+        }
+        let texts: Vec<String> = choice.tokens.iter().map(|&token| tokenizer.decode(&[token])).collect();
+        match self.kind {
+            Kind::Text => json!({ "tokens": texts, "token_logprobs": choice.logprobs, "top_logprobs": null }),
+            Kind::Chat => {
+                let of = |(text, logprob): (&String, &f32)| {
+                    // A part of a character has no text, so its bytes are not known from it.
+                    let whole = !text.contains(char::REPLACEMENT_CHARACTER);
+                    let bytes = whole.then_some(text.as_bytes());
+                    json!({ "token": text, "logprob": logprob, "bytes": bytes, "top_logprobs": [] })
+                };
+                json!({ "content": texts.iter().zip(&choice.logprobs).map(of).collect::<Vec<Value>>() })
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What moves while a run runs: made anew, or as the newest checkpoint left it; saved.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Tensor};
+use data::Tokenizer;
+use data::template::ChatTemplate;
+use serde::{Deserialize, Serialize};
+
+use super::{Best, Sft};
+use crate::adapter::{self, Adapter};
+use crate::checkpoint::{self, Loaded, Snapshot};
+use crate::config::SftConfig;
+use crate::model::decoder::rope_of;
+use crate::model::four_bit::FourBitBlocks;
+use crate::model::lora::with_lora;
+use crate::model::rope::Rope;
+use crate::model::weights::DiskDtype;
+use crate::model::{CausalLm, ModelConfig};
+use crate::optim::{AdamW, NamedGradients};
+use crate::watched;
+
+/// What a resumed run needs besides weights and moments.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    format: u32,
+    stage: String,
+    seed: u64,
+    samples: String,
+    step: u64,
+    config: SftConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<Best>,
+}
+
+/// What moves.
+pub(super) struct Live {
+    pub(super) step: u64,
+    // Out of its place only while the optimizer changes it: it owns the weights then, and can do so where they lie.
+    held: Option<CausalLm>,
+    pub(super) frozen: Option<FourBitBlocks>,
+    pub(super) rope: Rope,
+    pub(super) best: Option<Best>,
+    optimizer: AdamW,
+    shape: ModelConfig,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    base: PathBuf,
+}
+
+impl Live {
+    /// The weights.
+    pub(super) fn model(&self) -> &CausalLm {
+        self.held.as_ref().expect("the model is in its place between updates")
+    }
+
+    /// One optimizer step; returns the norm of the gradients, `[1]`.
+    pub(super) fn update(&mut self, gradients: NamedGradients, rate: f64) -> Tensor<1> {
+        let model = self.held.take().expect("the model is in its place between updates");
+        let (model, norm) = self.optimizer.step(model, gradients, rate);
+        self.held = Some(model);
+        self.step += 1;
+        norm
+    }
+}
+
+/// The model with all of its weights in bfloat16.
+fn in_bfloat16(model: CausalLm) -> CausalLm {
+    struct Halve;
+    impl ModuleMapper for Halve {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weight| weight.cast(DType::BF16))
+        }
+    }
+    model.map(&mut Halve)
+}
+
+impl Sft<'_> {
+    /// Everything that moves, at its start or as the newest checkpoint left it.
+    pub(super) fn begin(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<Live> {
+        let (lora, found) = (&self.config.lora, self.newest()?);
+        let base = start.path.clone();
+        let (mut step, mut best, mut optimizer) = (0, None, AdamW::new(self.config.optimizer.clone()));
+        let Loaded { config: mut shape, mut model, mut tokenizer, mut template, .. } = start;
+        if lora.rank > 0 {
+            model = with_lora(model, &shape, lora, self.seed, self.device);
+        }
+        if let Some((path, state)) = found {
+            (step, best) = (state.step, state.best);
+            optimizer = AdamW::read(self.config.optimizer.clone(), &path, step, self.device)?;
+            if lora.rank > 0 {
+                model = Adapter::read(&path)?.put_into(model, &shape, self.device)?;
+            } else {
+                drop(model);
+                Loaded { config: shape, model, tokenizer, template, .. } = checkpoint::load(&path, self.device)?;
+            }
+        }
+        if self.config.bf16 {
+            model = in_bfloat16(model);
+        }
+        let rope = rope_of(&shape, self.device);
+        Ok(Live { step, held: Some(model), frozen, rope, best, optimizer, shape, tokenizer, template, base })
+    }
+
+    pub(super) fn save(&self, live: &Live) -> Result<()> {
+        let state = State {
+            format: 1,
+            stage: "sft".into(),
+            seed: self.seed,
+            samples: self.samples.hash.clone(),
+            step: live.step,
+            config: self.config.clone(),
+            best: live.best,
+        };
+        let snapshot = Snapshot {
+            optimizer: Some(&live.optimizer),
+            state: Some(serde_json::to_value(state)?),
+            ..self.weights(live)
+        };
+        watched::save(self.watcher, self.out, &snapshot, self.config.keep)
+    }
+
+    /// Keeps the weights as `best` when no earlier step had a smaller loss on the samples that are not trained on.
+    pub(super) fn keep_best(&self, live: &mut Live, loss: f64) -> Result<()> {
+        if live.best.is_some_and(|best| best.loss <= loss) || !loss.is_finite() {
+            return Ok(());
+        }
+        live.best = Some(Best { step: live.step, loss });
+        checkpoint::save_model(&self.out.join("best"), &self.weights(live))
+    }
+
+    fn weights<'l>(&'l self, live: &'l Live) -> Snapshot<'l> {
+        let adapter = adapter::About { config: &self.config.lora, base: &live.base };
+        Snapshot {
+            step: live.step,
+            config: &live.shape,
+            model: live.model(),
+            adapter: (self.config.lora.rank > 0).then_some(adapter),
+            tokenizer: &live.tokenizer,
+            template: &live.template,
+            dtype: DiskDtype::Float32,
+            optimizer: None,
+            state: None,
+        }
+    }
+
+    /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
+    fn newest(&self) -> Result<Option<(PathBuf, State)>> {
+        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
+        let state: State = checkpoint::load_state(&path)?;
+        let same = state.stage == "sft" && state.seed == self.seed && state.samples == self.samples.hash;
+        if !same || state.config != *self.config {
+            bail!(
+                "`{}` was saved by a run with another seed, sample set or `[sft]`\nhint: resume with the config that started it, or choose another `--out`",
+                path.display()
+            );
+        }
+        Ok(Some((path, state)))
+    }
+}
