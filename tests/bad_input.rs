@@ -35,6 +35,7 @@ fn no_section_takes_an_unknown_key() {
         "sandbox",
         "sft",
         "sft.optimizer",
+        "sft.lora",
         "grpo",
         "grpo.sampling",
         "grpo.optimizer",
@@ -255,4 +256,14 @@ fn two_packages_of_one_name_are_refused() {
     let package = "--package examples/packages/planegeo";
     run(&format!("data plant {package} {package} --out {}", out.display())).refuses(&["two packages", "planegeo"]);
     assert!(!out.join("tasks.jsonl").exists());
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told_without_an_engine() {
+    run("image list /no/such/images").refuses(&["/no/such/images"]);
+    run("image lint /no/such/path").refuses(&["/no/such/path", "no such file or folder"]);
+    let folder = Folder::new("images");
+    let empty = folder.write("empty.tar", "");
+    let said = run(&format!("image lint {}", empty.display()));
+    assert!(said.code == Some(1) && said.err.contains("it is no archive"), "{}", said.err);
 }

@@ -86,6 +86,8 @@ fn every_prediction_has_one_outcome() {
     assert_eq!(found, wanted, "{}", said.err);
     let summary: Value = serde_json::from_str(&said.out).expect("a summary on standard output");
     assert_eq!(summary["outcomes"]["resolved"], 3);
+    let barriers = summary["isolation"]["barriers"].as_array().expect("a list of barriers");
+    assert!(barriers.contains(&json!("net-ns")) && barriers.contains(&json!("seccomp")), "{barriers:?}");
 
     // The same again is taken over; another answer to one task is judged anew.
     run(&command(&tasks, &predictions, &out)).refuses(&["results.jsonl", "--resume"]);
@@ -137,4 +139,192 @@ fn what_is_no_prediction_or_no_task_is_named() {
     let said = run(&command(&broken, Path::new("gold"), &out));
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("broken.jsonl") && said.err.contains("row 2"), "{}", said.err);
+}
+
+#[test]
+fn empty_files_and_an_id_that_stands_twice_are_named() {
+    let folder = Folder::new("grade-empty");
+    let tasks = lines(&folder, "tasks.jsonl", &[task("a")]);
+    let (nothing, twice) = (folder.write("nothing.jsonl", ""), lines(&folder, "twice.jsonl", &[task("a"), task("a")]));
+    let out = folder.join("out");
+    run(&command(&nothing, Path::new("gold"), &out)).refuses(&["nothing.jsonl` holds no task"]);
+    run(&command(&twice, Path::new("gold"), &out)).refuses(&["twice.jsonl`, row 2", "stands in row 1 already"]);
+    assert!(!out.join("tasks").join("trees").exists(), "a refused run wrote trees");
+    run(&command(&tasks, &nothing, &out)).refuses(&["nothing.jsonl` holds no prediction"]);
+    for (tasks, predictions) in [(folder.join("none.jsonl"), PathBuf::from("gold")), (tasks, folder.join("none.jsonl"))]
+    {
+        let said = run(&command(&tasks, &predictions, &out)).refuses(&["none.jsonl"]);
+        assert_eq!(said.err.matches("No such file").count(), 1, "{}", said.err);
+    }
+    let (both, m) = (
+        ["a", "b"].map(task),
+        |id: &str, model: &str| json!({"instance_id": id, "model_name_or_path": model, "model_patch": ""}),
+    );
+    let (tasks, predictions) =
+        (lines(&folder, "both.jsonl", &both), lines(&folder, "m.jsonl", &[m("a", "x/y"), m("b", "x__y")]));
+    if python("models whose reports would share a folder are refused") {
+        run(&command(&tasks, &predictions, &out)).refuses(&["`x/y`", "`x__y`", "rename"]);
+    }
+}
+
+#[test]
+fn a_refused_command_leaves_a_folder_as_it_was() {
+    let folder = Folder::new("grade-refused");
+    let tasks = lines(&folder, "tasks.jsonl", &[task("a")]);
+    let out = folder.join("out");
+    fs::create_dir_all(out.join("tasks")).expect("a folder");
+    let kept = ["results.jsonl", "oom_grade.json", "tasks/tasks.jsonl"];
+    kept.iter().for_each(|name| fs::write(out.join(name), "kept\n").expect("writes"));
+    let line = command(&tasks, Path::new("gold"), &out);
+    run(&format!("{line} --forget-oom")).refuses(&["results.jsonl", "--resume"]);
+    // Somebody else writes there.
+    let lock = train::checkpoint::lock(&out).expect("a lock");
+    run(&format!("{line} --resume")).refuses(&["another process is writing to", "out"]);
+    run(&format!("data admit --tasks {} --out {}", tasks.display(), out.display())).refuses(&["another process"]);
+    drop(lock);
+    kept.iter().for_each(|name| assert_eq!(fs::read_to_string(out.join(name)).expect(name), "kept\n"));
+}
+
+#[test]
+fn going_on_with_other_answers_or_under_another_name_loses_nothing() {
+    if !python("a run goes on with other answers") {
+        return;
+    }
+    let folder = Folder::new("grade-others");
+    let tasks = lines(&folder, "tasks.jsonl", &["a", "b"].map(task));
+    let one = lines(&folder, "one.jsonl", &[diff("a", GOLD), diff("b", "hello")]);
+    let mut renamed = diff("a", GOLD);
+    renamed["model_name_or_path"] = "n".into();
+    let other = lines(&folder, "other.jsonl", &[renamed, diff("b", GOLD)]);
+    let out = folder.join("out");
+    let grade = |predictions: &Path, options: &str| {
+        let said = run(&format!("{} {options}", command(&tasks, predictions, &out))).succeeds();
+        let summary: Value = serde_json::from_str(&said.out).expect("a summary");
+        let outcomes: Vec<_> = results(&out).into_iter().map(|one| (one.model_name_or_path, one.outcome)).collect();
+        (summary["resumed"].as_u64(), outcomes)
+    };
+    let told = |outcomes: [(&str, Judged); 2]| outcomes.map(|(model, outcome)| (model.to_string(), outcome)).to_vec();
+    assert_eq!(grade(&one, ""), (Some(0), told([("m", Resolved), ("m", InvalidPatch)])));
+    let report = |run: &str, model: &str, id: &str, file: &str| {
+        let folder = out.join("logs/run_evaluation").join(run).join(model).join(id);
+        fs::read_to_string(folder.join(file)).expect("a file of a report")
+    };
+    assert_eq!(report("grade", "m", "b", "patch.diff"), "hello", "what is no patch is filed as it came");
+
+    // The same patch of another model gets its name and a report; the other answer is judged, and the old one kept.
+    assert_eq!(grade(&other, "--resume"), (Some(0), told([("n", Resolved), ("m", Resolved)])));
+    assert!(report("grade", "n", "a", "report.json").contains("\"resolved\": true"));
+    let aside = fs::read_to_string(out.join("results.earlier.jsonl")).expect("earlier verdicts");
+    assert!(aside.lines().count() == 1 && aside.contains("invalid_patch"), "{aside}");
+    assert_eq!(grade(&other, "--resume"), (Some(2), told([("n", Resolved), ("m", Resolved)])));
+
+    // Another name has reports of its own.
+    grade(&other, "--resume --run-id r2");
+    for id in ["a", "b"] {
+        assert!(report("r2", if id == "a" { "n" } else { "m" }, id, "report.json").contains("tests_status"));
+    }
+    assert_eq!(grade(&other, "--resume --run-id r2").0, Some(2));
+}
+
+#[test]
+fn reports_lie_where_others_look_for_them() {
+    if !python("reports are filed") {
+        return;
+    }
+    let folder = Folder::new("reports");
+    let both = "    return 1";
+    let (blank, nothing) = (diff("blank", "  \n"), files("nothing", json!({})));
+    let rows = [diff("gold", GOLD), body("both", both), diff("none", ""), diff("no", "hello"), blank, nothing];
+    let tasks = ["gold", "both", "none", "no", "open", "blank", "nothing"].map(task);
+    let (tasks, predictions) = (lines(&folder, "tasks.jsonl", &tasks), lines(&folder, "m.jsonl", &rows));
+    let out = folder.join("out");
+    run(&format!("{} --reports --run-id r1 --compat swebench-5.0", command(&tasks, &predictions, &out))).succeeds();
+    let read = |id: &str, file: &str| {
+        fs::read_to_string(out.join("logs/run_evaluation/r1/m").join(id).join(file)).expect("a file of a report")
+    };
+    let report = |id: &str| {
+        let all: Value = serde_json::from_str(&read(id, "report.json")).expect("a report");
+        all[id].clone()
+    };
+    let (sum, zero) = ("tests/test_money.py::test_sum", "tests/test_money.py::test_zero");
+    let gold = report("gold");
+    let keys = ["patch_is_None", "patch_exists", "patch_successfully_applied", "resolved", "infra_failure"];
+    assert_eq!(keys.map(|key| gold[key].as_bool()), [false, true, true, true, false].map(Some));
+    assert_eq!(gold["compat"], json!({"rules": "swebench-5.0", "resolved": true}));
+    assert_eq!(gold["tests_status"]["FAIL_TO_PASS"], json!({"success": [sum], "failure": []}));
+    assert_eq!(gold["tests_status"]["PASS_TO_FAIL"], json!({"success": [], "failure": []}));
+    // The first failure is not the last that is told.
+    let both = report("both");
+    assert_eq!((both["resolved"].as_bool(), both["tests_seen"].as_str()), (Some(false), Some("all")));
+    let status = |kind: &str| both["tests_status"][kind]["failure"].clone();
+    assert_eq!((status("FAIL_TO_PASS"), status("PASS_TO_PASS")), (json!([sum]), json!([zero])));
+    let output = read("both", "test_output.txt");
+    assert!(
+        output.starts_with(">>>>> Start Test Output\n") && output.contains(&format!("FAILED {zero}\n")),
+        "{output}"
+    );
+    assert!(output.ends_with(">>>>> End Test Output\n>>>>> Test Exit Code: 1\n"), "{output}");
+    assert_eq!(read("gold", "patch.diff"), GOLD);
+    assert!(read("gold", "run_instance.log").contains("outcome: Resolved"));
+    assert_eq!(
+        (report("none")["patch_exists"].as_bool(), report("no")["resolved"].as_bool()),
+        (Some(false), Some(false))
+    );
+
+    let summary = fs::read_to_string(out.join("m.r1.json")).expect("a summary");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    let ids = ["completed", "resolved", "unresolved", "empty_patch", "error", "incomplete", "infra_failure"];
+    let found = ids.map(|kind| summary[format!("{kind}_ids")].clone());
+    let wanted: [&[&str]; 7] =
+        [&["both", "gold"], &["gold"], &["both"], &["blank", "none", "nothing"], &["no"], &["open"], &[]];
+    assert_eq!(found, wanted.map(|ids| json!(ids)));
+    assert_eq!((&summary["total_instances"], &summary["schema_version"]), (&json!(7), &json!(2)));
+
+    // And a line for each try, with the keys in the order that was agreed on.
+    let tries = fs::read_to_string(out.join("attempts.jsonl")).expect("a log");
+    assert_eq!(tries.lines().count(), 6);
+    let line = tries.lines().find(|line| line.contains(r#""task":"both""#)).expect("a line");
+    let keys = ["ts", "retry", "queue", "patch_sha", "test", "status", "trace_bytes"];
+    let places = keys.map(|key| line.find(&format!("\"{key}\":")).expect(key));
+    assert!(places.is_sorted() && line.contains(r#""status":"FAIL""#), "{line}");
+}
+
+#[test]
+fn tasks_in_javascript_are_judged_by_jest_or_have_no_verdict() {
+    if !python("tasks in JavaScript are graded") {
+        return;
+    }
+    let (base, clean) = ("exports.add = (a, b) => a - b;\n", "exports.add = (a, b) => a + b;\n");
+    let tests = "const { add } = require('../money');\ndescribe('add', () => { test('a sum', () => { expect(add(1, 2)).toBe(3); }); });\n";
+    let row = |id: &str| {
+        json!({
+            "instance_id": id, "language": "javascript", "problem_statement": "sums are wrong",
+            "files": {"money.js": base}, "test_files": {"tests/money.test.js": tests},
+            "patch": data::Patch::between("money.js", base, clean).text(),
+            "FAIL_TO_PASS": ["tests/money.test.js::add > a sum"], "PASS_TO_PASS": [],
+        })
+    };
+    let script = |id: &str, text: &str| files(id, json!({"money.js": text}));
+    let folder = Folder::new("grade-javascript");
+    let tasks = lines(&folder, "tasks.jsonl", &["gold", "wrong", "exits"].map(row));
+    let answers =
+        [script("gold", clean), script("wrong", "exports.add = () => 0;\n"), script("exits", "process.exit(0);\n")];
+    let predictions = lines(&folder, "m.jsonl", &answers);
+    let graded = |out: &str, jest: Option<&str>| {
+        let out = folder.join(out);
+        let line = command(&tasks, &predictions, &out).replace("timeout_s=4", "timeout_s=120");
+        let mut program = train();
+        jest.map(|jest| program.env("TRAIN_JEST", jest));
+        Said::of(program.args(line.split_whitespace()).output().expect("starts")).succeeds();
+        results(&out)
+    };
+    for one in graded("without", Some("/nowhere")) {
+        assert_eq!(one.outcome, Infra);
+        assert!(one.reason.contains("apt-get install jest"), "{one:?}");
+    }
+    if let Err(error) = rollout::jest::JestEnv::find() {
+        return eprintln!("SKIPPED, not tested: tasks in JavaScript: {error}");
+    }
+    let found: Vec<_> = graded("with", None).into_iter().map(|one| (one.outcome, one.quarantined)).collect();
+    assert_eq!(found, [(Resolved, false), (Unresolved, false), (Unresolved, true)]);
 }

@@ -1,0 +1,112 @@
+//! What is trained is seen before it is trained, and a model folder that cannot be talked to is refused first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use data::template::ChatTemplate;
+use data::tokenizer::Tokenizer;
+use data::{Message, Role, Sample};
+use serde_json::Value;
+
+use crate::support::*;
+
+const JINJA: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}\
+                     {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// A model folder without weights: what is wrong here is told before they are looked for.
+fn model(folder: &Folder, vocab_size: usize, jinja: &str) -> PathBuf {
+    let model = folder.join("model");
+    fs::create_dir_all(&model).expect("a folder");
+    fs::write(model.join("tokenizer.json"), include_str!("../data/template/reference/byte_level.json"))
+        .expect("writes");
+    fs::write(model.join("chat_template.jinja"), jinja).expect("writes");
+    fs::write(model.join("tokenizer_config.json"), r#"{"eos_token": "<|im_end|>"}"#).expect("writes");
+    let config = fs::read("checkpoints/base/config.json").expect("reads");
+    let mut config: Value = serde_json::from_slice(&config).expect("JSON");
+    config["vocab_size"] = vocab_size.into();
+    fs::write(model.join("config.json"), config.to_string()).expect("writes");
+    model
+}
+
+fn conversation() -> Vec<Message> {
+    vec![Message::new(Role::User, "é<|im_end|>"), Message::new(Role::Assistant, "a = 1\n")]
+}
+
+/// Samples of the tokenizer in `model`, each changed by `change`.
+fn samples(folder: &Folder, model: &Path, change: impl Fn(&mut Sample)) -> PathBuf {
+    let tokenizer = Tokenizer::from_folder(model).expect("reads");
+    let template = ChatTemplate::from_folder(model, &tokenizer).expect("reads");
+    let mut sample = template.to_sample(&tokenizer, &conversation(), "one\u{7}").expect("a sample");
+    change(&mut sample);
+    let path = folder.join("samples");
+    data::store::write_samples(&path, &[sample], &tokenizer.hash().expect("hashes")).expect("writes");
+    path
+}
+
+#[test]
+fn an_audit_shows_every_token_its_role_and_whether_it_is_trained() {
+    let folder = Folder::new("audit");
+    let model = model(&folder, 640, JINJA);
+    let samples = samples(&folder, &model, |_| ());
+    let said = run(&format!("data audit {} --model {}", samples.display(), model.display())).succeeds();
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], "--- sample 1 of 1: `one\\u{7}`, 31 tokens, 6 trained", "{}", said.out);
+    assert!(lines.contains(&"     0  user       .     601  <|im_start|>"), "{}", said.out);
+    assert!(lines.iter().any(|line| line.ends_with("  T     602  <|im_end|>")), "{}", said.out);
+    assert!(lines.iter().any(|line| line.ends_with("\"\\n\"") && line.contains("assistant  T")), "{}", said.out);
+    assert!(lines.iter().any(|line| line.contains("user       .") && line.ends_with("b\"\\xc3\"")), "{}", said.out);
+    assert_eq!(said.out.matches("<|im_end|>").count(), 2, "the one in the text is text:\n{}", said.out);
+    for row in ["samples             1  1 with a trained end of turn", "truncated           0", "beyond              0"]
+    {
+        assert!(lines.iter().any(|line| line.starts_with(row)), "no `{row}` in:\n{}", said.out);
+    }
+}
+
+#[test]
+fn a_damaged_sample_is_shown_and_refused() {
+    let folder = Folder::new("audit-damaged");
+    let model = model(&folder, 640, JINJA);
+    let path = samples(&folder, &model, |sample| sample.tokens[3] = 70_000);
+    let said = run(&format!("data audit {} --model {}", path.display(), model.display()));
+    assert!(said.out.contains("?70000: no such id"), "{}", said.out);
+    said.refuses(&["1 ids are beyond the vocabulary", "sample 1 (`one\\u{7}`) has the id 70000"]);
+
+    let path = samples(&folder, &model, |sample| sample.mask.fill(true));
+    run(&format!("data audit {} --model {}", path.display(), model.display()))
+        .refuses(&["every token of every sample"]);
+    let path = samples(&folder, &model, |sample| {
+        let end = sample.mask.iter().rposition(|trained| *trained).expect("is trained");
+        sample.mask[end] = false;
+    });
+    run(&format!("data audit {} --model {}", path.display(), model.display()))
+        .refuses(&["the end-of-turn token is never trained"]);
+    fs::write(path.join("samples-00000.parquet"), "PAR1").expect("writes");
+    run(&format!("data audit {} --model {}", path.display(), model.display())).refuses(&["samples-00000.parquet"]);
+}
+
+#[test]
+fn a_tokenizer_beyond_the_vocabulary_of_its_model_is_refused_before_the_weights_are_read() {
+    let folder = Folder::new("beyond");
+    let model = model(&folder, 600, JINJA);
+    let out = folder.join("out");
+    let line = format!("export --hugging-face --model {} --out {}", model.display(), out.display());
+    run(&line).refuses(&["tokenizer.json", "has the id 608", "the model knows 600 ids"]);
+}
+
+#[test]
+fn a_template_that_asks_for_all_memory_or_never_ends_is_refused_before_the_weights_are_read() {
+    let folder = Folder::new("hostile");
+    let grow = "{% set all = namespace(text='ab') %}{% for i in range(60) %}";
+    let hostile = [
+        (format!("{grow}{{% set all.text = all.text ~ all.text %}}{{% endfor %}}"), "memory"),
+        (format!("{grow}{{% set all.text = all.text|replace('', all.text) %}}{{% endfor %}}"), "chat_template.jinja"),
+        ("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}".to_string(), "never ends"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_string(), "recursion"),
+        ("{% include '/etc/passwd' %}".to_string(), "asks for another file"),
+    ];
+    for (jinja, told) in hostile {
+        let model = model(&folder, 640, &jinja);
+        let line = format!("export --hugging-face --model {} --out {}", model.display(), folder.join("out").display());
+        run(&line).refuses(&["chat_template.jinja", told]);
+    }
+}

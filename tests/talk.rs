@@ -1,0 +1,291 @@
+//! A model that is talked to: over HTTP by any client, or line by line.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use data::{Message, Role};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rollout::policy::{Policy, Request, Sampling};
+use rollout::server::{Server, ServerConfig};
+use serde_json::{Value, json};
+use train::checkpoint::{self, Loaded};
+use train::generate::Generator;
+
+use crate::support::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `train serve` on a free port; killed at the end of the test.
+struct Serving {
+    child: Child,
+    address: String,
+    _folder: Folder,
+}
+
+impl Serving {
+    fn start(options: &str) -> Serving {
+        let folder = Folder::new("serve");
+        let log = folder.join("log");
+        let line = format!("serve --model checkpoints/base --port 0 {options}");
+        let child =
+            train().args(line.split_whitespace()).stderr(File::create(&log).expect("a log")).spawn().expect("starts");
+        let mut serving = Serving { child, address: String::new(), _folder: folder };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            if let Some(rest) = said.split("http://").nth(1) {
+                serving.address = rest.split("/v1").next().expect("a path").to_owned();
+                return serving;
+            }
+            assert!(Instant::now() < until, "no address is told:\n{said}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("asks");
+        stream
+    }
+
+    /// Status, headers and body.
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
+        let mut text = String::new();
+        self.send(method, path, body).read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let head = head.to_lowercase();
+        let body = if head.contains("transfer-encoding: chunked") { joined(body) } else { body.to_owned() };
+        (status, head, body)
+    }
+
+    #[track_caller]
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, _, body) = self.ask("POST", path, &body.to_string());
+        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}")))
+    }
+
+    /// What Prometheus is told about `name`.
+    fn number(&self, name: &str) -> f64 {
+        let (_, _, text) = self.ask("GET", "/metrics", "");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.trim().parse().expect("a number")
+    }
+
+    /// What a stream says: the objects before `[DONE]`.
+    #[track_caller]
+    fn stream(&self, path: &str, body: &Value) -> Vec<Value> {
+        let (status, head, text) = self.ask("POST", path, &body.to_string());
+        assert!(status == 200 && head.contains("text/event-stream"), "{head}\n{text}");
+        let mut told: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert_eq!(told.pop(), Some("[DONE]"));
+        told.into_iter().map(|object| serde_json::from_str(object).expect("JSON")).collect()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The pieces of a body that came in chunks.
+fn joined(chunks: &str) -> String {
+    let (mut rest, mut body) = (chunks, String::new());
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("the length of a chunk");
+        body.push_str(&after[..length]);
+        rest = after[length..].strip_prefix("\r\n").expect("the end of a chunk");
+    }
+    body
+}
+
+fn base() -> Loaded {
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/base");
+    checkpoint::load(&base, &Device::flex()).expect("the base model is in the repository")
+}
+
+/// An answer that would take long: at this temperature hardly any token ends a turn.
+fn long() -> Value {
+    json!({ "prompt": "def add(a, b):", "max_tokens": 900, "temperature": 3.0, "seed": 1, "stream": true })
+}
+
+/// Reads from a stream until its first chunk is there.
+fn first_chunk(stream: TcpStream) -> BufReader<TcpStream> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    while !line.starts_with("data: ") {
+        line.clear();
+        assert!(reader.read_line(&mut line).expect("a line") > 0, "the stream ended");
+    }
+    reader
+}
+
+#[test]
+fn a_model_behind_http_answers_as_it_does_in_process() {
+    let serving = Serving::start("--name small");
+    let Loaded { config, model, tokenizer, template, .. } = base();
+    let ask = |text: &str, attempts, seed| Request { messages: vec![Message::new(Role::User, text)], attempts, seed };
+    let requests = [ask("def add(a, b):\n    return a - b\n", 3, 5), ask("x = 1", 2, 6)];
+    let plain = Sampling { max_new_tokens: 24, ..Sampling::default() };
+    let narrow =
+        Sampling { temperature: 0.8, top_k: 50, top_p: 0.9, min_p: 0.01, repetition_penalty: 1.1, ..plain.clone() };
+    let mut local = Generator::new(model, &config, &tokenizer, &template, 8, &Device::flex());
+    let settings = ServerConfig::new(format!("http://{}/v1", serving.address), "small");
+    let mut remote = Server::new(settings, &tokenizer, &template).expect("a client");
+    for sampling in [plain, narrow] {
+        let here = local.complete(&requests, &sampling).expect("answers").concat();
+        let there = remote.complete(&requests, &sampling).expect("answers").concat();
+        assert_eq!(here.len(), there.len());
+        for (here, there) in here.iter().zip(&there) {
+            assert_eq!((&here.prompt, &here.tokens, &here.text), (&there.prompt, &there.tokens, &there.text));
+            assert_eq!(here.stop, there.stop);
+            for (a, b) in here.logprobs.iter().zip(&there.logprobs) {
+                assert!((a - b).abs() < 1e-4, "{a} is not {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_tells_what_the_whole_answer_tells() {
+    let serving = Serving::start("");
+    for (path, body) in [
+        ("/v1/completions", json!({ "prompt": "def add(a, b):", "max_tokens": 20, "seed": 3, "n": 2 })),
+        (
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "user", "content": "x = 1" }], "max_tokens": 20, "seed": 3, "n": 2 }),
+        ),
+    ] {
+        let (status, whole) = serving.post(path, &body);
+        assert_eq!(status, 200, "{whole}");
+        let mut streamed = body.clone();
+        streamed["stream"] = json!(true);
+        streamed["stream_options"] = json!({ "include_usage": true });
+        let chunks = serving.stream(path, &streamed);
+        assert_eq!(chunks.last().expect("chunks")["usage"], whole["usage"]);
+        for index in 0..2 {
+            let of = |chunk: &&Value| chunk["choices"][0]["index"] == json!(index);
+            let parts: Vec<&Value> = chunks.iter().filter(of).map(|chunk| &chunk["choices"][0]).collect();
+            let text =
+                |part: &&Value| part["text"].as_str().or(part["delta"]["content"].as_str()).expect("a text").to_owned();
+            let choice = &whole["choices"][index];
+            let expected = choice["text"].as_str().or(choice["message"]["content"].as_str());
+            assert_eq!(Some(parts.iter().map(text).collect::<String>().as_str()), expected);
+            assert_eq!(parts.last().expect("parts")["finish_reason"], choice["finish_reason"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_as_openai_tells_it() {
+    let serving = Serving::start("--name small");
+    let completions = "/v1/completions";
+    let long = "x ".repeat(2000);
+    let cases = [
+        (completions, json!({ "prompt": long }), 400, "the context holds 1024"),
+        (completions, json!({ "prompt": "x", "max_tokens": 5000 }), 400, "tokens at most, or shorten the prompt"),
+        (completions, json!({ "prompt": "" }), 400, "no tokens"),
+        (completions, json!({ "prompt": [5, 999_999] }), 400, "token 999999"),
+        (completions, json!({ "prompt": "x", "n": 0 }), 400, "`n` is 0"),
+        (completions, json!({ "prompt": "x", "temperature": -1 }), 400, "`temperature` is -1"),
+        (completions, json!({ "prompt": "x", "model": "other" }), 404, "`small` is"),
+        (completions, json!({ "max_tokens": 3 }), 400, "prompt"),
+        ("/v1/chat/completions", json!({ "messages": [] }), 400, "`messages` is empty"),
+        ("/v1/embeddings", json!({ "input": "x" }), 404, "nothing is done here"),
+    ];
+    for (path, body, status, words) in cases {
+        let (got, told) = serving.post(path, &body);
+        let message = told["error"]["message"].as_str().unwrap_or_default();
+        assert!(got == status && message.contains(words), "{status} `{words}` is not {got}: {told}");
+        assert_eq!(told["error"]["type"], "invalid_request_error");
+    }
+    let (status, _, body) = serving.ask("POST", completions, "{");
+    assert!(status == 400 && body.contains("invalid_request_error"), "{body}");
+    assert_eq!(serving.ask("GET", completions, "").0, 405);
+    assert_eq!(serving.number("serve_sampled_tokens_total"), 0.0, "nothing was written for any of them");
+}
+
+#[test]
+fn what_a_client_may_know_is_told() {
+    let serving = Serving::start("--name small");
+    let (status, _, body) = serving.ask("GET", "/v1/models", "");
+    assert!(status == 200 && body.contains(r#""id":"small""#), "{body}");
+    assert_eq!(serving.ask("GET", "/health", "").0, 200);
+    let ask = json!({ "prompt": "x = ", "max_tokens": 5, "temperature": 0, "logprobs": 1, "return_token_ids": true });
+    let (_, told) = serving.post("/v1/completions", &ask);
+    let choice = &told["choices"][0];
+    let count = choice["token_ids"].as_array().expect("ids").len();
+    assert_eq!(choice["logprobs"]["token_logprobs"].as_array().expect("numbers").len(), count);
+    assert_eq!(told["usage"]["completion_tokens"], json!(count));
+    assert_eq!(serving.number("serve_sampled_tokens_total"), count as f64);
+}
+
+#[test]
+fn a_client_that_leaves_frees_its_row() {
+    let serving = Serving::start("--max-rows 1");
+    let reader = first_chunk(serving.send("POST", "/v1/completions", &long().to_string()));
+    drop(reader);
+    let (status, told) = serving.post("/v1/completions", &json!({ "prompt": "x", "max_tokens": 2 }));
+    assert_eq!(status, 200, "{told}");
+    let written = serving.number("serve_sampled_tokens_total");
+    assert!(written < 800.0, "the answer that nobody wanted was written on: {written} tokens");
+}
+
+#[test]
+fn who_comes_when_the_queue_is_full_is_told_to_come_later() {
+    let serving = Serving::start("--max-requests 1");
+    let reader = first_chunk(serving.send("POST", "/v1/completions", &long().to_string()));
+    let (status, head, body) = serving.ask("POST", "/v1/completions", r#"{"prompt":"x"}"#);
+    assert!(status == 429 && head.contains("retry-after") && body.contains("rate_limit_exceeded"), "{status}: {body}");
+    drop(reader);
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_ends_its_answers_first() {
+    let mut serving = Serving::start("");
+    let mut reader = first_chunk(serving.send("POST", "/v1/completions", &long().to_string()));
+    kill(Pid::from_raw(serving.child.id() as i32), Signal::SIGTERM).expect("signals");
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).expect("the answer goes on");
+    assert!(rest.contains("data: [DONE]"), "{rest}");
+    assert!(serving.child.wait().expect("ends").success());
+}
+
+/// `train chat` with lines on its standard input.
+fn chat(options: &str, lines: &str) -> Said {
+    let mut child = train()
+        .args(["chat", "--model", "checkpoints/base"])
+        .args(options.split_whitespace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("writes");
+    Said::of(child.wait_with_output().expect("ends"))
+}
+
+#[test]
+fn every_line_is_a_turn_and_its_answer_comes_as_it_is_written() {
+    let said = chat("--temperature 0 --max-new-tokens 16", "def add(a, b):\n\nx = 1\n").succeeds();
+    assert_eq!(said.err.matches("tokens/s]").count(), 2, "{}", said.err);
+    assert!(said.out.ends_with('\n') && said.out.lines().count() >= 2, "{}", said.out);
+}
+
+#[test]
+fn a_turn_that_does_not_fit_into_the_context_is_refused_with_its_length() {
+    chat("--max-new-tokens 2000", "hello\n").refuses(&["2000 tokens for the answer", "the context holds 1024"]);
+}
