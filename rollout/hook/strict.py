@@ -76,18 +76,27 @@ def name_of_kept(line):
 
 
 def is_handed_on(name, lines):
-    """True where somebody else gets what a comparison gave: `count(where("a") == 1)`."""
+    """True where somebody else gets what a comparison gave: `count(where("a") == 1)`, `(where("a") == 1) in queries`."""
     for line in lines:
         if not isinstance(line, ast.Assign) or getattr(line.targets[0], "id", None) == name:
             return False
-        used, handed = line.value, []
-        if isinstance(used, ast.Attribute):
-            handed = [used.value]
-        elif isinstance(used, ast.Call) and getattr(used.func, "id", None) != "bool":
-            handed = [*used.args, *(word.value for word in used.keywords)]
+        handed = operands(line.value)
         if any(isinstance(word, ast.Name) and word.id == name for word in handed):
             return True
     return False
+
+
+def operands(used):
+    """What gets to work with a value, rather than to ask whether it is true."""
+    if isinstance(used, ast.Attribute):
+        return [used.value]
+    if isinstance(used, ast.Call) and getattr(used.func, "id", None) != "bool":
+        return [*used.args, *(word.value for word in used.keywords)]
+    if isinstance(used, ast.Compare):
+        return [used.left, *used.comparators]
+    if isinstance(used, ast.BinOp):
+        return [used.left, used.right]
+    return [used.operand] if isinstance(used, ast.UnaryOp) and not isinstance(used.op, ast.Not) else []
 
 
 def looked_at(compare, handed_on):
