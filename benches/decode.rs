@@ -13,6 +13,7 @@ use divan::counter::ItemsCount;
 use rollout::policy::Sampling;
 use train::checkpoint::{self, Loaded};
 use train::generate::{Ask, Engine};
+use train::model::weights::Precision;
 use train::model::{CausalLm, ModelConfig};
 
 /// As the program allocates.
@@ -47,7 +48,7 @@ fn folder(bencher: Bencher, rows: usize) {
         return;
     };
     let Loaded { mut config, model, tokenizer, .. } =
-        checkpoint::load(&PathBuf::from(folder), &Device::flex()).expect("a model folder");
+        checkpoint::load_as(&PathBuf::from(folder), Precision::Stored, &Device::flex()).expect("a model folder");
     config.eos_token_id = u32::MAX.into();
     decode(bencher, rows, &config, &tokenizer, &model);
 }

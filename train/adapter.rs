@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, Loaded};
 use crate::model::lora::{LINEARS, LoraConfig, is_lora, linear_shape, linears, merged, with_lora};
 use crate::model::weights::{
-    DiskDtype, HostTensor, HostTensors, Path as Name, Precision, Written, read_safetensors, write_tensors,
+    DiskDtype, HostTensor, HostTensors, Path as Name, Written, read_safetensors, write_tensors,
 };
 use crate::model::{CausalLm, ModelConfig};
 
@@ -217,9 +217,9 @@ impl Adapter {
     /// # Errors
     ///
     /// When that model is not here, or the additions do not fit it.
-    pub fn load(self, folder: &Path, precision: Precision, device: &Device) -> Result<Loaded> {
+    pub fn load(self, folder: &Path, device: &Device) -> Result<Loaded> {
         let base = self.base_of(folder)?;
-        Ok(Loaded { path: folder.to_path_buf(), ..self.load_onto(&base, precision, device)? })
+        Ok(Loaded { path: folder.to_path_buf(), ..self.load_onto(&base, device)? })
     }
 
     /// The model in `base` with its additions added.
@@ -227,8 +227,8 @@ impl Adapter {
     /// # Errors
     ///
     /// When that model cannot be loaded, or the additions do not fit it.
-    pub fn load_onto(self, base: &Path, precision: Precision, device: &Device) -> Result<Loaded> {
-        let Loaded { path, config, model, tokenizer, template } = checkpoint::load_as(base, precision, device)?;
+    pub fn load_onto(self, base: &Path, device: &Device) -> Result<Loaded> {
+        let Loaded { path, config, model, tokenizer, template } = checkpoint::load(base, device)?;
         let model = with_lora(model, &config, &self.config, 0, device);
         let model = merged(self.put_into(model, &config, device)?);
         Ok(Loaded { path, config, model, tokenizer, template })

@@ -10,10 +10,11 @@ use data::template::ChatTemplate;
 use rollout::policy::Sampling;
 use serde::Serialize;
 
-use crate::checkpoint::{self, Loaded};
+use crate::checkpoint::{self, Loaded, Outline};
 use crate::cli::RunArgs;
 use crate::config::{Config, SftConfig};
-use crate::memory::{Batches, MemoryPlan, Training};
+use crate::memory::{Batches, MemoryPlan, Training, available, size};
+use crate::model::ModelConfig;
 use crate::optim::workers;
 
 pub mod audit;
@@ -64,14 +65,30 @@ pub fn cache_folder() -> PathBuf {
     cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("train")
 }
 
-/// What generating with the model in `folder` will hold: prompts of at most `data.max_tokens`, `rows` at once.
-fn generation_memory(folder: &Path, config: &Config, rows: usize, sampling: &Sampling) -> Result<MemoryPlan> {
-    let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
-    let tokens = shape.max_position_embeddings.min(config.data.max_tokens + sampling.max_new_tokens);
-    Ok(MemoryPlan::generation(&shape, rows, tokens))
+/// Tokens of a prompt and its answer at most.
+fn generated_tokens(shape: &ModelConfig, config: &Config, sampling: &Sampling) -> usize {
+    shape.max_position_embeddings.min(config.data.max_tokens + sampling.max_new_tokens)
 }
 
-/// As [`generation_memory`], with the training of `[grpo]` besides.
+/// What talking with a model will hold: the plan of `rows` conversations that fill the context. Less is needed while
+/// they are short, so only a model that does not fit by itself is refused; `fewer` says what would need less.
+fn talk_memory(outline: &Outline, rows: usize, device: &Device, fewer: &str) -> Result<MemoryPlan> {
+    let shape = &outline.config;
+    let plan =
+        |rows, tokens| MemoryPlan { weights: outline.stored_bytes, ..MemoryPlan::generation(shape, rows, tokens) };
+    let whole = plan(rows, shape.max_position_embeddings);
+    plan(1, 1).enforce(device, &[], "use a smaller model, or one that is stored as bf16")?;
+    if available(device).is_some_and(|free| whole.total() > free) {
+        eprintln!(
+            "warning: the model fits into memory, but not with conversations as long as its context: {}\nhint: {fewer}",
+            size(whole.total())
+        );
+    }
+    Ok(whole)
+}
+
+/// What generating with the model in `folder` and the training of `[grpo]` will hold: prompts of at most
+/// `data.max_tokens`.
 fn grpo_memory(folder: &Path, config: &Config, device: &Device) -> Result<MemoryPlan> {
     let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
     let grpo = &config.grpo;
@@ -83,7 +100,8 @@ fn grpo_memory(folder: &Path, config: &Config, device: &Device) -> Result<Memory
     let workers = workers(device);
     let batches = Batches { tokens: grpo.micro_batch_tokens, count: workers.min(grpo.groups_per_step), workers };
     let training = Training { shape: &shape, config: &like, batches }.plan();
-    Ok(training.in_turns_with(generation_memory(folder, config, grpo.decode_rows, &grpo.sampling)?))
+    let tokens = generated_tokens(&shape, config, &grpo.sampling);
+    Ok(training.in_turns_with(MemoryPlan::generation(&shape, grpo.decode_rows, tokens)))
 }
 
 /// A tokenizer and the chat template beside it, from a model folder or a file such as `tokenizer.json`.

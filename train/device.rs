@@ -71,7 +71,7 @@ impl DeviceChoice {
         match (self, gpus()) {
             (DeviceChoice::Cpu, _) => Ok(Device::flex()),
             (DeviceChoice::Auto, found) => Ok(found.into_iter().next().unwrap_or_else(Device::flex)),
-            (DeviceChoice::Cuda(_), _) if cfg!(not(feature = "cuda")) => {
+            (DeviceChoice::Cuda(_), _) if cfg!(not(feature = "cuda-unfused")) => {
                 bail!(
                     "`{self}` was asked for, but this program was built without CUDA\nhint: build it with `cargo build --release --features cuda`, or use `--device cpu`"
                 )
@@ -90,12 +90,12 @@ impl DeviceChoice {
 }
 
 /// The GPUs that answer; none where there is no driver.
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-unfused")]
 fn gpus() -> Vec<Device> {
     Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(feature = "cuda-unfused"))]
 fn gpus() -> Vec<Device> {
     Vec::new()
 }

@@ -45,7 +45,7 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// Generation: a model, and the keys and values of `rows` sequences of at most `tokens` tokens at once.
+    /// Generation with a model in f32, and the keys and values of `rows` sequences of at most `tokens` tokens at once.
     pub fn generation(shape: &ModelConfig, rows: usize, tokens: usize) -> Self {
         let pair = 2 * shape.num_key_value_heads * shape.head_dim;
         MemoryPlan {

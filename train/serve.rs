@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use burn::tensor::Device;
 use data::Tokenizer;
-use data::template::ChatTemplate;
 
 use crate::checkpoint::Loaded;
 use crate::model::ModelConfig;
@@ -24,9 +23,11 @@ mod outlet;
 mod protocol;
 mod reply;
 mod routes;
+mod today;
 mod worker;
 
 use numbers::Numbers;
+use today::Today;
 use worker::Worker;
 
 /// What is served, besides the weights.
@@ -38,7 +39,7 @@ pub struct Served {
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// Its chat template.
-    pub template: ChatTemplate,
+    pub template: Today,
 }
 
 /// How a server serves.
@@ -94,7 +95,7 @@ impl Serving {
             anyhow!("cannot listen on `{address}`: {error}\nhint: {hint}")
         })?;
         let Loaded { config, model, tokenizer, template, .. } = loaded;
-        let served = Arc::new(Served { name, config, tokenizer, template });
+        let served = Arc::new(Served { name, config, tokenizer, template: Today::new(template) });
         let worker = Worker::start(model, served.clone(), settings.max_rows, device)?;
         let numbers = Numbers::default();
         let server = Server {

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The peer of `train` on the same machine: PyTorch and transformers, same model, batch, dtype.
 
-usage: transformers_135m.py MODEL_DIR [load|sft|decode]... [--dtype float32|bfloat16] [--threads N]
+usage: transformers_135m.py MODEL [load|sft|decode]... [--dtype float32|bfloat16] [--device cpu|cuda] [--step ROWS TOKENS] [--threads N]
 
-Prints one JSON line per measurement. Needs torch and transformers.
+MODEL is a model folder, or a `config.json` alone for random weights in that shape. Prints one JSON line per measurement.
+Needs torch and transformers.
 """
 
 import argparse
@@ -14,6 +15,14 @@ import time
 
 def report(name, **values):
     print(json.dumps({"peer": "transformers", "name": name, **values}), flush=True)
+
+
+def settle(model):
+    """Waits for what a GPU was asked to do."""
+    import torch
+
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def load(path, dtype):
@@ -32,6 +41,14 @@ def load(path, dtype):
     return model
 
 
+def model_of(path, dtype):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if path.endswith(".json"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=dtype)
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+
+
 def sft(model, batch=4, tokens=512, steps=5):
     """Whole optimizer steps: forward, backward, clip, AdamW."""
     import torch
@@ -42,13 +59,14 @@ def sft(model, batch=4, tokens=512, steps=5):
     times = []
     for step in range(steps + 1):
         generator = torch.Generator().manual_seed(step)
-        ids = torch.randint(0, vocab, (batch, tokens), generator=generator)
+        ids = torch.randint(0, vocab, (batch, tokens), generator=generator).to(model.device)
         begun = time.perf_counter()
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        settle(model)
         times.append(time.perf_counter() - begun)
     seconds = statistics.median(times[1:])
     report(f"sft {batch} x {tokens}", tokens_per_s=batch * tokens / seconds, seconds=seconds)
@@ -60,12 +78,14 @@ def decode(model, batch, prompt=64, new=64, rounds=3):
 
     model.eval()
     ids = torch.randint(0, model.config.vocab_size, (batch, prompt), generator=torch.Generator().manual_seed(0))
+    ids = ids.to(model.device)
     settings = dict(do_sample=False, pad_token_id=0, eos_token_id=None)
 
     def seconds(count):
         begun = time.perf_counter()
         with torch.no_grad():
             model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, min_new_tokens=count, **settings)
+        settle(model)
         return time.perf_counter() - begun
 
     seconds(2)
@@ -78,22 +98,23 @@ def main():
     parser.add_argument("model")
     parser.add_argument("what", nargs="*", default=["load", "sft", "decode"])
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--step", type=int, nargs=2, default=[4, 512], help="rows and tokens of an optimizer step")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     import torch
-    from transformers import AutoModelForCausalLM
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     dtype = getattr(torch, arguments.dtype)
     if "load" in arguments.what:
         load(arguments.model, dtype)
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=dtype)
+    model = model_of(arguments.model, dtype).to(arguments.device)
     if "decode" in arguments.what:
-        for batch in (1, 16):
+        for batch in (1, 16) if arguments.device == "cpu" else (1, 16, 64):
             decode(model, batch)
     if "sft" in arguments.what:
-        sft(model)
+        sft(model, *arguments.step)
 
 
 if __name__ == "__main__":

@@ -92,11 +92,7 @@ def operands(used):
         return [used.value]
     if isinstance(used, ast.Call) and getattr(used.func, "id", None) != "bool":
         return [*used.args, *(word.value for word in used.keywords)]
-    if isinstance(used, ast.Compare):
-        return [used.left, *used.comparators]
-    if isinstance(used, ast.BinOp):
-        return [used.left, used.right]
-    return [used.operand] if isinstance(used, ast.UnaryOp) and not isinstance(used.op, ast.Not) else []
+    return [used.left, *used.comparators] if isinstance(used, ast.Compare) else []
 
 
 def looked_at(compare, handed_on):

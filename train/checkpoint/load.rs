@@ -25,7 +25,7 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
     load_as(path, Precision::Float32, device)
 }
 
-/// As [`load`], with the weights in `precision`.
+/// As [`load`], with the weights in `precision`; in f32 where additions of an adapter are added.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
         verify(&path)?;
     }
     if Adapter::is_in(&path) {
-        return Adapter::read(&path)?.load(&path, precision, device);
+        return Adapter::read(&path)?.load(&path, device);
     }
     let config = config_of(&path)?;
     let tokenizer = tokenizer_of(&path, &config)?;
@@ -72,21 +72,32 @@ pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, FourBitBloc
     Ok((Loaded { path, config, model, tokenizer, template }, blocks))
 }
 
+/// A model folder before any value is read.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// The shape of the model.
+    pub config: ModelConfig,
+    /// What its weights take in memory when it is loaded as it is stored.
+    pub stored_bytes: u64,
+}
+
 /// Everything about a model folder that can be known without reading its values: whether it can be loaded, before
 /// anything long begins.
 ///
 /// # Errors
 ///
 /// As [`load`], but for values that are not finite and bytes that were changed.
-pub fn check(path: &Path, device: &Device) -> Result<()> {
+pub fn outline(path: &Path, device: &Device) -> Result<Outline> {
     let path = resolve(path)?;
     if Adapter::is_in(&path) {
-        return check(&Adapter::read(&path)?.base_of(&path)?, device);
+        let base = outline(&Adapter::read(&path)?.base_of(&path)?, device)?;
+        // Additions are added in f32.
+        return Ok(Outline { stored_bytes: base.config.parameters() as u64 * 4, ..base });
     }
     let config = config_of(&path)?;
     ChatTemplate::from_folder(&path, &tokenizer_of(&path, &config)?)?;
-    WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
-    Ok(())
+    let weights = WeightsFolder::open(&path, &config, Precision::Stored, device).with_context(|| refused(&path))?;
+    Ok(Outline { config, stored_bytes: weights.bytes() })
 }
 
 fn refused(folder: &Path) -> String {

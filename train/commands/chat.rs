@@ -3,17 +3,19 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use data::template::ChatTemplate;
 use data::{Message, Role, Tokenizer, draw};
 use rollout::policy::{PolicyError, Sampling};
 
+use super::talk_memory;
 use crate::checkpoint::{self, Loaded};
 use crate::cli::ChatArgs;
 use crate::generate::{Ask, Engine};
 use crate::model::ModelConfig;
+use crate::model::weights::Precision;
 use crate::terminal::plain;
 
 /// Tokens of a prompt that are computed between two looks at Ctrl-C.
@@ -31,7 +33,10 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
     // Before the model is loaded, so that a slip costs nothing.
     args.drawing.sampling(args.max_new_tokens.unwrap_or(USUAL_ANSWER)).check()?;
     let device = args.device.open()?;
-    let Loaded { config, model, tokenizer, template, .. } = checkpoint::load(&args.model, &device)?;
+    talk_memory(&checkpoint::outline(&args.model, &device)?, 1, &device, "keep the conversation short")?;
+    let Loaded { config, model, tokenizer, template, .. } =
+        checkpoint::load_as(&args.model, Precision::Stored, &device)?;
+    let template = template.at(SystemTime::now())?;
     let engine = Engine::new(model, &config, &tokenizer, 1, PROMPT_TOKENS, &device);
     let messages = args.system.iter().map(|system| Message::new(Role::System, system)).collect();
     let mut talk =

@@ -5,12 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use data::source::jsonl::read_tasks;
 
-use super::{cache_folder, config_of, fitting, generation_memory, summary_to};
-use crate::checkpoint::{self, Loaded};
+use super::{cache_folder, config_of, fitting, generated_tokens, summary_to};
+use crate::checkpoint::{self, Loaded, Outline};
 use crate::cli::EvalArgs;
 use crate::config::Config;
 use crate::evaluate::{EvalSummary, Rollouts, evaluate};
 use crate::generate::Generator;
+use crate::memory::MemoryPlan;
+use crate::model::weights::Precision;
 use crate::plan::Plan;
 use crate::tasks::Workshop;
 
@@ -22,7 +24,7 @@ use crate::tasks::Workshop;
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    let memory = generation_memory(&args.model, &config, config.eval.decode_rows, &config.eval.sampling);
+    let memory = answering_memory(&args.model, &config);
     let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
     if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
@@ -31,7 +33,6 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         memory.enforce(&config.device.open()?, &[], "lower `eval.decode_rows`, or use a smaller model")?;
     }
     // Read before the work, so that a wrong path costs nothing.
-    checkpoint::check(&args.model, &config.device.open()?)?;
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
@@ -53,6 +54,13 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     Ok(Some(summary))
 }
 
+/// What answering with the model in `folder` will hold.
+fn answering_memory(folder: &Path, config: &Config) -> Result<MemoryPlan> {
+    let Outline { config: shape, stored_bytes } = checkpoint::outline(folder, &config.device.open()?)?;
+    let tokens = generated_tokens(&shape, config, &config.eval.sampling);
+    Ok(MemoryPlan { weights: stored_bytes, ..MemoryPlan::generation(&shape, config.eval.decode_rows, tokens) })
+}
+
 /// An evaluation that was written by [`eval`].
 fn evaluation_at(path: &Path) -> Result<EvalSummary> {
     const WHAT: &str =
@@ -71,7 +79,7 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
-    let loaded = checkpoint::load(&args.model, &device)?;
+    let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let set = fitting(read_tasks(&args.tasks)?, &loaded, config, config.eval.sampling.max_new_tokens)?;
     let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
     let rollouts = Rollouts {

@@ -15,6 +15,7 @@ use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::cli::ExportArgs;
 use crate::export::gate::{distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
+use crate::memory::MemoryPlan;
 use crate::model::weights::{DiskDtype, from_host, to_host};
 use crate::plan::Plan;
 
@@ -49,6 +50,14 @@ impl Drop for Unproven {
     }
 }
 
+/// A model in f32, and once more what was written, to be compared with it.
+fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
+    let shape = checkpoint::outline(&args.model, &Device::flex())?.config;
+    let alone = MemoryPlan::generation(&shape, 1, shape.max_position_embeddings.min(4096));
+    let copies = if args.tasks.is_some() { 2 } else { 1 };
+    Ok(MemoryPlan { weights: copies * alone.weights, ..alone })
+}
+
 /// `train export`
 ///
 /// # Errors
@@ -57,8 +66,13 @@ impl Drop for Unproven {
 pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    if Plan::new("export", &config).show(args.run.dry_run, folder)? {
+    let memory = export_memory(args);
+    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    if Plan::new("export", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
+    }
+    if let Some(memory) = memory {
+        memory.enforce(&Device::flex(), &[], "export it on a machine with more memory")?;
     }
     let started = Instant::now();
     let device = Device::flex();
@@ -72,10 +86,9 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
     let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), special };
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
-    let weights = to_named(to_host(&model));
     // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
     let unproven = Unproven(args.out.with_extension("unproven"));
-    let written = write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &weights, config.export.format)?;
+    let written = write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &to_named(to_host(&model)), config.export.format)?;
     let (_, tensors) = read_gguf(&unproven.0)?;
     let again = from_host(&shape, from_named(tensors), &device).context("while loading the exported file again")?;
     let row = |at: usize| -> Result<Row> {

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
 use crate::cli::MergeArgs;
-use crate::model::weights::{DiskDtype, Precision};
+use crate::model::weights::DiskDtype;
 
 /// `train merge`
 ///
@@ -23,7 +23,7 @@ pub fn merge(args: &MergeArgs) -> Result<()> {
         );
     }
     let loaded = match &args.model {
-        Some(base) => Adapter::read(&folder)?.load_onto(base, Precision::Float32, &device)?,
+        Some(base) => Adapter::read(&folder)?.load_onto(base, &device)?,
         None => checkpoint::load(&folder, &device)?,
     };
     checkpoint::save_model(&args.out, &Snapshot::of(&loaded, DiskDtype::Float32))

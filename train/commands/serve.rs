@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::talk_memory;
 use crate::checkpoint;
 use crate::cli::ServeArgs;
+use crate::model::weights::Precision;
 use crate::serve::{Serving, Settings};
 
 /// How long answers may take that are being written when the server is told to stop.
@@ -23,7 +25,13 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
         bail!("`--max-rows` and `--max-requests` must be at least 1");
     }
     let device = args.device.open()?;
-    let loaded = checkpoint::load(&args.model, &device)?;
+    let outline = checkpoint::outline(&args.model, &device)?;
+    let memory = talk_memory(&outline, args.max_rows, &device, "lower `--max-rows`, or keep conversations short")?;
+    eprintln!(
+        "memory, when {} conversations fill the context of {} tokens\n{memory}",
+        args.max_rows, outline.config.max_position_embeddings
+    );
+    let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let name = args.name.clone().unwrap_or_else(|| {
         let folder = args.model.canonicalize().unwrap_or_else(|_| args.model.clone());
         folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())

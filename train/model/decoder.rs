@@ -2,8 +2,8 @@
 //!
 //! Fields are named as in Hugging Face's checkpoints, so the path of a parameter is its name on disk.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::attention::SelfAttention;
 use super::cache::{Cache, LayerCache};
@@ -187,6 +187,11 @@ impl CausalLm {
         Ok(CausalLm { model: Decoder { embed_tokens, layers, norm }, lm_head })
     }
 
+    /// The same with every weight in `dtype`.
+    pub fn cast(self, dtype: DType) -> Self {
+        self.map(&mut Cast(dtype))
+    }
+
     /// The vectors of tokens.
     ///
     /// # Shapes
@@ -197,7 +202,10 @@ impl CausalLm {
         let [batch, seq] = tokens.dims();
         let table = self.model.embed_tokens.weight.val();
         let [_, width] = table.dims();
-        table.select(0, tokens.reshape([batch * seq])).reshape([batch, seq, width])
+        let vectors = table.select(0, tokens.reshape([batch * seq])).reshape([batch, seq, width]);
+        // A table that is only stored with fewer bits is not what is computed with.
+        let computed = self.model.norm.weight.val().dtype();
+        if vectors.dtype() == computed { vectors } else { vectors.cast(computed) }
     }
 
     /// Hidden states after the final norm.
@@ -231,6 +239,14 @@ impl CausalLm {
             Some(head) => head.weight.val(),
             None => self.model.embed_tokens.weight.val(),
         }
+    }
+}
+
+struct Cast(DType);
+
+impl ModuleMapper for Cast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weight| weight.cast(self.0))
     }
 }
 

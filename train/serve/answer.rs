@@ -68,7 +68,8 @@ impl Asked {
     /// As [`Asked::completion`].
     pub fn chat(server: &Arc<Server>, request: &ChatRequest) -> Result<Self, Refusal> {
         let messages = request.conversation()?;
-        let prompt = server.served.template.encode_prompt(&server.served.tokenizer, &messages);
+        let template = server.served.template.template(SystemTime::now());
+        let prompt = template.and_then(|template| template.encode_prompt(&server.served.tokenizer, &messages));
         let prompt = prompt.map_err(|error| Refusal::bad(Some("messages"), error.to_string()))?;
         Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))
     }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor};
 use data::Tokenizer;
 use data::template::ChatTemplate;
@@ -67,17 +66,6 @@ impl Live {
     }
 }
 
-/// The model with all of its weights in bfloat16.
-fn in_bfloat16(model: CausalLm) -> CausalLm {
-    struct Halve;
-    impl ModuleMapper for Halve {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|weight| weight.cast(DType::BF16))
-        }
-    }
-    model.map(&mut Halve)
-}
-
 impl Sft<'_> {
     /// Everything that moves, at its start or as the newest checkpoint left it.
     pub(super) fn begin(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<Live> {
@@ -99,7 +87,7 @@ impl Sft<'_> {
             }
         }
         if self.config.bf16 {
-            model = in_bfloat16(model);
+            model = model.cast(DType::BF16);
         }
         let rope = rope_of(&shape, self.device);
         Ok(Live { step, held: Some(model), frozen, rope, best, optimizer, shape, tokenizer, template, base })

@@ -2,8 +2,8 @@
 //!
 //! Two quiet runs are not enough. A test that starts a program and kills it passes or fails by who is faster, which the
 //! other runs on the machine decide; so the clean tree runs alone, then beside itself, and again beside the candidates.
-//! Example: a test that passes nine times in ten is found out before a task is made of it in six packages of seven, and
-//! the rest of them sooner or later, which takes back every task that rests on it.
+//! Example: in a package of 200 tests, one that passes nine times in ten is found out before a task is made of it in six
+//! cases of seven, and otherwise sooner or later, which takes back every task that rests on it.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,10 @@ use super::{Judge, JudgeError, Package, PlantError, Planted, Verdict};
 
 /// Runs with nothing beside them.
 const ALONE: usize = 2;
-/// Runs as many at once as there are threads.
-const BESIDE: usize = 16;
+/// Runs as many at once as there are threads: one for so many tests, within these bounds. Where there are few tests, few
+/// of them are unsteady.
+const BESIDE: std::ops::RangeInclusive<usize> = 4..=16;
+const TESTS_A_RUN: usize = 12;
 
 /// The tests of a package that may judge, and how many others there are.
 pub(super) struct Healthy {
@@ -31,7 +33,8 @@ impl Healthy {
             Err(source) => Err(PlantError::Judge { package: package.name.clone(), source }),
         };
         let mut runs = (0..ALONE).map(|_| run()).collect::<Result<Vec<Verdict>, _>>()?;
-        runs.extend((0..BESIDE).into_par_iter().map(|_| run()).collect::<Result<Vec<Verdict>, _>>()?);
+        let beside = (runs[0].passed.len() / TESTS_A_RUN).clamp(*BESIDE.start(), *BESIDE.end());
+        runs.extend((0..beside).into_par_iter().map(|_| run()).collect::<Result<Vec<Verdict>, _>>()?);
         let tests: BTreeSet<String> = runs.iter().flat_map(|run| run.passed.union(&run.failed)).cloned().collect();
         let mut healthy = Healthy { tests, excluded: 0 };
         runs.iter().for_each(|run| drop(healthy.heed(run)));

@@ -61,7 +61,7 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sight) 
     Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, sight))
 }
 
-/// `x Wᵀ` with the weight as Hugging Face stores it.
+/// `x Wᵀ` with the weight as Hugging Face stores it, in f32 or, where nothing is trained, in bf16.
 ///
 /// # Shapes
 ///
@@ -70,7 +70,11 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sight) 
 /// - output: `[rows, d_output]`
 pub fn project(input: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     if !is_cpu(&input) {
-        return input.matmul(weight.transpose());
+        let computed = input.dtype();
+        return match weight.dtype() == computed {
+            true => input.matmul(weight.transpose()),
+            false => input.cast(weight.dtype()).matmul(weight.transpose()).cast(computed),
+        };
     }
     Tensor::from_dispatch(<Dispatch as Kernels>::fused_project(input.into_dispatch(), weight.into_dispatch()))
 }

@@ -1,10 +1,12 @@
 //! Projections `x Wᵀ`.
 //!
 //! A matrix product of many rows is one call of a library. With few rows, as when tokens are decoded, all that counts is
-//! that every weight is read once, straight from where it lies, by all cores: a library would copy it first.
+//! that every weight is read once, straight from where it lies, by all cores: a library would copy it first. Weights in
+//! bf16 are half as much to read; each core widens the few rows that it works on, in its own cache.
 
 use std::array;
 
+use burn::tensor::{DType, bf16};
 use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -14,24 +16,34 @@ use super::tensor_of;
 
 /// More rows than this are a library's.
 const FEW: usize = 32;
-/// Rows of the input, and of the weight, that are multiplied together: as many sums as a core has registers for.
-const TILE: usize = 4;
+/// Rows of the input, and of the weight, that are multiplied together: twelve sums, their factors, and no more than the
+/// sixteen registers that a core has.
+const TILE: [usize; 2] = [4, 3];
 /// Rows of the weight that one core takes at a time.
-const SHARE: usize = 64;
+const SHARE: usize = 96;
 
 /// `x Wᵀ`.
 pub(super) fn forward(input: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-    let (left, right) = (Matrix::plain(input), Matrix::plain(weight));
-    let (rows, width, out) = (left.rows, left.columns, right.rows);
-    assert_eq!(width, right.columns, "the inner axes agree");
+    let (rows, width, out) = (input.layout().shape()[0], input.layout().shape()[1], weight.layout().shape()[0]);
+    assert_eq!(width, weight.layout().shape()[1], "the inner axes agree");
     let mut output = vec![0f32; rows * out];
-    if rows <= FEW && right.column_stride == 1 && right.row_stride == width {
-        let input = input.to_contiguous();
-        few(&input.storage::<f32>()[input.layout().start_offset()..][..rows * width], right, &mut output);
-    } else {
-        left.times_on_all_cores(right.transposed(), &mut output);
+    let few = rows <= FEW;
+    match weight.dtype() {
+        DType::BF16 => {
+            let (input, weight) = (input.to_contiguous(), weight.to_contiguous());
+            shared(dense(&input), Weight::Half(dense(&weight)), width, few, &mut output);
+        }
+        _ if few && weight.layout().is_contiguous() => {
+            shared(dense(&input.to_contiguous()), Weight::Whole(dense(weight)), width, few, &mut output);
+        }
+        _ => Matrix::plain(input).times_on_all_cores(Matrix::plain(weight).transposed(), &mut output),
     }
     tensor_of(output, &[rows, out])
+}
+
+fn dense<E: burn::tensor::Element + bytemuck::Pod>(tensor: &FlexTensor) -> &[E] {
+    let layout = tensor.layout();
+    &tensor.storage::<E>()[layout.start_offset()..][..layout.num_elements()]
 }
 
 /// The gradient of the input: `dY W`.
@@ -50,15 +62,54 @@ fn product(left: Matrix, right: Matrix) -> FlexTensor {
     tensor_of(output, &[left.rows, right.columns])
 }
 
-/// A few dense rows of input by a dense weight; `output` is `[rows, d_output]`.
-fn few(input: &[f32], weight: Matrix, output: &mut [f32]) {
-    let (width, out) = (weight.columns, weight.rows);
+/// Rows of a weight as they lie in memory.
+#[derive(Clone, Copy)]
+enum Weight<'a> {
+    Whole(&'a [f32]),
+    Half(&'a [bf16]),
+}
+
+impl<'a> Weight<'a> {
+    fn part(self, span: std::ops::Range<usize>) -> Self {
+        match self {
+            Weight::Whole(values) => Weight::Whole(&values[span]),
+            Weight::Half(values) => Weight::Half(&values[span]),
+        }
+    }
+
+    /// As f32, in `room` unless they are.
+    #[inline(always)]
+    fn widened<'b>(self, room: &'b mut Vec<f32>) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Weight::Whole(values) => values,
+            Weight::Half(values) => {
+                room.resize(values.len(), 0.0);
+                for (wide, half) in room.iter_mut().zip(values) {
+                    // bf16 is the upper half of an f32.
+                    *wide = f32::from_bits(u32::from(half.to_bits()) << 16);
+                }
+                room
+            }
+        }
+    }
+}
+
+/// Dense rows of input by a dense weight, whose rows the cores share; `output` is `[rows, d_output]`.
+fn shared(input: &[f32], weight: Weight, width: usize, few: bool, output: &mut [f32]) {
     let rows = input.len() / width.max(1);
+    let out = output.len() / rows.max(1);
     // Every core writes whole rows of the transposed output.
     let mut turned = vec![0f32; rows * out];
-    let share = |(index, part): (usize, &mut [f32])| {
-        let weight = &weight.values[index * SHARE * width..][..part.len() / rows * width];
-        Arch::new().dispatch(Few { input, weight, width, turned: part });
+    let share = |(index, turned): (usize, &mut [f32])| {
+        let from = index * SHARE * width;
+        let weight = weight.part(from..from + turned.len() / rows * width);
+        match few {
+            true => Arch::new().dispatch(Few { input, weight, width, turned }),
+            false => many(input, weight.widened(&mut Vec::new()), width, turned),
+        }
     };
     if rows * width * out < ONE_CORE {
         turned.chunks_mut(SHARE * rows).enumerate().for_each(share);
@@ -72,10 +123,17 @@ fn few(input: &[f32], weight: Matrix, output: &mut [f32]) {
     }
 }
 
+/// Some rows of the weight by all rows of the input, by the library.
+fn many(input: &[f32], weight: &[f32], width: usize, turned: &mut [f32]) {
+    let rows = input.len() / width;
+    let input = Matrix::dense(input, rows, width).transposed();
+    Matrix::dense(weight, weight.len() / width, width).times(input, turned, rows, false, 1.0);
+}
+
 /// Some rows of the weight by all rows of the input.
 struct Few<'a> {
     input: &'a [f32],
-    weight: &'a [f32],
+    weight: Weight<'a>,
     width: usize,
     /// `[rows of the weight, rows of the input]`
     turned: &'a mut [f32],
@@ -88,17 +146,20 @@ impl WithSimd for Few<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Few { input, weight, width, turned } = self;
         let rows = input.len() / width;
-        for (weight, turned) in weight.chunks(TILE * width).zip(turned.chunks_mut(TILE * rows)) {
+        let mut wide = Vec::new();
+        for (index, turned) in turned.chunks_mut(TILE[1] * rows).enumerate() {
+            let from = index * TILE[1] * width;
+            let weight = weight.part(from..from + turned.len() / rows * width).widened(&mut wide);
             let mut at = 0;
-            for input in input.chunks(TILE * width) {
+            for input in input.chunks(TILE[0] * width) {
                 match (input.len() / width, weight.len() / width) {
-                    (4, 4) => tile::<S, 4, 4>(simd, input, weight, &mut turned[at..], rows),
-                    (3, 4) => tile::<S, 3, 4>(simd, input, weight, &mut turned[at..], rows),
-                    (2, 4) => tile::<S, 2, 4>(simd, input, weight, &mut turned[at..], rows),
-                    (1, 4) => tile::<S, 1, 4>(simd, input, weight, &mut turned[at..], rows),
+                    (4, 3) => tile::<S, 4, 3>(simd, input, weight, &mut turned[at..], rows),
+                    (3, 3) => tile::<S, 3, 3>(simd, input, weight, &mut turned[at..], rows),
+                    (2, 3) => tile::<S, 2, 3>(simd, input, weight, &mut turned[at..], rows),
+                    (1, 3) => tile::<S, 1, 3>(simd, input, weight, &mut turned[at..], rows),
                     (count, _) => single(simd, [input, weight], count, &mut turned[at..], rows),
                 }
-                at += TILE;
+                at += TILE[0];
             }
         }
     }

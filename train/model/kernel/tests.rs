@@ -1,7 +1,7 @@
 //! Every kernel against the chain of tensor operations that it replaces, forward and backward.
 
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{attend, composed, exp, project, rms_norm, swiglu};
 use crate::model::sight::{Sight, Span, View};
@@ -96,6 +96,16 @@ fn a_query_that_sees_nothing_gets_zeros() {
     let query = numbers([1, 2, 1, 4], 1);
     let output = attend(query.clone(), query.clone(), query, Sight::new(vec![View::of(0, 0)], 1));
     assert_eq!(output.into_data().try_to_vec::<f32>().expect("f32"), [0.0; 8]);
+}
+
+#[test]
+fn a_weight_in_bf16_projects_as_the_same_weight_in_f32() {
+    for (rows, width, out) in [(1, 5, 3), (1, 70, 130), (7, 33, 200), (33, 40, 9), (40, 64, 301)] {
+        let half = numbers([out, width], 2).inner().cast(DType::BF16);
+        let input = numbers([rows, width], 1).inner();
+        let whole = project(input.clone(), half.clone().cast(DType::F32));
+        assert_close("output", project(input, half), whole);
+    }
 }
 
 #[test]

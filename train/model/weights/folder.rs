@@ -11,16 +11,17 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::WeightsError;
 use super::header::{Place, Shard};
 use super::mistral::{half_rotation, hugging_face_name, is_rotated};
-use super::values::{Dtype, read_f32, read_stored};
+use super::values::{Dtype, read_bf16, read_f32};
 use crate::model::config::ModelConfig;
 use crate::model::origin::Origin;
 
 /// The dtype of weights in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// f32 whatever is stored: what a CPU computes with.
+    /// f32 whatever is stored: what is trained.
     Float32,
-    /// As on disk: half the memory, for devices that compute with bf16.
+    /// Matrices that are stored as bf16 stay so, and everything else is f32: the same numbers in half the memory, for a
+    /// model that only answers.
     Stored,
 }
 
@@ -70,6 +71,20 @@ impl WeightsFolder {
         self.passed_over
     }
 
+    /// What the weights take in memory.
+    pub fn bytes(&self) -> u64 {
+        let of = |(shard, stored): &(usize, String)| {
+            let place = &self.shards[*shard].tensors[stored];
+            let bytes = if self.keeps_bf16(place.read_as(stored).ok(), place.shape.len()) { 2 } else { 4 };
+            (place.count * bytes) as u64
+        };
+        self.found.values().map(of).sum()
+    }
+
+    fn keeps_bf16(&self, dtype: Option<Dtype>, axes: usize) -> bool {
+        self.precision == Precision::Stored && dtype == Some(Dtype::BF16) && axes == 2
+    }
+
     fn read<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, WeightsError> {
         let (shard, stored) = self.found.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
         let shard = &self.shards[*shard];
@@ -89,10 +104,10 @@ impl WeightsFolder {
         let dtype = place.read_as(name)?;
         let row = shape.last().copied().unwrap_or(1);
         let rotated = is_rotated(name);
-        if self.precision == Precision::Stored && dtype != Dtype::F32 {
-            let bytes = read_stored(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
-            let bytes = if rotated { half_rotation(&bytes, row * dtype.bytes(), self.head_dim) } else { bytes };
-            return Ok((TensorData::from_bytes_vec(bytes, shape, dtype.burn()), dtype.burn()));
+        if self.keeps_bf16(Some(dtype), D) {
+            let values = read_bf16(&shard.file, place).map_err(|problem| problem.of(name))?;
+            let values = if rotated { half_rotation(&values, row, self.head_dim) } else { values };
+            return Ok((TensorData::new(values, shape), DType::BF16));
         }
         let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
         let values = if rotated { half_rotation(&values, row, self.head_dim) } else { values };

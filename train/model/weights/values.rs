@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::DType;
+use half::bf16;
 use rayon::prelude::*;
 
 use super::WeightsError;
@@ -42,15 +42,6 @@ impl Dtype {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::BF16 => 2,
-        }
-    }
-
-    /// What Burn calls it.
-    pub fn burn(self) -> DType {
-        match self {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
         }
     }
 }
@@ -114,31 +105,26 @@ pub fn read_f32(file: &File, place: &Place, dtype: Dtype) -> Result<Vec<f32>, Va
     if finite.into_inner() { Ok(values) } else { Err(ValuesProblem::NotFinite) }
 }
 
-/// The bytes of a tensor as stored, all of whose values are finite.
+/// The values of a tensor that is stored as bf16, all of them finite.
 ///
 /// # Errors
 ///
 /// When the file was cut, or a value is not finite.
-pub fn read_stored(file: &File, place: &Place, dtype: Dtype) -> Result<Vec<u8>, ValuesProblem> {
-    let mut bytes = vec![0u8; place.count * dtype.bytes()];
+pub fn read_bf16(file: &File, place: &Place) -> Result<Vec<bf16>, ValuesProblem> {
+    let mut values = vec![bf16::ZERO; place.count];
     let finite = AtomicBool::new(true);
-    let read = |(piece, bytes): (usize, &mut [u8])| {
-        file.read_exact_at(bytes, place.start + (piece * 4 * PIECE) as u64)?;
+    let read = |(piece, values): (usize, &mut [bf16])| {
+        file.read_exact_at(bytemuck::cast_slice_mut(values), place.start + (piece * 2 * PIECE) as u64)?;
+        values.iter_mut().for_each(|value| *value = bf16::from_bits(u16::from_le(value.to_bits())));
         // A value is not finite when all bits of its exponent are set.
-        let good = match dtype {
-            Dtype::F32 => bytes
-                .chunks_exact(4)
-                .all(|four| (u32::from_le_bytes([four[0], four[1], four[2], four[3]]) >> 23) & 0xff != 0xff),
-            Dtype::BF16 => bytes.chunks_exact(2).all(|two| (u16::from_le_bytes([two[0], two[1]]) >> 7) & 0xff != 0xff),
-            Dtype::F16 => bytes.chunks_exact(2).all(|two| (u16::from_le_bytes([two[0], two[1]]) >> 10) & 0x1f != 0x1f),
-        };
-        if !good {
+        let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff));
+        if largest >= 0x7f80 {
             finite.store(false, Ordering::Relaxed);
         }
         Ok(())
     };
-    bytes.par_chunks_mut(4 * PIECE).enumerate().try_for_each(read).map_err(ValuesProblem::Read)?;
-    if finite.into_inner() { Ok(bytes) } else { Err(ValuesProblem::NotFinite) }
+    values.par_chunks_mut(PIECE).enumerate().try_for_each(read).map_err(ValuesProblem::Read)?;
+    if finite.into_inner() { Ok(values) } else { Err(ValuesProblem::NotFinite) }
 }
 
 fn read_halves(file: &File, at: u64, count: usize) -> std::io::Result<Vec<u16>> {
