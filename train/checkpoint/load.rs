@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use data::Tokenizer;
 use data::template::ChatTemplate;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,8 @@ use super::{Loaded, list, verify};
 use crate::adapter::Adapter;
 use crate::model::config::TokenIds;
 use crate::model::four_bit::{FourBitBlocks, Rounding};
-use crate::model::weights::{Precision, WeightsFolder};
+use crate::model::origin::Origin;
+use crate::model::weights::{Precision, WeightsError, WeightsFolder};
 use crate::model::{CausalLm, ModelConfig};
 
 /// Loads a model folder in f32, or the newest checkpoint of a run folder.
@@ -39,9 +41,18 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
         return Adapter::read(&path)?.load(&path, device);
     }
     let config = config_of(&path)?;
-    let tokenizer = tokenizer_of(&path, &config)?;
-    let template = ChatTemplate::from_folder(&path, &tokenizer)?;
-    let model = weights_of(&path, &config, precision, device).with_context(|| refused(&path))?;
+    // A large vocabulary takes as long to read as small weights. Large weights are not read to their end for nothing.
+    let unwanted = AtomicBool::new(false);
+    let (words, model) = std::thread::scope(|scope| {
+        let words = scope.spawn(|| {
+            let words = words_of(&path, &config);
+            unwanted.store(words.is_err(), Ordering::Relaxed);
+            words
+        });
+        let model = weights_of(&path, &config, precision, device, &unwanted).with_context(|| refused(&path));
+        (words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), model)
+    });
+    let ((tokenizer, template), model) = (words?, model?);
     Ok(Loaded { path, config, model, tokenizer, template })
 }
 
@@ -62,8 +73,7 @@ pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, FourBitBloc
         verify(&path)?;
     }
     let config = config_of(&path)?;
-    let tokenizer = tokenizer_of(&path, &config)?;
-    let template = ChatTemplate::from_folder(&path, &tokenizer)?;
+    let (tokenizer, template) = words_of(&path, &config)?;
     let mut weights =
         WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
     let mut rounding = Rounding::new(&mut weights, device);
@@ -87,6 +97,20 @@ pub struct Outline {
 /// # Errors
 ///
 /// As [`load`], but for values that are not finite and bytes that were changed.
+pub fn check(path: &Path, device: &Device) -> Result<()> {
+    let path = resolve(path)?;
+    if Adapter::is_in(&path) {
+        return check(&Adapter::read(&path)?.base_of(&path)?, device);
+    }
+    let Outline { config, .. } = outline(&path, device)?;
+    words_of(&path, &config).map(|_| ())
+}
+
+/// The shape and the size of a model: its config and the headers of its weights are read.
+///
+/// # Errors
+///
+/// As [`check`], but for its tokenizer and its template.
 pub fn outline(path: &Path, device: &Device) -> Result<Outline> {
     let path = resolve(path)?;
     if Adapter::is_in(&path) {
@@ -95,7 +119,6 @@ pub fn outline(path: &Path, device: &Device) -> Result<Outline> {
         return Ok(Outline { stored_bytes: base.config.parameters() as u64 * 4, ..base });
     }
     let config = config_of(&path)?;
-    ChatTemplate::from_folder(&path, &tokenizer_of(&path, &config)?)?;
     let weights = WeightsFolder::open(&path, &config, Precision::Stored, device).with_context(|| refused(&path))?;
     Ok(Outline { config, stored_bytes: weights.bytes() })
 }
@@ -156,13 +179,51 @@ pub fn tokenizer_of(folder: &Path, config: &ModelConfig) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-fn weights_of(folder: &Path, config: &ModelConfig, precision: Precision, device: &Device) -> Result<CausalLm> {
-    let mut weights = WeightsFolder::open(folder, config, precision, device)?;
+fn words_of(folder: &Path, config: &ModelConfig) -> Result<(Tokenizer, ChatTemplate)> {
+    let tokenizer = tokenizer_of(folder, config)?;
+    let template = ChatTemplate::from_folder(folder, &tokenizer)?;
+    Ok((tokenizer, template))
+}
+
+fn weights_of(
+    folder: &Path,
+    config: &ModelConfig,
+    precision: Precision,
+    device: &Device,
+    unwanted: &AtomicBool,
+) -> Result<CausalLm> {
+    let weights = WeightsFolder::open(folder, config, precision, device)?;
     if weights.passed_over() > 0 {
         let count = weights.passed_over();
         eprintln!("note: `{}`: {count} tensors that see images are passed over", folder.display());
     }
-    Ok(CausalLm::build(config, &mut weights)?)
+    Ok(CausalLm::build(config, &mut Wanted { weights, unwanted })?)
+}
+
+/// Weights that are read for as long as somebody wants them.
+struct Wanted<'a> {
+    weights: WeightsFolder,
+    unwanted: &'a AtomicBool,
+}
+
+impl Wanted<'_> {
+    fn check(&self) -> Result<(), WeightsError> {
+        if self.unwanted.load(Ordering::Relaxed) { Err(WeightsError::Unwanted) } else { Ok(()) }
+    }
+}
+
+impl Origin for Wanted<'_> {
+    type Error = WeightsError;
+
+    fn matrix(&mut self, name: &str, shape: [usize; 2], scale: f64) -> Result<Tensor<2>, WeightsError> {
+        self.check()?;
+        self.weights.matrix(name, shape, scale)
+    }
+
+    fn vector(&mut self, name: &str, length: usize, start: f32) -> Result<Tensor<1>, WeightsError> {
+        self.check()?;
+        self.weights.vector(name, length, start)
+    }
 }
 
 /// `path` itself when it holds a model or an adapter, else its newest whole checkpoint.

@@ -33,6 +33,7 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         memory.enforce(&config.device.open()?, &[], "lower `eval.decode_rows`, or use a smaller model")?;
     }
     // Read before the work, so that a wrong path costs nothing.
+    checkpoint::check(&args.model, &config.device.open()?)?;
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;

@@ -88,7 +88,8 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
     let unproven = Unproven(args.out.with_extension("unproven"));
-    let written = write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &to_named(to_host(&model)), config.export.format)?;
+    let written =
+        write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &to_named(to_host(&model)), config.export.format)?;
     let (_, tensors) = read_gguf(&unproven.0)?;
     let again = from_host(&shape, from_named(tensors), &device).context("while loading the exported file again")?;
     let row = |at: usize| -> Result<Row> {

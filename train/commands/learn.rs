@@ -137,7 +137,7 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
             "lower `grpo.micro_batch_tokens` or `grpo.decode_rows`, or use a smaller model",
         )?;
     }
-    checkpoint::outline(&args.model, &Device::flex())?;
+    checkpoint::check(&args.model, &Device::flex())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     grpo_in(&workshop, args, &config).map(Some)
 }

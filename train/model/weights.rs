@@ -88,6 +88,9 @@ pub enum WeightsError {
         /// What the system says.
         what: String,
     },
+    /// The tokenizer beside them is broken, so nobody needs them.
+    #[error("the weights were not read to their end: nobody wants them any more")]
+    Unwanted,
     /// A value that no training survives.
     #[error("the tensor `{0}` holds a value that is not finite")]
     NotFinite(String),
