@@ -44,16 +44,25 @@ impl Healthy {
         Ok(healthy)
     }
 
-    /// Takes out what did not pass in one more run of the clean tree, and tells it. What a run that did not come to its
-    /// end has not reached, it says nothing about.
+    /// Takes out what did not pass in one more run of the clean tree, with whatever other parameters of it did, and tells
+    /// it. What a run that did not come to its end has not reached, it says nothing about.
     pub fn heed(&mut self, clean: &Verdict) -> BTreeSet<String> {
-        let passes = |test: &String| !clean.failed.contains(test) && (clean.passed.contains(test) || !clean.finished);
-        let (kept, unsteady) = std::mem::take(&mut self.tests).into_iter().partition(passes);
+        let passes =
+            |test: &&String| !clean.failed.contains(*test) && (clean.passed.contains(*test) || !clean.finished);
+        let unsteady: BTreeSet<String> =
+            self.tests.iter().filter(|test| !passes(test)).map(|test| function(test).to_owned()).collect();
+        let (kept, unsteady) =
+            std::mem::take(&mut self.tests).into_iter().partition(|test| !unsteady.contains(function(test)));
         self.tests = kept;
         let unsteady: BTreeSet<String> = unsteady;
         self.excluded += unsteady.len();
         unsteady
     }
+}
+
+/// A test without its parameters: `tests/test_utils.py::test_pager[less]` is `tests/test_utils.py::test_pager`.
+fn function(test: &str) -> &str {
+    test.split('[').next().unwrap_or(test)
 }
 
 impl Planted {

@@ -106,7 +106,7 @@ fn halves_are_read_as_they_are_or_as_f32() {
     assert_eq!(to_host(&load(&folder.0, &tiny(), Precision::Float32).expect("loads")), rounded);
     let stored = load(&folder.0, &tiny(), Precision::Stored).expect("loads");
     assert_eq!(stored.model.norm.weight.val().dtype(), DType::F32);
-    assert_eq!(stored.model.layers[1].mlp.up_proj.weight.val().dtype(), DType::BF16);
+    assert_eq!(stored.model.layers[0].mlp.up_proj.weight.val().dtype(), DType::BF16);
     assert_eq!(to_host(&stored), rounded);
 }
 
