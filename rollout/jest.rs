@@ -1,6 +1,7 @@
 //! The jest that runs the tests of JavaScript tasks: Node.js, and a folder of modules with jest among them.
 //!
-//! In: the machine. Out: a [`JestEnv`] that a sandbox can show, or what to install.
+//! In: the machine. Out: a [`JestEnv`] that a sandbox can show, or what to install. A container of an image looks for its
+//! own when it starts, at the usual places.
 //! Example: `JestEnv::find()?` takes Debian's jest from `/usr/share/nodejs`.
 //! The environment variable `TRAIN_JEST` names another folder of modules, e.g. `/opt/jest/node_modules`. Nothing is
 //! installed here: jest is taken as it is, and other versions than 29 are refused, because our parts fit into that one.
@@ -13,7 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Names a folder of modules that holds jest.
 pub const JEST_VARIABLE: &str = "TRAIN_JEST";
 
-/// Where Debian and others put modules for everybody.
+/// Where Debian and others put Node.js.
+const NODES: [&str; 2] = ["/usr/bin/node", "/usr/local/bin/node"];
+/// Where they put modules for everybody.
 const PLACES: [&str; 3] = ["/usr/share/nodejs", "/usr/local/lib/node_modules", "/usr/lib/node_modules"];
 /// Of these versions we know the parts that ours replace.
 const MAJOR: &str = "29.";
@@ -40,6 +43,72 @@ pub(crate) struct JestPlaces {
     node: PathBuf,
     /// Where it looks for modules, as `NODE_PATH` has it.
     path: String,
+}
+
+/// Where the runner of a container looks for Node.js and jest.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct JestPlan {
+    /// The first of these programs.
+    nodes: Vec<PathBuf>,
+    /// The first of these folders with a jest of the right version in it, each followed by those that it needs beside it.
+    modules: Vec<Vec<PathBuf>>,
+    /// How the right versions begin.
+    major: &'static str,
+}
+
+/// What it found there.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct JestFound {
+    /// The version of jest.
+    version: Option<String>,
+    /// Or what is missing.
+    missing: Option<String>,
+}
+
+impl JestFound {
+    /// The version; or what is missing in containers of an image, or in those that are shown this machine's jest, with
+    /// what to do.
+    pub fn version_in(&self, image: Option<&str>, shown: Option<&JestEnv>) -> Result<String, String> {
+        let missing = self.missing.as_deref().unwrap_or("there is no jest");
+        let cannot = "cannot run tests in JavaScript";
+        match (&self.version, image, shown) {
+            (Some(version), _, _) => Ok(version.clone()),
+            (None, Some(image), _) => {
+                let hint = "`train image build --jest` makes one that can";
+                Err(format!("the image `{image}` {cannot}: {missing} (hint: {hint})"))
+            }
+            (None, None, Some(_)) => {
+                let hint = "every user of this machine has to be able to read Node.js and jest";
+                Err(format!("containers {cannot}: {missing} (hint: {hint})"))
+            }
+            (None, None, None) => Err(no_jest()),
+        }
+    }
+}
+
+impl JestPlan {
+    /// A jest of this machine, shown at its own places; without one nothing is looked for.
+    pub fn shown(jest: Option<&JestEnv>) -> JestPlan {
+        JestPlan {
+            nodes: jest.iter().map(|jest| jest.node.clone()).collect(),
+            modules: jest.iter().map(|jest| jest.folders()).collect(),
+            major: MAJOR,
+        }
+    }
+
+    /// Whatever an image has at the usual places.
+    pub fn usual() -> JestPlan {
+        let folders = |place: &str| [&[PathBuf::from(place)][..], &beside(Path::new(place))].concat();
+        JestPlan { nodes: NODES.map(PathBuf::from).to_vec(), modules: PLACES.map(folders).to_vec(), major: MAJOR }
+    }
+}
+
+/// What is missing where a sandbox was made without jest.
+pub(crate) fn no_jest() -> String {
+    let said = JestEnv::find().err().map(|error| error.to_string());
+    said.unwrap_or_else(|| {
+        "this sandbox was made without jest (hint: jest was installed since; start again)".to_string()
+    })
 }
 
 #[derive(Deserialize)]
@@ -100,18 +169,22 @@ impl JestEnv {
         JestPlaces { node: self.node.clone(), path }
     }
 
-    /// Debian keeps what jest needs in more than one folder.
     fn folders(&self) -> Vec<PathBuf> {
-        let beside = ["../../lib/nodejs", "../javascript"].map(|place| self.modules.join(place).canonicalize());
-        std::iter::once(self.modules.clone()).chain(beside.into_iter().flatten()).collect()
+        let beside = beside(&self.modules).into_iter().flat_map(|folder| folder.canonicalize());
+        std::iter::once(self.modules.clone()).chain(beside).collect()
     }
+}
+
+/// Debian keeps what jest needs in more than one folder.
+fn beside(modules: &Path) -> [PathBuf; 2] {
+    ["../../lib/nodejs", "../javascript"].map(|place| modules.join(place))
 }
 
 /// The first `node` of `PATH`, or the system's.
 fn find_node() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/bin"), PathBuf::from("/usr/local/bin")]);
-    folders.map(|folder| folder.join("node")).find(|node| node.is_file())
+    let named = std::env::split_paths(&path).map(|folder| folder.join("node"));
+    named.chain(NODES.map(PathBuf::from)).find(|node| node.is_file())
 }
 
 #[cfg(test)]
@@ -131,5 +204,16 @@ mod tests {
         fs::write(&package, r#"{"version": "29.3.1", "name": "@jest/core"}"#).expect("writes");
         assert_eq!(said().expect("is taken").version(), "29.3.1");
         fs::remove_dir_all(folder).expect("cleans up");
+    }
+    #[test]
+    fn a_container_tells_its_jest_or_what_it_misses() {
+        let found = |text: &str| serde_json::from_str::<JestFound>(text).expect("is told");
+        let there = found(r#"{"node": "/usr/bin/node", "path": "/usr/share/nodejs", "version": "29.3.1"}"#);
+        assert_eq!(there.version_in(Some("money:1"), None), Ok("29.3.1".to_string()));
+        let missing = found(r#"{"missing": "there is no jest in `/usr/share/nodejs`"}"#);
+        let said = missing.version_in(Some("money:1"), None).expect_err("is missing");
+        for part in ["`money:1`", "no jest in `/usr/share/nodejs`", "hint: `train image build --jest`"] {
+            assert!(said.contains(part), "{said}");
+        }
     }
 }

@@ -59,10 +59,12 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
     let folder = image.map(Path::new).filter(|folder| kind == SandboxKind::Embedded || folder.is_dir());
     let built = folder.map(Image::open).transpose()?;
     let image_name = built.as_ref().map(|image| image.manifest.digest.as_str()).or(image).unwrap_or("none");
-    let named = |python: &PythonEnv, jest: Option<&JestEnv>| Environment {
+    let named = |python: &PythonEnv, jest: Option<&str>| Environment {
         python: format!("{}, image {image_name}, {}", kind.name(), python.version()),
-        jest: format!("jest {}", jest.map_or("missing", JestEnv::version)),
+        jest: format!("jest {}", jest.unwrap_or("missing")),
     };
+    // Without jest, tasks in JavaScript have no verdict, and say what to install.
+    let jest = JestEnv::find().ok();
     match kind {
         SandboxKind::Embedded => {
             let python = match &built {
@@ -70,9 +72,7 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
                 None => prepared()?,
             };
             let init = std::env::current_exe().context("while looking for this program")?;
-            // Without jest, tasks in JavaScript have no verdict, and say what to install.
-            let jest = JestEnv::find().ok();
-            let environment = named(&python, jest.as_ref());
+            let environment = named(&python, jest.as_ref().map(JestEnv::version));
             let options = EmbeddedOptions { init, python: python.clone(), jest, workers };
             let sandbox = Arc::new(Embedded::new(options).context("while starting the sandbox")?);
             Ok(Opened { python, sandbox, environment })
@@ -83,10 +83,11 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
                 None => image.map(str::to_string),
             };
             let python = prepared()?;
-            let environment = named(&python, None);
-            let options = DockerOptions { image, python: python.clone(), workers, limits: config.sandbox.clone() };
-            let sandbox = Arc::new(Docker::new(options).context("while starting the sandbox")?);
-            Ok(Opened { python, sandbox, environment })
+            let limits = config.sandbox.clone();
+            let options = DockerOptions { image, python: python.clone(), jest, workers, limits };
+            let sandbox = Docker::new(options).context("while starting the sandbox")?;
+            let environment = named(&python, sandbox.jest_version());
+            Ok(Opened { python, sandbox: Arc::new(sandbox), environment })
         }
     }
 }

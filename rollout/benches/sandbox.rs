@@ -96,7 +96,8 @@ fn back_to_a_checkpoint() {
 
 /// One job in a container that waited for it, with a pause in which the next one is made.
 fn containers() {
-    let options = DockerOptions { image: None, python: PYTHON.clone(), workers: WORKERS, limits: Limits::default() };
+    let options =
+        DockerOptions { image: None, python: PYTHON.clone(), jest: None, workers: WORKERS, limits: Limits::default() };
     let sandbox = match Docker::new(options) {
         Ok(sandbox) => sandbox,
         Err(error) => return println!("SKIPPED, no container was measured: {error}"),

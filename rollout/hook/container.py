@@ -4,6 +4,7 @@ In: on standard input, the fork server's settings when it starts, and much later
 the files> <bytes of the byte code>`, a line, then all three. Out: on standard output one line `ready <json>`, then the
 events of the job; on standard error what the code prints, or the byte code of a tree that was to be compiled. The exit
 status tells how the job ended; 86 says that memory ran out.
+A job for jest brings our files in JavaScript with it. They are written before Landlock closes their folder for ever.
 It is sent into the container as text, so any image will do that has Python and pytest. The parent loads no code under
 test and waits: it goes when the job ends, and when the other side of standard input is gone.
 """
@@ -18,12 +19,15 @@ import sys
 import traceback
 
 import compiled
+import jest
 import job
 import memory
 import pytest_plugin
 
 OUT_OF_MEMORY, BROKEN = 86, 85
 EVENTS = 3
+# Where jest finds our files, as in the embedded sandbox: a memory file system of its own.
+HOOK = "/run/train"
 PR_SET_DUMPABLE = 4
 # What the kernel says of this process; the other side compares it with what it asked for.
 PROMISED = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
@@ -43,8 +47,9 @@ def main(settings):
     job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
     pytest_plugin.warm("/tmp/warm")
     shutil.rmtree("/tmp/warm")
+    found = jest.look(settings["jest"])
     try:
-        barriers = job.Barriers({**settings, "switch_user": False, "below_tmp": [], "jest": None})
+        barriers = job.Barriers({**settings, "switch_user": False, "below_tmp": [], "jest": found})
     except job.Refused as refused:
         os.write(1, b"refused " + json.dumps({"barrier": refused.args[0], "reason": refused.args[1]}).encode() + b"\n")
         os._exit(BROKEN)
@@ -59,7 +64,7 @@ def main(settings):
             traceback.print_exc()
         finally:
             os._exit(BROKEN)
-    ready = {"status": status(), "landlock": barriers.landlock}
+    ready = {"status": status(), "landlock": barriers.landlock, "jest": found}
     os.write(1, b"ready " + json.dumps(ready).encode() + b"\n")
     exit_code, out_of_memory = wait(pid, settings["memory_bytes"])
     os._exit(OUT_OF_MEMORY if out_of_memory or oom_kills() > killed else min(exit_code, BROKEN))
@@ -133,6 +138,7 @@ def run(barriers):
         write_tree("/repo", spec.pop("tree"), stream.read(file_bytes))
         changed = {change["path"] for change in spec["changes"]}
         write_compiled("/repo", compiled.files(stream.read(code_bytes), changed))
+        write_hook(HOOK, spec.pop("hook"))
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(1, EVENTS, inheritable=False)
     os.dup2(2, 1)
@@ -155,7 +161,7 @@ def run(barriers):
     except OSError as error:
         channel.send("refused", barrier="setup", reason=str(error))
         os._exit(BROKEN)
-    job.test(channel, spec)
+    job.test(channel, spec, barriers)
 
 
 def write_tree(root, entries, content):
@@ -185,3 +191,11 @@ def write_compiled(root, files):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as target:
             target.write(file["content"])
+
+
+def write_hook(folder, files):
+    """Writes our own files, for reading only. Whoever owns them is asked by Landlock as well, from the first test on."""
+    for name, text in files:
+        with open(os.open(folder + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as file:
+            file.write(text)
+    os.chmod(folder, 0o500)

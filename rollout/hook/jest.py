@@ -132,6 +132,31 @@ def identity(file, name):
     return file if name is None else "%s::%s" % (file, name)
 
 
+def look(places):
+    """Where Node.js and jest lie in this root, as `run` wants to be told; or else what is missing."""
+    node = next((node for node in places["nodes"] if os.access(node, os.X_OK)), None)
+    if node is None:
+        return {"missing": "Node.js is at none of `%s`" % "`, `".join(places["nodes"])}
+    others = []
+    for folders in places["modules"]:
+        version = version_in(folders[0])
+        if version.startswith(places["major"]):
+            path = ":".join(os.path.realpath(folder) for folder in folders if os.path.isdir(folder))
+            return {"node": os.path.realpath(node), "path": path, "version": version}
+        others += ["`%s` holds jest %s, and our parts fit into jest 29" % (folders[0], version)] * bool(version)
+    names = [folders[0] for folders in places["modules"]]
+    return {"missing": "; ".join(others) or "there is no jest in `%s`" % "`, `".join(names)}
+
+
+def version_in(modules):
+    """The version of the jest in a folder of modules; an empty text where there is none."""
+    try:
+        with open(modules + "/@jest/core/package.json") as package:
+            return str(json.load(package)["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def run(channel, spec, settings, prctl):
     """Starts Node.js, tells what it does, and ends this process."""
     # Whoever runs as the same user could otherwise read the channel out of this process.

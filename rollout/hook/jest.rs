@@ -1,6 +1,7 @@
 //! jest, told through the same events as pytest.
 //!
-//! The sources of the trusted side, each with its name below `run/train` of a sandbox. `jest.py` holds the event
+//! The sources of the trusted side, each with its name below `run/train` of a sandbox: of its root where that is ours, else
+//! written there by the runner of a container before the job's barriers are up. `jest.py` holds the event
 //! channel and loads no code under test; Node.js runs as its child, with jest's own programmatic interface and parts of
 //! ours for the environment, the module system, the transformer and the reporter. What their verdict rests on: see
 //! `jest.py`; what the code under test cannot change: see `jest_guard.js`.

@@ -1,7 +1,8 @@
 """One job of the embedded sandbox: raise the barriers, drop every privilege, then run pytest, or jest.
 
 Runs in the forked child, which is process 1 of a fresh PID namespace. Everything before `pytest_plugin.run` is ours;
-no code under test is loaded before the last privilege is gone.
+no code under test is loaded before the last privilege is gone. The runner of a container takes its barriers and its
+end from here.
 """
 
 import contextlib
@@ -295,16 +296,15 @@ def run(descriptors, barriers):
         os.chdir("/repo")
         command = spec["command"]
         os.execv(command[0], command)
+    test(channel, spec, barriers)
+
+
+def test(channel, spec, barriers):
+    """Runs the tests, or compiles the tree, with every barrier up. Never returns."""
+    os.chdir("/repo")
     if spec["runner"] == "jest":
-        os.chdir("/repo")
         # Says itself when it is about to load code under test.
         jest.run(channel, spec, barriers.jest, LIBC.prctl)
-    test(channel, spec)
-
-
-def test(channel, spec):
-    """Runs the tests of Python, or compiles the tree, with every barrier up. Never returns."""
-    os.chdir("/repo")
     channel.send("start")
     folders = [os.path.normpath("/repo/" + folder) for folder in spec["python_path"]]
     sys.path[:0] = folders

@@ -3,8 +3,8 @@
 //! In: jobs, from any number of threads. Out: test runs, each in a container of its own that is gone afterwards.
 //! Making a container takes most of a second, so a few wait with pytest loaded; a job is given one, and another is made
 //! in its place. What is closed, and how: see `harden`. What a job is given: see `files`. How a killed run's containers
-//! go: see `reaper`.
-//! Example: `Docker::new(DockerOptions { image: None, python, workers: 2, limits })?.run(&job)?`.
+//! go: see `reaper`. Tests in JavaScript run in the same containers, where they find Node.js and jest.
+//! Example: `Docker::new(DockerOptions { image: None, python, jest: None, workers: 2, limits })?.run(&job)?`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio::task::JoinHandle;
 
 use super::{Isolation, Job, Limits, Runner, Sandbox, SandboxError, TestRun};
+use crate::jest::{JestEnv, JestPlan};
 use crate::python::PythonEnv;
 use container::{BOOTSTRAP, Container};
 use engine::Engine;
@@ -47,10 +48,12 @@ const COMPILE_S: u64 = 60;
 /// How a sandbox is made.
 #[derive(Clone, Debug)]
 pub struct DockerOptions {
-    /// The image, by name or digest; without one the machine's own Python is shown to the containers.
+    /// The image, by name or digest; without one the machine's own Python and jest are shown to the containers.
     pub image: Option<String>,
     /// The Python that runs the tests where there is no image.
     pub python: PythonEnv,
+    /// The jest that runs those in JavaScript where there is no image; an image has its own.
+    pub jest: Option<JestEnv>,
     /// Jobs that run at once, and containers that wait.
     pub workers: usize,
     /// The bounds of every container.
@@ -66,6 +69,8 @@ pub struct Docker {
     ready: Mutex<mpsc::Receiver<Container>>,
     compiled: Mutex<HashMap<PathBuf, Compiled>>,
     isolation: Isolation,
+    /// The version of the containers' jest, or why they have none.
+    jest: Result<String, String>,
 }
 
 /// The byte code of a tree, made by whoever needs it first.
@@ -77,6 +82,7 @@ struct Maker {
     image: String,
     binds: Vec<String>,
     python: String,
+    jest: JestPlan,
     limits: Limits,
     run: String,
     number: AtomicUsize,
@@ -95,6 +101,7 @@ impl Docker {
         runtime.block_on(reaper::sweep(&maker.engine))?;
         let first = runtime.block_on(maker.make(&options.limits))?;
         let isolation = isolation(&first);
+        let jest = first.ready.jest.version_in(options.image.as_deref(), options.jest.as_ref());
         let (sender, ready) = mpsc::channel(1);
         let mut tasks = vec![runtime.spawn(keep_sweeping(maker.engine.clone()))];
         let mut first = Some(first);
@@ -108,7 +115,13 @@ impl Docker {
             ready: Mutex::new(ready),
             compiled: Mutex::default(),
             isolation,
+            jest,
         })
+    }
+
+    /// The version of the jest that runs tests in JavaScript; none where nobody does.
+    pub fn jest_version(&self) -> Option<&str> {
+        self.jest.as_deref().ok()
     }
 
     /// A container that is fit for the job: one that waits, or a new one where none comes or the job has other bounds.
@@ -152,8 +165,12 @@ impl Docker {
     }
 
     async fn run_once(&self, job: &Job) -> Result<TestRun, SandboxError> {
-        let compiled = self.compiled(&job.tree).await;
-        let code = compiled.get().map_or(&[] as &[u8], Vec::as_slice);
+        // Only Python has byte code that is kept.
+        let compiled = match job.runner {
+            Runner::Pytest => Some(self.compiled(&job.tree).await),
+            Runner::Jest => None,
+        };
+        let code = compiled.as_ref().and_then(|compiled| compiled.get()).map_or(&[] as &[u8], Vec::as_slice);
         let container = self.take(job).await?;
         let (engine, id) = (self.maker.engine.clone(), container.id.clone());
         let run = container.run(&engine, job, code).await;
@@ -187,9 +204,8 @@ impl Docker {
 
 impl Sandbox for Docker {
     fn run(&self, job: &Job) -> Result<TestRun, SandboxError> {
-        if job.runner == Runner::Jest {
-            let told = "containers run tests of Python only (hint: `--sandbox embedded` runs jest)";
-            return Err(SandboxError::Environment(told.to_string()));
+        if let (Runner::Jest, Err(missing)) = (job.runner, &self.jest) {
+            return Err(SandboxError::Environment(missing.clone()));
         }
         let gone = || SandboxError::Environment("the sandbox is being closed".to_string());
         self.runtime.as_ref().ok_or_else(gone)?.block_on(async {
@@ -238,15 +254,18 @@ impl Drop for Docker {
 impl Maker {
     async fn new(options: &DockerOptions) -> Result<Maker, SandboxError> {
         let engine = Engine::connect().await?;
-        let (image, binds, python) = match &options.image {
-            Some(name) => (host::digest(&engine, name).await?, Vec::new(), "python3".to_string()),
+        let (image, binds, python, jest) = match &options.image {
+            Some(name) => (host::digest(&engine, name).await?, Vec::new(), "python3".to_string(), JestPlan::usual()),
             None => {
-                let host = host::prepare(&engine, options.python.folders()).await?;
-                (host.image, host.binds, options.python.program().display().to_string())
+                let (python, jest) = (&options.python, options.jest.as_ref());
+                let shown = [python.folders().to_vec(), jest.map(JestEnv::binds).unwrap_or_default()].concat();
+                let host = host::prepare(&engine, &shown).await?;
+                (host.image, host.binds, python.program().display().to_string(), JestPlan::shown(jest))
             }
         };
         let run = format!("{}-{}", std::process::id(), nanoseconds_now());
-        Ok(Maker { engine, image, binds, python, limits: options.limits.clone(), run, number: AtomicUsize::new(0) })
+        let (limits, number) = (options.limits.clone(), AtomicUsize::new(0));
+        Ok(Maker { engine, image, binds, python, jest, limits, run, number })
     }
 
     async fn make(&self, limits: &Limits) -> Result<Container, SandboxError> {
@@ -256,6 +275,7 @@ impl Maker {
             binds: &self.binds,
             python: &self.python,
             bootstrap: BOOTSTRAP,
+            jest: &self.jest,
             limits,
             labels: reaper::labels(&self.run, seconds_now() + lifetime_s(limits)),
         };

@@ -20,7 +20,7 @@ use super::init::InitConfig;
 use super::weakened::Weakened;
 use super::worker::Worker;
 use super::{Isolation, Job, Runner, Sandbox, SandboxError, TestRun};
-use crate::jest::JestEnv;
+use crate::jest::{JestEnv, no_jest};
 use crate::python::PythonEnv;
 
 /// What must stand in the way of code under test, whoever we are; else [`Embedded::new`] fails.
@@ -282,14 +282,6 @@ impl Sandbox for Embedded {
     fn isolation(&self) -> Isolation {
         Isolation { sandbox: "embedded".to_string(), barriers: self.barriers.clone() }
     }
-}
-
-/// What is missing, found out now: nobody asks for jest before the first task in JavaScript.
-fn no_jest() -> String {
-    let said = JestEnv::find().err().map(|error| error.to_string());
-    said.unwrap_or_else(|| {
-        "this sandbox was made without jest (hint: jest was installed since; start again)".to_string()
-    })
 }
 
 /// The barriers, if none of them is missing.

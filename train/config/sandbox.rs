@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct TestsConfig {
     /// Which sandbox.
     pub sandbox: SandboxKind,
-    /// The image whose system and Python run the tests: a folder of `train image build`, or the name of one of the
-    /// engine's. Without one, a Python of our own making does.
+    /// The image whose system, Python and jest run the tests: a folder of `train image build`, or the name of one of the
+    /// engine's. Without one, a Python of our own making and this machine's jest do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 }

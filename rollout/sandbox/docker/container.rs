@@ -21,12 +21,13 @@ use tokio::task::JoinHandle;
 use super::engine::{ACT, ASK, Engine, failed};
 use super::files::Files;
 use super::harden::{Made, body, lifetime_s};
-use crate::hook::pytest;
+use crate::hook::{jest, pytest};
+use crate::jest::JestFound;
 use crate::sandbox::events::Events;
 use crate::sandbox::init::Refused;
 use crate::sandbox::spec::{Names, Spec};
 use crate::sandbox::tail::Tail;
-use crate::sandbox::{End, Job, SandboxError, TestRun, seccomp};
+use crate::sandbox::{End, Job, Runner, SandboxError, TestRun, seccomp};
 
 /// Loads the runner, which comes as text: the image knows nothing of it.
 pub(super) const BOOTSTRAP: &str = "import sys, json, types
@@ -57,6 +58,8 @@ pub(super) struct Ready {
     /// What the kernel says, by name.
     pub status: HashMap<String, String>,
     pub landlock: u32,
+    /// What there is of jest.
+    pub jest: JestFound,
 }
 
 /// A container that waits for its job.
@@ -308,7 +311,9 @@ impl Ready {
 fn settings(made: &Made<'_>) -> Vec<u8> {
     let modules: Vec<_> = pytest::MODULES.iter().filter(|(name, _)| *name != "zygote").collect();
     let memory_bytes = made.limits.memory_mib << 20;
-    let settings = json!({"modules": modules, "seccomp": seccomp::filter_hex(), "memory_bytes": memory_bytes});
+    let settings = json!({
+        "modules": modules, "seccomp": seccomp::filter_hex(), "memory_bytes": memory_bytes, "jest": made.jest,
+    });
     let settings = settings.to_string();
     format!("{}\n{settings}", settings.len()).into_bytes()
 }
@@ -323,6 +328,11 @@ fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>,
     let changed = job.changes.iter();
     spec["changes"] =
         changed.map(|one| json!({"path": one.path, "content": one.content.as_ref().map(|_| "")})).collect();
+    // Our own files in JavaScript travel with the jobs that need them.
+    spec["hook"] = match job.runner {
+        Runner::Pytest => json!([]),
+        Runner::Jest => json!(jest::FILES),
+    };
     // Counted over all containers of this user: the engine bounds this one.
     spec["processes"] = json!(job.limits.processes * 64);
     let spec = spec.to_string();

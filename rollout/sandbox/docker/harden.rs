@@ -7,6 +7,7 @@ use bollard::models::{
 };
 
 use super::profile;
+use crate::jest::JestPlan;
 use crate::sandbox::Limits;
 
 /// The user and group of the code under test: `nobody`, who owns nothing.
@@ -33,6 +34,8 @@ pub(super) struct Made<'a> {
     pub python: &'a str,
     /// What Python is told first.
     pub bootstrap: &'a str,
+    /// Where it looks for jest.
+    pub jest: &'a JestPlan,
     pub limits: &'a Limits,
     pub labels: HashMap<String, String>,
 }
@@ -73,6 +76,8 @@ fn host_config(made: &Made<'_>) -> HostConfig {
     let memory_files = HashMap::from([
         ("/tmp".to_string(), format!("rw,exec,nosuid,nodev,size={disk},mode=1777")),
         ("/repo".to_string(), format!("rw,exec,nosuid,nodev,size={disk},mode=700,uid=65534,gid=65534")),
+        // Where the runner writes our own files before a job begins, which may write to neither of these two.
+        ("/run/train".to_string(), format!("rw,noexec,nosuid,nodev,size={MIB},mode=700,uid=65534,gid=65534")),
     ]);
     HostConfig {
         cap_drop: texts(&["ALL"]),
@@ -123,7 +128,8 @@ mod tests {
     fn a_container_is_closed_line_by_line() {
         let limits = Limits { memory_mib: 256, disk_mib: 64, processes: 32, ..Limits::default() };
         let labels = HashMap::from([("train.owner_pid".to_string(), "1".to_string())]);
-        let made = Made { image: "sha256:1", binds: &[], python: "python3", bootstrap: "", limits: &limits, labels };
+        let (image, python, jest) = ("sha256:1", "python3", &JestPlan::usual());
+        let made = Made { image, binds: &[], python, bootstrap: "", jest, limits: &limits, labels };
         let body = body(&made);
         let host = body.host_config.expect("a host config");
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_string()]));
@@ -132,7 +138,11 @@ mod tests {
         assert!(options[1].starts_with("seccomp={") && options[1].contains(r#""defaultAction":"SCMP_ACT_ERRNO""#));
         assert_eq!(host.readonly_rootfs, Some(true));
         let tmpfs = host.tmpfs.expect("memory files");
-        assert!(tmpfs.values().all(|one| one.contains("nosuid,nodev,size=67108864")), "{tmpfs:?}");
+        for (folder, options) in [("/tmp", "exec"), ("/repo", "exec"), ("/run/train", "noexec")] {
+            let size = if folder == "/run/train" { 1 << 20 } else { 64 << 20 };
+            assert!(tmpfs[folder].starts_with(&format!("rw,{options},nosuid,nodev,size={size},")), "{tmpfs:?}");
+        }
+        assert_eq!(tmpfs.len(), 3);
         assert_eq!(host.pids_limit, Some(40));
         assert!(host.memory.is_some() && host.memory == host.memory_swap);
         assert!(host.nano_cpus.is_some());

@@ -1,8 +1,8 @@
-//! An image that holds nothing: the machine's own Python is shown to its containers, read-only.
+//! An image that holds nothing: the machine's own Python and jest are shown to its containers, read-only.
 //!
-//! In: the folders that Python needs. Out: the name of an image of empty folders, and the binds.
+//! In: what Python and jest need. Out: the name of an image of empty folders, and the binds.
 //! What a job sees is what it sees in the embedded sandbox, so both give the same verdicts with no image built. It works
-//! where the engine runs on this machine; elsewhere an image brings its own Python.
+//! where the engine runs on this machine; elsewhere an image brings its own.
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,9 @@ pub(super) struct Host {
 }
 
 /// Makes the image where it is not there yet.
-pub(super) async fn prepare(engine: &Engine, python: &[PathBuf]) -> Result<Host, SandboxError> {
+pub(super) async fn prepare(engine: &Engine, needed: &[PathBuf]) -> Result<Host, SandboxError> {
     // The engine puts its own init into `/sbin`, which therefore is a folder of the image.
-    let (links, shown): (Vec<_>, Vec<_>) = shown(python, None)
+    let (links, shown): (Vec<_>, Vec<_>) = shown(needed, None)
         .into_iter()
         .filter(|(path, _)| path != Path::new("/sbin"))
         .partition(|(_, link)| link.is_some());

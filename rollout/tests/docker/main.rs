@@ -8,8 +8,13 @@ mod engine;
 #[path = "../sandbox/hostile.rs"]
 mod hostile;
 mod hung;
+mod image;
 #[path = "../sandbox/isolation.rs"]
 mod isolation;
+#[path = "../sandbox/jest.rs"]
+mod jest;
+#[path = "../sandbox/jest_attacks.rs"]
+mod jest_attacks;
 #[path = "../sandbox/outcomes.rs"]
 mod outcomes;
 #[path = "../sandbox/runs.rs"]

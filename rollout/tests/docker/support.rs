@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rollout::jest::JestEnv;
 use rollout::python::PythonEnv;
 use rollout::sandbox::docker::{Docker, DockerOptions};
 use rollout::sandbox::{Limits, Sandbox};
 
 pub use super::runs::{passes, run, run_with};
-pub use super::shared::{Tree, descendants, processes_with, python};
+pub use super::shared::{Tree, descendants, jest, processes_with, python};
 
 /// The user that a job sees itself as.
 pub const JOB_UID: u32 = 65534;
@@ -20,7 +21,7 @@ pub const SLACK_S: u64 = 30;
 pub const CHILDREN: Option<usize> = None;
 
 pub fn options(python: &PythonEnv) -> DockerOptions {
-    DockerOptions { image: None, python: python.clone(), workers: 2, limits: Limits::default() }
+    DockerOptions { image: None, python: python.clone(), jest: jest(), workers: 2, limits: Limits::default() }
 }
 
 /// One sandbox for all tests; none, said aloud, where no engine answers.
@@ -41,4 +42,9 @@ pub fn sandbox() -> Option<&'static Docker> {
 /// A sandbox of one's own.
 pub fn fresh(python: &PythonEnv) -> Box<dyn Sandbox> {
     Box::new(Docker::new(options(python)).expect("a sandbox"))
+}
+
+/// One with another jest than this machine's, or with none.
+pub fn with_jest(python: &PythonEnv, jest: Option<JestEnv>) -> Box<dyn Sandbox> {
+    Box::new(Docker::new(DockerOptions { jest, ..options(python) }).expect("a sandbox"))
 }

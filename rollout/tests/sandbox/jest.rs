@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rollout::jest::JestEnv;
-use rollout::sandbox::embedded::{Embedded, EmbeddedOptions};
 use rollout::sandbox::{End, Job, Runner, Sandbox, Select, TestRun, TestStatus};
 
 use crate::support::*;
@@ -154,7 +153,7 @@ fn node_is_held_to_its_memory_and_its_time() {
 
 #[test]
 fn a_jest_that_does_not_start_is_our_fault() {
-    let Some(python) = python() else { return };
+    let (Some(python), Some(_)) = (python(), sandbox()) else { return };
     let tree = Tree::new(&[
         ("jest/@jest/core/package.json", r#"{"version": "29.0.0", "main": "gone.js"}"#),
         ("x.test.js", "test('a', () => {});\n"),
@@ -162,10 +161,10 @@ fn a_jest_that_does_not_start_is_our_fault() {
     let Ok(jest) = JestEnv::existing(Path::new("/usr/bin/node"), &tree.0.join("jest")) else {
         return eprintln!("SKIPPED, a broken jest was not tested: there is no `/usr/bin/node`");
     };
-    let broken = Embedded::new(EmbeddedOptions { jest: Some(jest), ..options(python) }).expect("a sandbox");
+    let broken = with_jest(python, Some(jest));
     let job = Job { runner: Runner::Jest, ..tree.job() };
     assert!(broken.run(&job).expect_err("does not start").to_string().contains("before it had loaded jest"));
-    let none = Embedded::new(EmbeddedOptions { jest: None, ..options(python) }).expect("a sandbox");
+    let none = with_jest(python, None);
     assert!(none.run(&job).expect_err("there is none").to_string().contains("jest"));
 }
 
@@ -173,9 +172,20 @@ fn a_jest_that_does_not_start_is_our_fault() {
 fn the_tree_is_read_only_for_its_tests_and_the_runner_is_out_of_reach() {
     let text = r#"
 const fs = require('fs');
-test('tree', () => { expect(() => fs.writeFileSync('/repo/new.js', '')).toThrow(/EROFS/); });
-test('channel', () => { expect(() => fs.openSync('/proc/1/fd/3', 'w')).toThrow(/EACCES|EPERM/); });
-test('memory', () => { expect(() => fs.openSync('/proc/1/mem', 'r')).toThrow(/EACCES|EPERM/); });
+const parent = pid => Number(/\) . (\d+)/.exec(fs.readFileSync(`/proc/${pid}/stat`, 'utf8'))[1]);
+const above = [];
+for (let pid = process.ppid; pid > 0; pid = parent(pid)) above.push(pid);
+test('tree', () => { expect(() => fs.writeFileSync('/repo/new.js', '')).toThrow(/EROFS|EACCES/); });
+test('channel', () => {
+  const channels = above.flatMap(pid => [1, 2].map(number => `/proc/${pid}/fd/${number}`));
+  for (const channel of [...channels, `/proc/${process.ppid}/fd/3`]) {
+    for (const flags of ['r', 'w', 'a']) expect(() => fs.openSync(channel, flags)).toThrow(/EACCES|EPERM/);
+  }
+});
+test('memory', () => {
+  expect(above).toContain(1);
+  for (const pid of above) expect(() => fs.openSync(`/proc/${pid}/mem`, 'r')).toThrow(/EACCES|EPERM/);
+});
 test('modules', () => {
   expect(() => require('inspector')).toThrow(/cannot be loaded/);
   expect(require('module')._load).toBeUndefined();
@@ -195,4 +205,42 @@ test('honest objects have functions of their own', () => {
     let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else { return };
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 5);
+}
+
+#[test]
+fn our_own_files_are_read_and_never_written() {
+    let text = r#"
+const fs = require('fs');
+const names = fs.readdirSync('/run/train').filter(name => name.endsWith('.js'));
+const texts = () => names.map(name => fs.readFileSync(`/run/train/${name}`, 'utf8'));
+const before = texts();
+const CLOSED = /EROFS|EACCES|EPERM|EXDEV/;
+const attempt = call => { try { call(); } catch {} };
+test('whoever owns them', () => {
+  expect(names).toContain('jest_main.js');
+  fs.writeFileSync('/tmp/own.js', 'throw 1;');
+  attempt(() => fs.chmodSync('/run/train', 0o777));
+  expect(() => fs.writeFileSync('/run/train/new.js', '')).toThrow(CLOSED);
+  expect(() => fs.mkdirSync('/run/train/new')).toThrow(CLOSED);
+  expect(() => fs.symlinkSync('/tmp', '/run/train/link')).toThrow(CLOSED);
+  expect(() => fs.renameSync('/run/train', '/run/other')).toThrow(/EBUSY|EROFS|EACCES|EPERM/);
+  for (const file of names.map(name => `/run/train/${name}`)) {
+    attempt(() => fs.chmodSync(file, 0o777));
+    for (const flags of ['w', 'a', 'r+']) expect(() => fs.openSync(file, flags)).toThrow(CLOSED);
+    expect(() => fs.truncateSync(file, 0)).toThrow(CLOSED);
+    expect(() => fs.unlinkSync(file)).toThrow(CLOSED);
+    expect(() => fs.renameSync(file, file + '.old')).toThrow(CLOSED);
+    expect(() => fs.renameSync('/tmp/own.js', file)).toThrow(CLOSED);
+    expect(() => fs.linkSync(file, '/tmp/linked.js')).toThrow(CLOSED);
+  }
+  expect(texts()).toEqual(before);
+});
+test('nor whoever it starts', () => {
+  require('child_process').spawnSync('/bin/sh', ['-c', 'chmod -R 777 /run/train; rm -rf /run/train; echo > /run/train/jest_main.js']);
+  expect(texts()).toEqual(before);
+});
+"#;
+    let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else { return };
+    assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
+    assert_eq!(run.tests.len(), 2);
 }

@@ -64,6 +64,11 @@ pub fn fresh(python: &PythonEnv) -> Box<dyn Sandbox> {
     Box::new(Embedded::new(options(python)).expect("a sandbox"))
 }
 
+/// One with another jest than this machine's, or with none.
+pub fn with_jest(python: &PythonEnv, jest: Option<JestEnv>) -> Box<dyn Sandbox> {
+    Box::new(Embedded::new(EmbeddedOptions { jest, ..options(python) }).expect("a sandbox"))
+}
+
 pub fn sandbox() -> Option<&'static Embedded> {
     static SANDBOX: OnceLock<Option<Embedded>> = OnceLock::new();
     SANDBOX.get_or_init(|| python().map(|python| Embedded::new(options(python)).expect("a sandbox"))).as_ref()
