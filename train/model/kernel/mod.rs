@@ -7,6 +7,7 @@
 mod attention;
 mod blocks;
 mod composed;
+mod halves;
 // One call of a matrix product that takes pointers.
 #[allow(unsafe_code)]
 mod matrix;

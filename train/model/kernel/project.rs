@@ -2,7 +2,7 @@
 //!
 //! A matrix product of many rows is one call of a library. With few rows, as when tokens are decoded, all that counts is
 //! that every weight is read once, straight from where it lies, by all cores: a library would copy it first. Weights in
-//! bf16 are half as much to read; each core widens the few rows that it works on, in its own cache.
+//! bf16 are half as much to read: see [`super::halves`].
 
 use std::array;
 
@@ -11,6 +11,7 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::halves::Halves;
 use super::matrix::{Matrix, ONE_CORE};
 use super::tensor_of;
 
@@ -77,6 +78,14 @@ impl<'a> Weight<'a> {
         }
     }
 
+    /// Two values in 32 bits, where they can be taken so.
+    fn pairs(self, width: usize, rows: usize) -> Option<&'a [u32]> {
+        match self {
+            Weight::Whole(_) => None,
+            Weight::Half(values) => Halves::pairs(values, width, rows),
+        }
+    }
+
     /// As f32, in `room` unless they are.
     #[inline(always)]
     fn widened<'b>(self, room: &'b mut Vec<f32>) -> &'b [f32]
@@ -106,9 +115,10 @@ fn shared(input: &[f32], weight: Weight, width: usize, few: bool, output: &mut [
     let share = |(index, turned): (usize, &mut [f32])| {
         let from = index * SHARE * width;
         let weight = weight.part(from..from + turned.len() / rows * width);
-        match few {
-            true => Arch::new().dispatch(Few { input, weight, width, turned }),
-            false => many(input, weight.widened(&mut Vec::new()), width, turned),
+        match (few, weight.pairs(width, rows)) {
+            (true, Some(weight)) => Arch::new().dispatch(Halves { input, weight, width, turned }),
+            (true, None) => Arch::new().dispatch(Few { input, weight, width, turned }),
+            (false, _) => many(input, weight.widened(&mut Vec::new()), width, turned),
         }
     };
     if rows * width * out < ONE_CORE {
