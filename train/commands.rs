@@ -70,12 +70,12 @@ fn generated_tokens(shape: &ModelConfig, config: &Config, sampling: &Sampling) -
     shape.max_position_embeddings.min(config.data.max_tokens + sampling.max_new_tokens)
 }
 
-/// What talking with a model will hold: the plan of `rows` conversations that fill the context. Less is needed while
-/// they are short, so only a model that does not fit by itself is refused; `fewer` says what would need less.
-fn talk_memory(outline: &Outline, rows: usize, device: &Device, fewer: &str) -> Result<MemoryPlan> {
-    let shape = &outline.config;
-    let plan =
-        |rows, tokens| MemoryPlan { weights: outline.stored_bytes, ..MemoryPlan::generation(shape, rows, tokens) };
+/// What talking with the model in `folder` will hold: the plan of `rows` conversations that fill the context. Less is
+/// needed while they are short, so only a model that does not fit by itself is refused; `fewer` says what would need less.
+/// What is wrong with the folder is told when it is loaded.
+fn talk_memory(folder: &Path, rows: usize, device: &Device, fewer: &str) -> Result<Option<MemoryPlan>> {
+    let Ok(Outline { config: shape, stored_bytes }) = checkpoint::outline(folder, device) else { return Ok(None) };
+    let plan = |rows, tokens| MemoryPlan { weights: stored_bytes, ..MemoryPlan::generation(&shape, rows, tokens) };
     let whole = plan(rows, shape.max_position_embeddings);
     plan(1, 1).enforce(device, &[], "use a smaller model, or one that is stored as bf16")?;
     if available(device).is_some_and(|free| whole.total() > free) {
@@ -84,7 +84,7 @@ fn talk_memory(outline: &Outline, rows: usize, device: &Device, fewer: &str) -> 
             size(whole.total())
         );
     }
-    Ok(whole)
+    Ok(Some(whole))
 }
 
 /// What generating with the model in `folder` and the training of `[grpo]` will hold: prompts of at most

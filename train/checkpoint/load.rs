@@ -102,8 +102,8 @@ pub fn check(path: &Path, device: &Device) -> Result<()> {
     if Adapter::is_in(&path) {
         return check(&Adapter::read(&path)?.base_of(&path)?, device);
     }
-    let Outline { config, .. } = outline(&path, device)?;
-    words_of(&path, &config).map(|_| ())
+    words_of(&path, &config_of(&path)?)?;
+    outline(&path, device).map(|_| ())
 }
 
 /// The shape and the size of a model: its config and the headers of its weights are read.

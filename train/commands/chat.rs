@@ -33,7 +33,7 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
     // Before the model is loaded, so that a slip costs nothing.
     args.drawing.sampling(args.max_new_tokens.unwrap_or(USUAL_ANSWER)).check()?;
     let device = args.device.open()?;
-    talk_memory(&checkpoint::outline(&args.model, &device)?, 1, &device, "keep the conversation short")?;
+    talk_memory(&args.model, 1, &device, "keep the conversation short")?;
     let Loaded { config, model, tokenizer, template, .. } =
         checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let template = template.at(SystemTime::now())?;

@@ -24,8 +24,8 @@ use crate::tasks::Workshop;
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    let memory = answering_memory(&args.model, &config);
-    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    // What is wrong with the folder is told below.
+    let memory = answering_memory(&args.model, &config).ok();
     if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
     }

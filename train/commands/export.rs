@@ -66,8 +66,8 @@ fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
 pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    let memory = export_memory(args);
-    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    // What is wrong with the folder is told when it is loaded.
+    let memory = export_memory(args).ok();
     if Plan::new("export", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
     }

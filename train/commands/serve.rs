@@ -25,12 +25,10 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
         bail!("`--max-rows` and `--max-requests` must be at least 1");
     }
     let device = args.device.open()?;
-    let outline = checkpoint::outline(&args.model, &device)?;
-    let memory = talk_memory(&outline, args.max_rows, &device, "lower `--max-rows`, or keep conversations short")?;
-    eprintln!(
-        "memory, when {} conversations fill the context of {} tokens\n{memory}",
-        args.max_rows, outline.config.max_position_embeddings
-    );
+    let fewer = "lower `--max-rows`, or keep conversations short";
+    if let Some(memory) = talk_memory(&args.model, args.max_rows, &device, fewer)? {
+        eprintln!("memory, when {} conversations fill the context\n{memory}", args.max_rows);
+    }
     let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let name = args.name.clone().unwrap_or_else(|| {
         let folder = args.model.canonicalize().unwrap_or_else(|_| args.model.clone());
