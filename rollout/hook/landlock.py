@@ -5,16 +5,19 @@ needs Linux, ctypes and no privilege. Example: `restrict(["/tmp", "/dev/shm", "/
 
 What is not asked of the kernel: reads, unless `readable` is given, and the network, since tests talk to themselves over
 `localhost`. The first ABI (Linux 5.13) has no right to move files between folders: such a move fails with `EXDEV` there.
+The first two (before Linux 6.2) let anybody empty what he owns; there a filter of system calls refuses what empties a
+file that was not opened for writing, wherever it lies.
 """
 
 import ctypes
 import errno
 import os
 import stat
+import struct
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 VERSION, PATH_BENEATH, LOG_OFF = 1, 1, 1
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 REMOVE_DIR, REMOVE_FILE, MAKE_CHAR, MAKE_DIR = 1 << 4, 1 << 5, 1 << 6, 1 << 7
@@ -33,6 +36,15 @@ OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 SINCE = {REFER: 2, TRUNCATE: 3, IOCTL_DEV: 5}
 SCOPES_SINCE, LOG_OFF_SINCE = 6, 7
 
+# Of the machines that we run on: what the kernel calls them, and the numbers of truncate, openat and, where it exists, open.
+MACHINES = {"x86_64": (0xC000003E, 76, 257, 2), "aarch64": (0xC00000B7, 45, 56, None)}
+# Of a filter of system calls: what it does, and what it answers.
+LOAD, IS, IS_AT_LEAST, HAS, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+ALLOW, KILL, REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+# Where it finds the number of a call, the machine's, and the lower half of the second and the third word.
+NUMBER, MACHINE, SECOND, THIRD = 0, 4, 24, 32
+OPENAT2, FOREIGN_TABLE = 437, 0x40000000
+
 CURES = {
     errno.ENOSYS: "use Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK; in a container, a seccomp profile that allows it",
     errno.EOPNOTSUPP: "add `landlock` to the kernel's `lsm=` parameter",
@@ -46,6 +58,10 @@ LIBC.syscall.restype = ctypes.c_long
 
 class Ruleset(ctypes.Structure):
     _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
 
 
 class PathBeneath(ctypes.Structure):
@@ -97,7 +113,48 @@ def restrict(writable, readable=None):
         call(RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(flags))
     finally:
         os.close(ruleset)
+    if filters(version):
+        steps = no_truncation(*MACHINES[os.uname().machine])
+        every = Filter(len(steps), b"".join(struct.pack("=HBBI", *step) for step in steps))
+        if LIBC.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(every)) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp: cannot forbid to truncate files")
     return version
+
+
+def filters(version):
+    """How many filters of system calls come with it."""
+    return 1 if version < SINCE[TRUNCATE] else 0
+
+
+def no_truncation(machine, truncate, openat, plain_open):
+    """Refuses `truncate`, and to open with `O_TRUNC` but not for writing, which Landlock is not asked about.
+
+    `ftruncate` needs a file that was opened for writing. The flags of `openat2` are out of a filter's sight: it does not
+    exist. Each step: what to do, how many steps to pass over if it holds and if not, and its value.
+    """
+    no_open = FOREIGN_TABLE - 1 if plain_open is None else plain_open
+    return [
+        (LOAD, 0, 0, MACHINE),
+        (IS, 1, 0, machine),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (IS_AT_LEAST, 13, 0, FOREIGN_TABLE),
+        (IS, 12, 0, truncate),
+        (IS, 12, 0, OPENAT2),
+        (IS, 2, 0, no_open),
+        (IS, 3, 0, openat),
+        (RETURN, 0, 0, ALLOW),
+        (LOAD, 0, 0, SECOND),
+        (HAS, 2, 5, os.O_TRUNC),
+        (LOAD, 0, 0, THIRD),
+        (HAS, 0, 3, os.O_TRUNC),
+        (AND, 0, 0, os.O_ACCMODE),
+        (IS, 1, 0, os.O_WRONLY),
+        (IS, 0, 1, os.O_RDWR),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, REFUSE | errno.EACCES),
+        (RETURN, 0, 0, REFUSE | errno.ENOSYS),
+    ]
 
 
 def allow(ruleset, path, rights):

@@ -59,7 +59,14 @@ refused(denied, os.mkdir, "closed/x")
 refused(denied, os.symlink, "x", "closed/x")
 refused(denied, os.rename, "open/a/c", "closed/c")
 refused(denied, os.remove, "landlock.py")
-if {abi} >= 3: refused(denied, os.truncate, "landlock.py", 0)
+refused(denied, os.truncate, "landlock.py", 0)
+for way in [os.O_RDONLY, os.O_ACCMODE, os.O_WRONLY, os.O_RDWR]:
+    refused(denied, os.open, "landlock.py", way | os.O_TRUNC)
+for way in [os.O_WRONLY, os.O_RDWR]:
+    os.close(os.open("open/a/c", way | os.O_TRUNC))
+with open("open/a/c", "w") as file: file.write("xyz"); file.truncate(1)
+with open("open/a/c", "r+") as file: os.ftruncate(file.fileno(), 0)
+assert os.path.getsize("open/a/c") == 0 and os.path.getsize("landlock.py") > 0
 if min({abi}, kernel) >= 6: refused([errno.EPERM], os.kill, os.getppid(), 0)
 assert subprocess.run(["sh", "-c", "echo x > closed/x"], stderr=subprocess.DEVNULL).returncode != 0
 assert os.listdir("closed") == []
