@@ -1,7 +1,7 @@
 //! The jest that runs the tests of JavaScript tasks: Node.js, and a folder of modules with jest among them.
 //!
-//! In: the machine. Out: a [`JestEnv`] that a sandbox can show, or what to install. A container of an image looks for its
-//! own when it starts, at the usual places.
+//! In: the machine, or an image. Out: a [`JestEnv`] that a sandbox can show, or what to install. A container of an image
+//! looks for its own when it starts, at the usual places.
 //! Example: `JestEnv::find()?` takes Debian's jest from `/usr/share/nodejs`.
 //! The environment variable `TRAIN_JEST` names another folder of modules, e.g. `/opt/jest/node_modules`. Nothing is
 //! installed here: jest is taken as it is, and other versions than 29 are refused, because our parts fit into that one.
@@ -34,6 +34,8 @@ pub struct JestEnv {
     node: PathBuf,
     modules: PathBuf,
     version: String,
+    /// Folders that lie beside the modules.
+    beside: Vec<PathBuf>,
 }
 
 /// What a sandbox is told.
@@ -144,14 +146,39 @@ impl JestEnv {
     /// When it holds none, or one of another major version.
     pub fn existing(node: &Path, modules: &Path) -> Result<JestEnv, JestError> {
         let told = |why: String| JestError { said: format!("`{}`: {why}", modules.display()) };
-        let package = modules.join("@jest/core/package.json");
-        let text = fs::read_to_string(&package).map_err(|_| told("there is no jest in it".to_string()))?;
-        let Package { version } = serde_json::from_str(&text).map_err(|error| told(error.to_string()))?;
-        if !version.starts_with(MAJOR) {
-            return Err(told(format!("it holds jest {version}, and our parts fit into jest 29")));
-        }
+        let version = version_in(modules).map_err(told)?;
         let real = |path: &Path| path.canonicalize().map_err(|error| told(error.to_string()));
-        Ok(JestEnv { node: real(node)?, modules: real(modules)?, version })
+        let (node, modules) = (real(node)?, real(modules)?);
+        let beside = beside(&modules).into_iter().flat_map(|folder| folder.canonicalize()).collect();
+        Ok(JestEnv { node, modules, version, beside })
+    }
+
+    /// The jest of an unpacked image, which has nothing of this machine. Its paths are those inside of the image.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and what makes an image that has it.
+    pub(crate) fn in_image(root: &Path) -> Result<JestEnv, String> {
+        let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+        let told = |why: String| {
+            let hint = "`train image build --jest` makes one that can";
+            format!("the image `{}` cannot run tests in JavaScript: {why} (hint: {hint})", root.display())
+        };
+        // A link of the image may lead anywhere in it: whether it leads to a file is found out inside.
+        let node = NODES.iter().find(|node| inside(Path::new(node)).symlink_metadata().is_ok());
+        let node = node.ok_or_else(|| told(format!("Node.js is at none of `{}`", NODES.join("`, `"))))?;
+        let mut tried = Vec::new();
+        for place in PLACES {
+            match version_in(&inside(Path::new(place))) {
+                Ok(version) => {
+                    let modules = PathBuf::from(place);
+                    let beside = beside(&modules).into_iter().filter(|folder| inside(folder).is_dir()).collect();
+                    return Ok(JestEnv { node: PathBuf::from(node), modules, version, beside });
+                }
+                Err(why) => tried.push(format!("`{place}`: {why}")),
+            }
+        }
+        Err(told(tried.join("; ")))
     }
 
     /// The version of jest, for people.
@@ -170,9 +197,19 @@ impl JestEnv {
     }
 
     fn folders(&self) -> Vec<PathBuf> {
-        let beside = beside(&self.modules).into_iter().flat_map(|folder| folder.canonicalize());
-        std::iter::once(self.modules.clone()).chain(beside).collect()
+        std::iter::once(&self.modules).chain(&self.beside).cloned().collect()
     }
+}
+
+/// The version of the jest in a folder of modules, if our parts fit into it.
+fn version_in(modules: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(modules.join("@jest/core/package.json"));
+    let text = text.map_err(|_| "there is no jest in it".to_string())?;
+    let Package { version } = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    if version.starts_with(MAJOR) {
+        return Ok(version);
+    }
+    Err(format!("it holds jest {version}, and our parts fit into jest 29"))
 }
 
 /// Debian keeps what jest needs in more than one folder.
@@ -205,6 +242,34 @@ mod tests {
         assert_eq!(said().expect("is taken").version(), "29.3.1");
         fs::remove_dir_all(folder).expect("cleans up");
     }
+
+    #[test]
+    fn an_image_has_its_own_jest_or_tells_what_it_misses() {
+        let root = tempfile::tempdir().expect("a folder");
+        let said = || JestEnv::in_image(root.path()).map_err(|error| error.to_string());
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("writes");
+        };
+        let none = said().expect_err("there is nothing");
+        assert!(
+            none.contains("Node.js is at none of `/usr/bin/node`") && none.contains("image build --jest"),
+            "{none}"
+        );
+        write("etc/alternatives/x", "");
+        fs::create_dir_all(root.path().join("usr/bin")).expect("a folder");
+        std::os::unix::fs::symlink("/etc/alternatives/node", root.path().join("usr/bin/node")).expect("a link");
+        write("usr/share/nodejs/@jest/core/package.json", r#"{"version": "27.5.1"}"#);
+        assert!(said().expect_err("too old").contains("`/usr/share/nodejs`: it holds jest 27.5.1"));
+        write("usr/share/nodejs/@jest/core/package.json", r#"{"version": "29.6.2"}"#);
+        write("usr/share/javascript/x.js", "");
+        let found = said().expect("has jest");
+        assert_eq!(found.version(), "29.6.2");
+        assert_eq!(found.places().path, "/usr/share/nodejs:/usr/share/nodejs/../javascript");
+        assert_eq!(found.places().node, Path::new("/usr/bin/node"));
+    }
+
     #[test]
     fn a_container_tells_its_jest_or_what_it_misses() {
         let found = |text: &str| serde_json::from_str::<JestFound>(text).expect("is told");

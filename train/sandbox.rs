@@ -59,8 +59,9 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
     let folder = image.map(Path::new).filter(|folder| kind == SandboxKind::Embedded || folder.is_dir());
     let built = folder.map(Image::open).transpose()?;
     let image_name = built.as_ref().map(|image| image.manifest.digest.as_str()).or(image).unwrap_or("none");
+    let looks = if config.tests.second_look { "" } else { ", no second look" };
     let named = |python: &PythonEnv, jest: Option<&str>| Environment {
-        python: format!("{}, image {image_name}, {}", kind.name(), python.version()),
+        python: format!("{}, image {image_name}, {}{looks}", kind.name(), python.version()),
         jest: format!("jest {}", jest.unwrap_or("missing")),
     };
     // Without jest, tasks in JavaScript have no verdict, and say what to install.
@@ -72,10 +73,15 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
                 None => prepared()?,
             };
             let init = std::env::current_exe().context("while looking for this program")?;
-            let environment = named(&python, jest.as_ref().map(JestEnv::version));
             let options = EmbeddedOptions { init, python: python.clone(), jest, workers };
-            let sandbox = Arc::new(Embedded::new(options).context("while starting the sandbox")?);
-            Ok(Opened { python, sandbox, environment })
+            let sandbox = Embedded::new(options).context("while starting the sandbox")?;
+            if let Some(why) = sandbox.no_cgroup() {
+                say(&format!(
+                    "note: the kernel does not count what tests use, so it is looked at ten times a second: {why}"
+                ));
+            }
+            let environment = named(&python, sandbox.jest_version());
+            Ok(Opened { python, sandbox: Arc::new(sandbox), environment })
         }
         SandboxKind::Docker => {
             let image = match &built {

@@ -53,7 +53,8 @@ pub struct EmbeddedOptions {
     pub init: PathBuf,
     /// The Python that runs the tests.
     pub python: PythonEnv,
-    /// The jest that runs those in JavaScript; none where such jobs are refused.
+    /// The jest that runs those in JavaScript where Python is no image's; an image has its own. Without one such jobs are
+    /// refused.
     pub jest: Option<JestEnv>,
     /// Jobs that run at once.
     pub workers: usize,
@@ -71,8 +72,8 @@ pub struct Embedded {
     no_cgroup: Option<String>,
     /// As root, jobs run as `nobody`: trees that only their owner can read are refused with a hint.
     others_must_read: bool,
-    /// Whether jobs in JavaScript can be run.
-    jest: bool,
+    /// What runs jobs in JavaScript.
+    jest: Option<JestEnv>,
     weakened: Weakened,
 }
 
@@ -95,13 +96,16 @@ impl Embedded {
     ///
     /// When a barrier is missing on this machine (named, with what to do) or Python does not start.
     pub fn new(options: EmbeddedOptions) -> Result<Self, SandboxError> {
-        let jest = options.jest.as_ref();
+        let image_root = options.python.image_root();
+        let jest = image_root.map_or(options.jest, |root| JestEnv::in_image(root).ok());
+        // An image shows all that it has.
+        let shown = jest.as_ref().filter(|_| image_root.is_none()).map(JestEnv::binds).unwrap_or_default();
         let config = InitConfig {
             python: options.python.program().to_path_buf(),
-            binds: [options.python.folders().to_vec(), jest.map(JestEnv::binds).unwrap_or_default()].concat(),
+            binds: [options.python.folders().to_vec(), shown].concat(),
             sys_path: options.python.sys_path().to_vec(),
-            image_root: options.python.image_root().map(Path::to_path_buf),
-            jest: jest.map(JestEnv::places),
+            image_root: image_root.map(Path::to_path_buf),
+            jest: jest.as_ref().map(JestEnv::places),
         };
         let mut sandbox = Embedded {
             pool: Mutex::default(),
@@ -112,7 +116,7 @@ impl Embedded {
             barriers: Vec::new(),
             no_cgroup: None,
             others_must_read: nix::unistd::geteuid().is_root(),
-            jest: jest.is_some(),
+            jest,
             weakened: Weakened::default(),
         };
         let first = Worker::start(&sandbox.init, &sandbox.config)?;
@@ -130,6 +134,16 @@ impl Embedded {
     pub fn weakened(mut self, weakened: Weakened) -> Self {
         self.weakened = weakened;
         self
+    }
+
+    /// The version of the jest that runs tests in JavaScript; none where nobody does.
+    pub fn jest_version(&self) -> Option<&str> {
+        self.jest.as_ref().map(JestEnv::version)
+    }
+
+    fn no_jest(&self) -> String {
+        let in_image = self.config.image_root.as_ref().and_then(|root| JestEnv::in_image(root).err());
+        in_image.unwrap_or_else(no_jest)
     }
 
     /// Why the kernel does not count what jobs use, where no cgroup can be had: with what to do.
@@ -272,8 +286,8 @@ impl Sandbox for Embedded {
         // Only Python has byte code that is kept.
         let compiled = match job.runner {
             Runner::Pytest => Some(self.compiled(&job.tree)),
-            Runner::Jest if self.jest => None,
-            Runner::Jest => return Err(SandboxError::Environment(no_jest())),
+            Runner::Jest if self.jest.is_some() => None,
+            Runner::Jest => return Err(SandboxError::Environment(self.no_jest())),
         };
         let compiled = compiled.as_ref().and_then(|compiled| compiled.get()?.as_ref());
         self.on_a_worker(|worker| worker.run(job, compiled, &self.weakened))

@@ -6,15 +6,16 @@ use rollout::python::PythonEnv;
 use rollout::sandbox::embedded::Embedded;
 use rollout::sandbox::image::lint::{LintOptions, Subject, lint};
 use rollout::sandbox::image::{BuildOptions, Image, ImageSpec, build};
-use rollout::sandbox::{End, Sandbox};
+use rollout::sandbox::{End, Job, Runner, Sandbox, SandboxError};
 
 use super::support::*;
 
 /// Set to build a real image from this machine's Debian mirror and package index.
 const ASKED: &str = "TRAIN_TEST_IMAGE_BUILD";
 
-fn spec() -> ImageSpec {
-    ImageSpec::new("3.11", &["attrs==24.2.0".to_string()], &[]).expect("a spec")
+fn spec(debian: &[&str]) -> ImageSpec {
+    let debian: Vec<String> = debian.iter().map(ToString::to_string).collect();
+    ImageSpec::new("3.11", &["attrs==24.2.0".to_string()], &debian).expect("a spec")
 }
 
 fn options(out: PathBuf) -> BuildOptions {
@@ -23,12 +24,17 @@ fn options(out: PathBuf) -> BuildOptions {
 
 /// Built once for all tests; none, said aloud, where nobody asked for it.
 fn image() -> Option<Image> {
+    image_with(&[])
+}
+
+/// The same with packages of Debian.
+fn image_with(debian: &[&str]) -> Option<Image> {
     if std::env::var_os(ASKED).is_none() {
         eprintln!("SKIPPED, no image was built: set `{ASKED}=1` where there is a Debian mirror and a package index");
         return None;
     }
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-    Some(build(&spec(), &options(out), &|line| eprintln!("{line}")).expect("builds"))
+    Some(build(&spec(debian), &options(out), &|line| eprintln!("{line}")).expect("builds"))
 }
 
 #[test]
@@ -54,7 +60,7 @@ fn the_same_packages_make_the_same_bytes() {
     let Some(image) = image() else { return };
     let out = tempfile::tempdir().expect("folder");
     let options = BuildOptions { unpack: false, ..options(out.path().to_path_buf()) };
-    let again = build(&spec(), &options, &|line| eprintln!("{line}")).expect("builds");
+    let again = build(&spec(&[]), &options, &|line| eprintln!("{line}")).expect("builds");
     assert_eq!(again.manifest, image.manifest);
 }
 
@@ -83,4 +89,33 @@ def test_nothing_of_the_machine():
     let run = sandbox.run(&tree.job()).expect("the sandbox does its part");
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 3, "{run:#?}");
+}
+
+#[test]
+fn an_image_with_jest_runs_it_and_one_without_gives_no_verdict() {
+    let tree = Tree::new(&[
+        ("money.js", "module.exports = (a, b) => a + b;\n"),
+        (
+            "x.test.js",
+            "const add = require('./money'), fs = require('fs');\n\
+            test('sum', () => { expect(add(1, 2)).toBe(3); });\n\
+            test('image', () => { expect(fs.existsSync('/usr/bin/apt-get')).toBe(false); });\n",
+        ),
+    ]);
+    let job = Job { runner: Runner::Jest, ..tree.job() };
+    // This machine's jest is there for neither.
+    let sandbox = |image: &Image| {
+        let python = PythonEnv::in_image(image).expect("has a Python");
+        Embedded::new(super::support::options(&python)).expect("a sandbox")
+    };
+    let Some(image) = image_with(&["jest", "nodejs"]) else { return };
+    let run = sandbox(&image).run(&job).expect("a run");
+    assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
+    assert_eq!(run.tests.len(), 2);
+    let Some(image) = image_with(&[]) else { return };
+    let error = sandbox(&image).run(&job).expect_err("there is no jest");
+    assert!(matches!(error, SandboxError::Environment(_)), "{error}");
+    for part in ["Node.js is at none of `/usr/bin/node`", "hint: `train image build --jest`"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
 }
