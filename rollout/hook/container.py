@@ -198,4 +198,6 @@ def write_hook(folder, files):
     for name, text in files:
         with open(os.open(folder + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as file:
             file.write(text)
-    os.chmod(folder, 0o500)
+    # Where the engine could make it nobody's, as Podman does, Landlock alone keeps new files out.
+    if os.stat(folder).st_uid == os.getuid():
+        os.chmod(folder, 0o500)

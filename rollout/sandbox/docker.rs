@@ -20,10 +20,12 @@ use super::{Isolation, Job, Limits, Runner, Sandbox, SandboxError, TestRun};
 use crate::jest::{JestEnv, JestPlan};
 use crate::python::PythonEnv;
 use container::{BOOTSTRAP, Container};
+use dialect::Dialect;
 use engine::Engine;
 use harden::{Made, lifetime_s};
 
 mod container;
+mod dialect;
 pub(crate) mod engine;
 mod files;
 mod harden;
@@ -83,6 +85,7 @@ struct Maker {
     binds: Vec<String>,
     python: String,
     jest: JestPlan,
+    dialect: Dialect,
     limits: Limits,
     run: String,
     number: AtomicUsize,
@@ -265,7 +268,10 @@ impl Maker {
         };
         let run = format!("{}-{}", std::process::id(), nanoseconds_now());
         let (limits, number) = (options.limits.clone(), AtomicUsize::new(0));
-        Ok(Maker { engine, image, binds, python, jest, limits, run, number })
+        let dialect = if engine.is_podman().await? { Dialect::podman() } else { Ok(Dialect::docker()) };
+        let dialect =
+            dialect.map_err(|source| SandboxError::Io { doing: "writing the seccomp profile".to_string(), source })?;
+        Ok(Maker { engine, image, binds, python, jest, dialect, limits, run, number })
     }
 
     async fn make(&self, limits: &Limits) -> Result<Container, SandboxError> {
@@ -276,6 +282,7 @@ impl Maker {
             python: &self.python,
             bootstrap: BOOTSTRAP,
             jest: &self.jest,
+            dialect: &self.dialect,
             limits,
             labels: reaper::labels(&self.run, seconds_now() + lifetime_s(limits)),
         };

@@ -58,6 +58,13 @@ impl Engine {
         answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(|error| failed(doing, error))
     }
 
+    /// Whether it is Podman, which takes some options in another way than Docker.
+    pub async fn is_podman(&self) -> Result<bool, SandboxError> {
+        let version = self.call("asking for the engine's version", ASK, self.api.version()).await?;
+        let parts = version.components.unwrap_or_default();
+        Ok(parts.iter().any(|part| part.name.starts_with("Podman")))
+    }
+
     /// Gives an engine that is being restarted some time.
     pub async fn await_answer(&self, limit: Duration) {
         let knock = async {

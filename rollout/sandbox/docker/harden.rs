@@ -6,7 +6,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ResourcesUlimits,
 };
 
-use super::profile;
+use super::dialect::Dialect;
 use crate::jest::JestPlan;
 use crate::sandbox::Limits;
 
@@ -36,6 +36,8 @@ pub(super) struct Made<'a> {
     pub bootstrap: &'a str,
     /// Where it looks for jest.
     pub jest: &'a JestPlan,
+    /// How the engine wants to be told.
+    pub dialect: &'a Dialect,
     pub limits: &'a Limits,
     pub labels: HashMap<String, String>,
 }
@@ -73,17 +75,18 @@ fn host_config(made: &Made<'_>) -> HostConfig {
     let memory = ((limits.memory_mib + 2 * limits.disk_mib + RUNNER_MIB) * MIB) as i64;
     let texts = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_string()).collect::<Vec<_>>());
     let disk = limits.disk_mib * MIB;
+    let own = made.dialect.own;
     let memory_files = HashMap::from([
         ("/tmp".to_string(), format!("rw,exec,nosuid,nodev,size={disk},mode=1777")),
-        ("/repo".to_string(), format!("rw,exec,nosuid,nodev,size={disk},mode=700,uid=65534,gid=65534")),
+        ("/repo".to_string(), format!("rw,exec,nosuid,nodev,size={disk},{own}")),
         // Where the runner writes our own files before a job begins, which may write to neither of these two.
-        ("/run/train".to_string(), format!("rw,noexec,nosuid,nodev,size={MIB},mode=700,uid=65534,gid=65534")),
+        ("/run/train".to_string(), format!("rw,noexec,nosuid,nodev,size={MIB},{own}")),
     ]);
     HostConfig {
         cap_drop: texts(&["ALL"]),
         cap_add: Some(Vec::new()),
         privileged: Some(false),
-        security_opt: Some(vec!["no-new-privileges".to_string(), format!("seccomp={}", profile::json())]),
+        security_opt: Some(vec!["no-new-privileges".to_string(), format!("seccomp={}", made.dialect.seccomp)]),
         readonly_rootfs: Some(true),
         tmpfs: Some(memory_files),
         shm_size: Some((64 * MIB).min(disk) as i64),
@@ -129,7 +132,8 @@ mod tests {
         let limits = Limits { memory_mib: 256, disk_mib: 64, processes: 32, ..Limits::default() };
         let labels = HashMap::from([("train.owner_pid".to_string(), "1".to_string())]);
         let (image, python, jest) = ("sha256:1", "python3", &JestPlan::usual());
-        let made = Made { image, binds: &[], python, bootstrap: "", jest, limits: &limits, labels };
+        let dialect = &Dialect::docker();
+        let made = Made { image, binds: &[], python, bootstrap: "", jest, dialect, limits: &limits, labels };
         let body = body(&made);
         let host = body.host_config.expect("a host config");
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_string()]));

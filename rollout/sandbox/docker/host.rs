@@ -35,7 +35,8 @@ pub(super) async fn prepare(engine: &Engine, needed: &[PathBuf]) -> Result<Host,
     let tag = blake3::hash(&tar).to_hex()[..12].to_string();
     let name = format!("train-host:{tag}");
     if engine.call("looking for an image", ACT, engine.api.inspect_image(&name)).await.is_err() {
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo("train-host").tag(&tag).build();
+        // Podman does not read `tag`.
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(&name).build();
         let made = engine.api.create_image(Some(options), Some(bollard::body_full(tar.into())), None);
         engine.call("importing an image", ACT, made.try_collect::<Vec<_>>()).await?;
     }
@@ -64,7 +65,8 @@ fn archive(links: &[(PathBuf, Option<PathBuf>)]) -> std::io::Result<Vec<u8>> {
         header
     };
     for folder in FOLDERS {
-        let mode = if folder == "tmp" { 0o1777 } else { 0o755 };
+        // Where a job writes. Some runtimes give a memory file system the mode of the folder below it.
+        let mode = if ["repo", "tmp"].contains(&folder) { 0o1777 } else { 0o755 };
         archive.append_data(&mut header(tar::EntryType::Directory, mode, 0), folder, std::io::empty())?;
     }
     for (name, text) in ETC {

@@ -34,10 +34,10 @@ const PIECE: usize = 1 << 18;
 pub fn import_into_engine(image: &Image, name: &str) -> Result<String, ImageError> {
     let archive = image.archive();
     let told = told(format!("import `{}`", archive.display()));
-    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let mut reader = tree::reader(&archive).map_err(ImageError::file("read", &archive))?;
     let pieces = std::iter::from_fn(move || next_piece(&mut reader).transpose());
-    let options = CreateImageOptionsBuilder::new().from_src("-").repo(repository).tag(tag).changes(vec![
+    // Podman does not read `tag`.
+    let options = CreateImageOptionsBuilder::new().from_src("-").repo(name).changes(vec![
         format!("LABEL {DIGEST_LABEL}={}", image.manifest.digest),
         "ENV PATH=/usr/local/bin:/usr/bin:/bin".to_string(),
         "CMD [\"/bin/sh\"]".to_string(),

@@ -24,6 +24,8 @@ const FILES: [(&str, &str); 4] = [
 ];
 /// Where engines and sandboxes mount things.
 const FOLDERS: [&str; 7] = ["repo", "run/train", "tmp", "dev", "proc", "sys", "root"];
+/// Those of them in which a job writes. Some runtimes give a memory file system the mode of the folder below it.
+const OPEN: [&str; 3] = ["repo", "run/train", "tmp"];
 const REMOVED: [&str; 23] = [
     "etc/apt",
     "etc/cron.daily",
@@ -102,7 +104,7 @@ fn remove(path: &Path) -> Result<(), ImageError> {
     }
 }
 
-/// Everyone may read, nobody but root may write, nothing changes who runs it.
+/// Everyone may read, nobody but root may write where nothing is mounted, nothing changes who runs it.
 fn modes(root: &Path) -> Result<(), ImageError> {
     for entry in WalkDir::new(root) {
         let entry = entry.map_err(|error| ImageError::file("read", root)(error.into()))?;
@@ -112,7 +114,7 @@ fn modes(root: &Path) -> Result<(), ImageError> {
         let path = entry.path();
         let mode = entry.metadata().map_err(|error| ImageError::file("read", path)(error.into()))?.permissions().mode();
         let wanted = match entry.file_type().is_dir() {
-            true if path == root.join("tmp") => 0o1777,
+            true if OPEN.iter().any(|open| path == root.join(open)) => 0o1777,
             true => 0o755,
             false if mode & 0o100 != 0 => 0o755,
             false => 0o644,
