@@ -4,7 +4,8 @@
 //! `fail_to_pass` and `pass_to_pass` ran and passed; a missing test is a failure.
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
 //!
-//! The tests and their settings are those of the clean tree: what a patch says about them is left out.
+//! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
+//! resolves its task is looked at twice: see [`crate::lint`] and `second_look`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -20,6 +21,11 @@ use crate::patience::Patience;
 use crate::sandbox::{
     End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
 };
+use crate::second_look::Others;
+
+mod changes;
+
+use changes::{base_changes, patched};
 
 /// Memory that Python did not get.
 const REFUSED: &str = "MemoryError";
@@ -72,7 +78,8 @@ pub struct Graded {
     pub cached: bool,
     /// What a report tells beyond the verdict; nothing where [`Telling::Verdict`] is all that is wanted.
     pub seen: Seen,
-    /// Why a patch that resolves its task is set apart until somebody looked at it; see [`crate::lint`].
+    /// Why a patch that resolves its task is set apart until somebody looked at it: what [`crate::lint`] says, or what
+    /// tests with other inputs say.
     pub suspicion: Option<String>,
 }
 
@@ -123,7 +130,10 @@ pub struct Grader {
     patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Arc<Mutex<Option<bool>>>>>,
+    /// Tests with other inputs, by task; none where they tell nothing.
+    others: Mutex<HashMap<String, Arc<Mutex<Option<Option<Others>>>>>>,
     telling: Telling,
+    second_look: bool,
 }
 
 impl Grader {
@@ -135,8 +145,15 @@ impl Grader {
             memory: Mutex::default(),
             patience: Patience::default(),
             alone: Mutex::default(),
+            others: Mutex::default(),
             telling: Telling::default(),
+            second_look: true,
         }
+    }
+
+    /// The same grader, which runs the tests of resolved tasks with other inputs, or does not.
+    pub fn second_look(self, wanted: bool) -> Self {
+        Grader { second_look: wanted, ..self }
     }
 
     /// The same grader, which tells as much as this.
@@ -168,7 +185,10 @@ impl Grader {
         }
         let mut graded = self.run(root, task, patch)?;
         if graded.outcome == Outcome::Resolved {
-            graded.suspicion = suspicious(patch, &tests_of(root, task));
+            graded.suspicion = match suspicious(patch, &tests_of(root, task)) {
+                None => self.knows_only_answers(&root.join(&task.tree), task, patch)?,
+                found => found,
+            };
         }
         *known = Some(graded.clone());
         Ok(graded)
@@ -224,6 +244,25 @@ impl Grader {
         Ok(alone)
     }
 
+    /// Why tests with other inputs suspect a patch that resolves its task. The gold patch is what they are compared with.
+    fn knows_only_answers(&self, tree: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+        let gold = &task.judged(&task.gold).0;
+        if !self.second_look || Runner::of(&task.language) != Runner::Pytest || patch.text() == gold.text() {
+            return Ok(None);
+        }
+        let base = base_changes(tree, task)?;
+        let over = |patch: &Patch| patched(tree, base.clone(), patch);
+        let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
+        let run = |changes, files: &[String]| self.run_tests(tree, task, changes, files, false);
+        let cell = lock(&self.others).entry(task.id.clone()).or_default().clone();
+        let mut known = lock(&cell);
+        let others = match &mut *known {
+            Some(others) => others,
+            unknown => unknown.insert(Others::find(tree, task, &gold, &base, &run)?),
+        };
+        others.as_ref().map_or(Ok(None), |others| others.suspicion(&repair, &run))
+    }
+
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
         let ids: Vec<String> = task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect();
         self.judge_by(tree, task, changes, &ids, self.telling == Telling::Verdict)
@@ -237,16 +276,7 @@ impl Grader {
         ids: &[String],
         stop_at_first_failure: bool,
     ) -> Result<Graded, SandboxError> {
-        let job = Job {
-            tree: tree.to_path_buf(),
-            changes,
-            runner: Runner::of(&task.language),
-            python_path: task.python_path.clone(),
-            select: Select::Ids(ids.to_vec()),
-            stop_at_first_failure,
-            limits: self.limits.clone(),
-        };
-        let mut run = self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))?;
+        let mut run = self.run_tests(tree, task, changes, ids, stop_at_first_failure)?;
         let failed = run.first_failure.is_some();
         if failed && !stop_at_first_failure {
             // What came after the first failure is told and changes no verdict, not even by never ending.
@@ -270,6 +300,26 @@ impl Grader {
             seen,
             suspicion: None,
         })
+    }
+
+    fn run_tests(
+        &self,
+        tree: &Path,
+        task: &Task,
+        changes: Vec<FileChange>,
+        ids: &[String],
+        stop_at_first_failure: bool,
+    ) -> Result<TestRun, SandboxError> {
+        let job = Job {
+            tree: tree.to_path_buf(),
+            changes,
+            runner: Runner::of(&task.language),
+            python_path: task.python_path.clone(),
+            select: Select::Ids(ids.to_vec()),
+            stop_at_first_failure,
+            limits: self.limits.clone(),
+        };
+        self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))
     }
 
     fn run_again(&self, job: &Job) -> Result<TestRun, SandboxError> {
@@ -335,42 +385,6 @@ fn unrun(outcome: Outcome) -> Graded {
         seen: Seen::default(),
         suspicion: None,
     }
-}
-
-/// The files in which the base tree differs from the clean one.
-fn base_changes(tree: &Path, task: &Task) -> Result<Vec<FileChange>, SandboxError> {
-    patched(tree, Vec::new(), &task.bug).ok_or_else(|| {
-        SandboxError::Environment(format!(
-            "the bug of task `{}` does not apply to its tree `{}` (hint: the tree was changed after the task was made)",
-            task.id,
-            tree.display()
-        ))
-    })
-}
-
-/// `patch` on top of `base` on top of `tree`; none where it does not apply.
-fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<FileChange>> {
-    let mut files: BTreeMap<String, Option<String>> =
-        base.into_iter().map(|change| (change.path, change.content)).collect();
-    let read = |path: &str| match files.get(path) {
-        Some(content) => content.clone(),
-        None => std::fs::read_to_string(tree.join(path)).ok(),
-    };
-    for change in patch.apply(&read).ok()? {
-        files.insert(change.path, change.content);
-    }
-    can_stand(&files).then(|| files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
-}
-
-/// True where a file system can hold these files: no name is too long, and none is a file and a folder at once.
-fn can_stand(files: &BTreeMap<String, Option<String>>) -> bool {
-    const NAME_BYTES: usize = 255;
-    const PATH_BYTES: usize = 3800;
-    let written = |path: &str| matches!(files.get(path), Some(Some(_)));
-    files.keys().all(|path| {
-        let fits = path.len() <= PATH_BYTES && path.split('/').all(|name| name.len() <= NAME_BYTES);
-        fits && (!written(path) || !path.match_indices('/').any(|(at, _)| written(&path[..at])))
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -243,10 +243,11 @@ impl Grading<'_> {
             Err(reason) => return (Judged::InvalidPatch, false, reason),
         };
         let (judged, left_out) = task.judged(patch);
-        let suspicion = suspicious(&judged, &self.tests_of(task));
+        let mut suspicion = suspicious(&judged, &self.tests_of(task));
         let (outcome, mut reason) = match self.grader.grade(&self.set.root, task, &judged) {
             Ok(graded) => {
                 let graded = ran.insert(graded);
+                suspicion = suspicion.or(graded.suspicion.clone());
                 // Told here and not with the line of its verdict, so that no other thread starts one more.
                 match self.watcher.graded(SystemTime::now(), &task.id, graded) {
                     Ok(()) => verdict(graded),

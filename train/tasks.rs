@@ -35,6 +35,7 @@ pub struct Workshop {
     /// What tests run on in it.
     pub environment: Environment,
     limits: Limits,
+    second_look: bool,
     patience: Patience,
     cache: PathBuf,
 }
@@ -48,17 +49,19 @@ impl Workshop {
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        Ok(Workshop { python, sandbox, environment, limits, patience: Patience::default(), cache })
+        let second_look = config.tests.second_look;
+        Ok(Workshop { python, sandbox, environment, limits, second_look, patience: Patience::default(), cache })
     }
 
     /// Judges patches in this sandbox.
     pub fn grader(&self) -> Arc<Grader> {
-        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()))
+        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).second_look(self.second_look))
     }
 
     /// As [`Workshop::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
-        Grader::new(Arc::new(Paced::new(self.sandbox.clone(), pace.clone())), self.limits.clone())
+        let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));
+        Grader::new(sandbox, self.limits.clone()).second_look(self.second_look)
     }
 
     /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.

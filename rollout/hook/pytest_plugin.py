@@ -24,6 +24,8 @@ BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
+# Of each failure after the first.
+WHY_LIMIT = 200
 # The innermost frames of the tree that are told, of how many with their locals, and how much of each.
 FRAMES, WITH_LOCALS, LOCALS, LOCAL_LIMIT = 6, 2, 12, 120
 OUTPUT_LIMIT = 2000
@@ -81,6 +83,7 @@ class Reporter:
         self.wary = not weakened.get("canaries")
         self.watch = None if weakened.get("integrity") else self.watch_all(spec)
         self.phases = {}
+        self.whys = {}
         self.told = False
 
     @staticmethod
@@ -88,13 +91,21 @@ class Reporter:
         changed = [change["path"] for change in spec.get("changes", []) if change["content"] is not None]
         return integrity.Watch(OWN, changed)
 
+    @staticmethod
+    def chosen(ids, items):
+        """The tests of these ids, in their order. An id without `::` is a file, and stands for all of its tests."""
+        known, files = {}, {}
+        for item in items:
+            known.setdefault(item.nodeid, item)
+            files.setdefault(item.nodeid.split("::", 1)[0], []).append(item)
+        return [item for name in ids for item in ([known[name]] if name in known else files.get(name, []))]
+
     # The outermost wrapper: what it does last, no other plugin undoes.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session, items):
         yield
         if self.ids is not None:
-            known = {item.nodeid: item for item in reversed(items)}
-            items[:] = [known[name] for name in self.ids if name in known]
+            items[:] = self.chosen(self.ids, items)
         self.send("collected", count=len(items))
         if items and self.wary:
             self.add_canaries(session, items)
@@ -120,6 +131,8 @@ class Reporter:
         report = outcome.get_result()
         if report.failed and item.name not in self.canaries:
             self.tell(report, call.excinfo)
+            why = ": ".join(describe(call.excinfo.value)) if call.excinfo is not None else str(report.longrepr)
+            self.whys.setdefault(item.nodeid, why[:WHY_LIMIT])
             # Only the first failure is told, so later ones need no traceback.
             item.config.option.tbstyle = "no"
 
@@ -162,7 +175,7 @@ class Reporter:
         if item.name in self.canaries:
             self.send("canary", name=item.name, status=status)
             return
-        self.send("test", id=item.nodeid, status=status)
+        self.send("test", id=item.nodeid, status=status, why=self.whys.pop(item.nodeid, ""))
         if status == "failed" and self.stop:
             item.session.shouldfail = "stopped at the first failure"
 

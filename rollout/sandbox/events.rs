@@ -45,6 +45,8 @@ enum Kind {
     Test {
         id: String,
         status: TestStatus,
+        #[serde(default)]
+        why: String,
     },
     Canary {
         name: String,
@@ -79,6 +81,7 @@ pub(crate) struct Events {
     collected: usize,
     failed_canaries: usize,
     tests: BTreeMap<String, TestStatus>,
+    whys: BTreeMap<String, String>,
     first_failure: Option<Failure>,
     finish: Option<i32>,
     refused: Option<Refused>,
@@ -99,6 +102,7 @@ impl Events {
             collected: 0,
             failed_canaries: 0,
             tests: BTreeMap::new(),
+            whys: BTreeMap::new(),
             first_failure: None,
             finish: None,
             refused: None,
@@ -155,7 +159,10 @@ impl Events {
             Kind::Start => self.started = true,
             Kind::Spoiled => self.spoiled = Some("somebody exchanged who judges"),
             Kind::Collected { count } => self.collected = count,
-            Kind::Test { id, status } => {
+            Kind::Test { id, status, why } => {
+                if status == TestStatus::Failed {
+                    self.whys.entry(id.clone()).or_insert(why);
+                }
                 // A test that ran twice is worth its worst run.
                 let known = self.tests.entry(id).or_insert(status);
                 if status != TestStatus::Passed && *known != TestStatus::Failed {
@@ -212,7 +219,7 @@ impl Events {
             }
             (None, None) => End::Died { exit: status },
         };
-        Ok(TestRun { tests: self.tests, end, first_failure: self.first_failure, output, wall })
+        Ok(TestRun { tests: self.tests, whys: self.whys, end, first_failure: self.first_failure, output, wall })
     }
 
     /// The runner exits with 1 because of the canaries even where every real test passed.

@@ -2,6 +2,7 @@
 //!
 //! Example: `Scripted::new(|job| Ok(Scripted::finished(&[("test_a.py::test_one", TestStatus::Passed)])))`.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ impl Scripted {
         });
         TestRun {
             tests: tests.iter().map(|(id, status)| ((*id).to_string(), *status)).collect(),
+            whys: BTreeMap::new(),
             end: End::Finished { exit: i32::from(first_failure.is_some()) },
             first_failure,
             output: String::new(),

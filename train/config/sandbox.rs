@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Where tests run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TestsConfig {
     /// Which sandbox.
@@ -14,6 +14,15 @@ pub struct TestsConfig {
     /// engine's. Without one, a Python of our own making and this machine's jest do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Whether a patch that resolves its task is run once more, by tests with other inputs, and set apart where it does
+    /// what the bug does with them. Python alone.
+    pub second_look: bool,
+}
+
+impl Default for TestsConfig {
+    fn default() -> Self {
+        TestsConfig { sandbox: SandboxKind::default(), image: None, second_look: true }
+    }
 }
 
 /// The sandboxes.

@@ -1,0 +1,283 @@
+//! Tests with other inputs.
+//!
+//! In: a test file in Python, and the names of tests in it. Out: the same file, where copies follow each of them, every
+//! copy with one number or text changed. What a copy should say nobody knows: it is compared, over one repair, with what
+//! it says over another one.
+//! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
+
+use std::ops::Range;
+
+use tree_sitter::Node;
+
+use crate::source::functions::parse;
+
+/// Part of the name of every copy.
+const MARK: &str = "_varied_";
+/// Changes of one value. Whoever knows a single answer fails with all of them.
+pub const WAYS: usize = 3;
+
+/// A test file with copies of its tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Varied {
+    /// The file.
+    pub text: String,
+    /// What each copy changes, in the order of their numbers.
+    pub changes: Vec<Change>,
+}
+
+/// One value of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The test, as `TestCart::test_sum`.
+    pub test: String,
+    /// Where the value stands in the file; the [`WAYS`] changes of one value share it.
+    pub at: usize,
+    /// The value.
+    pub was: String,
+    /// What it is in the copy.
+    pub becomes: String,
+    /// True where it belongs to one case of a parametrized test, and the other cases do not know it.
+    pub of_case: bool,
+}
+
+impl Varied {
+    /// What is changed in the copy that has this node id: `test_a.py::test_sum_varied_3[x]` is the fourth.
+    pub fn change(&self, id: &str) -> Option<&Change> {
+        let (_, number) = id.rsplit_once(MARK)?;
+        let digits = number.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(number.len());
+        self.changes.get(number[..digits].parse::<usize>().ok()?)
+    }
+}
+
+/// Puts copies behind `tests`, for at most `values` of their numbers and texts, spread over all of them. None where
+/// there is nothing to change.
+pub fn vary(text: &str, tests: &[&str], values: usize) -> Option<Varied> {
+    let tree = parse(text);
+    let mut found = Vec::new();
+    collect(tree.root_node(), text, "", &mut found);
+    found.retain(|test| tests.contains(&test.name.as_str()));
+    let all: Vec<(&Test, Value)> =
+        found.iter().flat_map(|test| values_of(test, text).into_iter().map(move |value| (test, value))).collect();
+    let chosen = (0..values.min(all.len())).map(|number| number * all.len() / values.min(all.len()));
+    let mut changes = Vec::new();
+    let mut insertions: Vec<(usize, String)> = Vec::new();
+    for (test, value) in chosen.map(|at| &all[at]) {
+        let of_case = value.range.start < test.definition.start_byte();
+        for becomes in &value.becomes {
+            let number = changes.len();
+            insertions.push((test.node.end_byte(), copy(test, text, &value.range, becomes, number)));
+            let was = text[value.range.clone()].to_string();
+            let (test, at) = (test.name.clone(), value.range.start);
+            changes.push(Change { test, at, was, becomes: becomes.clone(), of_case });
+        }
+    }
+    let mut varied = text.to_string();
+    for (end, copy) in insertions.into_iter().rev() {
+        varied.insert_str(end, &copy);
+    }
+    (!changes.is_empty()).then_some(Varied { text: varied, changes })
+}
+
+struct Test<'a> {
+    name: String,
+    /// With its decorators.
+    node: Node<'a>,
+    definition: Node<'a>,
+}
+
+struct Value {
+    range: Range<usize>,
+    becomes: Vec<String>,
+}
+
+/// Functions and methods that stand in no other function.
+fn collect<'a>(node: Node<'a>, text: &str, prefix: &str, found: &mut Vec<Test<'a>>) {
+    for child in (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32)) {
+        let definition = child.child_by_field_name("definition").unwrap_or(child);
+        let name = definition.child_by_field_name("name").map_or("", |name| &text[name.byte_range()]);
+        match definition.kind() {
+            "function_definition" if !child.has_error() => {
+                found.push(Test { name: format!("{prefix}{name}"), node: child, definition });
+            }
+            "class_definition" => {
+                if let Some(body) = definition.child_by_field_name("body") {
+                    collect(body, text, &format!("{prefix}{name}::"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Numbers and texts that a test works with.
+fn values_of(test: &Test, text: &str) -> Vec<Value> {
+    let mut values = Vec::new();
+    for child in (0..test.node.named_child_count()).filter_map(|index| test.node.named_child(index as u32)) {
+        match child.kind() {
+            "decorator" => of_decorator(child, text, &mut values),
+            _ => visit(child, text, &mut values),
+        }
+    }
+    values
+}
+
+/// Of decorators only the cases of `parametrize`: other values say how a test is run.
+fn of_decorator(decorator: Node, text: &str, values: &mut Vec<Value>) {
+    let call = decorator.named_child(0).filter(|call| call.kind() == "call");
+    let named = |call: &Node| call.child_by_field_name("function").map(|name| &text[name.byte_range()]);
+    let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else { return };
+    let Some(list) = call.child_by_field_name("arguments") else { return };
+    let arguments = (0..list.named_child_count()).filter_map(|index| list.named_child(index as u32));
+    arguments.filter(|one| one.kind() != "comment").skip(1).filter(|one| one.kind() != "keyword_argument").for_each(
+        |one| {
+            visit(one, text, values);
+        },
+    );
+}
+
+fn visit(node: Node, text: &str, values: &mut Vec<Value>) {
+    let range = node.byte_range();
+    let becomes = match node.kind() {
+        "integer" => integers(&text[range.clone()]),
+        "float" => decimals(&text[range.clone()]),
+        // What stands alone is a comment in quotes.
+        "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => return,
+        "string" => return of_string(node, text, values),
+        _ => {
+            let children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+            return children.for_each(|child| visit(child, text, values));
+        }
+    };
+    if becomes.len() == WAYS {
+        values.push(Value { range, becomes });
+    }
+}
+
+fn integers(was: &str) -> Vec<String> {
+    let Ok(number) = was.parse::<u64>() else { return Vec::new() };
+    let others =
+        [number.checked_add(1), number.checked_add(3), number.checked_mul(2).and_then(|two| two.checked_add(5))];
+    others.into_iter().flatten().map(|other| other.to_string()).collect()
+}
+
+fn decimals(was: &str) -> Vec<String> {
+    let Ok(number) = was.parse::<f64>() else { return Vec::new() };
+    let others = [number + 0.5, number + 3.25, number * 2.0 + 1.75];
+    others.iter().filter(|other| other.is_finite()).map(|other| format!("{other:?}")).collect()
+}
+
+/// Changes of the one plain piece of a string; one with escapes or places to fill in is left alone.
+fn of_string(node: Node, text: &str, values: &mut Vec<Value>) {
+    let mut children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+    let Some(content) = children.find(|child| child.kind() == "string_content") else { return };
+    let range = content.byte_range();
+    let was = &text[range.clone()];
+    let open = node.child(0).map_or("", |quote| &text[quote.byte_range()]).to_ascii_lowercase();
+    if node.named_child_count() != 3 || open.contains('f') || was.contains(['\\', '\n']) {
+        return;
+    }
+    let becomes = texts(was);
+    if becomes.len() == WAYS {
+        values.push(Value { range, becomes });
+    }
+}
+
+/// Every letter and digit is another one, a little further on or a lot; and that twice in a row. Nothing of the text is
+/// left, not even its start, and its form stays.
+fn texts(was: &str) -> Vec<String> {
+    if !was.contains(|letter: char| letter.is_ascii_alphanumeric()) {
+        return Vec::new();
+    }
+    let further = |steps: u8| -> String {
+        let turned = |letter: char, first: u8, count: u8| char::from(first + (letter as u8 - first + steps) % count);
+        let change = |letter: char| match letter {
+            '0'..='9' => turned(letter, b'0', 10),
+            'a'..='z' => turned(letter, b'a', 26),
+            'A'..='Z' => turned(letter, b'A', 26),
+            other => other,
+        };
+        was.chars().map(change).collect()
+    };
+    vec![further(1), further(7), further(3).repeat(2)]
+}
+
+/// A copy of a test, with a blank line before it.
+fn copy(test: &Test, text: &str, range: &Range<usize>, becomes: &str, number: usize) -> String {
+    let start = test.node.start_byte();
+    let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+    let name = test.definition.child_by_field_name("name").map_or(start..start, |name| name.byte_range());
+    let mut edits = [(range.clone(), becomes.to_string()), (name.end..name.end, format!("{MARK}{number}"))];
+    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    let mut body = text[test.node.byte_range()].to_string();
+    for (range, new) in edits {
+        body.replace_range(range.start - start..range.end - start, &new);
+    }
+    format!("\n\n{}{body}", &text[line..start])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"import pytest
+
+@pytest.mark.slow("no 1")
+@pytest.mark.parametrize("a, b", [(1, "x-ray")], ids=["one"])
+def test_pairs(a, b):
+    """Docs 7."""
+    assert pair(a, b) == f"{a}!"
+
+def test_other():
+    assert 5
+
+class TestCart:
+    def test_sum(self):
+        assert Cart(0x10).sum("a\n", "é", '', [2.5]) is None  # 9
+"#;
+
+    fn changed(tests: &[&str]) -> Vec<(String, String)> {
+        let varied = vary(TEXT, tests, 100).expect("has values");
+        varied.changes.into_iter().map(|change| (change.was, change.becomes)).collect()
+    }
+
+    #[test]
+    fn numbers_and_texts_of_the_tests_that_are_asked_for_change() {
+        let pairs = |list: &[(&str, &str)]| -> Vec<_> {
+            list.iter().map(|(was, becomes)| ((*was).to_string(), (*becomes).to_string())).collect()
+        };
+        let of_pairs = [("1", "2"), ("1", "4"), ("1", "7"), ("x-ray", "y-sbz"), ("x-ray", "e-yhf")];
+        assert_eq!(changed(&["test_pairs"]), [&pairs(&of_pairs)[..], &pairs(&[("x-ray", "a-udba-udb")])].concat());
+        assert_eq!(changed(&["TestCart::test_sum"]), pairs(&[("2.5", "3.0"), ("2.5", "5.75"), ("2.5", "6.75")]));
+        assert_eq!(vary(TEXT, &["test_sum", "test_missing"], 100), None);
+    }
+
+    #[test]
+    fn copies_stand_behind_their_test_and_are_known_by_their_number() {
+        let varied = vary(TEXT, &["test_other", "TestCart::test_sum"], 100).expect("has values");
+        let names: Vec<&str> = varied.text.lines().filter(|line| line.contains("def ")).map(str::trim).collect();
+        assert_eq!(
+            names[1..5],
+            [
+                "def test_other():",
+                "def test_other_varied_0():",
+                "def test_other_varied_1():",
+                "def test_other_varied_2():"
+            ]
+        );
+        assert!(varied.text.contains("\n\n    def test_sum_varied_4(self):\n        assert Cart(0x10).sum("));
+        assert!(!parse(&varied.text).root_node().has_error());
+        let change = varied.change("a.py::TestCart::test_sum_varied_5[é-1]").expect("is one");
+        assert_eq!((change.test.as_str(), change.becomes.as_str()), ("TestCart::test_sum", "6.75"));
+        assert!(!change.of_case && vary(TEXT, &["test_pairs"], 1).expect("has values").changes[0].of_case);
+        assert_eq!(varied.change("a.py::test_other"), None);
+        assert_eq!(varied.change("a.py::test_varied_99"), None);
+    }
+
+    #[test]
+    fn few_values_are_spread_over_all() {
+        let text = "def test_a():\n    assert [1, 2, 3, 4, 5, 6]\n";
+        let varied = vary(text, &["test_a"], 2).expect("has values");
+        let was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
+        assert_eq!(was, ["1", "1", "1", "4", "4", "4"]);
+    }
+}
