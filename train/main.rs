@@ -10,6 +10,7 @@ use train::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    rollout::sandbox::hear_of_children();
     // The sandbox starts this program again as the first process behind its barriers.
     rollout::sandbox::init::main_if_asked();
     // And once more to decode Parquet, or to fill in a chat template, of unknown origin.

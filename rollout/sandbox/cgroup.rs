@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 mod layout;
 mod meter;
 
-use super::owner::started;
+use super::owner::{parent_of, started};
 use layout::Layout;
 pub(crate) use meter::{Bounds, Meter};
 
@@ -29,6 +29,9 @@ const PREFIX: &str = "train-";
 const OWN_LEAF: &str = "-main";
 /// The last process of a cgroup leaves it a moment after it has ended.
 const EMPTY: Duration = Duration::from_secs(2);
+
+/// How often members that came since are moved as well.
+const MOVES: usize = 20;
 
 /// A worker's cgroup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -168,19 +171,26 @@ fn enable(parent: &Path, owner: u32, stem: &str) -> Result<(), String> {
                     a plain user";
         format!("cannot limit what runs below `{}`: {error} (hint: {hint})", parent.display())
     };
-    match write() {
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            let own = [owner.to_string(), std::process::id().to_string()];
-            if !read("cgroup.procs").lines().all(|pid| own.iter().any(|known| known == pid)) {
-                return Err(told(error));
+    let leaf = parent.join(format!("{stem}{OWN_LEAF}"));
+    for _ in 0..MOVES {
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                // Sandboxes that the owner starts at the same moment are in it, too, and move with it.
+                let members: Vec<u32> = read("cgroup.procs").lines().filter_map(|pid| pid.parse().ok()).collect();
+                if members.iter().any(|&pid| pid != owner && parent_of(pid).is_some_and(|parent| parent != owner)) {
+                    return Err(told(error));
+                }
+                match fs::create_dir(&leaf) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(told(error)),
+                    _ => {}
+                }
+                // One that is gone by now need not move.
+                members.iter().for_each(|pid| drop(fs::write(leaf.join("cgroup.procs"), pid.to_string())));
             }
-            let leaf = parent.join(format!("{stem}{OWN_LEAF}"));
-            fs::create_dir(&leaf).map_err(told)?;
-            own.iter().try_for_each(|pid| fs::write(leaf.join("cgroup.procs"), pid)).map_err(told)?;
-            write().map_err(told)
+            other => return other.map_err(told),
         }
-        other => other.map_err(told),
     }
+    write().map_err(told)
 }
 
 #[cfg(test)]

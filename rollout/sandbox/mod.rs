@@ -26,6 +26,11 @@ mod tail;
 pub mod weakened;
 mod worker;
 
+/// Has the ends of children told to this process, which needs them, though whoever started it ignores them.
+pub fn hear_of_children() {
+    sys::hear_of_children();
+}
+
 /// Bounds on one run of tests. Every one of them is enforced by the sandbox, not by the code under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -107,7 +112,8 @@ impl Runner {
 pub enum Select {
     /// All that the runner finds.
     All,
-    /// These ids. pytest runs them in this order; jest runs their files in this order.
+    /// These ids. pytest runs them in this order, and of an id that is a file every test; jest runs their files in this
+    /// order.
     Ids(Vec<String>),
 }
 
@@ -187,6 +193,8 @@ pub struct Failure {
 pub struct TestRun {
     /// Status per node id, for every test that ran.
     pub tests: BTreeMap<String, TestStatus>,
+    /// Of each test that failed, the exception and the first line of what it says. By pytest alone.
+    pub whys: BTreeMap<String, String>,
     /// How it ended.
     pub end: End,
     /// The first failure, if any.

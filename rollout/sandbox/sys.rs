@@ -48,12 +48,16 @@ pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// The command leads a session of its own and finds `given` at the number `wanted`.
+/// The command leads a session of its own, takes every signal as it comes, and finds `given` at the number `wanted`.
 pub(super) fn hand_over(command: &mut Command, given: RawFd, wanted: RawFd) {
     // SAFETY: only calls that are safe after `fork`, on plain integers.
     unsafe {
         command.pre_exec(move || {
             libc::setsid();
+            // A shell has what it starts in the background ignore the keyboard, and tests would inherit that.
+            for signal in 1..=libc::SIGRTMAX() {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             // A copy of a descriptor stays open over `exec`; one that is there already has to be told.
             let answer = match given == wanted {
                 true => libc::fcntl(wanted, libc::F_SETFD, 0),
@@ -61,6 +65,14 @@ pub(super) fn hand_over(command: &mut Command, given: RawFd, wanted: RawFd) {
             };
             if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
         });
+    }
+}
+
+/// Ends of children are told to this process, whatever whoever started it made of that.
+pub(super) fn hear_of_children() {
+    // SAFETY: no handler is installed; what is the default everywhere is the default again.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
 }
 

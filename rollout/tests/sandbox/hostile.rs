@@ -65,6 +65,10 @@ fn survivors_of_a_run_that_ended_well_are_gone_too() {
         "import os\ndef test_a():\n    if os.fork() == 0:\n        os.setsid()\n        \
          os.execv('/bin/sleep', ['{word}', '1000'])\n"
     );
+    // To make a sandbox takes its own time.
+    if sandbox().is_none() {
+        return;
+    }
     let began = Instant::now();
     passes(&text);
     assert!(began.elapsed() < Duration::from_secs(10 + SLACK_S));
