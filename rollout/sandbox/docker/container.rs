@@ -204,11 +204,17 @@ impl Container {
         let reason = match exit {
             _ if actions.iter().any(|action| action == "kill") => "it was killed from outside",
             None => "the engine lost it",
+            // Our runner ends with no such status.
+            Some(exit) if exit > OUT_OF_MEMORY && actions.is_empty() => NO_LOG,
             Some(exit) => return Ok(exit),
         };
         Err(SandboxError::Engine { doing: "running a job".to_string(), reason: reason.to_string() })
     }
 }
+
+/// Whether it was the job or somebody else, nobody can say.
+const NO_LOG: &str = "its container was killed, and the engine keeps no log of events that says by whom (hint: for Podman, \
+                      `events_logger = \"file\"` in the section `[engine]` of `containers.conf`)";
 
 /// A job that was heard to its end.
 struct Ended {

@@ -21,7 +21,7 @@ pub(super) const ASK: Duration = Duration::from_secs(10);
 /// For calls that start or end something, on a machine that is busy.
 pub(super) const ACT: Duration = Duration::from_secs(60);
 /// Between the end of a container and the engine's word about it.
-const LAG: Duration = Duration::from_millis(50);
+const LAG: Duration = Duration::from_millis(100);
 /// Between two questions whether the engine is there again.
 const KNOCK: Duration = Duration::from_millis(500);
 
@@ -100,10 +100,9 @@ impl Engine {
     /// What the engine wrote down about a container, e.g. `oom`, `kill` and `die`.
     pub async fn actions(&self, id: &str) -> Result<Vec<String>, SandboxError> {
         let filters = HashMap::from([("container", vec![id]), ("type", vec!["container"])]);
-        // Its log lags a little behind what it tells whoever is attached.
-        tokio::time::sleep(LAG).await;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+        // Its log lags a little behind what it tells whoever is attached. Podman tells nothing up to a moment that is over.
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + LAG;
+        let until = format!("{}.{:09}", until.as_secs(), until.subsec_nanos());
         let options = EventsOptionsBuilder::default().since("1").until(&until).filters(&filters).build();
         let told = self.api.events(Some(options)).try_collect::<Vec<_>>();
         let told = self.call("reading the engine's log", ASK, told).await?;
