@@ -116,8 +116,8 @@ pub enum Telling {
 
 /// A task and the bytes of a patch.
 type Key = (String, [u8; 32]);
-/// Held while its patch is being graded, so that the same patch waits instead of running twice.
-type Cell = Arc<Mutex<Option<Graded>>>;
+/// Held while it is being found out, so that whoever asks for the same waits instead of running it twice.
+type Cell<T> = Arc<Mutex<Option<T>>>;
 
 /// Grades patches, each different one once.
 ///
@@ -126,12 +126,12 @@ type Cell = Arc<Mutex<Option<Graded>>>;
 pub struct Grader {
     sandbox: Arc<dyn Sandbox>,
     limits: Limits,
-    memory: Mutex<HashMap<Key, Cell>>,
+    memory: Mutex<HashMap<Key, Cell<Graded>>>,
     patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
-    alone: Mutex<HashMap<String, Arc<Mutex<Option<bool>>>>>,
+    alone: Mutex<HashMap<String, Cell<bool>>>,
     /// Tests with other inputs, by task; none where they tell nothing.
-    others: Mutex<HashMap<String, Arc<Mutex<Option<Option<Others>>>>>>,
+    others: Mutex<HashMap<String, Cell<Option<Others>>>>,
     telling: Telling,
     second_look: bool,
 }
