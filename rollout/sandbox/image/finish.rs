@@ -25,7 +25,7 @@ const FILES: [(&str, &str); 4] = [
 /// Where engines and sandboxes mount things.
 const FOLDERS: [&str; 7] = ["repo", "run/train", "tmp", "dev", "proc", "sys", "root"];
 /// Those of them in which a job writes. Some runtimes give a memory file system the mode of the folder below it.
-const OPEN: [&str; 3] = ["repo", "run/train", "tmp"];
+pub(super) const OPEN: [&str; 3] = ["repo", "run/train", "tmp"];
 const REMOVED: [&str; 23] = [
     "etc/apt",
     "etc/cron.daily",

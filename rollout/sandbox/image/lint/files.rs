@@ -1,11 +1,13 @@
 //! Files that raise privileges, that anyone may rewrite, or that lead out of the sandbox.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 
 use walkdir::DirEntry;
 
 use super::Findings;
 use crate::sandbox::image::ImageError;
+use crate::sandbox::image::finish::OPEN;
 
 const SOCKETS: [&str; 4] = ["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
 /// Folders with what pip keeps of everything it ever fetched.
@@ -30,8 +32,11 @@ pub(super) fn check(entry: &DirEntry, findings: &mut Findings<'_>) -> Result<(),
             cure,
         );
     }
-    let temporary = path.strip_prefix(findings.root).is_ok_and(|inside| inside.starts_with("tmp"));
-    if !kind.is_symlink() && mode & 0o002 != 0 && !temporary {
+    // Whatever lies in those two is hidden by what a sandbox mounts there.
+    let open =
+        |inside: &Path| inside.starts_with("tmp") || kind.is_dir() && OPEN.iter().any(|open| inside == Path::new(open));
+    let open = path.strip_prefix(findings.root).is_ok_and(open);
+    if !kind.is_symlink() && mode & 0o002 != 0 && !open {
         let cure = format!("`chmod o-w {shown}`");
         findings.add("world-writable", path, format!("has mode {:04o}: anyone may rewrite it", mode & 0o7777), cure);
     }

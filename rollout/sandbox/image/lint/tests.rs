@@ -11,8 +11,10 @@ fn clean_root() -> TempDir {
     plant(path, "usr/bin/tool", "#!/bin/sh\n");
     plant(path, "usr/lib/python3/dist-packages/toolz/core.py", "x = 1\n");
     plant(path, "usr/lib/python3/dist-packages/toolz-1.0.0.dist-info/METADATA", "Name: toolz\nVersion: 1.0.0\n");
-    fs::create_dir_all(path.join("tmp")).expect("folder");
-    fs::set_permissions(path.join("tmp"), Permissions::from_mode(0o1777)).expect("mode");
+    for open in ["tmp", "repo", "run/train"] {
+        fs::create_dir_all(path.join(open)).expect("folder");
+        fs::set_permissions(path.join(open), Permissions::from_mode(0o1777)).expect("mode");
+    }
     root
 }
 
@@ -62,7 +64,9 @@ fn what_anyone_may_write_is_found_unless_it_is_tmp() {
     fs::set_permissions(open, Permissions::from_mode(0o666)).expect("mode");
     let scratch = plant(root.path(), "tmp/scratch", "");
     fs::set_permissions(scratch, Permissions::from_mode(0o666)).expect("mode");
-    assert_eq!(found(root.path()), ["world-writable /usr/lib/open"]);
+    let left = plant(root.path(), "repo/left", "");
+    fs::set_permissions(left, Permissions::from_mode(0o666)).expect("mode");
+    assert_eq!(found(root.path()), ["world-writable /repo/left", "world-writable /usr/lib/open"]);
 }
 
 #[test]
