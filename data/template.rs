@@ -5,6 +5,7 @@
 //! goes on from it; a template with which that cannot be is refused.
 //! Example: of `user: hi`, `assistant: ho` only `ho<|im_end|>` is trained.
 
+mod dialog;
 mod engine;
 mod folder;
 mod guard;
@@ -21,10 +22,12 @@ use crate::file::FileError;
 use crate::message::{Message, Role};
 use crate::sample::{Sample, SampleError};
 use crate::tokenizer::{END, START, Tokenizer};
+use dialog::Turns;
 use engine::{Fault, Source};
 use renderer::Renderer;
 use turns::For;
 
+pub use dialog::Dialog;
 pub(crate) use renderer::{CHILD_ARGUMENT, serve};
 pub use roles::Roles;
 
@@ -104,6 +107,16 @@ pub enum TemplateError {
         /// Its own words.
         said: String,
     },
+    /// The template has no use for what it is given.
+    #[error(
+        "the chat template in `{name}` does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it"
+    )]
+    Unasked {
+        /// The file.
+        name: String,
+        /// What is given.
+        asked: String,
+    },
     /// The template works, but its tokens cannot be told apart.
     #[error(
         "the chat template in `{name}` does not fit this conversation: {reason}\nhint: put the conversation another way, or repair the template"
@@ -180,7 +193,7 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
         match &self.form {
             Form::ChatMl => Ok(render(messages, add_generation_prompt)),
-            Form::Model(model) => model.render(messages, add_generation_prompt),
+            Form::Model(model) => model.render(Dialog::from(messages).whole(), add_generation_prompt),
         }
     }
 
@@ -194,7 +207,7 @@ impl ChatTemplate {
     pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
         match &self.form {
             Form::ChatMl => Ok(encode(tokenizer, messages)),
-            Form::Model(model) => turns::encode(model, tokenizer, messages, For::Training),
+            Form::Model(model) => turns::encode(model, tokenizer, &messages.into(), For::Training),
         }
     }
 
@@ -210,7 +223,45 @@ impl ChatTemplate {
                 begin(tokenizer, Role::Assistant, &mut tokens);
                 Ok(tokens)
             }
-            Form::Model(model) => Ok(turns::encode(model, tokenizer, messages, For::Prompt)?.0),
+            Form::Model(model) => Ok(turns::encode(model, tokenizer, &messages.into(), For::Prompt)?.0),
+        }
+    }
+
+    /// The same for a conversation that may offer and call tools, or turn the switches of a template.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatTemplate::encode_prompt`], and when the template does not ask for something that is given.
+    pub fn encode_dialog(&self, tokenizer: &Tokenizer, dialog: &Dialog) -> Result<Vec<u32>, TemplateError> {
+        let unasked = |name: &&String| !self.asks_for(name);
+        if let Some(asked) = dialog.given.keys().find(unasked) {
+            return Err(TemplateError::Unasked { name: self.name().to_string(), asked: asked.clone() });
+        }
+        match &self.form {
+            Form::ChatMl => {
+                let more = |number| TemplateError::Unfit {
+                    name: self.name().to_string(),
+                    reason: format!("message {number} is more than a text of the system, the user or the assistant"),
+                };
+                self.encode_prompt(tokenizer, &dialog.plain().map_err(more)?)
+            }
+            Form::Model(model) => Ok(turns::encode(model, tokenizer, dialog, For::Prompt)?.0),
+        }
+    }
+
+    /// Whether the template asks for `name`, e.g. for `tools`.
+    pub fn asks_for(&self, name: &str) -> bool {
+        match &self.form {
+            Form::ChatMl => false,
+            Form::Model(model) => model.renderer.asks_for(name),
+        }
+    }
+
+    /// Where it comes from.
+    fn name(&self) -> &str {
+        match &self.form {
+            Form::ChatMl => "the usual template",
+            Form::Model(model) => &model.name,
         }
     }
 
@@ -231,8 +282,8 @@ impl ChatTemplate {
 }
 
 impl Model {
-    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
-        self.renderer.render(messages, add_generation_prompt).map_err(|fault| self.fault(fault))
+    fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, TemplateError> {
+        self.renderer.render(dialog, add_generation_prompt).map_err(|fault| self.fault(fault))
     }
 
     fn fault(&self, fault: Fault) -> TemplateError {

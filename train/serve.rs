@@ -18,6 +18,7 @@ use crate::checkpoint::Loaded;
 use crate::model::ModelConfig;
 
 mod answer;
+mod calls;
 mod numbers;
 mod outlet;
 mod protocol;

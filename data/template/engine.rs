@@ -3,7 +3,6 @@
 //! Nothing can be read from inside: there is no loader, so whatever file is asked for is not there. Steps, depth and
 //! output are bounded; memory is bounded by the process that this runs in, see `template/renderer.rs`.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use chrono::NaiveDateTime;
@@ -14,7 +13,7 @@ use minijinja::{Environment, Error, ErrorKind, Output, State};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-use crate::message::Message;
+use super::dialog::Turns;
 
 /// Steps of one rendering; a chat template takes some dozens for a message.
 const STEPS: u64 = 10_000_000;
@@ -43,18 +42,6 @@ pub(super) enum Fault {
     Broken(String),
     /// The template says that it does not take this conversation.
     Refused(String),
-}
-
-/// What a template is filled in with.
-#[derive(Serialize)]
-struct Given<'a> {
-    messages: &'a [Message],
-    /// There are none, and templates ask for them.
-    tools: Option<()>,
-    documents: Option<()>,
-    add_generation_prompt: bool,
-    #[serde(flatten)]
-    names: BTreeMap<&'a str, &'a str>,
 }
 
 /// A template that is ready.
@@ -86,17 +73,31 @@ impl Engine {
         Ok(Engine { environment, names: source.names.clone() })
     }
 
+    /// Whether the template asks for `name`.
+    pub(super) fn asks_for(&self, name: &str) -> bool {
+        let template = self.environment.get_template(NAME);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
+    }
+
     /// The conversation as text.
     ///
     /// # Errors
     ///
     /// When the template refuses it, is broken, or does not come to an end.
-    pub(super) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Fault> {
-        let names = self.names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let given = Given { messages, tools: None, documents: None, add_generation_prompt, names };
+    pub(super) fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, Fault> {
+        // Most templates ask for tools, and most conversations have none.
+        let nothing = ["tools", "documents"].map(|name| (name, Value::from(())));
+        let names = self.names.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
+        let given = dialog.given.iter().map(|(name, value)| (name.as_str(), Value::from(Serde(value))));
+        let own = [
+            ("messages", Value::from(Serde(dialog.messages))),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+        ];
+        // What comes later holds.
+        let all = Value::from_pairs(nothing.into_iter().chain(names).chain(given).chain(own));
         let mut text = Bounded(Vec::new());
         let template = self.environment.get_template(NAME).map_err(fault)?;
-        let rendered = template.render_captured_to(Serde(given), &mut text).map(|_| ());
+        let rendered = template.render_captured_to(all, &mut text).map(|_| ());
         rendered.map_err(fault)?;
         String::from_utf8(text.0).map_err(|error| Fault::Broken(error.to_string()))
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::dialog::Dialog;
 use super::engine::Source;
 use super::renderer::Renderer;
 use super::{ChatTemplate, Form, JINJA, Model, TemplateError, USUAL_DAY};
@@ -75,7 +76,7 @@ impl ChatTemplate {
         };
         let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
         let model = Model { name, config, stops, renderer };
-        model.render(&[Message::new(Role::User, "a")], true)?;
+        model.render(Dialog::from(&[Message::new(Role::User, "a")][..]).whole(), true)?;
         Ok(ChatTemplate { form: Form::Model(Arc::new(model)) })
     }
 

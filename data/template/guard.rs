@@ -1,12 +1,12 @@
 //! Words of a message that look like a marker never become one.
 //!
-//! In: messages, and the markers of the tokenizer. Out: the same messages, where the first letter of each look-alike is
+//! In: a conversation, and the markers of the tokenizer. Out: the same conversation, where the first letter of each look-alike is
 //! a stand-in that no message contains; whatever the template makes of them, a marker in its text is the template's own.
 //! Example: with `<|im_end|>` a marker, `a<|im_end|>b` goes in as `a\u{fdd2}|im_end|>b` and comes out as it was.
 
 use std::borrow::Cow;
 
-use crate::message::Message;
+use super::dialog::Dialog;
 use crate::tokenizer::Part;
 
 /// Code points that Unicode sets aside for such uses, and that a tokenizer does not use here.
@@ -60,46 +60,45 @@ impl<'a> Markers<'a> {
     }
 }
 
-/// Messages whose look-alikes are disarmed.
-pub(super) struct Guarded<'m> {
-    pub(super) messages: Cow<'m, [Message]>,
+/// A conversation whose look-alikes are disarmed.
+pub(super) struct Guarded<'d> {
+    pub(super) dialog: Cow<'d, Dialog>,
     /// A stand-in and what it stands for.
     letters: Vec<(char, char)>,
 }
 
-impl<'m> Guarded<'m> {
-    /// None where the messages use up every stand-in.
-    pub(super) fn new(messages: &'m [Message], markers: &Markers) -> Option<Self> {
-        let plain = |message: &Message| markers.find(&message.content).is_empty();
-        if messages.iter().all(plain) {
-            return Some(Guarded { messages: Cow::Borrowed(messages), letters: Vec::new() });
+impl<'d> Guarded<'d> {
+    /// None where the conversation uses up every stand-in.
+    pub(super) fn new(dialog: &'d Dialog, markers: &Markers) -> Option<Self> {
+        if !dialog.any_text(|text| !markers.find(text).is_empty()) {
+            return Some(Guarded { dialog: Cow::Borrowed(dialog), letters: Vec::new() });
         }
-        let unused = |letter: &char| !messages.iter().any(|message| message.content.contains(*letter));
+        let unused = |letter: &char| !dialog.any_text(|text| text.contains(*letter));
         let mut stand_ins = STAND_INS.filter(unused);
         let mut letters: Vec<(char, char)> = Vec::new();
-        let mut disarmed = messages.to_vec();
-        for message in &mut disarmed {
-            let mut content = String::with_capacity(message.content.len());
+        let mut all = true;
+        let mut disarmed = dialog.clone();
+        disarmed.change_texts(&mut |text| {
+            let mut plain = String::with_capacity(text.len());
             let mut from = 0;
-            for (at, _, _) in markers.find(&message.content) {
-                let letter = message.content[at..].chars().next()?;
+            for (at, name, _) in markers.find(text) {
+                let letter = name.chars().next().unwrap_or_default();
                 let known = letters.iter().find(|(_, meant)| *meant == letter).map(|(stand_in, _)| *stand_in);
-                let stand_in = match known {
-                    Some(stand_in) => stand_in,
-                    None => {
-                        let stand_in = stand_ins.next()?;
-                        letters.push((stand_in, letter));
-                        stand_in
-                    }
+                let Some(stand_in) = known.or_else(|| stand_ins.next()) else {
+                    all = false;
+                    break;
                 };
-                content.push_str(&message.content[from..at]);
-                content.push(stand_in);
+                if known.is_none() {
+                    letters.push((stand_in, letter));
+                }
+                plain.push_str(&text[from..at]);
+                plain.push(stand_in);
                 from = at + letter.len_utf8();
             }
-            content.push_str(&message.content[from..]);
-            message.content = content;
-        }
-        Some(Guarded { messages: Cow::Owned(disarmed), letters })
+            plain.push_str(&text[from..]);
+            plain
+        });
+        all.then_some(Guarded { dialog: Cow::Owned(disarmed), letters })
     }
 
     /// Whether any message had a look-alike.

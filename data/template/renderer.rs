@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::dialog::{Dialog, Turns};
 use super::engine::{Engine, Fault, MAX_OUTPUT, Source};
 use crate::child::{self, Child};
-use crate::message::Message;
 
 /// The argument that turns our program into one that fills in templates.
 pub(crate) const CHILD_ARGUMENT: &str = "render-chat";
@@ -25,9 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer: every letter of the text may be written as an escape of six.
 const LONGEST_ANSWER: usize = 6 * MAX_OUTPUT + 64;
 
-#[derive(Serialize, Deserialize)]
-struct Question {
-    messages: Vec<Message>,
+/// As it is asked.
+#[derive(Serialize)]
+struct Question<'a> {
+    dialog: Turns<'a>,
+    add_generation_prompt: bool,
+}
+
+/// As the child hears it.
+#[derive(Deserialize)]
+struct Heard {
+    dialog: Dialog,
     add_generation_prompt: bool,
 }
 
@@ -55,14 +63,19 @@ impl Renderer {
         Ok(Renderer { source, engine, child: Mutex::new(None) })
     }
 
+    /// Whether the template asks for `name`.
+    pub(super) fn asks_for(&self, name: &str) -> bool {
+        self.engine.asks_for(name)
+    }
+
     /// The conversation as text.
     ///
     /// # Errors
     ///
     /// As [`Engine::render`], and when the template takes too much memory or time.
-    pub(super) fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, Fault> {
+    pub(super) fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, Fault> {
         let Some(program) = child::program() else {
-            return self.engine.render(messages, add_generation_prompt);
+            return self.engine.render(dialog, add_generation_prompt);
         };
         let mut place = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // A child that fails is not put back.
@@ -72,7 +85,7 @@ impl Renderer {
                 .start(program)
                 .map_err(|error| Fault::Broken(format!("a process that fills it in cannot be started: {error}")))?,
         };
-        let question = Question { messages: messages.to_vec(), add_generation_prompt };
+        let question = Question { dialog, add_generation_prompt };
         // One that died while it was asked is noticed when it does not answer.
         let _ = ask(&mut child, &question);
         match child.lines.recv_timeout(PATIENCE) {
@@ -115,8 +128,8 @@ pub(crate) fn serve(_numbers: &[u64]) -> io::Result<()> {
     let engine = Engine::new(&source).map_err(|fault| io::Error::other(format!("{fault:?}")))?;
     let mut out = io::stdout().lock();
     for line in lines {
-        let question: Question = serde_json::from_str(&line?)?;
-        let mut answer = serde_json::to_vec(&engine.render(&question.messages, question.add_generation_prompt))?;
+        let heard: Heard = serde_json::from_str(&line?)?;
+        let mut answer = serde_json::to_vec(&engine.render(heard.dialog.whole(), heard.add_generation_prompt))?;
         answer.push(b'\n');
         out.write_all(&answer)?;
         out.flush()?;

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
+use super::dialog::{Dialog, Turns};
 use super::guard::{Guarded, Markers};
 use super::{Model, TemplateError};
-use crate::message::{Message, Role};
 use crate::tokenizer::{Part, Tokenizer};
 
 /// Whether the tokens are for training or for a model to continue.
@@ -22,25 +22,26 @@ pub(super) enum For {
 pub(super) fn encode(
     model: &Model,
     tokenizer: &Tokenizer,
-    messages: &[Message],
+    dialog: &Dialog,
     purpose: For,
 ) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
     let markers = Markers::new(tokenizer.specials());
-    let guarded = Guarded::new(messages, &markers)
+    let guarded = Guarded::new(dialog, &markers)
         .ok_or_else(|| model.unfit("the messages contain every code point from U+FDD2 to U+FDEF"))?;
-    let text = model.render(&guarded.messages, purpose == For::Prompt)?;
-    if guarded.disarmed() && model.render(messages, purpose == For::Prompt)? != guarded.restored(&text) {
+    let said = guarded.dialog.whole();
+    let text = model.render(said, purpose == For::Prompt)?;
+    if guarded.disarmed() && model.render(dialog.whole(), purpose == For::Prompt)? != guarded.restored(&text) {
         return Err(model.unfit("a message contains a special token, and the template changes such a text"));
     }
     let mut turns = Vec::new();
-    for (at, message) in messages.iter().enumerate() {
-        if message.role == Role::Assistant {
-            match turn(model, &markers, &guarded.messages, at, &text) {
+    for at in 0..said.messages.len() {
+        if said.is_answer(at) {
+            match turn(model, &markers, said, at, &text) {
                 Ok(turn) => turns.push(turn),
                 Err(error) if purpose == For::Training => return Err(error),
                 // An earlier answer that later prompts show otherwise; what a model is asked is still exact.
                 Err(_) => {
-                    let begin = begin(model, &guarded.messages, at, &text).ok().flatten();
+                    let begin = begin(model, said, at, &text).ok().flatten();
                     turns.extend(begin.map(|begin| begin..begin));
                 }
             }
@@ -55,22 +56,16 @@ pub(super) fn encode(
     Ok((tokens, mask))
 }
 
-/// The byte of `text` at which the answer `messages[at]` begins; none where its prompt is no prefix of the text.
-fn begin(model: &Model, messages: &[Message], at: usize, text: &str) -> Result<Option<usize>, TemplateError> {
-    let prompt = model.render(&messages[..at], true)?;
+/// The byte of `text` at which the answer in turn `at` begins; none where its prompt is no prefix of the text.
+fn begin(model: &Model, said: Turns, at: usize, text: &str) -> Result<Option<usize>, TemplateError> {
+    let prompt = model.render(said.first(at), true)?;
     Ok(text.starts_with(&prompt).then_some(prompt.len()))
 }
 
-/// Where the answer `messages[at]` stands in `text`, its end of turn included.
-fn turn(
-    model: &Model,
-    markers: &Markers,
-    messages: &[Message],
-    at: usize,
-    text: &str,
-) -> Result<Range<usize>, TemplateError> {
+/// Where the answer in turn `at` stands in `text`, its end of turn included.
+fn turn(model: &Model, markers: &Markers, said: Turns, at: usize, text: &str) -> Result<Range<usize>, TemplateError> {
     let number = at + 1;
-    let asked = begin(model, messages, at, text).map_err(|error| match at {
+    let asked = begin(model, said, at, text).map_err(|error| match at {
         0 => model.unfit("it begins with an answer, and the template makes no prompt where nothing was asked"),
         _ => error,
     })?;
@@ -79,7 +74,7 @@ fn turn(
             "message {number} does not go on from its own prompt, so a model would never see what it is trained on"
         ))
     })?;
-    let then = model.render(&messages[..=at], false)?;
+    let then = model.render(said.first(at + 1), false)?;
     let written = then.get(begin..).filter(|_| then[..begin] == text[..begin]);
     let written = written.ok_or_else(|| model.unfit(&format!("message {number} changes what stands before it")))?;
     let found = markers.find(written);

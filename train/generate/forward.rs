@@ -85,6 +85,21 @@ impl Forward {
 
     /// The next tokens of the prompts, `most` at most.
     pub fn prompts(&self, computing: &mut Computing, most: usize) {
+        self.among_cores(|| self.compute(computing, most));
+    }
+
+    /// The logits after the token `last` of each row; they stand one row after the other.
+    pub fn rows(&self, last: &[u32], cache: &mut Cache) -> Vec<f32> {
+        self.among_cores(|| self.decode(last, cache))
+    }
+
+    /// Does `work` on one of the threads that share every product of matrices: from any other, each of the hundreds of a
+    /// token would be handed over and waited for.
+    fn among_cores<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if self.device == Device::flex() { rayon::scope(|_| work()) } else { work() }
+    }
+
+    fn compute(&self, computing: &mut Computing, most: usize) {
         let (from, to) = (computing.done, computing.tokens.len().min(computing.done + most));
         // Each token sees its own prompt, up to itself.
         let views = (from..to).map(|at| View::of(at - computing.positions[at] as usize, at + 1)).collect();
@@ -102,8 +117,7 @@ impl Forward {
         }
     }
 
-    /// The logits after the token `last` of each row; they stand one row after the other.
-    pub fn rows(&self, last: &[u32], cache: &mut Cache) -> Vec<f32> {
+    fn decode(&self, last: &[u32], cache: &mut Cache) -> Vec<f32> {
         let count = last.len();
         let filled = &cache.filled()[..count];
         let positions: Vec<i32> = filled.iter().map(|&filled| filled as i32).collect();

@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data::draw;
+use data::template::TemplateError;
 use rollout::policy::Request as Seeds;
 use serde_json::Value;
 use tiny_http::Request;
 
+use super::calls::{Form, Telling};
 use super::outlet::Outlet;
 use super::protocol::{ChatRequest, Common, CompletionRequest, PromptInput, Refusal};
 use super::reply::{Choice, Kind, Reply, usage};
@@ -36,6 +38,10 @@ pub struct Asked {
     attempts: usize,
     stream: bool,
     with_usage: bool,
+    /// How calls of tools are written, where tools are offered.
+    calls: Option<Form>,
+    /// At most so many of them.
+    most_calls: usize,
     /// The tokens of all answers, with the number of their prompt.
     inbox: Receiver<(usize, Event)>,
     /// When it is dropped, nothing more is written.
@@ -67,11 +73,18 @@ impl Asked {
     ///
     /// As [`Asked::completion`].
     pub fn chat(server: &Arc<Server>, request: &ChatRequest) -> Result<Self, Refusal> {
-        let messages = request.conversation()?;
-        let template = server.served.template.template(SystemTime::now());
-        let prompt = template.and_then(|template| template.encode_prompt(&server.served.tokenizer, &messages));
-        let prompt = prompt.map_err(|error| Refusal::bad(Some("messages"), error.to_string()))?;
-        Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))
+        let (dialog, offered) = (request.dialog()?, request.offered()?.is_some());
+        let refuse = |error: TemplateError| match &error {
+            TemplateError::Unasked { asked, .. } if asked == "tools" => Refusal::bad(Some("tools"), error.to_string()),
+            TemplateError::Unasked { .. } => Refusal::bad(Some("chat_template_kwargs"), error.to_string()),
+            _ => Refusal::bad(Some("messages"), error.to_string()),
+        };
+        let template = server.served.template.template(SystemTime::now()).map_err(refuse)?;
+        let prompt = template.encode_dialog(&server.served.tokenizer, &dialog).map_err(refuse)?;
+        let asked = Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))?;
+        let calls = Form::of(template.source()).filter(|_| offered);
+        let most_calls = if request.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
+        Ok(Asked { calls, most_calls, ..asked })
     }
 
     fn new(
@@ -128,7 +141,19 @@ impl Asked {
         };
         let with_usage = common.stream_options.is_some_and(|options| options.include_usage);
         let (server, stream) = (server.clone(), common.stream == Some(true));
-        Ok(Asked { server, reply, prompts, attempts, stream, with_usage, inbox, _wanted: wanted, _place: place })
+        Ok(Asked {
+            server,
+            reply,
+            prompts,
+            attempts,
+            stream,
+            with_usage,
+            calls: None,
+            most_calls: usize::MAX,
+            inbox,
+            _wanted: wanted,
+            _place: place,
+        })
     }
 
     /// Answers; returns the status.
@@ -154,6 +179,7 @@ impl Asked {
     fn tokens(&self, mut outlet: Outlet) -> io::Result<()> {
         let tokenizer = &self.server.served.tokenizer;
         let mut begun = vec![false; self.choices()];
+        let mut telling = vec![Telling::new(self.calls); self.choices()];
         let (mut open, mut written) = (self.choices(), 0);
         while let Ok((prompt, event)) = self.inbox.recv() {
             if !event.logprob.is_finite() {
@@ -163,8 +189,9 @@ impl Asked {
             written += 1;
             open -= usize::from(event.stop.is_some());
             let first = !std::mem::replace(&mut begun[index], true);
-            let mut part = Choice::default();
+            let (mut part, ended) = (Choice::default(), event.stop.is_some());
             part.take(event);
+            part.tell_by(&mut telling[index], ended, self.most_calls);
             outlet.event(&self.reply.chunk(tokenizer, index, &part, first).to_string())?;
         }
         if open > 0 {
@@ -201,6 +228,7 @@ impl Asked {
             return waiting.fail();
         }
         let written = answers.iter().map(Choice::tokens).sum();
+        answers.iter_mut().for_each(|answer| answer.find_calls(self.calls, self.most_calls));
         let prompts: Vec<&[u32]> =
             self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(&prompt[..], self.attempts)).collect();
         waiting.tell(&self.reply.whole(&self.server.served.tokenizer, &answers, &prompts, self.usage(written)));
@@ -251,6 +279,6 @@ fn failed() -> Refusal {
 }
 
 /// A number that differs from call to call: the keys that the standard library draws for its hash tables.
-fn random() -> u64 {
+pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -3,10 +3,10 @@
 //! In: JSON of a request. Out: prompts, [`Sampling`] and seeds, or why not, as OpenAI words it. Fields that would change
 //! the answer and are not known here are refused; others are passed over, as clients send many.
 
-use data::{Message, Role};
+use data::template::Dialog;
 use rollout::policy::Sampling;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Most answers of one request.
 pub const MAX_CHOICES: usize = 128;
@@ -30,6 +30,16 @@ pub struct ChatRequest {
     pub messages: Vec<ChatMessage>,
     /// Whether log-probabilities are told.
     pub logprobs: Option<bool>,
+    /// What the model may call.
+    #[serde(default)]
+    pub tools: Option<Vec<Value>>,
+    /// `auto`, or `none`.
+    pub tool_choice: Option<Value>,
+    /// Whether it may call more than one at once.
+    pub parallel_tool_calls: Option<bool>,
+    /// Switches of the chat template, as vLLM takes them: `{"enable_thinking": false}`.
+    #[serde(default)]
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// What both kinds share.
     #[serde(flatten)]
     pub common: Common,
@@ -52,10 +62,20 @@ pub enum PromptInput {
 /// One turn.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// A text, or parts of type `text`.
+    #[serde(default)]
     pub content: Value,
+    /// What the assistant called.
+    #[serde(default)]
+    pub tool_calls: Option<Vec<Value>>,
+    /// Which call a tool answers.
+    pub tool_call_id: Option<String>,
+    /// Who speaks, or which tool.
+    pub name: Option<String>,
+    /// What the assistant thought before it spoke.
+    pub reasoning_content: Option<String>,
 }
 
 /// What both kinds of request share.
@@ -217,32 +237,103 @@ impl Common {
     }
 }
 
+/// What a template is always given, and no switch may change.
+const TAKEN: [&str; 3] = ["messages", "tools", "add_generation_prompt"];
+
 impl ChatRequest {
-    /// The conversation.
+    /// The conversation, and what the chat template is given besides.
     ///
     /// # Errors
     ///
-    /// When it is empty, a role is unknown, or a part is no text.
-    pub fn conversation(&self) -> Result<Vec<Message>, Refusal> {
-        let refuse = |message: String| Refusal::bad(Some("messages"), message);
+    /// When it is empty, a role is unknown, a part is no text, or a call or a tool is none.
+    pub fn dialog(&self) -> Result<Dialog, Refusal> {
         if self.messages.is_empty() {
-            return Err(refuse("`messages` is empty".to_owned()));
+            return Err(Refusal::bad(Some("messages"), "`messages` is empty"));
         }
-        let of = |(at, message): (usize, &ChatMessage)| {
-            let role = match message.role.as_str() {
-                "system" | "developer" => Role::System,
-                "user" => Role::User,
-                "assistant" => Role::Assistant,
-                other => {
-                    let known = "`system`, `user` and `assistant`";
-                    return Err(refuse(format!("message {at} has the role `{other}`; known are {known}")));
-                }
-            };
-            let text = text_of(&message.content);
-            text.map(|text| Message::new(role, text)).ok_or_else(|| refuse(format!("message {at} is no text")))
+        let turn = |(at, message): (usize, &ChatMessage)| {
+            message.turn().map_err(|why| Refusal::bad(Some("messages"), format!("message {at} {why}")))
         };
-        self.messages.iter().enumerate().map(of).collect()
+        let messages = self.messages.iter().enumerate().map(turn).collect::<Result<_, _>>()?;
+        let mut given = self.chat_template_kwargs.clone().unwrap_or_default();
+        if let Some(name) = TAKEN.into_iter().find(|name| given.contains_key(*name)) {
+            let message = format!("`{name}` is no switch of a template; it comes with the request");
+            return Err(Refusal::bad(Some("chat_template_kwargs"), message));
+        }
+        if let Some(tools) = self.offered()? {
+            given.insert("tools".to_owned(), Value::from(tools.to_vec()));
+        }
+        Ok(Dialog { messages, given })
     }
+
+    /// The tools that may be called; none where none is offered.
+    ///
+    /// # Errors
+    ///
+    /// When one has no name, or one must be called: nothing forces a model to.
+    pub fn offered(&self) -> Result<Option<&[Value]>, Refusal> {
+        let choice = self.tool_choice.as_ref().filter(|choice| !choice.is_null());
+        if let Some(choice) = choice.filter(|choice| **choice != "auto" && **choice != "none") {
+            let message =
+                format!("`tool_choice` is {choice}; `auto` and `none` are possible: nothing forces a model to call");
+            return Err(Refusal::bad(Some("tool_choice"), message));
+        }
+        let tools = self.tools.as_deref().unwrap_or_default();
+        if let Some(at) =
+            tools.iter().position(|tool| tool["type"] != "function" || !tool["function"]["name"].is_string())
+        {
+            let form = r#"`{"type": "function", "function": {"name": …}}`"#;
+            return Err(Refusal::bad(Some("tools"), format!("tool {at} is not of the form {form}")));
+        }
+        Ok((!tools.is_empty() && choice.is_none_or(|choice| choice != "none")).then_some(tools))
+    }
+}
+
+impl ChatMessage {
+    /// The turn as chat templates take it, or what is wrong with it.
+    fn turn(&self) -> Result<Value, String> {
+        let role = match self.role.as_str() {
+            "system" | "developer" => "system",
+            role @ ("user" | "assistant" | "tool") => role,
+            other => {
+                let known = "`system`, `user`, `assistant` and `tool`";
+                return Err(format!("has the role `{other}`; known are {known}"));
+            }
+        };
+        let text = text_of(&self.content).ok_or("is no text")?;
+        let mut turn = json!({ "role": role, "content": text });
+        let others = [
+            ("tool_call_id", &self.tool_call_id),
+            ("name", &self.name),
+            ("reasoning_content", &self.reasoning_content),
+        ];
+        for (name, text) in others {
+            if let Some(text) = text {
+                turn[name] = json!(text);
+            }
+        }
+        if let Some(calls) = self.tool_calls.as_ref().filter(|calls| !calls.is_empty()) {
+            turn["tool_calls"] = calls.iter().map(call).collect::<Option<_>>().ok_or_else(|| {
+                r#"has a call that is not of the form `{"id": …, "function": {"name": …, "arguments": "{…}"}}`"#
+                    .to_owned()
+            })?;
+        }
+        Ok(turn)
+    }
+}
+
+/// A call whose arguments are an object, as templates take it; clients write them as the text of one.
+fn call(call: &Value) -> Option<Value> {
+    let mut call = call.clone();
+    let function = call.get_mut("function")?.as_object_mut()?;
+    function.get("name")?.as_str()?;
+    let arguments = match function.get("arguments") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::String(text)) if text.trim().is_empty() => Map::new(),
+        Some(Value::String(text)) => serde_json::from_str(text).ok()?,
+        Some(arguments) => arguments.as_object()?.clone(),
+    };
+    function.insert("arguments".to_owned(), Value::Object(arguments));
+    Some(call)
 }
 
 fn text_of(content: &Value) -> Option<String> {
@@ -297,15 +388,50 @@ mod tests {
         assert_eq!(prompt("[[1],[2]]"), PromptInput::ManyTokens(vec![vec![1], vec![2]]));
     }
 
+    fn dialog(text: &str) -> Result<Dialog, Refusal> {
+        serde_json::from_str::<ChatRequest>(text).expect("JSON").dialog()
+    }
+
     #[test]
     fn a_conversation_has_known_roles_and_text() {
-        let conversation = |text: &str| serde_json::from_str::<ChatRequest>(text).expect("JSON").conversation();
         let parts =
             r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
-        assert_eq!(conversation(parts).expect("text")[0].content, "ab");
+        assert_eq!(dialog(parts).expect("text").messages, [json!({"role": "user", "content": "ab"})]);
         let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
-        assert_eq!(conversation(image).expect_err("no text").message, "message 0 is no text");
-        let tool = r#"{"messages":[{"role":"tool","content":"x"}]}"#;
-        assert!(conversation(tool).expect_err("a role").message.contains("`tool`"));
+        assert_eq!(dialog(image).expect_err("no text").message, "message 0 is no text");
+        let robot = r#"{"messages":[{"role":"robot","content":"x"}]}"#;
+        assert!(dialog(robot).expect_err("a role").message.contains("`robot`"));
+    }
+
+    #[test]
+    fn calls_come_to_the_template_as_objects() {
+        let told = r#"{"messages":[
+            {"role":"assistant","content":null,"tool_calls":[
+                {"id":"abc","type":"function","function":{"name":"ls","arguments":"{\"path\": \".\"}"}}]},
+            {"role":"tool","tool_call_id":"abc","content":"a.py"}],
+            "tools":[{"type":"function","function":{"name":"ls"}}],
+            "chat_template_kwargs":{"enable_thinking":false}}"#;
+        let dialog = dialog(told).expect("a conversation");
+        let called = &dialog.messages[0];
+        assert_eq!(called["tool_calls"][0]["function"]["arguments"], json!({"path": "."}));
+        assert_eq!(called["content"], "");
+        assert_eq!(dialog.messages[1]["tool_call_id"], "abc");
+        assert_eq!(dialog.given["tools"][0]["function"]["name"], "ls");
+        assert_eq!(dialog.given["enable_thinking"], false);
+    }
+
+    #[test]
+    fn tools_that_are_none_or_must_be_called_are_refused() {
+        let with = |more: &str| dialog(&format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{more}}}"#));
+        let refused = |more: &str| with(more).expect_err(more);
+        let tools = r#""tools":[{"type":"function","function":{"name":"ls"}}]"#;
+        assert!(with(&format!(r#"{tools},"tool_choice":"none""#)).expect("fine").given.is_empty());
+        assert!(with(&format!(r#"{tools},"tool_choice":"auto""#)).expect("fine").given.contains_key("tools"));
+        assert_eq!(refused(&format!(r#"{tools},"tool_choice":"required""#)).field, Some("tool_choice"));
+        assert_eq!(refused(r#""tools":[{"name":"ls"}]"#).field, Some("tools"));
+        assert_eq!(refused(r#""chat_template_kwargs":{"messages":[]}"#).field, Some("chat_template_kwargs"));
+        let call = r#"{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"ls","arguments":"{"}}]}]}"#;
+        let refusal = dialog(call).expect_err("no JSON").message;
+        assert!(refusal.starts_with("message 0 has a call that is not of the form"), "{refusal}");
     }
 }

@@ -4,6 +4,8 @@ use data::Tokenizer;
 use rollout::trajectory::Stop;
 use serde_json::{Map, Value, json};
 
+use super::answer::random;
+use super::calls::{Call, Form, Telling};
 use crate::generate::Event;
 
 /// Which of the two kinds of answer.
@@ -36,6 +38,7 @@ pub struct Reply {
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     text: String,
+    calls: Vec<Call>,
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
     stop: Option<Stop>,
@@ -48,6 +51,36 @@ impl Choice {
         self.tokens.push(event.token);
         self.logprobs.push(event.logprob);
         self.stop = event.stop;
+    }
+
+    /// Looks for calls of tools in the whole text, and keeps the first `most`.
+    pub fn find_calls(&mut self, form: Option<Form>, most: usize) {
+        if let Some((said, calls)) = form.and_then(|form| form.read(&self.text)) {
+            self.text = said;
+            self.calls = calls.into_iter().take(most).collect();
+        }
+    }
+
+    /// Holds back what may be a call, and tells it when the answer has ended.
+    pub fn tell_by(&mut self, telling: &mut Telling, ended: bool, most: usize) {
+        self.text = telling.take(&self.text);
+        if ended {
+            let (rest, calls) = telling.finish();
+            self.text.push_str(&rest);
+            self.calls = calls.into_iter().take(most).collect();
+        }
+    }
+
+    fn finish_reason(&self) -> Option<&'static str> {
+        self.stop.map(|stop| match finish_reason(stop) {
+            "stop" if !self.calls.is_empty() => "tool_calls",
+            reason => reason,
+        })
+    }
+
+    /// The calls as OpenAI writes them.
+    fn calls(&self) -> Vec<Map<String, Value>> {
+        self.calls.iter().map(|call| call.to_json(random())).collect()
     }
 
     /// True when it has ended.
@@ -80,7 +113,16 @@ impl Reply {
         let choice = |(index, (choice, prompt)): (usize, (&Choice, &&[u32]))| {
             let mut value = self.choice(tokenizer, index, choice);
             match self.kind {
-                Kind::Chat => value.insert("message".into(), json!({ "role": "assistant", "content": choice.text })),
+                Kind::Chat => {
+                    let mut message = json!({ "role": "assistant", "content": choice.text });
+                    if !choice.calls.is_empty() {
+                        message["tool_calls"] = json!(choice.calls());
+                        if choice.text.is_empty() {
+                            message["content"] = Value::Null;
+                        }
+                    }
+                    value.insert("message".into(), message)
+                }
                 Kind::Text => value.insert("text".into(), json!(choice.text)),
             };
             if self.token_ids {
@@ -102,6 +144,13 @@ impl Reply {
                 let role = if first { json!({ "role": "assistant" }) } else { json!({}) };
                 let mut delta = role;
                 delta["content"] = json!(part.text);
+                if !part.calls.is_empty() {
+                    let numbered = |(index, mut call): (usize, Map<String, Value>)| {
+                        call.insert("index".into(), json!(index));
+                        call
+                    };
+                    delta["tool_calls"] = part.calls().into_iter().enumerate().map(numbered).collect();
+                }
                 value.insert("delta".into(), delta)
             }
             Kind::Text => value.insert("text".into(), json!(part.text)),
@@ -129,7 +178,7 @@ impl Reply {
     fn choice(&self, tokenizer: &Tokenizer, index: usize, choice: &Choice) -> Map<String, Value> {
         let mut value = Map::new();
         value.insert("index".into(), json!(index));
-        value.insert("finish_reason".into(), json!(choice.stop.map(finish_reason)));
+        value.insert("finish_reason".into(), json!(choice.finish_reason()));
         value.insert("logprobs".into(), self.logprobs(tokenizer, choice));
         if self.token_ids {
             value.insert("token_ids".into(), json!(choice.tokens));

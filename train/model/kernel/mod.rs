@@ -7,10 +7,14 @@
 mod attention;
 mod blocks;
 mod composed;
-mod halves;
+mod dots;
 // One call of a matrix product that takes pointers.
 #[allow(unsafe_code)]
 mod matrix;
+mod panels;
+// One instruction that takes a pointer.
+#[allow(unsafe_code)]
+mod prefetch;
 mod project;
 mod rows;
 

@@ -100,7 +100,9 @@ fn a_query_that_sees_nothing_gets_zeros() {
 
 #[test]
 fn a_weight_in_bf16_projects_as_the_same_weight_in_f32() {
-    for (rows, width, out) in [(1, 5, 3), (1, 96, 130), (7, 33, 200), (11, 320, 301), (33, 40, 9), (40, 64, 301)] {
+    for (rows, width, out) in
+        [(1, 5, 3), (1, 96, 130), (3, 320, 97), (7, 33, 200), (11, 320, 301), (33, 40, 9), (100, 64, 301)]
+    {
         let half = numbers([out, width], 2).inner().cast(DType::BF16);
         let input = numbers([rows, width], 1).inner();
         let whole = project(input.clone(), half.clone().cast(DType::F32));
@@ -110,12 +112,25 @@ fn a_weight_in_bf16_projects_as_the_same_weight_in_f32() {
 
 #[test]
 fn a_projection_of_few_rows_or_many_is_a_matrix_product() {
-    for (rows, width, out) in [(1, 5, 3), (1, 70, 130), (7, 33, 66), (16, 96, 301), (33, 40, 9)] {
+    for (rows, width, out) in
+        [(1, 5, 3), (1, 70, 130), (7, 33, 66), (2, 320, 97), (16, 96, 301), (33, 40, 9), (96, 7, 20), (97, 40, 9)]
+    {
         compare(
             [numbers([rows, width], 1), numbers([out, width], 2)],
             |[input, weight]| project(input, weight),
             |[input, weight]| input.matmul(weight.transpose()),
         );
+    }
+}
+
+#[test]
+fn a_row_among_few_is_the_same_whatever_stands_beside_it() {
+    let (input, weight) = (numbers([90, 70], 1).inner(), numbers([130, 70], 2).inner());
+    let values = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().expect("f32");
+    let together = values(project(input.clone(), weight.clone()));
+    for row in [0, 1, 15, 16, 86] {
+        let fewer = values(project(input.clone().narrow(0, row, 4), weight.clone()));
+        assert_eq!(fewer, together[row * 130..][..4 * 130], "row {row}");
     }
 }
 

@@ -1,0 +1,130 @@
+//! Few rows by a weight: sixteen rows stand beside each other, and each value of the weight meets all of them at once.
+//!
+//! Every weight is read once, straight from where it lies, and no sum has to be added up across a vector. A row is
+//! summed in one order, whatever other rows stand beside it.
+//! Example: of the rows `[a0 a1 …]` and `[b0 b1 …]` the panel is `a0 b0 0… a1 b1 0… …`, sixteen values to a place.
+
+use std::array;
+
+use pulp::{Simd, WithSimd};
+
+use super::prefetch::prefetch;
+use super::project::Weight;
+
+/// Rows of a panel: the values that the widest vector holds.
+const ROWS: usize = 16;
+/// Places of a panel between two looks ahead.
+const STEP: usize = 16;
+
+/// Rows of input, laid out for [`Panels`].
+pub(super) struct Packed {
+    values: Vec<f32>,
+    rows: usize,
+    width: usize,
+}
+
+impl Packed {
+    /// Dense rows of `width` values.
+    pub fn new(input: &[f32], width: usize) -> Self {
+        let rows = input.len() / width;
+        let mut values = vec![0f32; rows.div_ceil(ROWS) * ROWS * width];
+        for (panel, rows) in values.chunks_exact_mut(ROWS * width).zip(input.chunks(ROWS * width)) {
+            for (at, row) in rows.chunks_exact(width).enumerate() {
+                for (place, value) in panel.chunks_exact_mut(ROWS).zip(row) {
+                    place[at] = *value;
+                }
+            }
+        }
+        Packed { values, rows, width }
+    }
+}
+
+/// Some rows of a weight by all rows of the input.
+pub(super) struct Panels<'a> {
+    pub input: &'a Packed,
+    pub weight: Weight<'a>,
+    /// `[rows of the weight, rows of the input]`
+    pub turned: &'a mut [f32],
+}
+
+impl WithSimd for Panels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Vectors to a panel, and rows of the weight: as many sums as hide how long an addition takes, in no more
+        // registers than there are, and from no more places than a cache of eight ways holds of any stride.
+        match S::F32_LANES {
+            16 => self.multiply::<S, 1, 8>(simd),
+            8 => self.multiply::<S, 2, 6>(simd),
+            4 => self.multiply::<S, 4, 2>(simd),
+            _ => self.multiply::<S, 16, 1>(simd),
+        }
+    }
+}
+
+impl Panels<'_> {
+    #[inline(always)]
+    fn multiply<S: Simd, const V: usize, const N: usize>(self, simd: S) {
+        let Panels { input: &Packed { ref values, rows, width }, weight, turned } = self;
+        assert_eq!(V * S::F32_LANES, ROWS, "a panel is whole vectors");
+        let mut wide = Vec::new();
+        let mut rest = weight;
+        for turned in turned.chunks_mut(N * rows) {
+            let (lines, next) = rest.split(turned.len() / rows * width);
+            rest = next;
+            let lines = lines.widened(&mut wide);
+            // What comes next is fetched meanwhile: the core would begin to when it is wanted.
+            let mut ahead = rest.bytes(N * width);
+            for (at, panel) in values.chunks_exact(ROWS * width).enumerate() {
+                let panel = S::as_simd_f32s(panel).0.as_chunks::<V>().0;
+                let from = at * ROWS;
+                if lines.len() == N * width {
+                    let lines = array::from_fn(|n| &lines[n * width..][..width]);
+                    tile::<S, V, N>(simd, panel, lines, ahead, &mut turned[from..], rows, from);
+                } else {
+                    for (line, turned) in lines.chunks_exact(width).zip(turned.chunks_exact_mut(rows)) {
+                        tile::<S, V, 1>(simd, panel, [line], &[], &mut turned[from..], rows, from);
+                    }
+                }
+                ahead = &[];
+            }
+        }
+    }
+}
+
+/// A panel, whose first row is row `from` of `rows`, by `N` rows of a weight. The products of row `n` of the weight go to
+/// `turned[n · rows..]`.
+#[inline(always)]
+fn tile<S: Simd, const V: usize, const N: usize>(
+    simd: S,
+    panel: &[[S::f32s; V]],
+    lines: [&[f32]; N],
+    ahead: &[u8],
+    turned: &mut [f32],
+    rows: usize,
+    from: usize,
+) {
+    // All of one length, so that the loop needs no check.
+    let lines: [&[f32]; N] = lines.map(|line| &line[..panel.len()]);
+    let mut sums = [[simd.splat_f32s(0.0); V]; N];
+    let steps = panel.len().div_ceil(STEP);
+    let share = ahead.len().div_ceil(steps);
+    for (step, panel) in panel.chunks(STEP).enumerate() {
+        prefetch(ahead.get(step * share..).map_or(&[], |ahead| &ahead[..share.min(ahead.len())]));
+        for (at, values) in panel.iter().enumerate() {
+            for (sums, line) in sums.iter_mut().zip(lines) {
+                let weight = simd.splat_f32s(line[step * STEP + at]);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = simd.mul_add_f32s(*value, weight, *sum);
+                }
+            }
+        }
+    }
+    let count = ROWS.min(rows - from);
+    for (sums, products) in sums.into_iter().zip(turned.chunks_mut(rows)) {
+        for (sum, products) in sums.into_iter().zip(products[..count].chunks_mut(S::F32_LANES)) {
+            simd.partial_store_f32s(products, sum);
+        }
+    }
+}
