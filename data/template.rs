@@ -9,6 +9,7 @@ mod dialog;
 mod engine;
 mod folder;
 mod guard;
+mod json;
 mod renderer;
 mod roles;
 mod turns;
@@ -28,6 +29,7 @@ use renderer::Renderer;
 use turns::For;
 
 pub use dialog::Dialog;
+pub use json::{Fields, Json};
 pub(crate) use renderer::{CHILD_ARGUMENT, serve};
 pub use roles::Roles;
 

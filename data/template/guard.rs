@@ -78,7 +78,7 @@ impl<'d> Guarded<'d> {
         let mut letters: Vec<(char, char)> = Vec::new();
         let mut all = true;
         let mut disarmed = dialog.clone();
-        disarmed.change_texts(&mut |text| {
+        disarmed.change_texts(|text| {
             let mut plain = String::with_capacity(text.len());
             let mut from = 0;
             for (at, name, _) in markers.find(text) {

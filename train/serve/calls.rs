@@ -5,6 +5,7 @@
 //! Example: of `Let me look.\n<tool_call>\n{"name": "ls", "arguments": {"path": "."}}\n</tool_call>` the text is
 //! `Let me look.`, and `ls` is called with `{"path":"."}`.
 
+use data::template::{Fields, Json};
 use serde_json::{Map, Value, json};
 
 /// Letters and digits of the name of a call; Mistral's templates want just as many.
@@ -45,12 +46,12 @@ impl Call {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    fn read(object: &Value) -> Option<Call> {
+    fn read(object: &Json) -> Option<Call> {
         let name = object.get("name")?.as_str()?.to_owned();
         let arguments = match object.get("arguments").or(object.get("parameters")) {
-            None | Some(Value::Null) => "{}".to_owned(),
-            Some(Value::String(text)) => text.clone(),
-            Some(arguments) => arguments.to_string(),
+            None | Some(Json::Null) => "{}".to_owned(),
+            Some(Json::Text(text)) => text.clone(),
+            Some(arguments) => serde_json::to_string(arguments).ok()?,
         };
         Some(Call { name, arguments })
     }
@@ -125,15 +126,15 @@ fn listed(text: &str) -> Option<(String, Vec<Call>)> {
     let (said, rest) = text.split_once(LIST)?;
     let said = said.trim_end().to_owned();
     if rest.trim_start().starts_with('[') {
-        let calls: Vec<Value> = serde_json::from_str(rest).ok()?;
+        let calls: Vec<Json> = serde_json::from_str(rest).ok()?;
         return Some((said, calls.iter().map(Call::read).collect::<Option<_>>()?));
     }
     let named = |text: &str| {
         let name = &text[..PARTS.iter().filter_map(|part| text.find(part)).min()?];
         let arguments = &text[text.find('{')?..];
-        let arguments: Value = serde_json::from_str(arguments).ok()?;
-        let name = name.trim().to_owned();
-        (!name.is_empty()).then(|| Call { name, arguments: arguments.to_string() })
+        let arguments: Fields = serde_json::from_str(arguments).ok()?;
+        let (name, arguments) = (name.trim().to_owned(), serde_json::to_string(&arguments).ok()?);
+        (!name.is_empty()).then_some(Call { name, arguments })
     };
     Some((said, rest.split(LIST).map(named).collect::<Option<_>>()?))
 }
@@ -144,10 +145,10 @@ fn bare(text: &str) -> Option<Vec<Call>> {
     let mut calls = Vec::new();
     let mut rest = text;
     loop {
-        let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Map<String, Value>>();
+        let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Fields>();
         let object = objects.next()?.ok()?;
         let after = rest[objects.byte_offset()..].trim_start();
-        calls.push(Call::read(&Value::Object(object))?);
+        calls.push(Call::read(&Json::Object(object))?);
         rest = match after.strip_prefix(';') {
             Some(rest) if !rest.trim().is_empty() => rest,
             _ if after.is_empty() || after == ";" => return Some(calls),

@@ -3,10 +3,10 @@
 //! In: JSON of a request. Out: prompts, [`Sampling`] and seeds, or why not, as OpenAI words it. Fields that would change
 //! the answer and are not known here are refused; others are passed over, as clients send many.
 
-use data::template::Dialog;
+use data::template::{Dialog, Fields, Json};
 use rollout::policy::Sampling;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Most answers of one request.
 pub const MAX_CHOICES: usize = 128;
@@ -32,14 +32,14 @@ pub struct ChatRequest {
     pub logprobs: Option<bool>,
     /// What the model may call.
     #[serde(default)]
-    pub tools: Option<Vec<Value>>,
+    pub tools: Option<Vec<Json>>,
     /// `auto`, or `none`.
     pub tool_choice: Option<Value>,
     /// Whether it may call more than one at once.
     pub parallel_tool_calls: Option<bool>,
     /// Switches of the chat template, as vLLM takes them: `{"enable_thinking": false}`.
     #[serde(default)]
-    pub chat_template_kwargs: Option<Map<String, Value>>,
+    pub chat_template_kwargs: Option<Fields>,
     /// What both kinds share.
     #[serde(flatten)]
     pub common: Common,
@@ -69,7 +69,7 @@ pub struct ChatMessage {
     pub content: Value,
     /// What the assistant called.
     #[serde(default)]
-    pub tool_calls: Option<Vec<Value>>,
+    pub tool_calls: Option<Vec<Json>>,
     /// Which call a tool answers.
     pub tool_call_id: Option<String>,
     /// Who speaks, or which tool.
@@ -260,7 +260,7 @@ impl ChatRequest {
             return Err(Refusal::bad(Some("chat_template_kwargs"), message));
         }
         if let Some(tools) = self.offered()? {
-            given.insert("tools".to_owned(), Value::from(tools.to_vec()));
+            given.insert("tools".to_owned(), Json::List(tools.to_vec()));
         }
         Ok(Dialog { messages, given })
     }
@@ -270,7 +270,7 @@ impl ChatRequest {
     /// # Errors
     ///
     /// When one has no name, or one must be called: nothing forces a model to.
-    pub fn offered(&self) -> Result<Option<&[Value]>, Refusal> {
+    pub fn offered(&self) -> Result<Option<&[Json]>, Refusal> {
         let choice = self.tool_choice.as_ref().filter(|choice| !choice.is_null());
         if let Some(choice) = choice.filter(|choice| **choice != "auto" && **choice != "none") {
             let message =
@@ -278,9 +278,11 @@ impl ChatRequest {
             return Err(Refusal::bad(Some("tool_choice"), message));
         }
         let tools = self.tools.as_deref().unwrap_or_default();
-        if let Some(at) =
-            tools.iter().position(|tool| tool["type"] != "function" || !tool["function"]["name"].is_string())
-        {
+        let is_tool = |tool: &Json| {
+            let name = || tool.get("function")?.get("name")?.as_str();
+            tool.get("type").and_then(Json::as_str) == Some("function") && name().is_some()
+        };
+        if let Some(at) = tools.iter().position(|tool| !is_tool(tool)) {
             let form = r#"`{"type": "function", "function": {"name": …}}`"#;
             return Err(Refusal::bad(Some("tools"), format!("tool {at} is not of the form {form}")));
         }
@@ -290,7 +292,7 @@ impl ChatRequest {
 
 impl ChatMessage {
     /// The turn as chat templates take it, or what is wrong with it.
-    fn turn(&self) -> Result<Value, String> {
+    fn turn(&self) -> Result<Fields, String> {
         let role = match self.role.as_str() {
             "system" | "developer" => "system",
             role @ ("user" | "assistant" | "tool") => role,
@@ -300,40 +302,39 @@ impl ChatMessage {
             }
         };
         let text = text_of(&self.content).ok_or("is no text")?;
-        let mut turn = json!({ "role": role, "content": text });
-        let others = [
-            ("tool_call_id", &self.tool_call_id),
-            ("name", &self.name),
-            ("reasoning_content", &self.reasoning_content),
+        let texts = [
+            ("role", Some(role)),
+            ("content", Some(&text)),
+            ("name", self.name.as_deref()),
+            ("tool_call_id", self.tool_call_id.as_deref()),
+            ("reasoning_content", self.reasoning_content.as_deref()),
         ];
-        for (name, text) in others {
-            if let Some(text) = text {
-                turn[name] = json!(text);
-            }
-        }
+        let mut turn: Fields =
+            texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Json::text(text?)))).collect();
         if let Some(calls) = self.tool_calls.as_ref().filter(|calls| !calls.is_empty()) {
-            turn["tool_calls"] = calls.iter().map(call).collect::<Option<_>>().ok_or_else(|| {
-                r#"has a call that is not of the form `{"id": …, "function": {"name": …, "arguments": "{…}"}}`"#
-                    .to_owned()
-            })?;
+            let form = r#"`{"id": …, "function": {"name": …, "arguments": "{…}"}}`"#;
+            let calls: Option<Vec<Json>> = calls.iter().map(call).collect();
+            let calls = calls.ok_or_else(|| format!("has a call that is not of the form {form}"))?;
+            turn.insert("tool_calls".to_owned(), Json::List(calls));
         }
         Ok(turn)
     }
 }
 
 /// A call whose arguments are an object, as templates take it; clients write them as the text of one.
-fn call(call: &Value) -> Option<Value> {
-    let mut call = call.clone();
-    let function = call.get_mut("function")?.as_object_mut()?;
+fn call(call: &Json) -> Option<Json> {
+    let mut fields = call.as_object()?.clone();
+    let mut function = fields.get("function")?.as_object()?.clone();
     function.get("name")?.as_str()?;
     let arguments = match function.get("arguments") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::String(text)) if text.trim().is_empty() => Map::new(),
-        Some(Value::String(text)) => serde_json::from_str(text).ok()?,
+        None | Some(Json::Null) => Fields::new(),
+        Some(Json::Text(text)) if text.trim().is_empty() => Fields::new(),
+        Some(Json::Text(text)) => serde_json::from_str(text).ok()?,
         Some(arguments) => arguments.as_object()?.clone(),
     };
-    function.insert("arguments".to_owned(), Value::Object(arguments));
-    Some(call)
+    function.insert("arguments".to_owned(), Json::Object(arguments));
+    fields.insert("function".to_owned(), Json::Object(function));
+    Some(Json::Object(fields))
 }
 
 fn text_of(content: &Value) -> Option<String> {
@@ -388,6 +389,10 @@ mod tests {
         assert_eq!(prompt("[[1],[2]]"), PromptInput::ManyTokens(vec![vec![1], vec![2]]));
     }
 
+    fn written<T: serde::Serialize>(value: &T) -> String {
+        serde_json::to_string(value).expect("JSON")
+    }
+
     fn dialog(text: &str) -> Result<Dialog, Refusal> {
         serde_json::from_str::<ChatRequest>(text).expect("JSON").dialog()
     }
@@ -396,7 +401,7 @@ mod tests {
     fn a_conversation_has_known_roles_and_text() {
         let parts =
             r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
-        assert_eq!(dialog(parts).expect("text").messages, [json!({"role": "user", "content": "ab"})]);
+        assert_eq!(written(&dialog(parts).expect("text").messages), r#"[{"role":"user","content":"ab"}]"#);
         let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
         assert_eq!(dialog(image).expect_err("no text").message, "message 0 is no text");
         let robot = r#"{"messages":[{"role":"robot","content":"x"}]}"#;
@@ -404,20 +409,21 @@ mod tests {
     }
 
     #[test]
-    fn calls_come_to_the_template_as_objects() {
+    fn calls_come_to_the_template_as_objects_in_their_order() {
         let told = r#"{"messages":[
             {"role":"assistant","content":null,"tool_calls":[
-                {"id":"abc","type":"function","function":{"name":"ls","arguments":"{\"path\": \".\"}"}}]},
+                {"id":"abc","type":"function","function":{"name":"ls","arguments":"{\"path\": \".\", \"all\": true}"}}]},
             {"role":"tool","tool_call_id":"abc","content":"a.py"}],
-            "tools":[{"type":"function","function":{"name":"ls"}}],
+            "tools":[{"type":"function","function":{"name":"ls","description":"lists"}}],
             "chat_template_kwargs":{"enable_thinking":false}}"#;
         let dialog = dialog(told).expect("a conversation");
-        let called = &dialog.messages[0];
-        assert_eq!(called["tool_calls"][0]["function"]["arguments"], json!({"path": "."}));
-        assert_eq!(called["content"], "");
-        assert_eq!(dialog.messages[1]["tool_call_id"], "abc");
-        assert_eq!(dialog.given["tools"][0]["function"]["name"], "ls");
-        assert_eq!(dialog.given["enable_thinking"], false);
+        let call = r#"{"id":"abc","type":"function","function":{"name":"ls","arguments":{"path":".","all":true}}}"#;
+        let turns = format!(
+            r#"[{{"role":"assistant","content":"","tool_calls":[{call}]}},{{"role":"tool","content":"a.py","tool_call_id":"abc"}}]"#
+        );
+        assert_eq!(written(&dialog.messages), turns);
+        let tools = r#"[{"type":"function","function":{"name":"ls","description":"lists"}}]"#;
+        assert_eq!(written(&dialog.given), format!(r#"{{"enable_thinking":false,"tools":{tools}}}"#));
     }
 
     #[test]
