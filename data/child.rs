@@ -6,7 +6,7 @@
 //! A program whose `main` does not begin with [`main_if_asked`], such as a test of this crate, does these things itself.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -87,6 +87,8 @@ impl Child {
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // Ctrl-C is for whoever sits at the terminal; without its parent a child has nothing to read and ends.
+            .process_group(0)
             .spawn()?;
         let lines = lines_of(&mut process, longest_line);
         Ok(Child { process, lines })

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -29,9 +30,13 @@ struct Serving {
 
 impl Serving {
     fn start(options: &str) -> Serving {
+        Serving::start_with("checkpoints/base", options)
+    }
+
+    fn start_with(model: &str, options: &str) -> Serving {
         let folder = Folder::new("serve");
         let log = folder.join("log");
-        let line = format!("serve --model checkpoints/base --port 0 {options}");
+        let line = format!("serve --model {model} --port 0 {options}");
         let child =
             train().args(line.split_whitespace()).stderr(File::create(&log).expect("a log")).spawn().expect("starts");
         let mut serving = Serving { child, address: String::new(), _folder: folder };
@@ -288,4 +293,126 @@ fn every_line_is_a_turn_and_its_answer_comes_as_it_is_written() {
 #[test]
 fn a_turn_that_does_not_fit_into_the_context_is_refused_with_its_length() {
     chat("--max-new-tokens 2000", "hello\n").refuses(&["2000 tokens for the answer", "the context holds 1024"]);
+}
+
+/// The base model in a folder of its own, with another chat template.
+fn with_template(folder: &Folder, jinja: &str) -> String {
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(format!("checkpoints/base/{name}"), folder.join(name)).expect("copies");
+    }
+    folder.write("chat_template.jinja", jinja);
+    folder.join("").display().to_string()
+}
+
+/// A person at a terminal: what is typed, and what has been shown.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    shown: Receiver<u8>,
+}
+
+impl Terminal {
+    /// None, with a word about it, where there is no `script` to make a terminal.
+    fn start(words: &str) -> Option<Terminal> {
+        let line = format!("{} {words}", env!("CARGO_BIN_EXE_train"));
+        let child = Command::new("script")
+            .args(["-qefc", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = child else {
+            eprintln!("SKIPPED: Ctrl-C at a terminal, which needs `script` (util-linux)");
+            return None;
+        };
+        let (keys, out) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let (sender, shown) = channel();
+        std::thread::spawn(move || out.bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte)));
+        Some(Terminal { child, keys, shown })
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("types");
+    }
+
+    /// All that is shown until `words` are, or until the program ends.
+    fn until(&self, words: &str) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(words.as_bytes())
+            && let Ok(byte) = self.shown.recv_timeout(PATIENCE)
+        {
+            bytes.push(byte);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn at_a_terminal_ctrl_c_ends_an_answer_and_the_talk_goes_on() {
+    let folder = Folder::new("terminal");
+    let model = with_template(&folder, &format!("{}{{# of its own #}}", data::template::JINJA));
+    // An answer may be over before the key is pressed; then it ends the program, and another is tried.
+    let interrupted = (1..=10).any(|seed| {
+        let words = format!("chat --model {model} --temperature 3 --max-new-tokens 900 --seed {seed}");
+        let Some(mut terminal) = Terminal::start(&words) else { return true };
+        terminal.until("\n> ");
+        terminal.types("def add(a, b):\n");
+        // The echo, and the first letter of the answer.
+        terminal.until("\n");
+        terminal.shown.recv_timeout(PATIENCE).expect("an answer");
+        terminal.types("\u{3}");
+        let rest = terminal.until("\n> ");
+        let written = rest.rsplit('[').next().and_then(|told| told.split(' ').next()?.parse::<usize>().ok());
+        if !rest.ends_with("\n> ") || written.is_none_or(|tokens| tokens >= 900) {
+            return false;
+        }
+        terminal.types("x = 1\n");
+        let next = terminal.until("\n> ");
+        assert!(next.contains("tokens/s]") && !next.contains("error:"), "{next}");
+        true
+    });
+    assert!(interrupted, "no answer could be interrupted");
+}
+
+/// A template that shows tools as Qwen's do.
+const TOOLS: &str = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}\
+    {% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content }}\
+    {% for call in message.tool_calls or [] %}{{ '<tool_call>' + call.function | tojson + '</tool_call>' }}{% endfor %}\
+    {{ '<|im_end|>\\n' }}{% endfor %}\
+    {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+#[test]
+fn tools_reach_the_template_where_it_asks_for_them() {
+    // As text, so that the fields keep their order.
+    const ASKED: &str = r#"{"messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "call00001", "type": "function", "function": {"name": "ls", "arguments": "{\"path\": \".\"}"}}]},
+        {"role": "tool", "tool_call_id": "call00001", "content": "a.py"}],
+        "tools": [{"type": "function", "function": {"name": "ls", "description": "lists"}}],
+        "max_tokens": 4, "return_token_ids": true}"#;
+    let ask = |serving: &Serving| {
+        let (status, _, body) = serving.ask("POST", "/v1/chat/completions", ASKED);
+        (status, serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    let folder = Folder::new("tools");
+    let serving = Serving::start_with(&with_template(&folder, TOOLS), "");
+    let (status, answer) = ask(&serving);
+    assert_eq!(status, 200, "{answer}");
+    let ids: Vec<u32> = serde_json::from_value(answer["choices"][0]["prompt_token_ids"].clone()).expect("ids");
+    let expected = "{\"type\": \"function\", \"function\": {\"name\": \"ls\", \"description\": \"lists\"}}\
+                    <|im_start|>user\nhi<|im_end|>\n\
+                    <|im_start|>assistant\n<tool_call>{\"name\": \"ls\", \"arguments\": {\"path\": \".\"}}</tool_call><|im_end|>\n\
+                    <|im_start|>tool\na.py<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(base().tokenizer.decode(&ids), expected);
+    // The base model's own template knows none.
+    let (status, answer) = ask(&Serving::start(""));
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("tools")), "{answer}");
 }

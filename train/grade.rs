@@ -243,11 +243,9 @@ impl Grading<'_> {
             Err(reason) => return (Judged::InvalidPatch, false, reason),
         };
         let (judged, left_out) = task.judged(patch);
-        let mut suspicion = suspicious(&judged, &self.tests_of(task));
         let (outcome, mut reason) = match self.grader.grade(&self.set.root, task, &judged) {
             Ok(graded) => {
                 let graded = ran.insert(graded);
-                suspicion = suspicion.or(graded.suspicion.clone());
                 // Told here and not with the line of its verdict, so that no other thread starts one more.
                 match self.watcher.graded(SystemTime::now(), &task.id, graded) {
                     Ok(()) => verdict(graded),
@@ -259,6 +257,11 @@ impl Grading<'_> {
         if !left_out.is_empty() {
             reason = format!("{reason} (left as it was: {})", left_out.join(", "));
         }
+        // The grader looks at what is rewarded; here any answer is looked at.
+        let suspicion = match ran {
+            Some(graded) if graded.outcome == Outcome::Resolved => graded.suspicion.clone(),
+            _ => suspicious(&judged, &self.tests_of(task)),
+        };
         if let Some(why) = &suspicion {
             reason = format!("{reason} (set apart: {why})");
         }

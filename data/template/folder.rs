@@ -24,19 +24,8 @@ const MAX_BYTES: u64 = 16 << 20;
 /// The special tokens that a template may name.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// From version 7 of Tekken on.
-const MISTRAL: &str = "{{ bos_token }}{% for message in messages %}\
-    {% if message['role'] == 'system' %}{{ '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}\
-    {% elif message['role'] == 'user' %}{{ '[INST]' + message['content'] + '[/INST]' }}\
-    {% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
-/// Version 3 of Tekken has no system prompt: it goes before the last question.
-const MISTRAL_3: &str = "{% set system = messages | selectattr('role', 'equalto', 'system') | map(attribute='content') | join('\\n\\n') %}\
-    {% set users = messages | selectattr('role', 'equalto', 'user') | list | length %}\
-    {% set seen = namespace(users=0) %}\
-    {{ bos_token }}{% for message in messages %}\
-    {% if message['role'] == 'user' %}{% set seen.users = seen.users + 1 %}\
-    {{ '[INST]' + (system + '\\n\\n' if system and seen.users == users else '') + message['content'] + '[/INST]' }}\
-    {% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+/// The template of Mistral's own folders, behind the version of their tokenizer.
+const MISTRAL: &str = include_str!("mistral.jinja");
 
 impl ChatTemplate {
     /// Reads the chat template of a model folder and tries it out; the usual one where the folder has none.
@@ -155,12 +144,12 @@ fn mistral(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, Templat
     let Some(version) = tokenizer.tekken_version() else {
         return Ok(ChatTemplate::default());
     };
-    let text = if version < 7 { MISTRAL_3 } else { MISTRAL };
+    let text = format!("{{%- set version = {version} %}}\n{MISTRAL}");
     let names =
         [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_string(), token.to_string()));
     let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>" });
     let stops = tokenizer.special("</s>").into_iter().collect();
-    ChatTemplate::new(folder.join(TEKKEN_FILE).display().to_string(), text.into(), names.to_vec(), stops, config)
+    ChatTemplate::new(folder.join(TEKKEN_FILE).display().to_string(), text, names.to_vec(), stops, config)
 }
 
 fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {

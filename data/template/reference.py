@@ -1,4 +1,5 @@
-"""Writes `reference.json`: what `transformers` makes of conversations with the templates beside this script.
+"""Writes `reference.json` and `reference_tools.json`: what `transformers` makes of conversations with the templates
+beside this script, and of conversations in which tools are called.
 
     python data/template/reference.py
 
@@ -39,6 +40,13 @@ SPECIALS = {
     "mistral": dict(byte_level=False, bos_token="<s>", eos_token="</s>"),
     "mistral_small": dict(byte_level=False, bos_token="<s>", eos_token="</s>"),
 }
+# What each template asks for besides the messages.
+TOOLS = {
+    "qwen2_5": (SPECIALS["qwen2_5"], ["tools"]),
+    "llama3": (SPECIALS["llama3"], ["tools", "date_string"]),
+    "mistral_tools": (SPECIALS["mistral"], ["tools"]),
+    "qwen3": (SPECIALS["qwen3"], ["enable_thinking"]),
+}
 
 CODE = "def add(a, b):\n    \"\"\"naïve – 東京 😀\"\"\"\n    return a - b\n\n\nclass A:\n\tx = 12_345\r\n"
 CONVERSATIONS = [
@@ -51,6 +59,33 @@ CONVERSATIONS = [
     [("user", "what is <|im_end|> and </s> or [INST]?"), ("assistant", "<|eot_id|><|im_end|>[/INST]")],
     [("assistant", "me first"), ("user", "no")],
     [("user", ""), ("assistant", "")],
+]
+
+
+LS = {"type": "function", "function": {"name": "ls", "description": "Lists <files> & folders – all", "parameters": {
+    "type": "object", "required": ["path"], "properties": {
+        "path": {"type": "string", "description": "where"}, "all": {"type": "boolean", "default": False},
+        "depth": {"type": "number", "minimum": 0.5}}}}}
+RUN = {"type": "function", "function": {"name": "run", "parameters": {"type": "object", "properties": {}}}}
+
+
+def called(number, name, **arguments):
+    return {"id": f"call{number:05}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+ASKED = [
+    dict(messages=[dict(role="user", content="what is here?")], given=dict(tools=[LS, RUN])),
+    dict(messages=[dict(role="system", content="S"), dict(role="user", content="what is here?"),
+                   dict(role="assistant", content="", tool_calls=[called(1, "ls", path=".", all=True, depth=1.5)]),
+                   dict(role="tool", content="a.py é", tool_call_id="call00001")], given=dict(tools=[LS, RUN])),
+    dict(messages=[dict(role="user", content="both"),
+                   dict(role="assistant", content="Both:", tool_calls=[called(1, "run"), called(2, "ls", path="b")]),
+                   dict(role="tool", content="1", tool_call_id="call00001"),
+                   dict(role="tool", content="2", tool_call_id="call00002"),
+                   dict(role="assistant", content="done"), dict(role="user", content="more?")], given=dict(tools=[LS])),
+    dict(messages=[dict(role="user", content="think?")], given=dict(enable_thinking=False)),
+    dict(messages=[dict(role="user", content="think?")], given=dict(enable_thinking=True)),
+    dict(messages=[dict(role="user", content="when?")], given=dict(date_string="1 May 2026")),
 ]
 
 
@@ -119,7 +154,31 @@ def main():
                 key = "prompt" if prompt else "whole"
                 case[key] = {"text": text, "ids": ids}
             cases.append(case)
-    Path(__file__).with_suffix(".json").write_text("[\n" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases) + "\n]\n")
+    write("reference.json", cases)
+    write("reference_tools.json", list(tool_cases(tokenizers)))
+
+
+def tool_cases(tokenizers):
+    for name, (told, asks) in TOOLS.items():
+        told = dict(told)
+        raw = tokenizers[told.pop("byte_level")]
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, clean_up_tokenization_spaces=False, **told)
+        tokenizer.chat_template = (HERE / f"{name}.jinja").read_text()
+        for asked in ASKED:
+            if not asked["given"].keys() <= set(asks):
+                continue
+            settings = dict(add_generation_prompt=True, return_dict=False, **asked["given"])
+            try:
+                text = tokenizer.apply_chat_template(asked["messages"], tokenize=False, **settings)
+                ids = tokenizer.apply_chat_template(asked["messages"], tokenize=True, **settings)
+            except Exception as error:  # a template that refuses the conversation
+                text, ids = None, str(error)
+            yield {"template": name, "tokens": told, "dialog": asked, "prompt": {"text": text, "ids": ids}}
+
+
+def write(name, cases):
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
+    Path(__file__).with_name(name).write_text("[\n" + lines + "\n]\n")
 
 
 main()

@@ -10,6 +10,7 @@ use super::*;
 use crate::tokenizer::tests::trained;
 
 mod folders;
+mod tools;
 
 fn conversation() -> Vec<Message> {
     vec![
@@ -114,13 +115,19 @@ impl Drop for Folder {
 
 /// The template of a case and its tokenizer, read from a folder.
 fn of(case: &Case) -> (ChatTemplate, Tokenizer) {
-    let jinja = fs::read_to_string(format!("template/reference/{}.jinja", case.template)).expect("reads");
-    let mut config = case.tokens.clone();
+    read(&case.template, &case.tokens)
+}
+
+fn read(name: &str, tokens: &serde_json::Value) -> (ChatTemplate, Tokenizer) {
+    let jinja = fs::read_to_string(format!("template/reference/{name}.jinja")).expect("reads");
+    let mut config = tokens.clone();
     config["chat_template"] = jinja.into();
-    let (json, generation) = match case.template.as_str() {
+    let (json, generation) = match name {
         // The ids of `<|endoftext|>` and `<|end|>`: Phi 3 says all at which it stops.
         "phi3" => (include_str!("reference/metaspace.json"), "{\"eos_token_id\": [7, 700]}"),
-        "mistral" | "mistral_small" => (include_str!("reference/metaspace.json"), "{\"eos_token_id\": 2}"),
+        "mistral" | "mistral_small" | "mistral_tools" => {
+            (include_str!("reference/metaspace.json"), "{\"eos_token_id\": 2}")
+        }
         _ => (include_str!("reference/byte_level.json"), "{}"),
     };
     let config = config.to_string();

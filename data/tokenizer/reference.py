@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import mistral_common
-from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, UserMessage
+from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
+from mistral_common.protocol.instruct.tool_calls import Function, FunctionCall, Tool, ToolCall
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
@@ -29,7 +30,7 @@ SPECIALS = {
            "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]", "[PREFIX]", "[MIDDLE]",
            "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"],
 }
-SPECIALS["v11"] = SPECIALS["v7"] + ["[ARGS]", "[CALL_ID]"]
+SPECIALS["v13"] = SPECIALS["v11"] = SPECIALS["v7"] + ["[ARGS]", "[CALL_ID]"]
 
 SNIPPETS = [
     "", " ", "\n", "def add(a, b):\n    return a + b\n", "class HTTPServerError(Exception):\n\tpass\r\n\r\n",
@@ -63,6 +64,35 @@ def chats(path):
         yield {"messages": [{"role": m.role, "content": m.content} for m in messages], "ids": ids}
 
 
+def tool_chats(path):
+    """Conversations in which tools are called; the arguments of calls are objects, as templates take them."""
+    tokenizer = MistralTokenizer.from_file(str(path))
+    tools = [
+        Tool(function=Function(name="ls", description="Lists <é>", parameters={
+            "type": "object", "required": ["path"], "properties": {"path": {"type": "string", "description": "where"}}})),
+        Tool(function=Function(name="run", parameters={"type": "object", "properties": {}})),
+    ]
+    ls = ToolCall(id="call00001", function=FunctionCall(name="ls", arguments='{"path": ".", "b": [1, 2.5]}'))
+    run = ToolCall(id="call00002", function=FunctionCall(name="run", arguments="{}"))
+    said = [UserMessage(content="what is here?"), AssistantMessage(content="", tool_calls=[ls, run])]
+    results = [ToolMessage(content="a.py é", tool_call_id="call00001"), ToolMessage(content="ok", tool_call_id="call00002")]
+    after = [AssistantMessage(content="done"), UserMessage(content="more?")]
+    for messages in [said[:1], said + results, [SystemMessage(content="S")] + said + results + after]:
+        ids = tokenizer.encode_chat_completion(ChatCompletionRequest(messages=messages, tools=tools)).tokens
+        yield {"messages": [turn(message) for message in messages], "given": {"tools": [tool.model_dump(
+            exclude_none=True, exclude={"function": {"strict"}}) for tool in tools]}, "ids": ids}
+
+
+def turn(message):
+    fields = {"role": str(getattr(message.role, "value", message.role)), "content": message.content or ""}
+    if getattr(message, "tool_call_id", None):
+        fields["tool_call_id"] = message.tool_call_id
+    if getattr(message, "tool_calls", None):
+        fields["tool_calls"] = [{"id": call.id, "type": "function", "function": {
+            "name": call.function.name, "arguments": json.loads(call.function.arguments)}} for call in message.tool_calls]
+    return fields
+
+
 def main():
     if sys.argv[1:2] == ["--whole"]:
         tokenizer = Tekkenizer.from_file(sys.argv[2])
@@ -81,7 +111,7 @@ def main():
         path.write_text(json.dumps(small, separators=(",", ":")))
         tokenizer = Tekkenizer.from_file(str(path))
         ids = [tokenizer.encode(text, False, False) for text in SNIPPETS]
-        reference[version] = {"ids": ids, "chats": list(chats(path))}
+        reference[version] = {"ids": ids, "chats": list(chats(path)), "tool_chats": list(tool_chats(path))}
     text = json.dumps(reference, separators=(",", ":"))
     Path(__file__).with_suffix(".json").write_text(text + "\n")
     assert base64.b64decode(small["vocab"][97]["token_bytes"]) == b"a"

@@ -1,14 +1,14 @@
 //! What a verdict rests on, as one hash: the same hash, the same verdict.
 //!
 //! In: what tests run on, a task and an answer. Out: 32 hexadecimal digits. They change with the sandbox, its image and
-//! its Python, with the base tree, with the answer, with the tests and with the version of what judges; not with the
-//! name of a run or of a model.
+//! its Python, with the base tree, with the answer, with the gold patch, with the tests and with the version of what
+//! judges; not with the name of a run or of a model.
 
 use data::Task;
 use data::source::prediction::Answer;
 
 /// Part of what a verdict rests on: a grader that judges otherwise has another number.
-const GRADER: u32 = 4;
+const GRADER: u32 = 5;
 
 /// The key of a verdict. Each part is hashed with its length, so that no two can run together.
 pub fn key(environment: &str, task: Option<&Task>, answer: &Answer) -> String {
@@ -26,6 +26,8 @@ pub fn key(environment: &str, task: Option<&Task>, answer: &Answer) -> String {
         part("image", task.image.as_deref().unwrap_or_default());
         part("tree", &task.base_commit);
         part("bug", task.bug.text());
+        // Other inputs are tried on it, too.
+        part("gold", task.gold.text());
         part("task", &task.id);
         task.python_path.iter().for_each(|folder| part("path", folder));
         task.fail_to_pass.iter().for_each(|test| part("fail_to_pass", test));
@@ -94,6 +96,7 @@ mod tests {
             change(|task| task.image = Some("sha256:1".into())),
             change(|task| task.base_commit = "t2".into()),
             change(|task| task.bug = Patch::default()),
+            change(|task| task.gold = Patch::default()),
             change(|task| task.fail_to_pass.push("t.py::c".into())),
             change(|task| task.pass_to_pass.push("t.py::c".into())),
             change(|task| task.pass_to_pass.clear()),
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_only_told_changes_nothing() {
-        let told = Task { statement: "other".into(), gold: Patch::default(), ..task() };
+        let told = Task { statement: "other".into(), ..task() };
         let answer = Answer::Diff("d".into());
         assert_eq!(key("e", Some(&told), &answer), key("e", Some(&task()), &answer));
     }

@@ -115,23 +115,48 @@ fn values_are_written_as_python_writes_them() {
     assert_eq!(text, expected);
 }
 
+/// What `mistral-common` makes of conversations; see `tokenizer/reference.py`.
+#[derive(Deserialize)]
+struct Reference {
+    v3: Chats,
+    v7: Chats,
+    v11: Chats,
+    v13: Chats,
+}
+
+#[derive(Deserialize)]
+struct Chats {
+    chats: Vec<Chat>,
+    tool_chats: Vec<Chat>,
+}
+
+#[derive(Deserialize)]
+struct Chat {
+    messages: Vec<Fields>,
+    #[serde(default)]
+    given: Fields,
+    ids: Vec<u32>,
+}
+
 #[test]
 fn a_folder_of_mistral_writes_conversations_as_mistral_common_does() {
-    let reference: serde_json::Value =
-        serde_json::from_str(include_str!("../../tokenizer/reference.json")).expect("is JSON");
+    let reference: Reference = serde_json::from_str(include_str!("../../tokenizer/reference.json")).expect("is JSON");
     let merges: serde_json::Value =
         serde_json::from_str(include_str!("../../tokenizer/reference/tekken_v7.json")).expect("is JSON");
-    for version in ["v3", "v7", "v11"] {
+    let versions = [("v3", reference.v3), ("v7", reference.v7), ("v11", reference.v11), ("v13", reference.v13)];
+    for (version, chats) in versions {
         let file = fs::read_to_string(format!("tokenizer/reference/tekken_{version}.json")).expect("reads");
         let mut file: serde_json::Value = serde_json::from_str(&file).expect("is JSON");
         file["vocab"] = merges["vocab"].clone();
         let folder = Folder::new(&[("tekken.json", &file.to_string())]);
         let tokenizer = Tokenizer::from_folder(&folder.0).expect("reads");
         let template = ChatTemplate::from_folder(&folder.0, &tokenizer).expect("reads");
-        for chat in reference[version]["chats"].as_array().expect("a list") {
-            let messages: Vec<Message> = serde_json::from_value(chat["messages"].clone()).expect("messages");
-            let ids: Vec<u32> = serde_json::from_value(chat["ids"].clone()).expect("ids");
-            assert_eq!(template.encode_prompt(&tokenizer, &messages).expect("encodes"), ids, "{version}: {messages:?}");
+        assert_eq!((chats.chats.len(), chats.tool_chats.len()), (3, 3));
+        for Chat { messages, given, ids } in chats.chats.into_iter().chain(chats.tool_chats) {
+            let dialog = Dialog { messages, given };
+            let written = template.encode_dialog(&tokenizer, &dialog).expect("encodes");
+            assert_eq!(tokenizer.decode(&written), tokenizer.decode(&ids), "{version}");
+            assert_eq!(written, ids, "{version}: {dialog:?}");
         }
         assert_eq!(template.end_of_turn(&tokenizer).expect("ends"), 2);
     }
