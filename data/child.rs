@@ -87,7 +87,7 @@ impl Child {
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            // Ctrl-C is for whoever sits at the terminal; without its parent a child has nothing to read and ends.
+            // Ctrl-C is meant for the parent, which may go on. Without it a child has nobody to write to, and its limits.
             .process_group(0)
             .spawn()?;
         let lines = lines_of(&mut process, longest_line);

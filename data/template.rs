@@ -68,6 +68,8 @@ struct Model {
     /// The markers at which the model stops.
     stops: Vec<u32>,
     renderer: Renderer,
+    /// The template for conversations with tools, where it is another.
+    tool_use: Option<Arc<Model>>,
 }
 
 /// Why a conversation cannot be written down.
@@ -110,12 +112,10 @@ pub enum TemplateError {
         said: String,
     },
     /// The template has no use for what it is given.
-    #[error(
-        "the chat template in `{name}` does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it"
-    )]
+    #[error("{template} does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it")]
     Unasked {
-        /// The file.
-        name: String,
+        /// The template.
+        template: String,
         /// What is given.
         asked: String,
     },
@@ -173,10 +173,7 @@ impl ChatTemplate {
             return Ok(self.clone());
         };
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        let source = Source { now, ..model.renderer.source.clone() };
-        let renderer = Renderer::new(source).map_err(|fault| model.fault(fault))?;
-        let (name, config, stops) = (model.name.clone(), model.config.clone(), model.stops.clone());
-        Ok(ChatTemplate { form: Form::Model(Arc::new(Model { name, config, stops, renderer })) })
+        Ok(ChatTemplate { form: Form::Model(Arc::new(model.at(now)?)) })
     }
 
     /// The template in its own language.
@@ -235,18 +232,11 @@ impl ChatTemplate {
     ///
     /// As [`ChatTemplate::encode_prompt`], and when the template does not ask for something that is given.
     pub fn encode_dialog(&self, tokenizer: &Tokenizer, dialog: &Dialog) -> Result<Vec<u32>, TemplateError> {
-        let unasked = |name: &&String| !self.asks_for(name);
-        if let Some(asked) = dialog.given.keys().find(unasked) {
-            return Err(TemplateError::Unasked { name: self.name().to_string(), asked: asked.clone() });
+        if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
+            return Err(self.unasked(name));
         }
         match &self.form {
-            Form::ChatMl => {
-                let more = |number| TemplateError::Unfit {
-                    name: self.name().to_string(),
-                    reason: format!("message {number} is more than a text of the system, the user or the assistant"),
-                };
-                self.encode_prompt(tokenizer, &dialog.plain().map_err(more)?)
-            }
+            Form::ChatMl => self.encode_prompt(tokenizer, &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?),
             Form::Model(model) => Ok(turns::encode(model, tokenizer, dialog, For::Prompt)?.0),
         }
     }
@@ -259,12 +249,21 @@ impl ChatTemplate {
         }
     }
 
-    /// Where it comes from.
-    fn name(&self) -> &str {
-        match &self.form {
-            Form::ChatMl => "the usual template",
-            Form::Model(model) => &model.name,
-        }
+    /// The template to use where tools are offered: some folders have one of its own for that.
+    pub fn with_tools(&self) -> ChatTemplate {
+        let form = match &self.form {
+            Form::Model(model) => model.tool_use.clone().map(Form::Model),
+            Form::ChatMl => None,
+        };
+        form.map_or_else(|| self.clone(), |form| ChatTemplate { form })
+    }
+
+    fn unasked(&self, asked: &str) -> TemplateError {
+        let template = match &self.form {
+            Form::ChatMl => "the usual chat template".to_string(),
+            Form::Model(model) => format!("the chat template in `{}`", model.name),
+        };
+        TemplateError::Unasked { template, asked: asked.to_string() }
     }
 
     /// A conversation as a training sample.
@@ -284,6 +283,15 @@ impl ChatTemplate {
 }
 
 impl Model {
+    /// The same on another day.
+    fn at(&self, now: i64) -> Result<Model, TemplateError> {
+        let source = Source { now, ..self.renderer.source.clone() };
+        let renderer = Renderer::new(source).map_err(|fault| self.fault(fault))?;
+        let tool_use = self.tool_use.as_ref().map(|model| model.at(now)).transpose()?.map(Arc::new);
+        let (name, config, stops) = (self.name.clone(), self.config.clone(), self.stops.clone());
+        Ok(Model { name, config, stops, renderer, tool_use })
+    }
+
     fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, TemplateError> {
         self.renderer.render(dialog, add_generation_prompt).map_err(|fault| self.fault(fault))
     }

@@ -178,7 +178,8 @@ pub enum PolicyError {
 pub trait Policy {
     /// For each request, `attempts` completions.
     ///
-    /// The same weights, request and sampling give the same completions, whatever else is in `requests`.
+    /// The same weights, request and sampling give the same completions. What else is in `requests` changes no more than the
+    /// last digits of a probability.
     ///
     /// # Errors
     ///

@@ -31,15 +31,15 @@ impl From<&[Message]> for Dialog {
 }
 
 impl Dialog {
-    /// The turns as roles and texts, or the number of the first that is more.
-    pub(super) fn plain(&self) -> Result<Vec<Message>, usize> {
+    /// The turns as roles and texts; none where one calls a tool or is one.
+    pub(super) fn plain(&self) -> Option<Vec<Message>> {
         let role =
             |name: &str| [Role::System, Role::User, Role::Assistant].into_iter().find(|role| role.name() == name);
         let plain = |turn: &Fields| {
             let text = |name| turn.get(name)?.as_str();
-            (turn.len() == 2).then_some(Message::new(role(text(ROLE)?)?, text("content")?))
+            (!turn.contains_key("tool_calls")).then_some(Message::new(role(text(ROLE)?)?, text("content")?))
         };
-        self.messages.iter().enumerate().map(|(at, turn)| plain(turn).ok_or(at + 1)).collect()
+        self.messages.iter().map(plain).collect()
     }
 
     /// All of it.

@@ -75,8 +75,14 @@ impl Engine {
 
     /// Whether the template asks for `name`.
     pub(super) fn asks_for(&self, name: &str) -> bool {
-        let template = self.environment.get_template(NAME);
-        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
+        // As a word of it: a template may set a name that it was not given.
+        let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        self.environment.get_template(NAME).is_ok_and(|template| {
+            template.source().match_indices(name).any(|(at, _)| {
+                let (before, after) = (&template.source()[..at], &template.source()[at + name.len()..]);
+                !before.ends_with(in_word) && !after.starts_with(in_word)
+            })
+        })
     }
 
     /// The conversation as text.

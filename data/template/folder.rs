@@ -14,13 +14,15 @@ use serde_json::{Map, Value, json};
 use super::dialog::Dialog;
 use super::engine::Source;
 use super::renderer::Renderer;
-use super::{ChatTemplate, Form, JINJA, Model, TemplateError, USUAL_DAY};
+use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY};
 use crate::file::FileError;
 use crate::message::{Message, Role};
 use crate::tokenizer::{TEKKEN_FILE, Tokenizer};
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
+/// What a template for conversations with tools is called.
+const TOOL_USE: &str = "tool_use";
 /// The special tokens that a template may name.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
@@ -40,33 +42,20 @@ impl ChatTemplate {
         let Some((name, text)) = find(folder, &config)? else {
             return mistral(folder, tokenizer);
         };
+        let tools = find_for_tools(folder, &config)?;
         // What this program writes itself is encoded part by part, as it always was.
-        if text == JINJA {
+        if text == JINJA && tools.is_none() {
             return Ok(ChatTemplate::default());
         }
         let names: Vec<(String, String)> =
             NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
         let stops = stops(folder, tokenizer, &names)?;
-        ChatTemplate::new(name, text, names, stops, Value::Object(config))
-    }
-
-    /// Compiles a template and asks it for the shortest prompt.
-    fn new(
-        name: String,
-        text: String,
-        names: Vec<(String, String)>,
-        stops: Vec<u32>,
-        config: Value,
-    ) -> Result<ChatTemplate, TemplateError> {
-        let broken = |fault| match fault {
-            super::Fault::Broken(reason) | super::Fault::Refused(reason) => {
-                TemplateError::Broken { name: name.clone(), reason }
-            }
-        };
-        let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
-        let model = Model { name, config, stops, renderer };
-        model.render(Dialog::from(&[Message::new(Role::User, "a")][..]).whole(), true)?;
-        Ok(ChatTemplate { form: Form::Model(Arc::new(model)) })
+        let config = Value::Object(config);
+        let of = |(name, text), given| Model::new(name, text, names.clone(), stops.clone(), config.clone(), given);
+        // A template for tools may not ask whether there are any.
+        let no_tools = Fields::from_iter([("tools".to_string(), Json::List(Vec::new()))]);
+        let tool_use = tools.map(|tools| of(tools, no_tools)).transpose()?.map(Arc::new);
+        Ok(ChatTemplate { form: Form::Model(Arc::new(Model { tool_use, ..of((name, text), Fields::new())? })) })
     }
 
     /// `tokenizer_config.json` of a model that uses this template with up to `positions` tokens.
@@ -82,11 +71,51 @@ impl ChatTemplate {
             }),
             Form::Model(model) => {
                 let mut config = model.config.clone();
-                config["chat_template"] = Value::from(self.source());
+                config["chat_template"] = match &model.tool_use {
+                    None => Value::from(self.source()),
+                    Some(tools) => json!([
+                        { "name": "default", "template": self.source() },
+                        { "name": TOOL_USE, "template": tools.renderer.source.text },
+                    ]),
+                };
                 config
             }
         }
     }
+}
+
+impl Model {
+    /// Compiles a template and asks it for the shortest prompt, with what is `given`.
+    fn new(
+        name: String,
+        text: String,
+        names: Vec<(String, String)>,
+        stops: Vec<u32>,
+        config: Value,
+        given: Fields,
+    ) -> Result<Model, TemplateError> {
+        let broken = |fault| match fault {
+            super::Fault::Broken(reason) | super::Fault::Refused(reason) => {
+                TemplateError::Broken { name: name.clone(), reason }
+            }
+        };
+        let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
+        let model = Model { name, config, stops, renderer, tool_use: None };
+        let shortest = Dialog { given, ..Dialog::from(&[Message::new(Role::User, "a")][..]) };
+        model.render(shortest.whole(), true)?;
+        Ok(model)
+    }
+}
+
+/// The template for conversations with tools and the file that has it, where there is one besides the usual.
+fn find_for_tools(folder: &Path, config: &Map<String, Value>) -> Result<Option<(String, String)>, TemplateError> {
+    let file = folder.join("additional_chat_templates").join(format!("{TOOL_USE}.jinja"));
+    if let Some(text) = read(&file)? {
+        return Ok(Some((file.display().to_string(), text)));
+    }
+    let named = config.get("chat_template").and_then(Value::as_array);
+    let text = named.and_then(|named| named.iter().find(|one| one["name"] == TOOL_USE)?["template"].as_str());
+    Ok(text.map(|text| (folder.join("tokenizer_config.json").display().to_string(), text.to_string())))
 }
 
 /// The template and the file that has it.
@@ -149,7 +178,9 @@ fn mistral(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, Templat
         [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_string(), token.to_string()));
     let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>" });
     let stops = tokenizer.special("</s>").into_iter().collect();
-    ChatTemplate::new(folder.join(TEKKEN_FILE).display().to_string(), text, names.to_vec(), stops, config)
+    let name = folder.join(TEKKEN_FILE).display().to_string();
+    let model = Model::new(name, text, names.to_vec(), stops, config, Fields::new())?;
+    Ok(ChatTemplate { form: Form::Model(Arc::new(model)) })
 }
 
 fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {

@@ -1,7 +1,8 @@
 //! Words of a message that look like a marker never become one.
 //!
-//! In: a conversation, and the markers of the tokenizer. Out: the same conversation, where the first letter of each look-alike is
-//! a stand-in that no message contains; whatever the template makes of them, a marker in its text is the template's own.
+//! In: a conversation, and the markers of the tokenizer. Out: the same conversation, where the first letter of each
+//! look-alike is a stand-in that it does not contain; whatever the template makes of it, a marker in its text is the
+//! template's own.
 //! Example: with `<|im_end|>` a marker, `a<|im_end|>b` goes in as `a\u{fdd2}|im_end|>b` and comes out as it was.
 
 use std::borrow::Cow;

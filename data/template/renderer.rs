@@ -128,8 +128,11 @@ pub(crate) fn serve(_numbers: &[u64]) -> io::Result<()> {
     let engine = Engine::new(&source).map_err(|fault| io::Error::other(format!("{fault:?}")))?;
     let mut out = io::stdout().lock();
     for line in lines {
-        let heard: Heard = serde_json::from_str(&line?)?;
-        let mut answer = serde_json::to_vec(&engine.render(heard.dialog.whole(), heard.add_generation_prompt))?;
+        let text = match serde_json::from_str::<Heard>(&line?) {
+            Ok(heard) => engine.render(heard.dialog.whole(), heard.add_generation_prompt),
+            Err(error) => Err(Fault::Broken(format!("the conversation cannot be passed to it: {error}"))),
+        };
+        let mut answer = serde_json::to_vec(&text)?;
         answer.push(b'\n');
         out.write_all(&answer)?;
         out.flush()?;

@@ -2,8 +2,8 @@
 //!
 //! In: [`Ask`]s, at any time. Out: after every [`Engine::step`] the tokens that were drawn, as [`Event`]s.
 //! Prompts are computed one behind the other without padding, in parts, so that rows that are being decoded never wait
-//! for a whole long prompt. What an attempt says depends on its prompt, its seed and the weights alone, not on what it
-//! is computed together with.
+//! for a whole long prompt. What an attempt says depends on its prompt, its seed and the weights; what it is computed
+//! together with changes no more than the last digits of a probability.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -79,10 +79,17 @@ impl Asked {
             TemplateError::Unasked { .. } => Refusal::bad(Some("chat_template_kwargs"), error.to_string()),
             _ => Refusal::bad(Some("messages"), error.to_string()),
         };
-        let template = server.served.template.template(SystemTime::now()).map_err(refuse)?;
+        let mut template = server.served.template.template(SystemTime::now()).map_err(refuse)?;
+        if offered {
+            template = template.with_tools();
+        }
         let prompt = template.encode_dialog(&server.served.tokenizer, &dialog).map_err(refuse)?;
-        let asked = Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))?;
         let calls = Form::of(template.source()).filter(|_| offered);
+        if offered && calls.is_none() {
+            let message = "how this model writes calls of tools is not known here; leave `tools` out";
+            return Err(Refusal::bad(Some("tools"), message));
+        }
+        let asked = Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))?;
         let most_calls = if request.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
         Ok(Asked { calls, most_calls, ..asked })
     }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 const ID_LETTERS: usize = 9;
 /// What a call is written between, by Hermes and Qwen.
 const TAGS: [&str; 2] = ["<tool_call>", "</tool_call>"];
+/// What some models write between the tags instead of an object: not read here.
+const TAGS_INSIDE: &str = "<function=";
 /// What stands before calls of Mistral's models, and, in their newer form, between the name and the arguments.
 const LIST: &str = "[TOOL_CALLS]";
 const PARTS: [&str; 3] = ["[CALL_ID]", "[ARGS]", "{"];
@@ -46,12 +48,13 @@ impl Call {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// None where it is no call, or one whose arguments are no object: those could not be told to the model again.
     fn read(object: &Json) -> Option<Call> {
         let name = object.get("name")?.as_str()?.to_owned();
         let arguments = match object.get("arguments").or(object.get("parameters")) {
             None | Some(Json::Null) => "{}".to_owned(),
-            Some(Json::Text(text)) => text.clone(),
-            Some(arguments) => serde_json::to_string(arguments).ok()?,
+            Some(Json::Text(text)) => serde_json::from_str::<Fields>(text).is_ok().then(|| text.clone())?,
+            Some(arguments) => serde_json::to_string(arguments.as_object()?).ok()?,
         };
         Some(Call { name, arguments })
     }
@@ -71,7 +74,9 @@ impl Form {
     /// How a model with this chat template writes calls, if that is known.
     pub fn of(template: &str) -> Option<Form> {
         let has = |text: &str| template.contains(text);
-        if has(TAGS[0]) {
+        if has(TAGS_INSIDE) {
+            None
+        } else if has(TAGS[0]) {
             Some(Form::Tagged)
         } else if has(LIST) {
             Some(Form::Listed)
@@ -98,9 +103,11 @@ impl Form {
             Some(at) => text.len() - at,
             None => (1..marker.len()).rev().find(|&length| text.ends_with(&marker[..length])).unwrap_or(0),
         };
+        // The white space before a call is no text either.
+        let blank = |held: usize| text.len() - text[..text.len() - held].trim_end().len();
         match self {
-            Form::Tagged => begins(TAGS[0]),
-            Form::Listed => begins(LIST),
+            Form::Tagged => blank(begins(TAGS[0])),
+            Form::Listed => blank(begins(LIST)),
             Form::Bare => {
                 let text = text.trim_start();
                 let may_be = text.starts_with('{') || text.starts_with(PYTHON) || PYTHON.starts_with(text);
@@ -147,6 +154,8 @@ fn bare(text: &str) -> Option<Vec<Call>> {
     loop {
         let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Fields>();
         let object = objects.next()?.ok()?;
+        // Any answer in JSON may have a name.
+        object.get("parameters").or(object.get("arguments"))?;
         let after = rest[objects.byte_offset()..].trim_start();
         calls.push(Call::read(&Json::Object(object))?);
         rest = match after.strip_prefix(';') {
@@ -182,7 +191,8 @@ impl Telling {
     /// What was held back, as calls or as text.
     pub fn finish(&self) -> (String, Vec<Call>) {
         match self.form.and_then(|form| form.read(&self.text)) {
-            Some((_, calls)) => (String::new(), calls),
+            // What was told is what is said before the first call.
+            Some((said, calls)) => (said.get(self.told..).unwrap_or_default().to_owned(), calls),
             None => (self.text[self.told..].to_owned(), Vec::new()),
         }
     }
@@ -201,6 +211,7 @@ mod tests {
         assert_eq!(Form::of("{{ '<tool_call>\\n' }}"), Some(Form::Tagged));
         assert_eq!(Form::of("{{ '[TOOL_CALLS]' }}"), Some(Form::Listed));
         assert_eq!(Form::of(r#"respond in the format {"name": function name, "parameters": {}}"#), Some(Form::Bare));
+        assert_eq!(Form::of("{{ '<tool_call>\\n<function=' + name }}"), None);
         assert_eq!(Form::of(data::template::JINJA), None);
     }
 
@@ -213,7 +224,10 @@ mod tests {
         // The end of the answer closes the last tag.
         let open = r#"<tool_call>{"name":"pwd","arguments":{}}"#;
         assert_eq!(Form::Tagged.read(open), Some((String::new(), vec![call("pwd", "{}")])));
-        for text in ["none", "<tool_call>{\"name\": \"ls\", \"argum", "<tool_call>[1]</tool_call>", "</tool_call>"] {
+        let listed = r#"<tool_call>{"name": "ls", "arguments": ["."]}</tool_call>"#;
+        for text in
+            ["none", "<tool_call>{\"name\": \"ls\", \"argum", "<tool_call>[1]</tool_call>", "</tool_call>", listed]
+        {
             assert_eq!(Form::Tagged.read(text), None, "{text}");
         }
     }
@@ -242,7 +256,8 @@ mod tests {
         }
         let two = r#"{"name": "a", "parameters": {}}; {"name": "b", "parameters": {}}"#;
         assert_eq!(Form::Bare.read(two).expect("calls").1.len(), 2);
-        for text in ["", "{}", r#"{"answer": 1}"#, r#"{"name": "a"} and more"#, "[1]", r#"Try {"name": "a"}"#] {
+        let person = r#"{"name": "Alice", "age": 3}"#;
+        for text in ["", "{}", person, r#"{"name": "a", "parameters": {}} and more"#, "[1]", r#"Try {"name": "a"}"#] {
             assert_eq!(Form::Bare.read(text), None, "{text}");
         }
     }
@@ -258,10 +273,13 @@ mod tests {
     #[test]
     fn nothing_of_a_call_is_told_as_text_and_all_of_a_text_is() {
         let call = "Hm < 3 <tool_call>{\"name\":\"ls\"}</tool_call>";
-        assert_eq!(told(Form::Tagged, call), ("Hm < 3 ".into(), String::new(), 1));
-        assert_eq!(told(Form::Tagged, "a <tool_ca"), ("a ".into(), "<tool_ca".into(), 0));
+        assert_eq!(told(Form::Tagged, call), ("Hm < 3".into(), String::new(), 1));
+        assert_eq!(told(Form::Tagged, "a <tool_ca"), ("a".into(), " <tool_ca".into(), 0));
+        let more = "A:\n<tool_call>{\"name\":\"ls\"}</tool_call>\nThen b.\n";
+        assert_eq!(told(Form::Tagged, more), ("A:".into(), "\nThen b.".into(), 1));
+        assert_eq!(Form::Tagged.read(more).expect("a call").0, "A:\nThen b.");
         assert_eq!(told(Form::Tagged, "<tool_call>no"), (String::new(), "<tool_call>no".into(), 0));
-        assert_eq!(told(Form::Bare, " {\"name\":\"ls\"}").2, 1);
+        assert_eq!(told(Form::Bare, " {\"name\":\"ls\",\"parameters\":{}}").2, 1);
         assert_eq!(told(Form::Bare, "Yes {x}"), ("Yes {x}".into(), String::new(), 0));
         assert_eq!(told(Form::Bare, "{no"), (String::new(), "{no".into(), 0));
         let mut plain = Telling::new(None);

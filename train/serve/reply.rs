@@ -205,3 +205,74 @@ impl Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "Look:\n<tool_call>{\"name\":\"ls\",\"arguments\":{\"a\":1}}</tool_call><tool_call>{\"name\":\"pwd\"}</tool_call>";
+
+    fn event(text: &str, stop: Option<Stop>) -> Event {
+        Event { job: 0, attempt: 0, token: 7, logprob: -0.5, drawn: -0.5, text: text.into(), stop }
+    }
+
+    fn reply() -> (Reply, Tokenizer) {
+        let specials = data::tokenizer::SPECIALS;
+        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials).expect("bytes alone");
+        let reply = Reply {
+            kind: Kind::Chat,
+            id: "chatcmpl-1".into(),
+            created: 0,
+            model: "m".into(),
+            logprobs: false,
+            token_ids: false,
+        };
+        (reply, tokenizer)
+    }
+
+    fn whole(text: &str, stop: Stop, most: usize) -> Value {
+        let (reply, tokenizer) = reply();
+        let mut choice = Choice::default();
+        choice.take(event(text, Some(stop)));
+        choice.find_calls(Some(Form::Tagged), most);
+        reply.whole(&tokenizer, &[choice], &[&[1]], usage(1, 1))["choices"][0].clone()
+    }
+
+    #[test]
+    fn a_whole_answer_tells_its_calls_apart_from_its_text() {
+        let choice = whole(TEXT, Stop::EndOfTurn, 9);
+        let (message, calls) = (&choice["message"], &choice["message"]["tool_calls"]);
+        assert_eq!((&choice["finish_reason"], &message["content"]), (&json!("tool_calls"), &json!("Look:")));
+        assert_eq!(calls[0]["function"], json!({ "name": "ls", "arguments": "{\"a\":1}" }));
+        assert_eq!((&calls[1]["type"], calls[1]["id"].as_str().map(str::len)), (&json!("function"), Some(9)));
+        assert_ne!(calls[0]["id"], calls[1]["id"]);
+        // Nothing is said but the call, and only one is wanted; an answer that was cut off says so.
+        let choice = whole(TEXT.strip_prefix("Look:\n").expect("begins so"), Stop::Length, 1);
+        assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("length"), &Value::Null));
+        assert_eq!(choice["message"]["tool_calls"].as_array().map(Vec::len), Some(1));
+        let choice = whole("no call", Stop::EndOfTurn, 9);
+        assert_eq!(choice["message"], json!({ "role": "assistant", "content": "no call" }));
+        assert_eq!(choice["finish_reason"], "stop");
+    }
+
+    #[test]
+    fn a_stream_tells_the_same_piece_by_piece() {
+        let (reply, tokenizer) = reply();
+        let mut telling = Telling::new(Some(Form::Tagged));
+        let (mut said, mut calls) = (String::new(), Vec::new());
+        let letters: Vec<String> = TEXT.chars().map(String::from).collect();
+        for (at, letter) in letters.iter().enumerate() {
+            let ended = at + 1 == letters.len();
+            let mut part = Choice::default();
+            part.take(event(letter, ended.then_some(Stop::EndOfTurn)));
+            part.tell_by(&mut telling, ended, 9);
+            let chunk = reply.chunk(&tokenizer, 0, &part, at == 0)["choices"][0].clone();
+            said.push_str(chunk["delta"]["content"].as_str().expect("a text"));
+            calls.extend(chunk["delta"]["tool_calls"].as_array().cloned().unwrap_or_default());
+            assert_eq!(chunk["finish_reason"], if ended { json!("tool_calls") } else { Value::Null });
+        }
+        assert_eq!(said, "Look:");
+        let names = calls.iter().map(|call| (call["index"].clone(), call["function"]["name"].clone()));
+        assert_eq!(names.collect::<Vec<_>>(), [(json!(0), json!("ls")), (json!(1), json!("pwd"))]);
+    }
+}

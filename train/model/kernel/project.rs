@@ -15,7 +15,7 @@ use super::panels::{Packed, Panels};
 use super::tensor_of;
 
 /// More rows than this are a library's: from about there on it is as fast.
-const FEW: usize = 96;
+const FEW: usize = 128;
 /// Reading a weight takes as long as this many products with it.
 const READ: usize = 16;
 /// Rows of the weight that one core takes at a time.
