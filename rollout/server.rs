@@ -109,6 +109,28 @@ pub enum ServerError {
     },
 }
 
+/// What the server behind `url` calls its models.
+///
+/// # Errors
+///
+/// When it cannot be reached or tells no names.
+pub fn served(url: &str) -> Result<Vec<String>, PolicyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(error.into()))?;
+    let address = format!("{}/models", url.trim_end_matches('/'));
+    let away = |error: reqwest::Error| {
+        let reason = chain_of(&error);
+        failed(Box::new(ServerError::Away { url: address.clone(), reason }))
+    };
+    let told: Value = runtime.block_on(async {
+        let client = Client::builder().timeout(Duration::from_secs(10)).build().map_err(away)?;
+        let response = client.get(&address).send().await.map_err(away)?;
+        response.error_for_status().map_err(away)?.json().await.map_err(away)
+    })?;
+    let models = told["data"].as_array().into_iter().flatten();
+    Ok(models.filter_map(|model| model["id"].as_str().map(str::to_owned)).collect())
+}
+
 impl<'a> Server<'a> {
     /// A policy that asks the server of `config`; prompts are written with `template` and `tokenizer`, which must be
     /// those of the model there.

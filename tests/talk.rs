@@ -269,6 +269,38 @@ fn a_server_that_is_told_to_stop_ends_its_answers_first() {
     assert!(serving.child.wait().expect("ends").success());
 }
 
+#[test]
+fn a_model_behind_http_is_evaluated_as_the_same_model_is_here() {
+    if !python("the evaluation of a model behind HTTP") {
+        return;
+    }
+    let _alone = alone();
+    let folder = Folder::new("eval-server");
+    let tasks = folder.join("tasks");
+    let planting = format!("data plant --package examples/packages/planegeo --max-tasks 4 --out {}", tasks.display());
+    run(&planting).succeeds();
+    let eval = |options: &str, name: &str| {
+        let out = folder.join(name);
+        let line = format!(
+            "eval --model checkpoints/base --tasks {}/tasks.jsonl --out {} --set eval.attempts=2 \
+             --set eval.sampling.temperature=0.5 --set eval.sampling.max_new_tokens=40 {options}",
+            tasks.display(),
+            out.display()
+        );
+        run(&line).succeeds();
+        let told: Value = serde_json::from_slice(&fs::read(out).expect("an evaluation")).expect("JSON");
+        told
+    };
+    let here = eval("", "here.json");
+    let serving = Serving::start("--name small");
+    let there = eval(&format!("--server http://{}/v1", serving.address), "there.json");
+    assert_eq!((&there["model"], &there["n"]), (&json!("small"), &json!(4)));
+    assert_eq!(there["evaluation"], here["evaluation"]);
+    assert!(serving.number("serve_sampled_tokens_total") > 0.0);
+    let line = format!("eval --model checkpoints/base --tasks {}/tasks.jsonl --out x.json", tasks.display());
+    run(&format!("{line} --server http://127.0.0.1:1/v1")).refuses(&["127.0.0.1:1", "does not answer"]);
+}
+
 /// `train chat` with lines on its standard input.
 fn chat(options: &str, lines: &str) -> Said {
     let mut child = train()

@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CausalLm, ModelConfig};
 
-pub use load::{Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve, tokenizer_of};
+pub use load::{
+    Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve, tokenizer_of, words,
+};
 pub use save::{Snapshot, require_space, save, save_model};
 
 const FORMAT: u32 = 1;

@@ -282,6 +282,13 @@ pub struct EvalArgs {
     /// The tasks: `tasks.jsonl`.
     #[arg(long, value_name = "FILE")]
     pub tasks: PathBuf,
+    /// Asks the model behind this address (vLLM, llama.cpp's server, `train serve`) instead of computing its answers
+    /// here, e.g. `http://127.0.0.1:8000/v1`. Only the tokenizer and the chat template of `--model` are read then.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// What the server calls the model [default: the first that it names].
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub served_name: Option<String>,
     /// Another evaluation of the same tasks to compare with.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,

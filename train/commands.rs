@@ -10,7 +10,7 @@ use data::template::ChatTemplate;
 use rollout::policy::Sampling;
 use serde::Serialize;
 
-use crate::checkpoint::{self, Loaded, Outline};
+use crate::checkpoint::{self, Outline};
 use crate::cli::RunArgs;
 use crate::config::{Config, SftConfig};
 use crate::memory::{Batches, MemoryPlan, Training, available, size};
@@ -120,13 +120,19 @@ fn summary_to<T: Serialize>(path: &Path, summary: &T) -> Result<()> {
 }
 
 /// Leaves out tasks whose prompt and answer do not fit into the model's context, and says how many.
-fn fitting(mut set: TaskSet, loaded: &Loaded, config: &Config, answer_tokens: usize) -> Result<TaskSet> {
+fn fitting(
+    mut set: TaskSet,
+    (tokenizer, template): (&Tokenizer, &ChatTemplate),
+    context: usize,
+    config: &Config,
+    answer_tokens: usize,
+) -> Result<TaskSet> {
     let mut kept = Vec::with_capacity(set.tasks.len());
     for task in &set.tasks {
         let base = rollout::attempt::Base::open(&set.root, task)?;
         let request = base.ask(config.data.answer, 1, 0)?;
-        let tokens = loaded.template.encode_prompt(&loaded.tokenizer, &request.messages)?.len();
-        kept.push(tokens + answer_tokens <= loaded.config.max_position_embeddings);
+        let tokens = template.encode_prompt(tokenizer, &request.messages)?.len();
+        kept.push(tokens + answer_tokens <= context);
     }
     let dropped = kept.iter().filter(|kept| !**kept).count();
     if dropped > 0 {

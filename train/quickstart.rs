@@ -204,6 +204,8 @@ impl Quickstart {
             run: self.run_args(),
             model: model.to_path_buf(),
             tasks: self.places.held_out_tasks(),
+            server: None,
+            served_name: None,
             against: None,
             out: self.places.eval(name),
         };

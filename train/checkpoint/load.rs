@@ -106,6 +106,21 @@ pub fn check(path: &Path, device: &Device) -> Result<()> {
     outline(&path, device).map(|_| ())
 }
 
+/// What a model folder says besides its weights: its shape, its tokenizer, its chat template.
+///
+/// # Errors
+///
+/// As [`check`], but for the weights, which need not be there.
+pub fn words(path: &Path) -> Result<(ModelConfig, Tokenizer, ChatTemplate)> {
+    let path = resolve(path)?;
+    if Adapter::is_in(&path) {
+        return words(&Adapter::read(&path)?.base_of(&path)?);
+    }
+    let config = config_of(&path)?;
+    let (tokenizer, template) = words_of(&path, &config)?;
+    Ok((config, tokenizer, template))
+}
+
 /// The shape and the size of a model: its config and the headers of its weights are read.
 ///
 /// # Errors

@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use data::Tokenizer;
 use data::source::jsonl::read_tasks;
+use data::template::ChatTemplate;
+use rollout::policy::Policy;
+use rollout::server::{Server, ServerConfig, served};
 
 use super::{cache_folder, config_of, fitting, generated_tokens, summary_to};
 use crate::checkpoint::{self, Loaded, Outline};
@@ -12,6 +16,7 @@ use crate::config::Config;
 use crate::evaluate::{EvalSummary, Rollouts, evaluate};
 use crate::generate::Generator;
 use crate::memory::MemoryPlan;
+use crate::model::ModelConfig;
 use crate::model::weights::Precision;
 use crate::plan::Plan;
 use crate::tasks::Workshop;
@@ -24,8 +29,8 @@ use crate::tasks::Workshop;
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
     let folder = args.out.parent().unwrap_or(Path::new("."));
-    // What is wrong with the folder is told below.
-    let memory = answering_memory(&args.model, &config).ok();
+    // What is wrong with the folder is told below. What a server holds is its own affair.
+    let memory = if args.server.is_some() { None } else { answering_memory(&args.model, &config).ok() };
     if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
         return Ok(None);
     }
@@ -33,7 +38,13 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         memory.enforce(&config.device.open()?, &[], "lower `eval.decode_rows`, or use a smaller model")?;
     }
     // Read before the work, so that a wrong path costs nothing.
-    checkpoint::check(&args.model, &config.device.open()?)?;
+    match &args.server {
+        Some(url) => {
+            checkpoint::words(&args.model)?;
+            name_at(url, args)?;
+        }
+        None => checkpoint::check(&args.model, &config.device.open()?)?,
+    }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
@@ -76,25 +87,60 @@ fn evaluation_at(path: &Path) -> Result<EvalSummary> {
 ///
 /// As [`evaluate`].
 pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
-    let device = config.device.open()?;
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
-    let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
-    let set = fitting(read_tasks(&args.tasks)?, &loaded, config, config.eval.sampling.max_new_tokens)?;
-    let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
-    let rollouts = Rollouts {
-        set: &set,
-        form: config.data.answer,
-        grader: workshop.grader(),
-        workers: config.data.workers,
-        watcher: None,
+    let summary = match &args.server {
+        None => {
+            let device = config.device.open()?;
+            let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
+            let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
+            let rows = config.eval.decode_rows;
+            let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
+            let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
+            asked.evaluate(workshop, &mut policy, &args.model.display().to_string())?
+        }
+        Some(url) => {
+            let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
+            let name = name_at(url, args)?;
+            let settings = ServerConfig { concurrency: config.eval.decode_rows, ..ServerConfig::new(url, &name) };
+            let mut policy = Server::new(settings, &tokenizer, &template)?;
+            let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
+            asked.evaluate(workshop, &mut policy, &name)?
+        }
     };
-    let rows = config.eval.decode_rows;
-    let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
-    let name = args.model.display().to_string();
-    let log = args.out.with_extension("attempts.jsonl");
-    let summary = evaluate(&rollouts, &mut policy, &config.eval, config.seed, &name, &log)?;
     summary_to(&args.out, &summary)?;
     Ok(summary)
+}
+
+/// What the server calls the model.
+fn name_at(url: &str, args: &EvalArgs) -> Result<String> {
+    let first = || served(url)?.into_iter().next().with_context(|| format!("`{url}` names no model"));
+    args.served_name.clone().map_or_else(first, Ok)
+}
+
+/// What is evaluated, whoever answers.
+struct Asked<'a> {
+    args: &'a EvalArgs,
+    config: &'a Config,
+    shape: &'a ModelConfig,
+    tokenizer: &'a Tokenizer,
+    template: &'a ChatTemplate,
+}
+
+impl Asked<'_> {
+    fn evaluate(&self, workshop: &Workshop, policy: &mut dyn Policy, name: &str) -> Result<EvalSummary> {
+        let Asked { args, config, shape, tokenizer, template } = self;
+        let (words, context) = ((*tokenizer, *template), shape.max_position_embeddings);
+        let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.eval.sampling.max_new_tokens)?;
+        let rollouts = Rollouts {
+            set: &set,
+            form: config.data.answer,
+            grader: workshop.grader(),
+            workers: config.data.workers,
+            watcher: None,
+        };
+        let log = args.out.with_extension("attempts.jsonl");
+        evaluate(&rollouts, policy, &config.eval, config.seed, name, &log)
+    }
 }

@@ -80,7 +80,8 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let Some(tasks) = &args.tasks else {
         return save_hugging_face(&loaded, &args.out).map(|()| None);
     };
-    let set = fitting(read_tasks(tasks)?, &loaded, &config, 0)?;
+    let (words, context) = ((&loaded.tokenizer, &loaded.template), loaded.config.max_position_embeddings);
+    let set = fitting(read_tasks(tasks)?, words, context, &config, 0)?;
     let Loaded { config: shape, model, tokenizer, template, path } = loaded;
     let json = tokenizer.save_bytes()?;
     let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;

@@ -150,7 +150,8 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
 pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
     let device = config.device.open()?;
     let start = checkpoint::load(&args.model, &device)?;
-    let set = fitting(read_tasks(&args.tasks)?, &start, config, config.grpo.sampling.max_new_tokens)?;
+    let (words, context) = ((&start.tokenizer, &start.template), start.config.max_position_embeddings);
+    let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.grpo.sampling.max_new_tokens)?;
     let watched = Watched::start(&args.out, "grpo", config, &args.watch)?;
     let grpo = Grpo {
         config: &config.grpo,
