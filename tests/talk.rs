@@ -359,7 +359,9 @@ impl Terminal {
         };
         let (keys, out) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         let (sender, shown) = channel();
-        std::thread::spawn(move || out.bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte)));
+        std::thread::spawn(move || {
+            BufReader::new(out).bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte))
+        });
         Some(Terminal { child, keys, shown })
     }
 
