@@ -297,7 +297,8 @@ fn a_model_behind_http_is_evaluated_as_the_same_model_is_here() {
     assert_eq!((&there["model"], &there["n"]), (&json!("small"), &json!(4)));
     assert_eq!(there["evaluation"], here["evaluation"]);
     assert!(serving.number("serve_sampled_tokens_total") > 0.0);
-    let line = format!("eval --model checkpoints/base --tasks {}/tasks.jsonl --out x.json", tasks.display());
+    let out = folder.join("nobody.json");
+    let line = format!("eval --model checkpoints/base --tasks {}/tasks.jsonl --out {}", tasks.display(), out.display());
     run(&format!("{line} --server http://127.0.0.1:1/v1")).refuses(&["127.0.0.1:1", "does not answer"]);
 }
 
