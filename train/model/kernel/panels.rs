@@ -128,3 +128,61 @@ fn tile<S: Simd, const V: usize, const N: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::bf16;
+    use pulp::Scalar;
+
+    use super::*;
+    use crate::model::kernel::dots::Dots;
+
+    const OUT: usize = 21;
+
+    /// Numbers between −1 and 1 that bf16 can hold.
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        (0..count as u64).map(|at| (data::draw::bits(seed, at) >> 57) as f32 / 64.0 - 1.0).collect()
+    }
+
+    /// Both kernels, where they serve, against sums in f64.
+    fn check<S: Simd>(simd: S) {
+        for (rows, width) in [(1, 32), (3, 320), (3, 96), (4, 5), (8, 40), (16, 33), (17, 64), (40, 16)] {
+            let (input, weight) = (numbers(rows * width, 1), numbers(OUT * width, 2));
+            let halves: Vec<bf16> = weight.iter().map(|value| bf16::from_f32(*value)).collect();
+            let packed = Packed::new(&input, width);
+            for weight in [Weight::Whole(&weight), Weight::Half(&halves)] {
+                let mut turned = vec![f32::NAN; OUT * rows];
+                simd.vectorize(Panels { input: &packed, weight, turned: &mut turned });
+                assert_product(&turned, &input, weight, width);
+                if Dots::fit(weight, rows, width) {
+                    let mut turned = vec![f32::NAN; OUT * rows];
+                    simd.vectorize(Dots { input: &input, weight, width, turned: &mut turned });
+                    assert_product(&turned, &input, weight, width);
+                }
+            }
+        }
+    }
+
+    fn assert_product(turned: &[f32], input: &[f32], weight: Weight, width: usize) {
+        let rows = input.len() / width;
+        let mut room = Vec::new();
+        for (at, line) in weight.widened(&mut room).chunks_exact(width).enumerate() {
+            for (row, input) in input.chunks_exact(width).enumerate() {
+                let sum: f64 = input.iter().zip(line).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let got = f64::from(turned[at * rows + row]);
+                assert!((got - sum).abs() < 1e-4, "{rows} rows of {width}: {got} is not {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_the_same_on_every_kind_of_machine() {
+        check(Scalar);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let narrow = pulp::x86::V3::try_new().map(check);
+            let wide = pulp::x86::V4::try_new().map(check);
+            eprintln!("AVX2: {}, AVX-512: {}", narrow.is_some(), wide.is_some());
+        }
+    }
+}
