@@ -109,38 +109,33 @@ fn tile<S: Simd, const V: usize, const N: usize>(
 ) {
     // All of one length, so that the loop needs no check.
     let lines: [&[f32]; N] = lines.map(|line| &line[..panel.len()]);
-    let zeros = [[simd.splat_f32s(0.0); V]; N];
-    let (mut totals, mut sums) = (zeros, zeros);
-    let steps = panel.len().div_ceil(STEP);
-    let share = ahead.len().div_ceil(steps);
-    for (step, panel) in panel.chunks(STEP).enumerate() {
-        if step % BLOCK == 0 {
-            add(simd, &mut totals, &mut sums);
-        }
-        prefetch(ahead.get(step * share..).map_or(&[], |ahead| &ahead[..share.min(ahead.len())]));
-        for (at, values) in panel.iter().enumerate() {
-            for (sums, line) in sums.iter_mut().zip(lines) {
-                let weight = simd.splat_f32s(line[step * STEP + at]);
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = simd.mul_add_f32s(*value, weight, *sum);
+    let mut totals = [[simd.splat_f32s(0.0); V]; N];
+    let share = ahead.len().div_ceil(panel.len().div_ceil(STEP));
+    let mut ahead = ahead.chunks(share.max(1));
+    for (block, panel) in panel.chunks(BLOCK * STEP).enumerate() {
+        let mut sums = [[simd.splat_f32s(0.0); V]; N];
+        for (step, panel) in panel.chunks(STEP).enumerate() {
+            prefetch(ahead.next().unwrap_or_default());
+            for (at, values) in panel.iter().enumerate() {
+                for (sums, line) in sums.iter_mut().zip(lines) {
+                    let weight = simd.splat_f32s(line[(block * BLOCK + step) * STEP + at]);
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = simd.mul_add_f32s(*value, weight, *sum);
+                    }
                 }
             }
         }
+        for (totals, sums) in totals.iter_mut().zip(sums) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total = simd.add_f32s(*total, sum);
+            }
+        }
     }
-    add(simd, &mut totals, &mut sums);
     let count = ROWS.min(rows - from);
     for (sums, products) in totals.into_iter().zip(turned.chunks_mut(rows)) {
         for (sum, products) in sums.into_iter().zip(products[..count].chunks_mut(S::F32_LANES)) {
             simd.partial_store_f32s(products, sum);
         }
-    }
-}
-
-/// Moves `sums` into `totals`.
-#[inline(always)]
-fn add<S: Simd, const V: usize, const N: usize>(simd: S, totals: &mut [[S::f32s; V]; N], sums: &mut [[S::f32s; V]; N]) {
-    for (total, sum) in totals.iter_mut().flatten().zip(sums.iter_mut().flatten()) {
-        *total = simd.add_f32s(*total, std::mem::replace(sum, simd.splat_f32s(0.0)));
     }
 }
 
