@@ -450,4 +450,7 @@ fn tools_reach_the_template_where_it_asks_for_them() {
     // The base model's own template knows none.
     let (status, answer) = ask(&Serving::start(""));
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("tools")), "{answer}");
+    let called = json!({ "messages": [{ "role": "tool", "content": "a.py" }] });
+    let (status, answer) = Serving::start("").post("/v1/chat/completions", &called);
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("messages")), "{answer}");
 }

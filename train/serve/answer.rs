@@ -74,10 +74,15 @@ impl Asked {
     /// As [`Asked::completion`].
     pub fn chat(server: &Arc<Server>, request: &ChatRequest) -> Result<Self, Refusal> {
         let (dialog, offered) = (request.dialog()?, request.offered()?.is_some());
-        let refuse = |error: TemplateError| match &error {
-            TemplateError::Unasked { asked, .. } if asked == "tools" => Refusal::bad(Some("tools"), error.to_string()),
-            TemplateError::Unasked { .. } => Refusal::bad(Some("chat_template_kwargs"), error.to_string()),
-            _ => Refusal::bad(Some("messages"), error.to_string()),
+        let refuse = |error: TemplateError| {
+            let switched =
+                |name: &String| request.chat_template_kwargs.as_ref().is_some_and(|all| all.contains_key(name));
+            let field = match &error {
+                TemplateError::Unasked { asked, .. } if switched(asked) => "chat_template_kwargs",
+                TemplateError::Unasked { asked, .. } if asked == "tools" => "tools",
+                _ => "messages",
+            };
+            Refusal::bad(Some(field), error.to_string())
         };
         let mut template = server.served.template.template(SystemTime::now()).map_err(refuse)?;
         if offered {
