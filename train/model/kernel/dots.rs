@@ -26,12 +26,7 @@ impl Dots<'_> {
     /// Whether so many rows are multiplied by a weight so: its rows are whole numbers of vectors on every machine, and its
     /// pairs lie where they can be taken from.
     pub fn fit(weight: Weight, rows: usize, width: usize) -> bool {
-        let paired = match weight {
-            Weight::Whole(_) => true,
-            Weight::Half(values) => {
-                cfg!(target_endian = "little") && bytemuck::try_cast_slice::<_, u32>(values).is_ok()
-            }
-        };
+        let paired = matches!(weight, Weight::Whole(_)) || weight.pairs(width).is_some();
         // 16 lanes are the most that there are.
         rows <= ROWS && width.is_multiple_of(2 * 16) && paired
     }
@@ -78,7 +73,7 @@ fn sorted(input: &[f32], lanes: usize) -> Vec<f32> {
 
 /// The two vectors of weights in a vector of pairs.
 #[inline(always)]
-fn widened<S: Simd>(simd: S, pairs: S::u32s) -> [S::f32s; 2] {
+pub(super) fn widened<S: Simd>(simd: S, pairs: S::u32s) -> [S::f32s; 2] {
     let lower = simd.wrapping_dyn_shl_u32s(pairs, simd.splat_u32s(16));
     let upper = simd.and_u32s(pairs, simd.splat_u32s(UPPER));
     [lower, upper].map(|bits| simd.transmute_f32s_u32s(bits))

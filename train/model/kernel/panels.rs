@@ -8,6 +8,7 @@ use std::array;
 
 use pulp::{Simd, WithSimd};
 
+use super::dots::widened;
 use super::prefetch::prefetch;
 use super::project::Weight;
 
@@ -75,18 +76,25 @@ impl Panels<'_> {
         for turned in turned.chunks_mut(N * rows) {
             let (lines, next) = rest.split(turned.len() / rows * width);
             rest = next;
-            let lines = lines.widened(&mut wide);
             // What comes next is fetched meanwhile: the core would begin to when it is wanted.
             let mut ahead = rest.bytes(N * width);
+            let all = turned.len() == N * rows;
+            if let (true, true, Some(pairs)) = (all, rows <= ROWS, lines.pairs(width)) {
+                let panel = S::as_simd_f32s(values).0.as_chunks::<V>().0;
+                let lines = Pairs::<N>(array::from_fn(|n| &pairs[n * (width / 2)..][..width / 2]));
+                tile::<S, _, V, N>(simd, panel, lines, ahead, turned, rows, 0);
+                continue;
+            }
+            let lines = lines.widened(&mut wide);
             for (at, panel) in values.chunks_exact(ROWS * width).enumerate() {
                 let panel = S::as_simd_f32s(panel).0.as_chunks::<V>().0;
                 let from = at * ROWS;
-                if lines.len() == N * width {
-                    let lines = array::from_fn(|n| &lines[n * width..][..width]);
-                    tile::<S, V, N>(simd, panel, lines, ahead, &mut turned[from..], rows, from);
+                if all {
+                    let lines = Wide::<N>(array::from_fn(|n| &lines[n * width..][..width]));
+                    tile::<S, _, V, N>(simd, panel, lines, ahead, &mut turned[from..], rows, from);
                 } else {
                     for (line, turned) in lines.chunks_exact(width).zip(turned.chunks_exact_mut(rows)) {
-                        tile::<S, V, 1>(simd, panel, [line], &[], &mut turned[from..], rows, from);
+                        tile::<S, _, V, 1>(simd, panel, Wide([line]), &[], &mut turned[from..], rows, from);
                     }
                 }
                 ahead = &[];
@@ -95,20 +103,59 @@ impl Panels<'_> {
     }
 }
 
+/// Rows of a weight that meet a panel together.
+trait Lines<S: Simd>: Copy {
+    /// The value of row `row` at `place`, which is even, and the one behind it, each in all lanes.
+    fn pair(self, simd: S, row: usize, place: usize) -> [S::f32s; 2];
+    /// The value of row `row` at `place`, which is even.
+    fn one(self, simd: S, row: usize, place: usize) -> S::f32s;
+}
+
+/// Rows in f32.
+#[derive(Clone, Copy)]
+struct Wide<'a, const N: usize>([&'a [f32]; N]);
+
+impl<S: Simd, const N: usize> Lines<S> for Wide<'_, N> {
+    #[inline(always)]
+    fn pair(self, simd: S, row: usize, place: usize) -> [S::f32s; 2] {
+        [simd.splat_f32s(self.0[row][place]), simd.splat_f32s(self.0[row][place + 1])]
+    }
+
+    #[inline(always)]
+    fn one(self, simd: S, row: usize, place: usize) -> S::f32s {
+        simd.splat_f32s(self.0[row][place])
+    }
+}
+
+/// Rows in bf16, two values in 32 bits.
+#[derive(Clone, Copy)]
+struct Pairs<'a, const N: usize>([&'a [u32]; N]);
+
+impl<S: Simd, const N: usize> Lines<S> for Pairs<'_, N> {
+    #[inline(always)]
+    fn pair(self, simd: S, row: usize, place: usize) -> [S::f32s; 2] {
+        widened(simd, simd.splat_u32s(self.0[row][place / 2]))
+    }
+
+    #[inline(always)]
+    fn one(self, simd: S, row: usize, place: usize) -> S::f32s {
+        let [first, _] = self.pair(simd, row, place);
+        first
+    }
+}
+
 /// A panel, whose first row is row `from` of `rows`, by `N` rows of a weight. The products of row `n` of the weight go to
 /// `turned[n · rows..]`.
 #[inline(always)]
-fn tile<S: Simd, const V: usize, const N: usize>(
+fn tile<S: Simd, L: Lines<S>, const V: usize, const N: usize>(
     simd: S,
     panel: &[[S::f32s; V]],
-    lines: [&[f32]; N],
+    lines: L,
     ahead: &[u8],
     turned: &mut [f32],
     rows: usize,
     from: usize,
 ) {
-    // All of one length, so that the loop needs no check.
-    let lines: [&[f32]; N] = lines.map(|line| &line[..panel.len()]);
     let mut totals = [[simd.splat_f32s(0.0); V]; N];
     let share = ahead.len().div_ceil(panel.len().div_ceil(STEP));
     let mut ahead = ahead.chunks(share.max(1));
@@ -116,9 +163,19 @@ fn tile<S: Simd, const V: usize, const N: usize>(
         let mut sums = [[simd.splat_f32s(0.0); V]; N];
         for (step, panel) in panel.chunks(STEP).enumerate() {
             prefetch(ahead.next().unwrap_or_default());
-            for (at, values) in panel.iter().enumerate() {
-                for (sums, line) in sums.iter_mut().zip(lines) {
-                    let weight = simd.splat_f32s(line[(block * BLOCK + step) * STEP + at]);
+            let from = (block * BLOCK + step) * STEP;
+            let (twos, last) = panel.as_chunks::<2>();
+            for (at, [first, second]) in twos.iter().enumerate() {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let [one, other] = lines.pair(simd, row, from + 2 * at);
+                    for (sum, (first, second)) in sums.iter_mut().zip(first.iter().zip(second)) {
+                        *sum = simd.mul_add_f32s(*second, other, simd.mul_add_f32s(*first, one, *sum));
+                    }
+                }
+            }
+            for values in last {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let weight = lines.one(simd, row, from + 2 * twos.len());
                     for (sum, value) in sums.iter_mut().zip(values) {
                         *sum = simd.mul_add_f32s(*value, weight, *sum);
                     }

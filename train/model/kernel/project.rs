@@ -103,6 +103,17 @@ impl<'a> Weight<'a> {
         }
     }
 
+    /// Rows of `width` values in bf16, two in 32 bits: the first of two lies in the lower half.
+    #[inline(always)]
+    pub fn pairs(self, width: usize) -> Option<&'a [u32]> {
+        match self {
+            Weight::Half(values) if cfg!(target_endian = "little") && width.is_multiple_of(2) => {
+                bytemuck::try_cast_slice(values).ok()
+            }
+            Weight::Half(_) | Weight::Whole(_) => None,
+        }
+    }
+
     /// As f32, in `room` unless they are.
     #[inline(always)]
     pub fn widened<'b>(self, room: &'b mut Vec<f32>) -> &'b [f32]
