@@ -79,7 +79,11 @@ impl Panels<'_> {
             // What comes next is fetched meanwhile: the core would begin to when it is wanted.
             let mut ahead = rest.bytes(N * width);
             let all = turned.len() == N * rows;
-            if let (true, true, Some(pairs)) = (all, rows <= ROWS, lines.pairs(width)) {
+            // With more panels it is better to widen once.
+            if all
+                && rows <= ROWS
+                && let Some(pairs) = lines.pairs(width)
+            {
                 let panel = S::as_simd_f32s(values).0.as_chunks::<V>().0;
                 let lines = Pairs::<N>(array::from_fn(|n| &pairs[n * (width / 2)..][..width / 2]));
                 tile::<S, _, V, N>(simd, panel, lines, ahead, turned, rows, 0);
