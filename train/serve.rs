@@ -19,6 +19,7 @@ use crate::model::ModelConfig;
 
 mod answer;
 mod calls;
+mod conversation;
 mod numbers;
 mod outlet;
 mod protocol;

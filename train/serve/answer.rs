@@ -9,17 +9,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data::draw;
 use data::template::TemplateError;
-use rollout::policy::Request as Seeds;
+use rollout::policy::{Request as Seeds, Sampling};
 use serde_json::Value;
 use tiny_http::Request;
 
 use super::calls::{Form, Telling};
+use super::conversation::ChatRequest;
 use super::outlet::Outlet;
-use super::protocol::{ChatRequest, Common, CompletionRequest, PromptInput, Refusal};
+use super::protocol::{Common, CompletionRequest, PromptInput, Refusal};
 use super::reply::{Choice, Kind, Reply, usage};
 use super::routes::{refuse, tell};
 use super::worker::Order;
-use super::{Place, Server};
+use super::{Place, Served, Server};
 use crate::generate::{Engine, Event};
 
 /// How long a whole answer is waited for in silence. Then a blank goes out every so often, which JSON does not mind and
@@ -107,21 +108,8 @@ impl Asked {
         logprobs: bool,
     ) -> Result<Self, Refusal> {
         let served = &server.served;
-        if let Some(model) = common.model.as_ref().filter(|model| **model != served.name) {
-            let message = format!("the model `{model}` is not served here; `{}` is", served.name);
-            return Err(Refusal { status: 404, ..Refusal::bad(Some("model"), message) });
-        }
         let attempts = common.choices()?;
-        let vocab = served.config.vocab_size;
-        if let Some(token) = prompts.iter().flatten().find(|&&token| token as usize >= vocab) {
-            return Err(Refusal::bad(Some("prompt"), format!("token {token} is not among the {vocab} of this model")));
-        }
-        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-        let sampling = common.sampling(longest, served.config.max_position_embeddings)?;
-        for prompt in &prompts {
-            let checked = Engine::check(&served.config, prompt.len(), &sampling);
-            checked.map_err(|error| Refusal::bad(Some("prompt"), error.to_string()))?;
-        }
+        let sampling = sampling(served, common, &prompts)?;
         let busy = || Refusal {
             status: 429,
             kind: "rate_limit_exceeded",
@@ -246,6 +234,25 @@ impl Asked {
         waiting.tell(&self.reply.whole(&self.server.served.tokenizer, &answers, &prompts, self.usage(written)));
         200
     }
+}
+
+/// How tokens are drawn, once everything that could be wrong with a request was looked at.
+fn sampling(served: &Served, common: &Common, prompts: &[Vec<u32>]) -> Result<Sampling, Refusal> {
+    if let Some(model) = common.model.as_ref().filter(|model| **model != served.name) {
+        let message = format!("the model `{model}` is not served here; `{}` is", served.name);
+        return Err(Refusal { status: 404, ..Refusal::bad(Some("model"), message) });
+    }
+    let vocab = served.config.vocab_size;
+    if let Some(token) = prompts.iter().flatten().find(|&&token| token as usize >= vocab) {
+        return Err(Refusal::bad(Some("prompt"), format!("token {token} is not among the {vocab} of this model")));
+    }
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let sampling = common.sampling(longest, served.config.max_position_embeddings)?;
+    for prompt in prompts {
+        let checked = Engine::check(&served.config, prompt.len(), &sampling);
+        checked.map_err(|error| Refusal::bad(Some("prompt"), error.to_string()))?;
+    }
+    Ok(sampling)
 }
 
 /// A client that waits for a whole answer.

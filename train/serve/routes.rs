@@ -9,7 +9,8 @@ use tiny_http::{Header, Method, Request, Response};
 
 use super::Server;
 use super::answer::Asked;
-use super::protocol::{ChatRequest, CompletionRequest, Refusal};
+use super::conversation::ChatRequest;
+use super::protocol::{CompletionRequest, Refusal};
 
 /// The largest body of a request.
 const MAX_BODY: u64 = 16 << 20;
