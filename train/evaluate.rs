@@ -14,13 +14,14 @@ use rollout::grade::Grader;
 use rollout::policy::{Policy, Request};
 use rollout::pool::{Cancel, Entry, Pool};
 use rollout::record::{Log, Place, Queue, Record};
-use rollout::report::{Evaluation, Interval};
+use rollout::report::{Evaluation, Interval, Method};
 use rollout::sandbox::SandboxError;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvalConfig;
 use crate::progress::Progress;
+use crate::provenance::Provenance;
 
 /// Tasks, and what judges attempts at them.
 pub struct Rollouts<'a> {
@@ -72,14 +73,20 @@ pub struct EvalSummary {
     pub n: usize,
     /// Attempts per task.
     pub attempts_per_task: usize,
-    /// 95 % bootstrap interval over tasks.
+    /// 95 % interval over tasks.
     pub ci95: [f64; 2],
+    /// How its ends were found.
+    #[serde(default)]
+    pub ci95_method: Method,
     /// Seconds in all.
     pub seconds: f64,
     /// Attempts per second.
     pub attempts_per_s: f64,
     /// Every task, and the classes of outcomes.
     pub evaluation: Evaluation,
+    /// The program, the command, the time, and what was read.
+    #[serde(default)]
+    pub provenance: Option<Provenance>,
 }
 
 /// Evaluates a policy on every task of a set and logs every attempt.
@@ -128,7 +135,7 @@ pub fn evaluate(
     log.sync()?;
     progress.finish();
     let evaluation = Evaluation::of(&graded);
-    let Interval { estimate, low, high, tasks } = evaluation.interval(1, seed, config.resamples)?;
+    let Interval { estimate, low, high, tasks, method } = evaluation.interval(1, seed, config.resamples)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(EvalSummary {
         model: model.to_owned(),
@@ -136,8 +143,10 @@ pub fn evaluate(
         n: tasks,
         attempts_per_task: config.attempts,
         ci95: [low, high],
+        ci95_method: method,
         seconds,
         attempts_per_s: graded.len() as f64 / seconds.max(1e-9),
         evaluation,
+        provenance: None,
     })
 }

@@ -22,6 +22,7 @@ pub mod model;
 pub mod optim;
 pub mod plan;
 pub mod progress;
+pub mod provenance;
 pub mod quickstart;
 pub mod report;
 pub mod sampling;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use rollout::report::Claim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -15,11 +14,10 @@ use serde_json::{Value, json};
 use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs, WatchArgs};
 use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
-use crate::evaluate::EvalSummary;
-use crate::metrics;
 use crate::plan::Plan;
-use crate::report::{Curve, Series, render};
 use crate::tasks::Workshop;
+
+mod outcome;
 
 /// The config of a quickstart without `--config`.
 const CONFIG: &str = include_str!("../configs/quickstart.toml");
@@ -74,7 +72,12 @@ struct Quickstart {
 pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
     let config = config_of(args)?;
     let places = Places::of(&config.run);
-    if Plan::new("quickstart", &config).show(args.run.dry_run, &places.run)? {
+    let plan = Plan::new("quickstart", &config);
+    let plan = match &config.base {
+        Some(base) => plan.with_model(base),
+        None => plan,
+    };
+    if plan.show(args.run.dry_run, &places.run)? {
         return Ok(());
     }
     if !args.resume && places.train.join("tasks.jsonl").exists() {
@@ -162,8 +165,11 @@ impl Quickstart {
         };
         let mut value = serde_json::to_value(&summary)?;
         if let Some(fields) = value.as_object_mut() {
-            fields.remove("evaluation");
+            for long in ["evaluation", "provenance"] {
+                fields.remove(long);
+            }
             fields.insert("stage".into(), json!(name));
+            fields.insert("command".into(), json!(format!("train {alone} --config {}", self.file.display())));
         }
         self.stages.push(value);
         Ok(())
@@ -284,105 +290,6 @@ impl Quickstart {
             data::file::write_whole(&result, &serde_json::to_vec_pretty(&report)?)?;
             Ok(report)
         })
-    }
-
-    fn evaluation(&self, name: &str) -> Result<EvalSummary> {
-        let path = self.places.eval(name);
-        Ok(serde_json::from_str(&data::file::read_text(&path)?)?)
-    }
-
-    /// `report.json` and `report.html`, and the two gains on the terminal.
-    fn write_report(&self, seconds: f64) -> Result<()> {
-        let evals = ["base", "sft", "grpo"].map(|name| self.evaluation(name).map(|eval| (name, eval)));
-        let [base, sft, grpo] = evals;
-        let evals = [base?, sft?, grpo?];
-        let gain = |after: usize, before: usize| -> Result<Value> {
-            let (after, before) = (&evals[after].1.evaluation, &evals[before].1.evaluation);
-            let gain = after.gain_over(before, 1, self.config.seed, self.config.eval.resamples)?;
-            Ok(
-                json!({ "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high], "n": gain.delta.tasks }),
-            )
-        };
-        let eval = |at: usize| {
-            let eval = &evals[at].1;
-            json!({
-                "pass_at_1": eval.pass_at_1, "n": eval.n, "ci95": eval.ci95,
-                "attempts_per_task": eval.attempts_per_task, "classes": eval.evaluation.classes,
-            })
-        };
-        let export = self.stages.iter().find(|stage| stage["stage"] == "export").cloned().unwrap_or_default();
-        let report = json!({
-            "format": 1,
-            "seed": self.config.seed,
-            "seconds": seconds,
-            "python": self.workshop.python.version(),
-            "isolation": self.workshop.sandbox.isolation(),
-            "packages": { "train": self.config.data.train, "held_out": self.config.data.held_out },
-            "stages": self.stages,
-            "eval": { "base": eval(0), "sft": eval(1), "grpo": eval(2) },
-            "gain": { "sft_vs_base": gain(1, 0)?, "grpo_vs_sft": gain(2, 1)? },
-            "export": {
-                "path": export["path"], "bytes": export["bytes"],
-                "logit_kl": export["logit_kl"], "top1_agreement": export["top1_agreement"],
-            },
-        });
-        let json = self.places.run.join("report.json");
-        let html = self.places.run.join("report.html");
-        data::file::write_whole(&json, &serde_json::to_vec_pretty(&report)?)?;
-        data::file::write_whole(&html, render(&report, &self.curves(&report)?).as_bytes())?;
-        eprintln!();
-        for (name, gain) in
-            [("sft over base", &report["gain"]["sft_vs_base"]), ("grpo over sft", &report["gain"]["grpo_vs_sft"])]
-        {
-            let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-            let (low, high) = (number(&gain["ci95"][0]), number(&gain["ci95"][1]));
-            let verdict = Claim::of(low, high);
-            eprintln!(
-                "{name}: {:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {verdict}",
-                number(&gain["delta"])
-            );
-        }
-        eprintln!("{:.0} s; `{}`, `{}`", seconds, json.display(), html.display());
-        Ok(())
-    }
-
-    fn curves(&self, report: &Value) -> Result<Vec<Curve>> {
-        let sft = metrics::read(&self.places.sft.join("metrics.jsonl"))?;
-        let grpo = metrics::read(&self.places.grpo.join("metrics.jsonl"))?;
-        let curve = |title: &str, y_label: &str, rows: &[metrics::Row], names: &[&str]| Curve {
-            title: title.into(),
-            x_label: "step".into(),
-            y_label: y_label.into(),
-            series: names
-                .iter()
-                .map(|name| Series { name: (*name).into(), points: metrics::series(rows, name), ..Series::default() })
-                .collect(),
-            ..Curve::default()
-        };
-        let stages = ["base", "sft", "grpo"];
-        let value = |name: &str, of: &dyn Fn(&Value) -> Option<f64>| of(&report["eval"][name]).unwrap_or(0.0);
-        let points = stages.iter().enumerate();
-        let passes = Curve {
-            title: "pass@1 on held-out packages".into(),
-            x_label: "stage".into(),
-            y_label: "pass@1".into(),
-            x_names: stages.map(String::from).to_vec(),
-            series: vec![Series {
-                name: "pass@1".into(),
-                points: points.map(|(at, name)| (at as f64, value(name, &|eval| eval["pass_at_1"].as_f64()))).collect(),
-                intervals: stages
-                    .iter()
-                    .map(|name| (value(name, &|e| e["ci95"][0].as_f64()), value(name, &|e| e["ci95"][1].as_f64())))
-                    .collect(),
-            }],
-        };
-        Ok(vec![
-            passes,
-            curve("SFT loss", "nats per token", &sft, &["loss"]),
-            curve("GRPO reward", "mean reward", &grpo, &["reward/mean"]),
-            curve("GRPO entropy", "nats per token", &grpo, &["entropy"]),
-            curve("Groups that teach nothing", "share", &grpo, &["frac_reward_zero_std"]),
-        ])
     }
 }
 

@@ -1,5 +1,7 @@
 //! `train data …`: packages to tasks, tasks and sources to samples.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, bail};
 use data::Tokenizer;
 use data::source::commits::CommitOptions;
@@ -35,11 +37,15 @@ pub fn data(command: DataCommand) -> Result<()> {
 /// As [`tasks::plant_packages`].
 pub fn plant(args: &PlantArgs) -> Result<Option<PlantSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data plant", &config).show(args.run.dry_run, &args.out)? {
+    let folders = args.package.iter().map(Path::new).filter(|package| package.is_dir());
+    let plan = Plan::new("data plant", &config).with_data(folders);
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     let workshop = Workshop::open(&config, &cache_folder())?;
-    plant_in(&workshop, args, &config).map(Some)
+    let summary = plant_in(&workshop, args, &config)?;
+    plan.save(&args.out)?;
+    Ok(Some(summary))
 }
 
 /// As [`plant`], in a workshop that stands already.
@@ -63,20 +69,24 @@ pub fn plant_in(workshop: &Workshop, args: &PlantArgs, config: &Config) -> Resul
 /// As [`tasks::samples`].
 pub fn samples(args: &SamplesArgs) -> Result<Option<SampleSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data samples", &config).show(args.run.dry_run, &args.out)? {
+    let read = [Some(&args.tasks), Some(&args.tokenizer), args.against.as_ref()];
+    let plan = Plan::new("data samples", &config).with_data(read.into_iter().flatten().map(PathBuf::as_path));
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     let (tokenizer, template) = tokenizer_at(&args.tokenizer)?;
     let against = args.against.as_deref();
     let summary = tasks::samples(&args.tasks, against, (&tokenizer, &template), &config.data, &args.out)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
+    plan.save(&args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
 }
 
 fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data commits", &config).show(args.run.dry_run, &args.out)? {
+    let plan = Plan::new("data commits", &config).with_data([args.tokenizer.as_path()]);
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     let (tokenizer, _) = tokenizer_at(&args.tokenizer)?;
@@ -89,6 +99,7 @@ fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     };
     let max_tokens = config.data.max_tokens;
     let summary = tasks::commit_samples(&args.source, &options, args.samples, &tokenizer, max_tokens, &args.out)?;
+    plan.save(&args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
 }

@@ -19,6 +19,7 @@ use crate::memory::MemoryPlan;
 use crate::model::ModelConfig;
 use crate::model::weights::Precision;
 use crate::plan::Plan;
+use crate::provenance::Provenance;
 use crate::tasks::Workshop;
 
 /// `train eval`
@@ -28,10 +29,11 @@ use crate::tasks::Workshop;
 /// As [`evaluate`].
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
-    let folder = args.out.parent().unwrap_or(Path::new("."));
     // What is wrong with the folder is told below. What a server holds is its own affair.
     let memory = if args.server.is_some() { None } else { answering_memory(&args.model, &config).ok() };
-    if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
+    let plan = Plan::new("eval", &config).with_model(&args.model).with_data([args.tasks.as_path()]);
+    let plan = plan.with_memory(memory);
+    if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
@@ -48,10 +50,12 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
+    plan.save_beside(&args.out)?;
     println!(
         "{}",
         serde_json::to_string(&serde_json::json!({
             "pass_at_1": summary.pass_at_1, "n": summary.n, "ci95": summary.ci95,
+            "ci95_method": summary.ci95_method,
         }))?
     );
     if let Some(before) = before {
@@ -90,7 +94,8 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
     if let Some(folder) = args.out.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     }
-    let summary = match &args.server {
+    let provenance = Provenance::now().model(&args.model).data([args.tasks.as_path()]);
+    let mut summary = match &args.server {
         None => {
             let device = config.device.open()?;
             let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
@@ -109,6 +114,7 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
             asked.evaluate(workshop, &mut policy, &name)?
         }
     };
+    summary.provenance = Some(provenance);
     summary_to(&args.out, &summary)?;
     Ok(summary)
 }

@@ -9,7 +9,7 @@ use data::Sample;
 use data::source::jsonl::read_tasks;
 use serde::{Deserialize, Serialize};
 
-use super::{config_of, fitting};
+use super::{config_of, fitting, summary_to};
 use crate::batch::Row;
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::cli::ExportArgs;
@@ -17,7 +17,8 @@ use crate::export::gate::{distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
 use crate::memory::MemoryPlan;
 use crate::model::weights::{DiskDtype, from_host, to_host};
-use crate::plan::Plan;
+use crate::plan::{Plan, beside};
+use crate::provenance::Provenance;
 
 /// What an export did, and how far it is from the original.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct ExportReport {
     pub positions: usize,
     /// Seconds.
     pub seconds: f64,
+    /// The program, the command, the time, and what was read.
+    #[serde(default)]
+    pub provenance: Option<Provenance>,
 }
 
 /// A model folder in bfloat16, for programs that load Hugging Face's folders.
@@ -65,10 +69,11 @@ fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
 /// When the file cannot be written, cannot be loaded again, or is too far from the original; then it is removed.
 pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let config = config_of(&args.run)?;
-    let folder = args.out.parent().unwrap_or(Path::new("."));
     // What is wrong with the folder is told when it is loaded.
     let memory = export_memory(args).ok();
-    if Plan::new("export", &config).with_memory(memory).show(args.run.dry_run, folder)? {
+    let plan = Plan::new("export", &config).with_model(&args.model).with_data(args.tasks.as_deref());
+    let plan = plan.with_memory(memory);
+    if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
@@ -78,7 +83,9 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let device = Device::flex();
     let loaded = checkpoint::load(&args.model, &device)?;
     let Some(tasks) = &args.tasks else {
-        return save_hugging_face(&loaded, &args.out).map(|()| None);
+        save_hugging_face(&loaded, &args.out)?;
+        plan.save_beside(&args.out)?;
+        return Ok(None);
     };
     let (words, context) = ((&loaded.tokenizer, &loaded.template), loaded.config.max_position_embeddings);
     let set = fitting(read_tasks(tasks)?, words, context, &config, 0)?;
@@ -119,7 +126,10 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
         top1_agreement: distance.top1_agreement,
         positions: distance.positions,
         seconds: started.elapsed().as_secs_f64(),
+        provenance: Some(plan.provenance.clone()),
     };
+    plan.save_beside(&args.out)?;
+    summary_to(&beside(&args.out, "report.json"), &report)?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(Some(report))
 }

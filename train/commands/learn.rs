@@ -56,7 +56,13 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let samples = tokenizer.as_ref().map(read);
     let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
     let (memory, smaller) = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device);
-    if Plan::new("sft", &config).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
+    let plan = match model {
+        Some(path) => Plan::new("sft", &config).with_model(path),
+        None => Plan::new("sft", &config).with_new_model(&shape),
+    };
+    let mixture = config.sft.mixture.iter().map(|part| part.samples.as_path());
+    let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref());
+    if plan.with_data(read).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
         memory.enforce(&device, &smaller, TOO_LARGE)?;
         return Ok(None);
     }
@@ -127,7 +133,8 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     // For a plan alone, the model need not be there yet.
     let memory = grpo_memory(&args.model, &config, &device);
     let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
-    if Plan::new("grpo", &config).with_memory(memory).show(args.run.dry_run, &args.out)? {
+    let plan = Plan::new("grpo", &config).with_model(&args.model).with_data([args.tasks.as_path()]);
+    if plan.with_memory(memory).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
