@@ -328,13 +328,7 @@ fn exact(values: &[f64], floor: f64) -> Interval {
     let value = values[0];
     let agrees = 0.025_f64.powf(1.0 / values.len() as f64);
     let end = |others: f64| agrees * value + (1.0 - agrees) * others;
-    Interval {
-        estimate: value,
-        low: end(floor),
-        high: end(1.0),
-        tasks: values.len(),
-        method: Method::ClopperPearson,
-    }
+    Interval { estimate: value, low: end(floor), high: end(1.0), tasks: values.len(), method: Method::ClopperPearson }
 }
 
 /// The mean of `values`, and the 2.5 % and 97.5 % percentiles of the means of resamples with replacement.

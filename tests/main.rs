@@ -13,4 +13,5 @@ mod sft;
 mod smoke;
 mod support;
 mod talk;
+mod told;
 mod watch;

@@ -1,6 +1,7 @@
 //! What can be said at the terminal: one struct per command.
 
 mod audit;
+mod doctor;
 mod grade;
 mod image;
 mod import;
@@ -16,6 +17,7 @@ use crate::config::SandboxKind;
 use crate::device::DeviceChoice;
 
 pub use audit::AuditArgs;
+pub use doctor::DoctorArgs;
 pub use grade::{AdmitArgs, GradeArgs};
 pub use image::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
 pub use import::{ImportArgs, ImportFormat};
@@ -59,6 +61,11 @@ pub enum Command {
     /// Root file systems of Debian packages and wheels, without a registry.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What this machine has for every command, what it lacks, what that costs, and what to do.
+    ///
+    /// Installs and changes nothing. Ends with 0 where the default work (`quickstart` and its stages, in the sandbox
+    /// `embedded`) can run, else with 1.
+    Doctor(DoctorArgs),
     /// A completion script for your shell, on standard output.
     Completions {
         /// bash, elvish, fish, powershell or zsh

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod device;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
@@ -58,6 +59,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => commands::serve(&args),
         Command::Merge(args) => commands::merge(&args),
         Command::Image(command) => commands::image(command),
+        Command::Doctor(args) => commands::doctor(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
             Ok(())

@@ -124,10 +124,8 @@ mod tests {
         let (tasks, data) = (folder.join("tasks.jsonl"), folder.join("data"));
         let known = Provenance::now().data([tasks.as_path(), &data, &folder.join("gone")]);
         let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();
-        let wanted = [(tasks.display().to_string(), hash("{}\n")), (
-            data.join("a.parquet").display().to_string(),
-            hash("abc"),
-        )];
+        let wanted =
+            [(tasks.display().to_string(), hash("{}\n")), (data.join("a.parquet").display().to_string(), hash("abc"))];
         assert_eq!(known.inputs, wanted.into());
         fs::remove_dir_all(folder).expect("cleans up");
     }

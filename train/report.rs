@@ -42,11 +42,8 @@ pub struct Series {
 /// Tells a run in HTML.
 pub fn render(report: &RunReport, curves: &[Curve]) -> String {
     let plots: String = curves.iter().map(plot::figure).collect();
-    let plots = if plots.is_empty() {
-        plots
-    } else {
-        format!("<h2>Curves</h2>\n<div class=\"plots\">\n{plots}</div>\n")
-    };
+    let plots =
+        if plots.is_empty() { plots } else { format!("<h2>Curves</h2>\n<div class=\"plots\">\n{plots}</div>\n") };
     let sections = [
         sections::result(report),
         sections::repaired(report.repaired.as_ref()),
@@ -105,4 +102,3 @@ fn escape(text: &str) -> String {
     }
     safe
 }
-

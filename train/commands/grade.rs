@@ -20,7 +20,10 @@ use crate::watched::Watched;
 /// killed for their memory too often.
 pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("grade", &config).with_data([args.tasks.as_path(), &args.predictions]).show(args.run.dry_run, &args.out)? {
+    if Plan::new("grade", &config)
+        .with_data([args.tasks.as_path(), &args.predictions])
+        .show(args.run.dry_run, &args.out)?
+    {
         return Ok(None);
     }
     let _lock = lock(&args.out)?;

@@ -125,8 +125,7 @@ pub(super) fn repaired(bug: Option<&RepairedBug>) -> String {
             _ => String::new(),
         })
         .collect();
-    let tests: String =
-        bug.fail_to_pass.iter().map(|test| format!("<li><code>{}</code></li>", escape(test))).collect();
+    let tests: String = bug.fail_to_pass.iter().map(|test| format!("<li><code>{}</code></li>", escape(test))).collect();
     format!(
         "{heading}<p class=\"note\"><code>{}</code>, answered by {}</p>\n<h3>Asked</h3>\n{asked}<h3>Answered</h3>\n\
          <pre>{}</pre>\n<h3>The patch</h3>\n{}<h3>Its tests</h3>\n<p>Failed before and pass now:</p>\n\
@@ -268,9 +267,7 @@ pub(super) fn provenance(report: &RunReport) -> String {
     let inputs: String = from
         .inputs
         .iter()
-        .map(|(path, hash)| {
-            format!("<dt><code>{}</code></dt><dd><code>{}</code></dd>\n", escape(path), escape(hash))
-        })
+        .map(|(path, hash)| format!("<dt><code>{}</code></dt><dd><code>{}</code></dd>\n", escape(path), escape(hash)))
         .collect();
     let inputs = match inputs.as_str() {
         "" => String::new(),
