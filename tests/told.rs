@@ -61,8 +61,23 @@ fn a_doctor_says_for_each_shortfall_what_it_costs_and_ends_as_its_verdict_says()
     let checks = found["checks"].as_array().expect("checks");
     let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
     for name in [
-        "Linux", "cores", "memory", "address space", "disk", "cache", "GPU", "namespaces", "overlayfs", "Landlock",
-        "seccomp", "cgroup limits", "Python", "jest", "container engine", "image tools", "git",
+        "Linux",
+        "cores",
+        "memory",
+        "address space",
+        "disk",
+        "cache",
+        "GPU",
+        "namespaces",
+        "overlayfs",
+        "Landlock",
+        "seccomp",
+        "cgroup limits",
+        "Python",
+        "jest",
+        "container engine",
+        "image tools",
+        "git",
     ] {
         assert!(names.contains(&name), "`{name}` is not looked at: {names:?}");
     }

@@ -15,6 +15,7 @@ use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunA
 use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
 use crate::plan::Plan;
+use crate::provenance::Provenance;
 use crate::tasks::Workshop;
 
 mod outcome;
@@ -62,6 +63,8 @@ struct Quickstart {
     resume: bool,
     workshop: Workshop,
     stages: Vec<Value>,
+    /// The program, the command, and when it began.
+    provenance: Provenance,
 }
 
 /// Runs every stage and writes `report.json` and `report.html`.
@@ -97,7 +100,8 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
     }
     data::file::write_whole(&file, text.as_bytes())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
-    let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new() };
+    let provenance = plan.provenance.clone();
+    let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new(), provenance };
     run.all()?;
     run.write_report(started.elapsed().as_secs_f64())
 }

@@ -170,9 +170,9 @@ fn is_powerless_root(status: &str) -> bool {
 
 /// Whether something is mounted below `/proc`, such as an empty file over `/proc/kcore`.
 fn covers_proc(mountinfo: &str) -> bool {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
     // What lies there on ordinary machines hides nothing.
-    points.into_iter().any(|point| point.starts_with("/proc/") && point != "/proc/sys/fs/binfmt_misc")
+    points.any(|point| point.starts_with("/proc/") && point != "/proc/sys/fs/binfmt_misc")
 }
 
 /// `docker-default (enforce)`

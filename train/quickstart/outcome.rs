@@ -41,8 +41,6 @@ impl Quickstart {
         };
         let plan = Plan::new("quickstart", &self.config);
         let tasks = [self.places.train.join("tasks.jsonl"), self.places.held_out_tasks()];
-        let model = self.config.base.iter();
-        let provenance = model.fold(plan.provenance, |known, base| known.model(base));
         Ok(RunReport {
             format: FORMAT,
             seed: self.config.seed,
@@ -57,7 +55,7 @@ impl Quickstart {
             repaired: self.repaired()?,
             stages: self.stages.clone(),
             export: self.exported(),
-            provenance: provenance.data(tasks.iter().map(|path| path.as_path())),
+            provenance: self.provenance.clone().data(tasks.iter().map(|path| path.as_path())),
         })
     }
 

@@ -17,7 +17,7 @@ pub(super) fn result(report: &RunReport) -> String {
         ("GRPO", &eval.grpo, Some(&gain.grpo_vs_sft)),
     ];
     let body: String = rows.into_iter().map(|(name, eval, gain)| result_row(name, eval, gain)).collect();
-    let head: String = ["model", "pass@1", "95 % interval", "tasks", "gain over the model before", "that is"]
+    let head: String = ["model", "pass@1", "95 % interval", "tasks", "gain over the model before", "verdict"]
         .map(|name| format!("<th scope=\"col\">{name}</th>"))
         .concat();
     format!(
@@ -30,7 +30,7 @@ pub(super) fn result(report: &RunReport) -> String {
 }
 
 fn headline(eval: &EvalReport) -> String {
-    format!("{} % of the bugs in packages it never saw are repaired at the first try", percent(eval.pass_at_1))
+    format!("{} of the bugs in packages it never saw are repaired at the first try", percent(eval.pass_at_1))
 }
 
 fn against(report: &RunReport) -> String {
@@ -42,8 +42,7 @@ fn against(report: &RunReport) -> String {
         Claim::Chance => "a difference that may be chance",
     };
     format!(
-        "95 % interval {low} to {high} %, over {} tasks. The base model repairs {} %. SFT takes it to {} %, {}; GRPO to \
-         {} %, {}.",
+        "95 % interval {low} to {high}, over {} tasks. The base model repairs {}. SFT takes it to {}, {}; GRPO to {}, {}.",
         eval.grpo.n,
         percent(eval.base.pass_at_1),
         percent(eval.sft.pass_at_1),
@@ -68,7 +67,7 @@ fn result_row(name: &str, eval: &EvalReport, gain: Option<&GainReport>) -> Strin
         cell("95 % interval", &format!("{} to {}", share(low), share(high))),
         cell("tasks", &eval.n.to_string()),
         cell("gain", &gained),
-        cell("that is", &claim),
+        cell("verdict", &claim),
     )
 }
 
@@ -194,7 +193,7 @@ pub(super) fn stages(stages: &[Value]) -> String {
     let rows: String = stages
         .iter()
         .map(|stage| {
-            let seconds = stage["seconds"].as_f64().map(|seconds| format!("{} s", number(seconds)));
+            let seconds = stage["seconds"].as_f64().map(|seconds| format!("{seconds:.1} s"));
             format!(
                 "<tr><th scope=\"row\">{}</th>{}{}</tr>\n",
                 escape(&text(stage, "stage")),
@@ -231,13 +230,14 @@ fn made(stage: &Value) -> String {
         ("trained_groups", "groups trained"),
         ("loss", "last loss"),
         ("pass_at_1", "pass@1"),
-        ("bytes", "bytes"),
+        ("bytes", ""),
         ("logit_kl", "nats from the original"),
     ];
     let told = known.into_iter().filter_map(|(key, word)| {
         let value = stage[key].as_f64()?;
         Some(match key {
             "loss" | "pass_at_1" => format!("{word} {}", number(value)),
+            "bytes" => format!("{:.1} MB", value / 1e6),
             _ => format!("{} {word}", number(value)),
         })
     });
@@ -255,7 +255,7 @@ pub(super) fn provenance(report: &RunReport) -> String {
         ("commit", format!("<code>{}</code>", escape(&from.commit))),
         ("date", escape(&from.date)),
         ("seed", report.seed.to_string()),
-        ("time", format!("{} s", number(report.seconds))),
+        ("time", format!("{:.0} s", report.seconds)),
         ("machine", format!("{} cores, {}", report.cores, escape(&report.device))),
         ("Python", escape(&report.python)),
         ("sandbox", escape(&report.isolation.sandbox)),
@@ -293,5 +293,5 @@ fn signed(value: f64) -> String {
 }
 
 fn percent(value: f64) -> String {
-    format!("{:.1}", value * 100.0)
+    format!("{:.1}\u{a0}%", value * 100.0)
 }

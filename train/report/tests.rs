@@ -67,7 +67,8 @@ fn a_page_needs_nothing_from_elsewhere_and_runs_nothing() {
 #[test]
 fn the_result_stands_first_and_the_provenance_last() {
     let page = render(&report(), &[curve("Loss")]);
-    let parts = ["<h1>25.0 %", "0.100 to 0.400", "One repaired bug", "How attempts ended", "plant train", "export"];
+    let parts =
+        ["<h1>25.0\u{a0}%", "0.100 to 0.400", "One repaired bug", "How attempts ended", "plant train", "export"];
     let places: Vec<usize> = parts
         .iter()
         .chain(&["Curves", "Where this comes from", "da4ecbb-dirty", "2026-01-02T03:04:05Z"])
