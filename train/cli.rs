@@ -155,6 +155,9 @@ pub struct PlantArgs {
     /// Folder for `tasks.jsonl` and the clean trees.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data samples`
@@ -175,6 +178,9 @@ pub struct SamplesArgs {
     /// Folder for the Parquet shards.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data commits`
@@ -239,7 +245,7 @@ pub struct SftArgs {
     /// Folder for checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -265,7 +271,7 @@ pub struct GrpoArgs {
     /// Two stages: the second drops what the model already solves.
     #[arg(long)]
     pub curriculum: bool,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -295,6 +301,9 @@ pub struct EvalArgs {
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train merge`
@@ -330,4 +339,7 @@ pub struct ExportArgs {
     /// Write a Hugging Face folder in bfloat16 instead of a GGUF file.
     #[arg(long, conflicts_with = "tasks")]
     pub hugging_face: bool,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
