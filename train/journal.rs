@@ -87,9 +87,9 @@ impl Place {
         Ok(Some(header))
     }
 
-    /// Whether a run was begun here, be it over or not.
-    pub fn is_begun(&self) -> bool {
-        self.header().exists()
+    /// Whether a run was begun here and is not over.
+    pub fn is_unfinished(&self) -> bool {
+        self.read().is_ok_and(|header| header.is_some_and(|header| !header.finished))
     }
 
     /// Refuses what can be refused before any work: `--resume` where there is no run, and a run that is not over
@@ -143,6 +143,7 @@ impl Journal {
     pub fn begin(place: Place, stage: &str, settings: Settings, resume: bool) -> Result<Option<Journal>> {
         let lock = lock_file(&place.file(".lock"))?;
         place.check(stage, resume)?;
+        sweep(&place.folder);
         let header = Header { format: FORMAT, stage: stage.to_owned(), finished: false, settings };
         match place.read()? {
             Some(found) if resume => {
@@ -217,6 +218,17 @@ impl Journal {
 
 fn write_header(place: &Place, header: &Header) -> Result<()> {
     Ok(write_whole(&place.header(), &serde_json::to_vec_pretty(header)?)?)
+}
+
+/// Removes files that processes left half written when they were killed: `.NAME.tmp-PID` of one that is gone.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix('.').and_then(|name| name.rsplit_once(".tmp-")?.1.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn remove(path: &Path) -> Result<()> {

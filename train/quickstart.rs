@@ -167,7 +167,7 @@ impl Quickstart {
 
     /// Whether a stage goes on with what an earlier process left of it.
     fn resumes(&self, place: &Place) -> bool {
-        self.resume && place.is_begun()
+        self.resume && place.is_unfinished()
     }
 
     fn run_args(&self) -> RunArgs {

@@ -24,7 +24,7 @@ pub mod lint;
 mod tree;
 mod wheels;
 
-pub use build::{BuildOptions, build, plan};
+pub use build::{BuildOptions, build, plan, work_folder};
 pub use engine::{ensure_in_engine, import_into_engine};
 
 use crate::python::PYTEST;
@@ -121,9 +121,33 @@ pub enum ImageError {
         /// Its answer.
         said: String,
     },
+    /// A build that is not over, or none where one was to go on.
+    #[error("{}", unfinished(out, work.as_deref()))]
+    Unfinished {
+        /// Where images lie.
+        out: PathBuf,
+        /// What an earlier build fetched.
+        work: Option<PathBuf>,
+    },
+    /// Somebody asked it to.
+    #[error("stopped before the image was made")]
+    Stopped,
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+fn unfinished(out: &Path, work: Option<&Path>) -> String {
+    match work {
+        Some(work) => format!(
+            "an earlier build of these packages is not over (hint: add `--resume` to go on, or remove `{}`)",
+            work.display()
+        ),
+        None => format!(
+            "there is no build of these packages in `{}` to resume (hint: leave out `--resume` to begin one)",
+            out.display()
+        ),
+    }
 }
 
 impl ImageError {

@@ -15,9 +15,13 @@ use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::cli::ExportArgs;
 use crate::export::gate::{distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::journal::{Journal, Place};
 use crate::memory::MemoryPlan;
 use crate::model::weights::{DiskDtype, from_host, to_host};
+use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::settings::Settings;
 
 /// What an export did, and how far it is from the original.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,12 +45,38 @@ fn save_hugging_face(loaded: &Loaded, out: &Path) -> Result<()> {
     checkpoint::save_model(out, &Snapshot::of(loaded, DiskDtype::Bfloat16))
 }
 
-/// A file that goes away unless it was renamed.
-struct Unproven(PathBuf);
+/// A file that goes away unless it was renamed, or is kept for a process that goes on.
+struct Unproven {
+    path: PathBuf,
+    kept: bool,
+}
 
 impl Drop for Unproven {
     fn drop(&mut self) {
-        std::fs::remove_file(&self.0).ok();
+        if !self.kept {
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// The stage in the words of the command line.
+const STAGE: &str = "export";
+/// The entry of a file that is written and not yet compared.
+const WRITTEN: &str = "written";
+
+/// A file that was written to its end.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Written {
+    bytes: u64,
+    blake3: String,
+}
+
+impl Written {
+    fn of(path: &Path) -> Result<Self> {
+        let mut hash = blake3::Hasher::new();
+        let mut file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        hash.update_reader(&mut file)?;
+        Ok(Written { bytes: hash.count(), blake3: hash.finalize().to_hex().to_string() })
     }
 }
 
@@ -65,6 +95,16 @@ fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
 /// When the file cannot be written, cannot be loaded again, or is too far from the original; then it is removed.
 pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let config = config_of(&args.run)?;
+    if !args.run.dry_run {
+        let paths = Paths::new().reads("--model", &args.model).may_read("--tasks", args.tasks.as_deref());
+        match args.hugging_face {
+            true => paths.writes_folder("--out", &args.out),
+            false => paths.writes_file("--out", &args.out),
+        }
+        .check()?;
+        checkpoint::check(&args.model, &Device::flex())?;
+        Place::beside_file(&args.out).check(STAGE, args.resume)?;
+    }
     let folder = args.out.parent().unwrap_or(Path::new("."));
     // What is wrong with the folder is told when it is loaded.
     let memory = export_memory(args).ok();
@@ -74,11 +114,20 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     if let Some(memory) = memory {
         memory.enforce(&Device::flex(), &[], "export it on a machine with more memory")?;
     }
+    let interrupt = Interrupt::listen()?;
+    let settings = Settings::default()
+        .with("model", checkpoint::fingerprint(&args.model)?)
+        .with("export.format", config.export.format.name())
+        .with("hugging_face", args.hugging_face);
+    let Some(mut journal) = Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)? else {
+        return Ok(None);
+    };
     let started = Instant::now();
     let device = Device::flex();
     let loaded = checkpoint::load(&args.model, &device)?;
     let Some(tasks) = &args.tasks else {
-        return save_hugging_face(&loaded, &args.out).map(|()| None);
+        save_hugging_face(&loaded, &args.out)?;
+        return journal.finish().map(|()| None);
     };
     let (words, context) = ((&loaded.tokenizer, &loaded.template), loaded.config.max_position_embeddings);
     let set = fitting(read_tasks(tasks)?, words, context, &config, 0)?;
@@ -88,10 +137,24 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), special };
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
-    let unproven = Unproven(args.out.with_extension("unproven"));
-    let written =
-        write_gguf(&unproven.0, &shape_of(&shape, &name)?, &files, &to_named(to_host(&model)), config.export.format)?;
-    let (_, tensors) = read_gguf(&unproven.0)?;
+    let mut unproven = Unproven { path: args.out.with_extension("unproven"), kept: false };
+    let bytes = match journal.find::<Written>(WRITTEN)? {
+        Some(written) if Written::of(&unproven.path).is_ok_and(|found| found == written) => written.bytes,
+        _ => {
+            interrupt.check(|| "nothing is written yet".into())?;
+            let (shape, tensors) = (shape_of(&shape, &name)?, to_named(to_host(&model)));
+            write_gguf(&unproven.path, &shape, &files, &tensors, config.export.format)?;
+            let written = Written::of(&unproven.path)?;
+            journal.add(WRITTEN, &written)?;
+            written.bytes
+        }
+    };
+    if interrupt.asked() {
+        unproven.kept = true;
+        let kept = format!("`{}` is written, and not yet compared with the model", unproven.path.display());
+        return Err(Interrupted::new(kept).into());
+    }
+    let (_, tensors) = read_gguf(&unproven.path)?;
     let again = from_host(&shape, from_named(tensors), &device).context("while loading the exported file again")?;
     let row = |at: usize| -> Result<Row> {
         let task = &set.tasks[at];
@@ -111,10 +174,11 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
             config.export.max_logit_kl
         );
     }
-    std::fs::rename(&unproven.0, &args.out).with_context(|| format!("cannot write `{}`", args.out.display()))?;
+    std::fs::rename(&unproven.path, &args.out).with_context(|| format!("cannot write `{}`", args.out.display()))?;
+    journal.finish()?;
     let report = ExportReport {
         path: args.out.clone(),
-        bytes: written.bytes,
+        bytes,
         logit_kl: distance.logit_kl,
         top1_agreement: distance.top1_agreement,
         positions: distance.positions,

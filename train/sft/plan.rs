@@ -64,3 +64,18 @@ pub fn memory_plan(
     }
     SftMemory { fit, plan: training(fit).plan(), smaller: training(fit).smaller() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_config_leaves_open_suits_the_model_and_not_the_machine_alone() {
+        let shape = ModelConfig::smollm2_135m();
+        let planned = memory_plan(&SftConfig::default(), &shape, None, 7, &Device::flex(), None);
+        // Weights, gradients and moments take 2.7 GB of it, and micro-batches as much at most.
+        assert!(planned.plan.total() < 6 << 30, "{}", planned.plan);
+        let kept = Fit { micro_batch_tokens: 4096, checkpointing: true };
+        assert_eq!(memory_plan(&SftConfig::default(), &shape, None, 7, &Device::flex(), Some(kept)).fit, kept);
+    }
+}
