@@ -24,7 +24,7 @@ fn running_out_of_memory_is_an_error_with_a_hint_and_a_code_of_its_own() {
 
 #[test]
 fn the_limits_of_the_shell_are_seen_by_the_plan() {
-    let shape = "--set model.hidden_size=2048 --set model.num_hidden_layers=16";
+    let shape = "--set model.hidden_size=2048 --set model.num_hidden_layers=64";
     let line = format!("sft --dry-run --device cpu {shape} --out none");
     for flag in ["-v", "-d"] {
         within(flag, 3_000_000, &line).refuses(&["of memory, but", "are available"]);

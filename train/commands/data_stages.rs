@@ -21,7 +21,7 @@ use crate::tasks::{self, PlantSummary, Planting, SampleSummary, Sampling, Worksh
 pub fn data(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Plant(args) => plant(&args).map(|_| ()),
-        DataCommand::Import(args) => super::import(&args).map(|_| ()),
+        DataCommand::Import(args) => super::import_whole(&args),
         DataCommand::Samples(args) => samples(&args).map(|_| ()),
         DataCommand::Commits(args) => commits(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer(&args),
