@@ -34,8 +34,11 @@ fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
                 Some(value.to_string())
             };
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            let lines: Option<Vec<String>> =
-                if name.ends_with(".jsonl") { text.lines().map(plain).collect() } else { plain(&text).map(|one| vec![one]) };
+            let lines: Option<Vec<String>> = if name.ends_with(".jsonl") {
+                text.lines().map(plain).collect()
+            } else {
+                plain(&text).map(|one| vec![one])
+            };
             let bytes = lines.map_or(bytes, |lines| lines.join("\n").into_bytes());
             found.push((entry.strip_prefix(folder).expect("below").to_path_buf(), bytes));
         }
@@ -120,7 +123,11 @@ fn a_bad_package_does_not_cost_the_others() {
     fs::create_dir_all(&bad).expect("a folder");
     fs::write(bad.join("it.py"), "x = 1\n").expect("writes");
     let few = "--max-tasks 2 --set data.candidates_per_package=10";
-    let line = format!("data plant --package {} --package examples/packages/planegeo {few} --out {}", bad.display(), out.display());
+    let line = format!(
+        "data plant --package {} --package examples/packages/planegeo {few} --out {}",
+        bad.display(),
+        out.display()
+    );
     let said = run(&line);
     assert_eq!(said.code, Some(4), "{}", said.err);
     assert!(said.err.contains("1 of 2 packages failed") && said.err.contains("untested"), "{}", said.err);
@@ -151,7 +158,10 @@ fn verdicts_at_the_gate_are_kept() {
     run(&line(&one, &whole)).succeeds();
     interrupted(&line(&other, &out), &out.join(".resume.jsonl"), &[1, 4], &folder.join("log"));
     same(&out, &whole);
-    assert_eq!(fs::read(one.join("admitted.jsonl")).expect("reads"), fs::read(other.join("admitted.jsonl")).expect("reads"));
+    assert_eq!(
+        fs::read(one.join("admitted.jsonl")).expect("reads"),
+        fs::read(other.join("admitted.jsonl")).expect("reads")
+    );
 }
 
 #[test]
@@ -178,9 +188,7 @@ fn grading_that_is_told_to_stop_keeps_its_verdicts() {
         return;
     }
     let folder = Folder::new("stopped-grade");
-    let line = |out: &Path| {
-        format!("grade --tasks {} --predictions gold --out {}", planted().display(), out.display())
-    };
+    let line = |out: &Path| format!("grade --tasks {} --predictions gold --out {}", planted().display(), out.display());
     let (whole, out) = (folder.join("whole"), folder.join("out"));
     run(&line(&whole)).succeeds();
     let mut running = start(&line(&out), &folder.join("log"));
@@ -245,7 +253,8 @@ fn nothing_is_resumed_where_nothing_was_begun() {
         run(&line).refuses(&["there is no run of", "leave out `--resume`"]);
         assert!(!out.exists(), "`{line}` wrote something");
     }
-    run(&format!("quickstart --resume --set run={}", out.display())).refuses(&["there is no run of `train quickstart`"]);
+    run(&format!("quickstart --resume --set run={}", out.display()))
+        .refuses(&["there is no run of `train quickstart`"]);
 }
 
 #[test]

@@ -92,6 +92,11 @@ impl Place {
         self.read().is_ok_and(|header| header.is_some_and(|header| !header.finished))
     }
 
+    /// Whether a run that is not over finished any piece: else nothing is lost where it begins anew.
+    fn keeps_anything(&self) -> bool {
+        fs::metadata(self.lines()).is_ok_and(|about| about.len() > 0)
+    }
+
     /// Refuses what can be refused before any work: `--resume` where there is no run, and a run that is not over
     /// without `--resume`.
     ///
@@ -106,7 +111,7 @@ impl Place {
                 "`{out}` holds a run of `train {}`, not of `train {stage}`\nhint: choose another `--out`",
                 header.stage
             ),
-            (Some(header), false) if !header.finished => bail!(
+            (Some(header), false) if !header.finished && self.keeps_anything() => bail!(
                 "`{out}` holds a run of `train {}` that is not over\nhint: add `--resume` to go on; to begin anew, choose another `--out` or remove `{}`",
                 header.stage,
                 self.header().display()
@@ -286,6 +291,10 @@ mod tests {
         let place = place("refused");
         assert!(said(Journal::begin(place.clone(), "x", settings(1), true)).contains("there is no run of `train x`"));
         drop(Journal::begin(place.clone(), "x", settings(1), false).expect("begins"));
+        let mut journal =
+            Journal::begin(place.clone(), "x", settings(1), false).expect("nothing is lost").expect("is new");
+        journal.add("a", &1).expect("writes");
+        drop(journal);
         let not_over = said(Journal::begin(place.clone(), "x", settings(1), false));
         assert!(not_over.contains("hint: add `--resume`"), "{not_over}");
         let other = said(Journal::begin(place.clone(), "x", settings(2), true));
