@@ -266,13 +266,13 @@ fn inputs_and_outputs_are_looked_at_before_any_work() {
     let model = "--model checkpoints/base";
     for (line, words) in [
         (format!("eval {model} --tasks {file} --out {inner}"), ["is a folder, and a file is written", "--out"]),
-        (format!("eval {model} --tasks no.jsonl --out {file}"), ["--tasks: `no.jsonl` does not exist", "hint: "]),
+        (format!("eval {model} --tasks no.jsonl --out {file}"), ["--tasks: `no.jsonl` cannot be read", "hint: "]),
         (format!("eval {model} --tasks {file} --out {file}"), ["is what --tasks reads", "a place of its own"]),
         (format!("export {model} --tasks {file} --out {file}/model.gguf"), ["needs a folder, but", "is a file"]),
         (format!("data plant --package examples/packages/planegeo --out {file}"), ["is a file", "--out"]),
         (format!("data plant --package examples/packages/planegeo --package no --out {inner}"), ["`no`", "neither"]),
         (format!("data samples --tasks no --tokenizer nor --out {file}"), ["--tokenizer: `nor`", "3 paths"]),
-        (format!("sft {model} --samples no --out {file}"), ["--samples: `no` does not exist", "2 paths"]),
+        (format!("sft {model} --samples no --out {file}"), ["--samples: `no` cannot be read", "2 paths"]),
         (format!("grpo {model} --tasks {file} --out /proc/run"), ["--out: `/proc/run`", "hint: "]),
         (format!("grade --tasks {file} --predictions no --out {inner}"), ["--predictions: `no`", "hint: "]),
         (format!("data admit --tasks no --out {inner}"), ["--tasks: `no`", "hint: "]),

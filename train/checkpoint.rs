@@ -182,11 +182,21 @@ pub fn has_run(folder: &Path) -> bool {
 ///
 /// As [`start`]; and with `resume`, when no run of `stage` was begun in `folder`.
 pub fn check_start(folder: &Path, stage: &str, resume: bool) -> Result<()> {
+    refuse_held(&folder.join(".lock"))?;
     match resume {
         true if !has_run(folder) => bail!(no_run(folder, stage)),
         true => Ok(()),
         false => refuse_checkpoints(folder),
     }
+}
+
+/// Refuses when another process holds the lock `path`, and makes no file.
+///
+/// # Errors
+///
+/// Then.
+pub fn refuse_held(path: &Path) -> Result<()> {
+    if path.exists() { lock_file(path).map(drop) } else { Ok(()) }
 }
 
 fn refuse_checkpoints(folder: &Path) -> Result<()> {

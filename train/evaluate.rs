@@ -151,6 +151,10 @@ impl Evaluating<'_> {
         }
         progress.finish();
         let evaluation = Evaluation::of(&graded);
+        if evaluation.tasks.is_empty() {
+            // Whatever went wrong would be kept.
+            journal.forget()?;
+        }
         let Interval { estimate, low, high, tasks } = evaluation.interval(1, seed, config.resamples)?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(EvalSummary {

@@ -16,6 +16,14 @@ pub const EXIT_CODE: u8 = 130;
 #[derive(Debug, Default)]
 pub struct Interrupt(AtomicBool);
 
+/// A signal is sent to the process, so this is the one thing that all of it shares.
+static ASKED: Interrupt = Interrupt(AtomicBool::new(false));
+
+/// Whether a signal came since [`Interrupt::listen`]: what failed since then may have failed because of it.
+pub fn came() -> bool {
+    ASKED.asked()
+}
+
 /// A run ended because of a signal, and can go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by a signal; {kept}\nhint: `{command}` goes on")]
@@ -33,8 +41,6 @@ impl Interrupt {
     ///
     /// When signals cannot be handled, e.g. because another handler is there.
     pub fn listen() -> Result<&'static Interrupt> {
-        // A signal is sent to the process, so this is the one thing that all of it shares.
-        static ASKED: Interrupt = Interrupt(AtomicBool::new(false));
         static LISTENING: OnceLock<Result<(), ctrlc::Error>> = OnceLock::new();
         let heard = || {
             if ASKED.0.swap(true, Ordering::SeqCst) {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::checkpoint::{RunLock, lock_file};
+use crate::checkpoint::{RunLock, lock_file, refuse_held};
 use crate::settings::Settings;
 
 /// What a run rests on, and whether it is over.
@@ -104,6 +104,12 @@ impl Place {
     ///
     /// Then.
     pub fn check(&self, stage: &str, resume: bool) -> Result<()> {
+        refuse_held(&self.file(".lock"))?;
+        self.check_held(stage, resume)
+    }
+
+    /// As [`Place::check`], for the process that holds the lock.
+    fn check_held(&self, stage: &str, resume: bool) -> Result<()> {
         let out = self.out.display();
         match (self.read()?, resume) {
             (None, true) => bail!(no_run(&self.out, stage)),
@@ -147,7 +153,7 @@ impl Journal {
     /// disk fails.
     pub fn begin(place: Place, stage: &str, settings: Settings, resume: bool) -> Result<Option<Journal>> {
         let lock = lock_file(&place.file(".lock"))?;
-        place.check(stage, resume)?;
+        place.check_held(stage, resume)?;
         sweep(&place.folder);
         let header = Header { format: FORMAT, stage: stage.to_owned(), finished: false, settings };
         match place.read()? {
@@ -217,6 +223,29 @@ impl Journal {
     pub fn finish(mut self) -> Result<()> {
         self.header.finished = true;
         write_header(&self.place, &self.header)?;
+        remove(&self.place.lines())
+    }
+
+    /// Forgets the pieces, though the run is not over: they would end it as they did now.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn forget(&mut self) -> Result<()> {
+        self.done.clear();
+        let lines = self.place.lines();
+        remove(&lines)?;
+        self.log = Log::open(&lines)?;
+        Ok(())
+    }
+
+    /// Forgets the run: it came to an end that other settings would change, and nothing of it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn abandon(self) -> Result<()> {
+        remove(&self.place.header())?;
         remove(&self.place.lines())
     }
 }

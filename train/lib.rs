@@ -79,6 +79,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         3
     } else if is(|cause| cause.is::<partial::Partial>()) {
         partial::EXIT_CODE
+    } else if interrupt::came() {
+        interrupt::EXIT_CODE
     } else {
         1
     }

@@ -42,8 +42,7 @@ impl Paths {
             false => File::open(path).map(drop),
         });
         if let Err(error) = found {
-            let what = if error.kind() == ErrorKind::NotFound { "does not exist".into() } else { unreadable(&error) };
-            self.fault(format!("{name}: `{}` {what}", path.display()), SLIP);
+            self.fault(format!("{name}: `{}` cannot be read: {error}", path.display()), SLIP);
         }
         self.inputs.push((name.to_owned(), path.to_path_buf()));
         self
@@ -150,10 +149,6 @@ impl Paths {
     fn fault(&mut self, said: String, hint: &str) {
         self.faults.push(Fault { said, hint: hint.to_owned() });
     }
-}
-
-fn unreadable(error: &std::io::Error) -> String {
-    format!("cannot be read ({error})")
 }
 
 /// Why `path` can be no folder that this process writes: a file stands in its way, or it may not write there.

@@ -114,10 +114,12 @@ impl Sft<'_> {
             best: live.best,
         };
         let started = Instant::now();
-        if live.step < self.config.steps && self.interrupt.asked() {
-            return Err(self.stopped(live.step));
-        }
         while live.step < self.config.steps {
+            // The step before is saved.
+            if self.interrupt.asked() {
+                progress.finish();
+                return Err(self.stopped(live.step));
+            }
             let clock = Instant::now();
             let rows = rows_of(self.samples, self.config, live.step, self.seed);
             let (gradients, losses, tokens) = self.gradients(&live, &rows);
@@ -144,15 +146,9 @@ impl Sft<'_> {
             metrics.write(live.step, &values, &clocks)?;
             progress.advance(1, note);
             let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
-            let last = live.step == self.config.steps;
-            let asked = self.interrupt.asked();
-            if due || last || asked {
+            if due || live.step == self.config.steps || self.interrupt.asked() {
                 metrics.sync()?;
                 self.save(&live)?;
-            }
-            if asked && !last {
-                progress.finish();
-                return Err(self.stopped(live.step));
             }
         }
         progress.finish();

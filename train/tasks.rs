@@ -216,6 +216,10 @@ impl Sampling<'_> {
             }
         }
         let (samples, dropped) = clean(shown, &held_out, self.data.max_tokens);
+        if samples.is_empty() {
+            journal.abandon()?;
+            bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
+        }
         write(self.out, &samples, tokenizer)?;
         let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
         let summary = SampleSummary { samples: samples.len(), tokens, dropped, unsayable };

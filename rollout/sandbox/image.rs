@@ -122,7 +122,7 @@ pub enum ImageError {
         said: String,
     },
     /// A build that is not over, or none where one was to go on.
-    #[error("{}", unfinished(out, work.as_deref()))]
+    #[error("{}", build::unfinished(out, work.as_deref()))]
     Unfinished {
         /// Where images lie.
         out: PathBuf,
@@ -135,19 +135,6 @@ pub enum ImageError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
-}
-
-fn unfinished(out: &Path, work: Option<&Path>) -> String {
-    match work {
-        Some(work) => format!(
-            "an earlier build of these packages is not over (hint: add `--resume` to go on, or remove `{}`)",
-            work.display()
-        ),
-        None => format!(
-            "there is no build of these packages in `{}` to resume (hint: leave out `--resume` to begin one)",
-            out.display()
-        ),
-    }
 }
 
 impl ImageError {

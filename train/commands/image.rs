@@ -8,7 +8,7 @@ use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_
 use serde::Serialize;
 
 use crate::cli::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
-use crate::interrupt::{Interrupt, Interrupted};
+use crate::interrupt::{self, Interrupt, Interrupted};
 use crate::paths::Paths;
 use crate::terminal::plain;
 
@@ -57,7 +57,7 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
         python: "python3".into(),
         unpack: args.unpack,
         resume: args.resume,
-        stopped: || Interrupt::listen().is_ok_and(Interrupt::asked),
+        stopped: interrupt::came,
     };
     if args.dry_run {
         image::plan(&spec, &options).iter().for_each(|line| eprintln!("{line}"));

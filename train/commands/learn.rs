@@ -48,9 +48,6 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
         }
         None => shape_of_new(args, &config)?,
     };
-    if config.sft.lora.rank > 0 && model.is_none() && !args.run.dry_run {
-        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
-    }
     if config.sft.bf16 && device == Device::flex() {
         bail!(
             "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
@@ -116,6 +113,9 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
     let sources = config.sft.mixture.iter();
     let paths = sources.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
     paths.writes_folder("--out", &args.out).check()?;
+    if config.sft.lora.rank > 0 && args.model.is_none() && config.base.is_none() {
+        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
+    }
     checkpoint::check_start(&args.out, "sft", args.resume)
 }
 
@@ -176,6 +176,7 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
         )?;
     }
     checkpoint::check(&args.model, &Device::flex())?;
+    read_tasks(&args.tasks)?;
     Interrupt::listen()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     grpo_in(&workshop, args, &config).map(Some)

@@ -148,10 +148,12 @@ impl Planting<'_> {
         started: Instant,
     ) -> Result<PlantSummary> {
         if gave.is_empty() && !failed.is_empty() {
+            journal.abandon()?;
             return Err(failed.swap_remove(0).1);
         }
         let tasks = tasks_of(gave);
         if tasks.is_empty() {
+            journal.abandon()?;
             bail!(
                 "no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests"
             );

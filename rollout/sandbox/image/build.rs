@@ -38,6 +38,20 @@ pub fn work_folder(out: &Path, spec: &ImageSpec) -> PathBuf {
     out.join(format!(".building-{}", &spec.key()[..12]))
 }
 
+/// What is said of a build that is not over, or of none where one was to go on.
+pub(super) fn unfinished(out: &Path, work: Option<&Path>) -> String {
+    match work {
+        Some(work) => format!(
+            "an earlier build of these packages is not over (hint: add `--resume` to go on, or remove `{}`)",
+            work.display()
+        ),
+        None => format!(
+            "there is no build of these packages in `{}` to resume (hint: leave out `--resume` to begin one)",
+            out.display()
+        ),
+    }
+}
+
 /// What a build would do, for people.
 pub fn plan(spec: &ImageSpec, options: &BuildOptions) -> Vec<String> {
     let list = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(" ");
