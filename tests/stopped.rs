@@ -13,7 +13,8 @@ const STOPPED: Option<i32> = Some(130);
 
 /// Files below a folder by their path in it: what a run wrote, without the clocks of summaries and of logs.
 fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    const CLOCKS: [&str; 7] = ["seconds", "candidates_per_s", "attempts_per_s", "ts", "wall_ms", "cached", "per_hour"];
+    const CLOCKS: [&str; 7] =
+        ["seconds", "candidates_per_s", "attempts_per_s", "ts", "wall_ms", "cached", "trace_bytes"];
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(at) = folders.pop() {
@@ -171,7 +172,7 @@ fn an_evaluation_that_was_stopped_ends_like_one_that_was_not() {
     }
     let folder = Folder::new("stopped-eval");
     let line = |out: &Path| {
-        let sets = "--set eval.attempts=2 --set eval.decode_rows=4 --set eval.sampling.max_new_tokens=16";
+        let sets = "--set eval.attempts=2 --set eval.decode_rows=2 --set eval.sampling.max_new_tokens=48";
         let tasks = planted().display();
         format!("eval --model checkpoints/base --tasks {tasks} {sets} --out {}", out.display())
     };
@@ -213,21 +214,21 @@ fn training_that_is_told_to_stop_saves_its_step() {
     let _alone = alone();
     let folder = Folder::new("stopped-sft");
     let small = Small::make(&folder);
-    let line = |out: &Path| format!("{} --set sft.save_every=0", small.sft(out));
+    let line = |out: &Path| format!("{} --set sft.steps=120 --set sft.save_every=0", small.sft(out));
     let (whole, out) = (folder.join("whole"), folder.join("out"));
     run(&line(&whole)).succeeds();
     let mut running = start(&line(&out), &folder.join("log"));
     running.wait_for_lines(&out.join("metrics.jsonl"), 12);
     let said = running.stop();
-    assert!(said.code == STOPPED && said.err.contains("of 40 steps are saved in"), "{}", said.err);
+    assert!(said.code == STOPPED && said.err.contains("of 120 steps are saved in"), "{}", said.err);
     assert!(said.err.contains("hint: `") && said.err.contains("--resume` goes on"), "{}", said.err);
     let (step, _) = train::checkpoint::list(&out).pop().expect("a checkpoint");
-    assert!((12..40).contains(&step), "step {step}");
-    let other = run(&format!("{} --resume --set sft.steps=41 --set sft.optimizer.lr=0.5", line(&out)));
-    other.refuses(&["`sft.steps` was 40, is 41", "`sft.optimizer.lr` was 0.003, is 0.5"]);
+    assert!((12..120).contains(&step), "step {step}");
+    let other = run(&format!("{} --resume --set sft.steps=121 --set sft.optimizer.lr=0.5", line(&out)));
+    other.refuses(&["`sft.steps` was 120, is 121", "`sft.optimizer.lr` was 0.003, is 0.5"]);
     run(&format!("{} --resume", line(&out))).succeeds();
     for file in ["model.safetensors", "optimizer.safetensors"] {
-        let read = |run: &Path| fs::read(checkpoint(run, 40).join(file)).expect("the last checkpoint");
+        let read = |run: &Path| fs::read(checkpoint(run, 120).join(file)).expect("the last checkpoint");
         assert!(read(&out) == read(&whole), "`{file}` differs");
     }
 }
