@@ -1,7 +1,7 @@
 //! Inputs and outputs are looked at before any work: one check for all commands.
 //!
 //! In: what a command will read and write, under the names that were said at the terminal. Out: nothing, or one error
-//! that names everything that is wrong. Nothing is written, so a dry run can ask, too.
+//! that names everything that is wrong. Nothing stays written.
 //! Example: `Paths::new().reads("--tasks", &tasks).writes_file("--out", &out).check()?`.
 
 use std::fs::{self, File};
@@ -9,7 +9,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use nix::unistd::{AccessFlags, access};
 
 /// What a command reads and writes.
 #[derive(Debug, Default)]
@@ -78,7 +77,7 @@ impl Paths {
     /// A folder that is written; it is made where it is missing.
     #[must_use]
     pub fn writes_folder(mut self, name: &str, path: &Path) -> Self {
-        if let Some(fault) = folder_fault(name, path) {
+        if let Some(fault) = folder_fault(name, path, path) {
             self.faults.push(fault);
         }
         self.outputs.push((name.to_owned(), path.to_path_buf()));
@@ -103,7 +102,7 @@ impl Paths {
             }
             _ => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                if let Some(fault) = folder_fault(name, parent.unwrap_or(Path::new("."))) {
+                if let Some(fault) = folder_fault(name, parent.unwrap_or(Path::new(".")), path) {
                     self.faults.push(fault);
                 }
             }
@@ -151,35 +150,25 @@ impl Paths {
     }
 }
 
-/// Why `path` can be no folder that this process writes: a file stands in its way, or it may not write there.
-fn folder_fault(name: &str, path: &Path) -> Option<Fault> {
+/// Why nothing can be written to `folder`, for the sake of `out`: a file stands in its way, or this process may not.
+fn folder_fault(name: &str, folder: &Path, out: &Path) -> Option<Fault> {
     let fault = |said: String, hint: &str| Some(Fault { said: format!("{name}: {said}"), hint: hint.to_owned() });
-    let shown = path.display();
-    if path.as_os_str().is_empty() {
-        return fault("an empty path names no folder".into(), ANOTHER);
+    let shown = out.display();
+    if out.as_os_str().is_empty() {
+        return fault("an empty path names nothing".into(), ANOTHER);
     }
     // The longest part that is there already.
-    for part in path.ancestors() {
+    for part in folder.ancestors() {
         let part = if part.as_os_str().is_empty() { Path::new(".") } else { part };
-        let whole = part == path;
         match fs::metadata(part) {
+            Ok(about) if !about.is_dir() && part == out => return fault(format!("`{shown}` is a file"), ANOTHER),
             Ok(about) if !about.is_dir() => {
-                let what = if whole {
-                    "is a file".to_owned()
-                } else {
-                    format!("needs a folder, but `{}` is a file", part.display())
-                };
-                return fault(format!("`{shown}` {what}"), ANOTHER);
+                return fault(format!("`{shown}` needs a folder, but `{}` is a file", part.display()), ANOTHER);
             }
             Ok(_) => {
-                return match access(part, AccessFlags::W_OK | AccessFlags::X_OK) {
-                    Ok(()) => None,
-                    Err(errno) => {
-                        let at = if whole { String::new() } else { format!(" in `{}`", part.display()) };
-                        let said = format!("`{shown}` cannot be written{at}: {}", std::io::Error::from(errno));
-                        fault(said, "choose another `--out`, or a user who may write there")
-                    }
-                };
+                let error = tried(part).err()?;
+                let said = format!("`{shown}` cannot be written: nothing can be made in `{}`: {error}", part.display());
+                return fault(said, "choose another `--out`, or a user who may write there");
             }
             Err(_) if fs::symlink_metadata(part).is_ok_and(|about| about.is_symlink()) => {
                 return fault(format!("`{}` is a link to nothing", part.display()), ANOTHER);
@@ -189,6 +178,13 @@ fn folder_fault(name: &str, path: &Path) -> Option<Fault> {
         }
     }
     None
+}
+
+/// Whether something can be made in a folder: rights say less than a try, as on `/proc`, a full disk or a network.
+fn tried(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    fs::create_dir(&probe)?;
+    fs::remove_dir(&probe)
 }
 
 #[cfg(test)]

@@ -141,9 +141,9 @@ fn check(args: &ExportArgs) -> Result<()> {
         false => paths.writes_file("--out", &args.out),
     };
     paths.check()?;
+    Place::beside_file(&args.out).check(STAGE, args.resume)?;
     checkpoint::check(&args.model, &Device::flex())?;
-    args.tasks.as_deref().map(read_tasks).transpose()?;
-    Place::beside_file(&args.out).check(STAGE, args.resume)
+    args.tasks.as_deref().map(read_tasks).transpose().map(drop).context("while reading tasks")
 }
 
 /// One export.
