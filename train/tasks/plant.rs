@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -129,6 +130,7 @@ impl Planting<'_> {
                 Ok(of_package) => gave.push(of_package),
                 // Whatever failed meanwhile failed because of it.
                 Err(_) if self.interrupt.asked() => return Err(Interrupted::new(self.kept(&gave)).into()),
+                Err(error) if disk_is_full(&error) => return Err(error),
                 Err(error) => {
                     eprintln!("{}", plain(&format!("warning: `{spec}` is passed over: {}", in_one_line(&error))));
                     failed.push((spec.clone(), error));
@@ -254,6 +256,12 @@ impl Planting<'_> {
             self.out.display()
         )
     }
+}
+
+/// The one fault that all packages share, and that keeps what was done.
+fn disk_is_full(error: &anyhow::Error) -> bool {
+    let full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(full)
 }
 
 fn tasks_of(gave: &[Gave]) -> Vec<Task> {
