@@ -114,12 +114,8 @@ impl Sft<'_> {
             best: live.best,
         };
         let started = Instant::now();
-        while live.step < self.config.steps {
-            // The step before is saved.
-            if self.interrupt.asked() {
-                progress.finish();
-                return Err(self.stopped(live.step));
-            }
+        let mut asked = self.interrupt.asked();
+        while live.step < self.config.steps && !asked {
             let clock = Instant::now();
             let rows = rows_of(self.samples, self.config, live.step, self.seed);
             let (gradients, losses, tokens) = self.gradients(&live, &rows);
@@ -146,12 +142,16 @@ impl Sft<'_> {
             metrics.write(live.step, &values, &clocks)?;
             progress.advance(1, note);
             let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
-            if due || live.step == self.config.steps || self.interrupt.asked() {
+            asked = self.interrupt.asked();
+            if due || live.step == self.config.steps || asked {
                 metrics.sync()?;
                 self.save(&live)?;
             }
         }
         progress.finish();
+        if live.step < self.config.steps {
+            return Err(self.stopped(live.step));
+        }
         summary.seconds = started.elapsed().as_secs_f64();
         summary.tokens_per_s = summary.tokens as f64 / summary.seconds.max(1e-9);
         summary.best = live.best;
