@@ -162,6 +162,9 @@ pub struct PlantArgs {
     /// Folder for `tasks.jsonl` and the clean trees.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data samples`
@@ -182,6 +185,9 @@ pub struct SamplesArgs {
     /// Folder for the Parquet shards.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data commits`
@@ -246,7 +252,7 @@ pub struct SftArgs {
     /// Folder for checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -272,7 +278,7 @@ pub struct GrpoArgs {
     /// Two stages: the second drops what the model already solves.
     #[arg(long)]
     pub curriculum: bool,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -302,6 +308,9 @@ pub struct EvalArgs {
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train merge`
@@ -337,4 +346,7 @@ pub struct ExportArgs {
     /// Write a Hugging Face folder in bfloat16 instead of a GGUF file.
     #[arg(long, conflicts_with = "tasks")]
     pub hugging_face: bool,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }

@@ -11,12 +11,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::checkpoint;
 use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs, WatchArgs};
 use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::journal::{Place, no_run};
+use crate::partial::Partial;
+use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::provenance::Provenance;
-use crate::tasks::Workshop;
+use crate::settings::Settings;
+use crate::tasks::{Workshop, check_packages};
 
 mod outcome;
 
@@ -61,6 +67,7 @@ struct Quickstart {
     /// The config of this run as a file, which the printed commands name.
     file: PathBuf,
     resume: bool,
+    interrupt: &'static Interrupt,
     workshop: Workshop,
     stages: Vec<Value>,
     /// The program, the command, and when it began.
@@ -75,6 +82,15 @@ struct Quickstart {
 pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
     let config = config_of(args)?;
     let places = Places::of(&config.run);
+    let file = places.run.join("config.toml");
+    if !args.run.dry_run {
+        let paths = Paths::new().writes_folder("run", &places.run);
+        config.base.iter().fold(paths, |paths, base| paths.reads("base", base)).check()?;
+        [&config.data.train, &config.data.held_out].into_iter().try_for_each(|packages| check_packages(packages))?;
+        if args.resume && !file.exists() {
+            bail!(no_run(&places.run, "quickstart"));
+        }
+    }
     let plan = Plan::new("quickstart", &config);
     let plan = match &config.base {
         Some(base) => plan.with_model(base),
@@ -90,20 +106,24 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
         );
     }
     let started = Instant::now();
-    let file = places.run.join("config.toml");
+    let interrupt = Interrupt::listen()?;
     let text = toml::to_string(&config)?;
-    if args.resume && file.exists() && data::file::read_text(&file)? != text {
-        bail!(
-            "`{}` was begun with another config\nhint: resume with the same seed, packages and `--set`, or choose another folder with `--set run=…`",
-            places.run.display()
-        );
+    if args.resume {
+        let before = data::file::read_text(&file)?;
+        let before: toml::Value =
+            toml::from_str(&before).with_context(|| format!("`{}` is damaged", file.display()))?;
+        let now: toml::Value = toml::from_str(&text)?;
+        let [before, now] = [before, now].map(|config| Settings::default().with("config", config));
+        before.require_same(&now, &format!("`{}`", places.run.display()))?;
     }
     data::file::write_whole(&file, text.as_bytes())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let provenance = plan.provenance.clone();
-    let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new(), provenance };
+    let stages = Vec::new();
+    let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, workshop, stages, provenance };
     run.all()?;
-    run.write_report(started.elapsed().as_secs_f64())
+    run.write_report(started.elapsed().as_secs_f64())?;
+    run.partial().map_or(Ok(()), |partial| Err(partial.into()))
 }
 
 fn config_of(args: &QuickstartArgs) -> Result<Config> {
@@ -144,6 +164,20 @@ impl Quickstart {
         self.export()
     }
 
+    /// The packages that were passed over; none where all gave tasks.
+    fn partial(&self) -> Option<Partial> {
+        let failed = self.stages.iter().filter_map(|stage| stage["failed"].as_object()).flatten();
+        let failed: Vec<String> =
+            failed.map(|(spec, why)| format!("`{spec}`: {}", why.as_str().unwrap_or_default())).collect();
+        let all = self.config.data.train.len() + self.config.data.held_out.len();
+        (!failed.is_empty()).then_some(Partial { failed, all, things: "packages" })
+    }
+
+    /// Whether a stage goes on with what an earlier process left of it.
+    fn resumes(&self, place: &Place) -> bool {
+        self.resume && place.is_unfinished()
+    }
+
     fn run_args(&self) -> RunArgs {
         RunArgs { config: Some(self.file.clone()), ..RunArgs::default() }
     }
@@ -156,6 +190,10 @@ impl Quickstart {
         result: &Path,
         run: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<()> {
+        self.interrupt.check(|| {
+            let (done, run) = (self.stages.len(), self.places.run.display());
+            format!("{done} stages are done, and kept in `{run}`")
+        })?;
         let before = std::fs::read(result).ok().filter(|_| self.resume);
         let summary: T = match before.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(summary) => {
@@ -181,7 +219,8 @@ impl Quickstart {
 
     fn plant(&mut self, group: &str, packages: Vec<String>, most: usize) -> Result<()> {
         let out = if group == "train" { self.places.train.clone() } else { self.places.held_out.clone() };
-        let args = PlantArgs { run: self.run_args(), package: packages, max_tasks: Some(most), out };
+        let resume = self.resumes(&Place::in_folder(&out));
+        let args = PlantArgs { run: self.run_args(), package: packages, max_tasks: Some(most), out, resume };
         let named: Vec<String> = args.package.iter().map(|package| format!("--package {package}")).collect();
         let alone = format!("data plant {} --max-tasks {most} --out {}", named.join(" "), args.out.display());
         let result = args.out.join("summary.json");
@@ -197,6 +236,7 @@ impl Quickstart {
             tokenizer: base.to_path_buf(),
             against: Some(self.places.held_out_tasks()),
             out: self.places.samples.clone(),
+            resume: self.resumes(&Place::in_folder(&self.places.samples)),
         };
         let alone = format!(
             "data samples --tasks {} --tokenizer {} --against {} --out {}",
@@ -218,6 +258,7 @@ impl Quickstart {
             served_name: None,
             against: None,
             out: self.places.eval(name),
+            resume: self.resumes(&Place::beside_file(&self.places.eval(name))),
         };
         let alone =
             format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
@@ -241,7 +282,7 @@ impl Quickstart {
             samples: Some(self.places.samples.clone()),
             validate: None,
             out: self.places.sft.clone(),
-            resume: self.resume,
+            resume: self.resume && checkpoint::has_run(&self.places.sft),
         };
         let alone = format!(
             "sft --model {} --samples {} --out {}",
@@ -261,7 +302,7 @@ impl Quickstart {
             out: self.places.grpo.clone(),
             watch: WatchArgs::default(),
             curriculum: self.config.grpo.stage2_steps > 0,
-            resume: self.resume,
+            resume: self.resume && checkpoint::has_run(&self.places.grpo),
         };
         let alone = format!(
             "grpo --model {} --tasks {} --out {}{}",
@@ -275,12 +316,14 @@ impl Quickstart {
     }
 
     fn export(&mut self) -> Result<()> {
+        let out = self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name()));
         let args = ExportArgs {
             run: self.run_args(),
             model: self.places.grpo.clone(),
             tasks: Some(self.places.held_out_tasks()),
-            out: self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name())),
             hugging_face: false,
+            resume: self.resumes(&Place::beside_file(&out)),
+            out,
         };
         let alone = format!(
             "export --model {} --tasks {} --out {}",

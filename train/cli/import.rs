@@ -23,6 +23,9 @@ pub struct ImportArgs {
     /// Read and check every row, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Go on where a run was stopped: rows are read again from the first, and a result that is there is kept.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// How rows are written.
