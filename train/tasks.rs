@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, DataConfig};
 use crate::progress::Progress;
 use crate::sandbox::{self, Environment, Opened};
+use crate::terminal;
 
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
@@ -166,6 +167,7 @@ pub fn plant_packages(
         let planted = plant(&package, &options, &judge, &mut |tasks| progress.advance(tasks as u64, ""))?;
         progress.finish();
         eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
+        terminal::tell_dropped("candidates", planted.counts.dropped());
         summary.packages.insert(source.spec, planted.counts);
         tasks.extend(planted.tasks);
     }
@@ -255,6 +257,9 @@ pub struct SampleSummary {
     pub dropped: Dropped,
     /// Tasks whose repair the form of the answer cannot say.
     pub unsayable: usize,
+    /// Why not.
+    #[serde(default)]
+    pub unsayable_why: BTreeMap<String, usize>,
 }
 
 /// Tasks to SFT samples: the prompt, and the answer that the gold patch stands for.
@@ -277,21 +282,34 @@ pub fn samples(
     let held_out = HeldOut::new(held_out.iter().map(String::as_str));
     template.check(tokenizer)?;
     let mut shown = Vec::new();
-    let mut unsayable = 0;
+    let mut unsayable_why: BTreeMap<String, usize> = BTreeMap::new();
     for (task, body) in set.tasks.iter().zip(bodies(&set)?) {
         let file = base_text(&set, task)?;
-        let Ok(answer) = gold_answer(task, &file, data.answer) else {
-            unsayable += 1;
-            continue;
+        let answer = match gold_answer(task, &file, data.answer) {
+            Ok(answer) => answer,
+            Err(error) => {
+                *unsayable_why.entry(error.reason().to_string()).or_default() += 1;
+                continue;
+            }
         };
         let mut messages = prompt(task, &file, data.answer);
         messages.push(Message::new(Role::Assistant, answer));
         shown.push(Shown { sample: template.to_sample(tokenizer, &messages, task.id.clone())?, body });
     }
     let (samples, dropped) = clean(shown, &held_out, data.max_tokens);
+    tell_dropped(&dropped, &unsayable_why);
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable })
+    let unsayable = unsayable_why.values().sum();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable, unsayable_why })
+}
+
+/// What is left out, and why: also where nothing is left.
+fn tell_dropped(dropped: &Dropped, unsayable: &BTreeMap<String, usize>) {
+    let why =
+        |(why, count): (&String, &usize)| (*count, format!("the repair cannot be said in this form of answer: {why}"));
+    terminal::tell_dropped("tasks", unsayable.iter().map(why));
+    terminal::tell_dropped("samples", dropped.reasons());
 }
 
 /// The function of every task, without its bug.
@@ -347,9 +365,11 @@ pub fn commit_samples(
         }
     }
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
+    tell_dropped(&dropped, &BTreeMap::new());
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })
+    let unsayable_why = BTreeMap::new();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0, unsayable_why })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn made(format: Format, row: &Value) -> TaskRow {
 
 fn expected(format: Format) -> TaskRow {
     TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: format.name().into(),
         instance_id: "django__django-11099".into(),
         repo: "django/django".into(),
@@ -45,6 +45,7 @@ fn expected(format: Format) -> TaskRow {
         fail_to_pass: vec!["test_a (tests.A)".into()],
         pass_to_pass: vec!["test_b".into(), "test_c".into()],
         created_at: Some("2019-03-20T03:46:18Z".into()),
+        environment_setup_commit: Some("d2".into()),
         ..TaskRow::default()
     }
 }
@@ -57,7 +58,8 @@ fn a_row_of_swe_bench() {
     extra["version"] = json!(4);
     extra["created_at"] = json!("2019-03-20 03:46:18.000 +00:00");
     extra["meta"] = json!({"failed_lite_validators": [], "has_test_patch": true, "is_lite": true});
-    let wanted = TaskRow { version: Some("4".into()), image: None, ..expected(Format::SweBench) };
+    let other = Some(json!({"meta": extra["meta"]}).to_string());
+    let wanted = TaskRow { version: Some("4".into()), image: None, other_columns: other, ..expected(Format::SweBench) };
     assert_eq!(made(Format::SweBench, &extra), wanted);
 }
 
@@ -68,10 +70,13 @@ fn a_row_of_swe_bench_5() {
     row["log_parser"] = "parse_log_django".into();
     row["image"] = "registry/django:1".into();
     row["image_assets"] = "{}".into();
+    row["eval_type"] = "fail_only".into();
     let wanted = TaskRow {
         image: Some("registry/django:1".into()),
         eval_script: Some("#!/bin/bash\npytest\n".into()),
         log_parser: Some("parse_log_django".into()),
+        eval_type: Some("fail_only".into()),
+        other_columns: Some("{\"image_assets\":\"{}\"}".into()),
         ..expected(Format::SweBenchV5)
     };
     assert_eq!(made(Format::SweBenchV5, &row), wanted);
@@ -84,10 +89,11 @@ fn a_row_of_swe_gym_has_real_lists_and_another_image() {
     row["FAIL_TO_PASS"] = json!(["test_a (tests.A)"]);
     row["PASS_TO_PASS"] = json!(["test_b", "test_c"]);
     let image = Some("xingyaoww/sweb.eval.x86_64.django_s_django-11099".to_string());
-    assert_eq!(made(Format::SweGym, &row), TaskRow { image: image.clone(), ..expected(Format::SweGym) });
+    let gym = TaskRow { image: image.clone(), environment_setup_commit: None, ..expected(Format::SweGym) };
+    assert_eq!(made(Format::SweGym, &row), gym);
     row["FAIL_TO_PASS"] = json!("[\"test_a (tests.A)\"]");
     let named = task_row(row.as_object().expect("a row"), Some(Format::SweGym)).expect("a task row");
-    assert_eq!(named, TaskRow { image, ..expected(Format::SweGym) });
+    assert_eq!(named, gym);
 }
 
 #[test]
@@ -98,7 +104,7 @@ fn a_row_of_swe_smith_plants_its_bug() {
         "created_at": "2024-10-03 10:11:12", "image_name": "jyangballin/swesmith.x86_64.oauthlib", "problem_statement": "x",
     });
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "swe-smith".into(),
         instance_id: "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc".into(),
         repo: "oauthlib/oauthlib".into(),
@@ -146,7 +152,7 @@ fn a_row_of_r2e_gym_is_json_inside_of_strings() {
         format!("--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n\\ No newline at end of file\n")
     };
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "r2e-gym".into(),
         instance_id: "aiohttp__bbb".into(),
         repo: "aiohttp".into(),
@@ -158,6 +164,9 @@ fn a_row_of_r2e_gym_is_json_inside_of_strings() {
         test_patch: Some(diff("tests/test_a.py")),
         expected_output: Some("{\"A.test_x\":\"PASSED\",\"A.test_y\":\"FAILED\"}".into()),
         created_at: Some("2020-01-02T03:04:05Z".into()),
+        other_columns: Some(
+            json!({"execution_result_content": "{}", "modified_files": ["src/a.py"], "prompt": "p"}).to_string(),
+        ),
         ..TaskRow::default()
     };
     assert_eq!(made(Format::R2eGym, &row), wanted);
@@ -178,6 +187,7 @@ fn a_row_of_swe_rebench_counts_time_in_milliseconds() {
         hints_text: Some("func A()".into()),
         test_command: Some("cd a && go test".into()),
         log_parser: Some("parse_go".into()),
+        install_config: Some(row["install_config"].to_string()),
         ..expected(Format::SweRebench)
     };
     assert_eq!(made(Format::SweRebench, &row), wanted);
@@ -195,7 +205,7 @@ fn a_row_of_multi_swe_bench_has_maps_of_tests() {
         "n2p_tests": {"C": run("PASS"), "of another row": null},
     });
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "multi-swe-bench".into(),
         instance_id: "cli/CLI:pr-513".into(),
         repo: "cli/CLI".into(),
@@ -209,7 +219,64 @@ fn a_row_of_multi_swe_bench_has_maps_of_tests() {
         pass_to_pass: vec!["D".into()],
         ..TaskRow::default()
     };
-    assert_eq!(made(Format::MultiSweBench, &row), wanted);
+    let mut made = made(Format::MultiSweBench, &row);
+    let other: Value = serde_json::from_str(&made.other_columns.take().expect("other columns")).expect("JSON");
+    assert_eq!((&other["state"], &other["fixed_tests"]["A"]["fix"]), (&json!("closed"), &json!("PASS")));
+    assert_eq!(made, wanted);
+}
+
+#[test]
+fn a_row_of_swe_bench_pro_has_small_letters_and_lists_of_python() {
+    let mut row = classic();
+    let columns = row.as_object_mut().expect("a row");
+    for (name, value) in [
+        ("fail_to_pass", r#"["keeps null if key doesn't exist", 't.py::b']"#),
+        ("pass_to_pass", "['t.py::c']"),
+        ("repo_language", "py"),
+        ("dockerhub_tag", "django.django-1"),
+        ("requirements", "must"),
+        ("interface", "def f()"),
+        ("before_repo_set_cmd", "git reset --hard"),
+        ("selected_test_files_to_run", "[\"t.py\"]"),
+    ] {
+        columns.insert(name.into(), value.into());
+    }
+    for name in ["FAIL_TO_PASS", "PASS_TO_PASS", "version", "environment_setup_commit", "created_at", "hints_text"] {
+        columns.remove(name);
+    }
+    let wanted = TaskRow {
+        image: Some("jefzda/sweap-images:django.django-1".into()),
+        version: None,
+        created_at: None,
+        environment_setup_commit: None,
+        hints_text: Some("must\n\ndef f()".into()),
+        fail_to_pass: vec!["keeps null if key doesn't exist".into(), "t.py::b".into()],
+        pass_to_pass: vec!["t.py::c".into()],
+        before_repo_set_cmd: Some("git reset --hard".into()),
+        selected_test_files_to_run: Some("[\"t.py\"]".into()),
+        ..expected(Format::SweBenchPro)
+    };
+    assert_eq!(made(Format::SweBenchPro, &row), wanted);
+    let named = task_row(row.as_object().expect("a row"), Some(Format::SweBench)).expect("a task row");
+    assert_eq!(named.fail_to_pass, wanted.fail_to_pass);
+}
+
+#[test]
+fn a_column_that_changes_grading_survives_whatever_its_kind() {
+    let mut row = classic();
+    row["test_cmds"] = json!(["pytest -rA a", "pytest -rA b"]);
+    row["install_config"] = json!({"python": "3.9", "pip": null});
+    row["docker_image"] = "registry/x:1".into();
+    row["image_name"] = "registry/x:2".into();
+    row["rebuild_cmds"] = json!(["make"]);
+    row["empty"] = "".into();
+    let made = made(Format::SweRebench, &row);
+    assert_eq!(made.test_cmds.as_deref(), Some("[\"pytest -rA a\",\"pytest -rA b\"]"));
+    assert_eq!(made.test_command.as_deref(), Some("pytest -rA a && pytest -rA b"));
+    assert_eq!(made.install_config.as_deref(), Some("{\"python\":\"3.9\"}"));
+    assert_eq!(made.image.as_deref(), Some("registry/x:2"));
+    let other: Value = serde_json::from_str(&made.other_columns.expect("other columns")).expect("JSON");
+    assert_eq!(other, json!({"docker_image": "registry/x:1", "rebuild_cmds": ["make"]}));
 }
 
 fn own(id: &str) -> Value {
@@ -238,7 +305,6 @@ fn a_row_that_is_no_task_is_refused_with_its_reason() {
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "[]".into()).contains("no test in FAIL_TO_PASS"));
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "a, b".into()).contains("column `FAIL_TO_PASS`"));
     assert!(refused(&|row| row["repo"] = json!(7)).contains("column `repo` should be a text, not a number"));
-    assert!(refused(&|row| row["patch"] = "".into()).contains("column `patch` is missing or empty"));
     assert!(refused(&|row| row["patch"] = "hello".into()).contains("its gold patch: line 1"));
     assert!(
         refused(&|row| row["patch"] = GOLD.replace("src/a.py", "../a.py").into()).contains("leaves the repository")
@@ -313,6 +379,29 @@ fn a_failed_import_leaves_what_was_there() {
         fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
     assert_eq!(names, ["in.jsonl", "out.parquet"]);
+    fs::remove_dir_all(folder).expect("cleans up");
+}
+
+#[test]
+fn what_is_odd_is_counted_and_listed_row_by_row() {
+    let mut both = classic();
+    both["instance_id"] = "both".into();
+    both["PASS_TO_PASS"] = json!(["test_a (tests.A)", "t.py::cut[a"]);
+    let mut bare = classic();
+    bare["instance_id"] = "bare".into();
+    bare["problem_statement"] = Value::Null;
+    bare["patch"] = "".into();
+    let (folder, path) = folder("remarks", &[classic(), both, bare]);
+    let out = folder.join("out.jsonl");
+    let done = import(&[path], &out, &Wanted::default(), &mut |row| panic!("{row:?}")).expect("imports");
+    let counts: Vec<_> = done.remarks.iter().map(|(kind, count)| (*kind, *count)).collect();
+    let kinds = [RemarkKind::InBothLists, RemarkKind::CutName, RemarkKind::NoStatement, RemarkKind::NoGoldPatch];
+    assert_eq!(counts, kinds.map(|kind| (kind, 1)));
+    assert_eq!(done.kept.get("environment_setup_commit"), Some(&3));
+    let listed = fs::read_to_string(remarks_path(&out)).expect("a list");
+    let listed: Vec<RemarkedRow> = listed.lines().map(|line| serde_json::from_str(line).expect("a remark")).collect();
+    let rows: Vec<_> = listed.iter().map(|one| (one.row, one.remark.kind)).collect();
+    assert_eq!(rows, [(2, kinds[0]), (2, kinds[1]), (3, kinds[2]), (3, kinds[3])]);
     fs::remove_dir_all(folder).expect("cleans up");
 }
 
