@@ -23,9 +23,12 @@ pub fn head(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// As [`other_kind`], of a file that lies somewhere; none where it cannot be read, too.
-pub fn other_kind_at(path: &Path) -> Option<String> {
-    other_kind(&head(&mut File::open(path).ok()?).ok()?, path)
+/// What stands in the place of a file that was never fetched: a pointer, or a page that a server sent instead. None
+/// where it is neither or cannot be read. For files of any kind: no file of weights begins so.
+pub fn not_fetched(path: &Path) -> Option<String> {
+    let head = head(&mut File::open(path).ok()?).ok()?;
+    let (kind, hint) = pointer(&head, path).or_else(|| page(&head))?;
+    Some(format!("{kind}\nhint: {hint}"))
 }
 
 /// What a file is that is neither rows nor JSON nor weights, and what to do: `it is …`, then `hint: …` on a line.
@@ -236,6 +239,21 @@ mod tests {
             let told = told(name, head);
             assert!(told.contains(kind) && told.contains("\nhint: ") && told.contains(hint), "{name}: {told}");
         }
+    }
+
+    #[test]
+    fn a_file_that_was_never_fetched_is_told_from_weights() {
+        let path = std::env::temp_dir().join(format!("kind-{}.safetensors", std::process::id()));
+        let told = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("writes");
+            not_fetched(&path)
+        };
+        let pointer = told(b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 9\n");
+        assert!(pointer.is_some_and(|told| told.contains("(9 bytes)")));
+        assert!(told(b"<html>").is_some());
+        // The length of a header may look like the beginning of anything.
+        assert_eq!((told(b"\x80\x02\0\0\0\0\0\0{"), told(b"\x1f\x8b\0\0\0\0\0\0{"), told(b"")), (None, None, None));
+        std::fs::remove_file(path).expect("cleans up");
     }
 
     #[test]

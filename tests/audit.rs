@@ -80,8 +80,40 @@ fn a_damaged_sample_is_shown_and_refused() {
     });
     run(&format!("data audit {} --model {}", path.display(), model.display()))
         .refuses(&["the end-of-turn token is never trained"]);
+    let (path, short) = (samples(&folder, &model, |_| ()), folder.join("model/config.json"));
+    let told = fs::read_to_string(&short).expect("reads");
+    let mut config: Value = serde_json::from_str(&told).expect("JSON");
+    config["max_position_embeddings"] = 30.into();
+    fs::write(&short, config.to_string()).expect("writes");
+    run(&format!("data audit {} --model {}", path.display(), model.display()))
+        .refuses(&["1 of 1 samples are longer than the model's context of 30", "sample 1 (`one\\u{7}`) has 31 tokens"]);
+    fs::write(&short, told).expect("writes");
     fs::write(path.join("samples-00000.parquet"), "PAR1").expect("writes");
     run(&format!("data audit {} --model {}", path.display(), model.display())).refuses(&["samples-00000.parquet"]);
+}
+
+#[test]
+fn one_good_end_of_turn_does_not_make_up_for_one_that_is_missing() {
+    let folder = Folder::new("audit-ends");
+    let model = model(&folder, 640, JINJA);
+    let tokenizer = Tokenizer::from_folder(&model).expect("reads");
+    let template = ChatTemplate::from_folder(&model, &tokenizer).expect("reads");
+    let twice = [conversation(), conversation()].concat();
+    let whole = template.to_sample(&tokenizer, &twice, "whole").expect("a sample");
+    let end = tokenizer.special("<|im_end|>").expect("an end");
+    // The first of two answers is cut off, and the second is whole.
+    let mut cut = template.to_sample(&tokenizer, &twice, "cut").expect("a sample");
+    let first = cut.tokens.iter().zip(&cut.mask).position(|(id, trained)| *trained && *id == end).expect("an end");
+    cut.mask[first] = false;
+    let path = folder.join("samples");
+    let hash = tokenizer.hash().expect("hashes");
+    data::store::write_samples(&path, std::slice::from_ref(&whole), &hash).expect("writes");
+    run(&format!("data audit {} --model {}", path.display(), model.display())).succeeds();
+    data::store::write_samples(&path, &[whole, cut], &hash).expect("writes");
+    let said = run(&format!("data audit {} --model {}", path.display(), model.display()));
+    assert!(said.out.contains("truncated           1  of 4 answers"), "{}", said.out);
+    let place = format!("sample 2 (`cut`) has an answer without an end at token {}", first - 1);
+    said.refuses(&["1 of 4 answers have no trained end of turn", &place]);
 }
 
 #[test]
