@@ -172,4 +172,6 @@ pub fn needs_image(row: &Row) -> Option<(String, String)> {
 }
 
 #[cfg(test)]
+mod import_tests;
+#[cfg(test)]
 mod tests;

@@ -87,6 +87,8 @@ fn view(kind: &DataType) -> DataType {
     match kind {
         DataType::Utf8 => DataType::Utf8View,
         DataType::Binary => DataType::BinaryView,
+        // The same zone by its distance, which needs no list of zones to be understood.
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
         DataType::List(field) => DataType::List(inner(field)),
         DataType::Map(field, sorted) => DataType::Map(inner(field), *sorted),
         DataType::Struct(fields) => DataType::Struct(views(fields)),
