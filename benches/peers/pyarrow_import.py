@@ -1,7 +1,8 @@
 """What `train data import` costs beside pyarrow, which reads the same file and writes it again.
 
     pip install pyarrow
-    python benches/peers/pyarrow_import.py target/release/train --rows 10000 100000 1000000
+    python benches/peers/pyarrow_import.py target/release/train --rows 10000 100000
+    python benches/peers/pyarrow_import.py target/release/train --rows 10000 100000 1000000 --scale 0.1   # short texts
 
 For each number of rows it makes a file with the columns of SWE-bench (texts of the usual lengths, lists of tests as JSON
 inside of a string), then runs both in turns, each in a process of its own: seconds from start to exit, and the most
@@ -19,7 +20,7 @@ import tempfile
 import time
 
 
-def make(path: str, rows: int, codec: str) -> None:
+def make(path: str, rows: int, codec: str, scale: float = 1.0) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -32,7 +33,7 @@ def make(path: str, rows: int, codec: str) -> None:
     )
 
     def text(count: int) -> str:
-        return " ".join(random.choices(words, k=count))
+        return " ".join(random.choices(words, k=max(1, int(count * scale))))
 
     def lines(count: int, sign: str) -> str:
         return "".join(f"{sign}    {text(random.randint(3, 9))}\n" for _ in range(count))
@@ -49,7 +50,7 @@ def make(path: str, rows: int, codec: str) -> None:
     patches = [patch(random.choice(words)) for _ in range(2000)]
     statements = [text(random.randint(60, 500)) for _ in range(4000)]
     lists = [
-        json.dumps([f"tests/test_{random.choice(words)}.py::test_{random.choice(words)}[{i}]" for i in range(random.choice((5, 20, 40, 120)))])
+        json.dumps([f"tests/test_{random.choice(words)}.py::test_{random.choice(words)}[{i}]" for i in range(max(1, int(scale * random.choice((5, 20, 40, 120)))))])
         for _ in range(1000)
     ]
     with pq.ParquetWriter(path, schema, compression=codec) as writer:
@@ -94,13 +95,14 @@ def main() -> None:
     parser.add_argument("train")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--codec", default="snappy")
+    parser.add_argument("--scale", type=float, default=1.0, help="how long texts and lists are")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", default=tempfile.gettempdir())
     args = parser.parse_args()
     for rows in args.rows:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             source = os.path.join(folder, "rows.parquet")
-            make(source, rows, args.codec)
+            make(source, rows, args.codec, args.scale)
             size = os.path.getsize(source) / 2**20
             ours, peers = [], []
             for _ in range(args.turns):
