@@ -38,7 +38,7 @@ impl<'a> Columns<'a> {
 
     /// True where it holds such a text.
     pub fn peek(&self, name: &str, like: &dyn Fn(&str) -> bool) -> bool {
-        matches!(self.cells.get(name), Ok(Some(Cell::Text(text))) if like(text))
+        matches!(self.cells.get(name), Ok(Some(Cell::Text(text))) if like(&text))
     }
 
     /// The row as an object.
@@ -69,7 +69,8 @@ impl<'a> Columns<'a> {
                 continue;
             }
             let value = match self.cells.cell(column)? {
-                Some(Cell::Text("")) | None => continue,
+                None => continue,
+                Some(Cell::Text(text)) if text.is_empty() => continue,
                 Some(Cell::Text(text)) => Value::from(text),
                 Some(Cell::Other(value)) => without_nulls(value.into_owned()),
             };
@@ -85,8 +86,8 @@ impl<'a> Columns<'a> {
     /// A column as it is: its text, or else its JSON.
     pub fn kept(&self, name: &str) -> Result<Option<String>, String> {
         Ok(match self.cell(name)? {
-            None | Some(Cell::Text("")) => None,
-            Some(Cell::Text(text)) => Some(text.to_string()),
+            None => None,
+            Some(Cell::Text(text)) => Some(text.into_owned()).filter(|text| !text.is_empty()),
             Some(Cell::Other(value)) => Some(without_nulls(value.into_owned()).to_string()),
         })
     }
@@ -94,8 +95,8 @@ impl<'a> Columns<'a> {
     /// A text; none where it is empty.
     pub fn text(&self, name: &str) -> Result<Option<String>, String> {
         match self.cell(name)? {
-            None | Some(Cell::Text("")) => Ok(None),
-            Some(Cell::Text(text)) => Ok(Some(text.to_string())),
+            None => Ok(None),
+            Some(Cell::Text(text)) => Ok(Some(text.into_owned()).filter(|text| !text.is_empty())),
             Some(Cell::Other(other)) => Err(format!("column `{name}` should be a text, not {}", kind(&other))),
         }
     }
@@ -153,7 +154,7 @@ impl<'a> Columns<'a> {
         let list = match self.cell(name)? {
             None => return Ok(Vec::new()),
             Some(Cell::Text(text)) if text.trim().is_empty() => return Ok(Vec::new()),
-            Some(Cell::Text(text)) => return self.listed(name, text),
+            Some(Cell::Text(text)) => return self.listed(name, &text),
             Some(Cell::Other(value)) => value,
         };
         match list.into_owned() {
@@ -199,7 +200,7 @@ impl<'a> Columns<'a> {
         let time = match self.cell(name)? {
             None => return Ok(None),
             Some(Cell::Text(text)) if text.trim().is_empty() => return Ok(None),
-            Some(Cell::Text(text)) => from_text(text.trim()).ok_or_else(|| told(text))?,
+            Some(Cell::Text(text)) => from_text(text.trim()).ok_or_else(|| told(&text))?,
             Some(Cell::Other(value)) => match value.as_f64() {
                 Some(number) => from_number(number).ok_or_else(|| told(&number.to_string()))?,
                 None => return Err(told(kind(&value))),
@@ -309,6 +310,21 @@ mod tests {
         assert_eq!((time(json!(null)), time(json!(""))), (Ok(None), Ok(None)));
         assert!(time(json!("soon")).expect_err("is refused").contains("`soon` is no time"));
         assert!(time(json!([1])).is_err() && time(json!(1e300)).is_err());
+    }
+
+    #[test]
+    fn a_time_in_a_column_of_times_is_one_as_well() {
+        use std::sync::Arc;
+
+        use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray};
+        let plain: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1_672_628_645_123_456]));
+        let zone = TimestampNanosecondArray::from(vec![1_672_628_645_123_456_789]).with_timezone("+00:00");
+        let batch = RecordBatch::try_from_iter([("plain", plain), ("zone", Arc::new(zone) as ArrayRef)]);
+        let batch = crate::source::rows::Batch::new(batch.expect("a batch"), None);
+        let columns = Columns::new(Cells::Batch(&batch, 0));
+        for name in ["plain", "zone"] {
+            assert_eq!(columns.time(name), Ok(Some("2023-01-02T03:04:05Z".into())), "{name}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Batch {
 
 impl Batch {
     /// Takes columns; those of `before` where they have the same names.
-    pub(super) fn new(columns: RecordBatch, before: Option<&Batch>) -> Batch {
+    pub(crate) fn new(columns: RecordBatch, before: Option<&Batch>) -> Batch {
         if let Some(before) = before.filter(|before| before.columns.schema_ref() == columns.schema_ref()) {
             return Batch { columns, names: before.names.clone() };
         }

@@ -22,7 +22,7 @@ pub enum Cells<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// A text.
-    Text(&'a str),
+    Text(Cow<'a, str>),
     /// Anything else.
     Other(Cow<'a, Value>),
 }
@@ -64,15 +64,19 @@ impl<'a> Cells<'a> {
         match self {
             Cells::Row(row) => Ok(match row.values().nth(column) {
                 None | Some(Value::Null) => None,
-                Some(Value::String(text)) => Some(Cell::Text(text)),
+                Some(Value::String(text)) => Some(Cell::Text(Cow::Borrowed(text))),
                 Some(value) => Some(Cell::Other(Cow::Borrowed(value))),
             }),
             Cells::Batch(batch, row) => {
                 if let Some(text) = batch.text(column, row) {
-                    return Ok(Some(Cell::Text(text)));
+                    return Ok(Some(Cell::Text(Cow::Borrowed(text))));
                 }
-                let value = batch.value(column, row)?;
-                Ok(Some(value).filter(|value| !value.is_null()).map(|value| Cell::Other(Cow::Owned(value))))
+                Ok(match batch.value(column, row)? {
+                    Value::Null => None,
+                    // Times and decimals.
+                    Value::String(text) => Some(Cell::Text(Cow::Owned(text))),
+                    value => Some(Cell::Other(Cow::Owned(value))),
+                })
             }
         }
     }
