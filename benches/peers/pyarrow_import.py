@@ -5,19 +5,18 @@
     python benches/peers/pyarrow_import.py target/release/train --rows 10000 100000 1000000 --scale 0.1   # short texts
 
 For each number of rows it makes a file with the columns of SWE-bench (texts of the usual lengths, lists of tests as JSON
-inside of a string), then runs both in turns, each in a process of its own: seconds from start to exit, and the most
-memory that any process of it had. pyarrow does not look at what it reads; the import checks every row and every patch.
+inside of a string), then runs both in turns, each in a process of its own: seconds from start to exit, seconds of
+processors, and the most memory that any process of it had. pyarrow does not look at what it reads; the import checks every
+row and every patch, and waits until its file is on the disk.
 """
 
 import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 
 
 def make(path: str, rows: int, codec: str, scale: float = 1.0) -> None:
@@ -77,17 +76,17 @@ def make(path: str, rows: int, codec: str, scale: float = 1.0) -> None:
 PEER = "import sys, pyarrow.parquet as pq; pq.write_table(pq.read_table(sys.argv[1]), sys.argv[2], compression='zstd')"
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds, and the most MiB that any process had."""
+def timed(command: list[str]) -> list[float]:
+    """Seconds, seconds of processors, and the most MiB that any process had."""
     code = (
         "import json, resource, subprocess, sys, time\n"
         "started = time.monotonic()\n"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-        "print(json.dumps([time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))"
+        "seconds, used = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(json.dumps([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))"
     )
     told = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
-    seconds, mib = json.loads(told)
-    return seconds, mib
+    return json.loads(told)
 
 
 def main() -> None:
@@ -109,11 +108,14 @@ def main() -> None:
                 out = os.path.join(folder, "out.parquet")
                 ours.append(timed([args.train, "data", "import", source, "--out", out]))
                 peers.append(timed([sys.executable, "-c", PEER, source, out]))
-            seconds = lambda runs: sorted(run[0] for run in runs)[len(runs) // 2]
-            memory = lambda runs: max(run[1] for run in runs)
+            median = lambda runs, what: sorted(run[what] for run in runs)[len(runs) // 2]
+            told = lambda runs: (
+                f"{median(runs, 0):.2f} s, {median(runs, 1):.2f} s of processors, {max(run[2] for run in runs):.0f} MiB"
+            )
+            ratios = [median(ours, what) / median(peers, what) for what in (0, 1)]
             print(
-                f"{rows} rows, {size:.0f} MiB: import {seconds(ours):.2f} s, {memory(ours):.0f} MiB;"
-                f" pyarrow {seconds(peers):.2f} s, {memory(peers):.0f} MiB; ratio {seconds(ours) / seconds(peers):.2f}",
+                f"{rows} rows, {size:.0f} MiB: import {told(ours)}; pyarrow {told(peers)};"
+                f" ratios {ratios[0]:.2f} and {ratios[1]:.2f}",
                 flush=True,
             )
 
