@@ -25,6 +25,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::{Journal, Place};
 use crate::sandbox::{self, Environment, Opened};
 use crate::settings::Settings;
+use crate::terminal;
 
 mod plant;
 mod verdicts;
@@ -154,6 +155,9 @@ pub struct SampleSummary {
     pub dropped: Dropped,
     /// Tasks whose repair the form of the answer cannot say.
     pub unsayable: usize,
+    /// Why not.
+    #[serde(default)]
+    pub unsayable_why: BTreeMap<String, usize>,
 }
 
 /// The stage of samples in the words of the command line.
@@ -198,11 +202,11 @@ impl Sampling<'_> {
             return Ok(serde_json::from_str(&data::file::read_text(&summary_file)?)?);
         };
         let mut shown = Vec::new();
-        let mut unsayable = 0;
+        let mut unsayable_why: BTreeMap<String, usize> = BTreeMap::new();
         for (at, (task, body)) in set.tasks.iter().zip(bodies(&set)?).enumerate() {
             let (of, out) = (set.tasks.len(), self.out.display());
             self.interrupt.check(|| format!("{at} of {of} tasks are done, and kept in `{out}`"))?;
-            let made: Option<Sample> = match journal.find(&task.id)? {
+            let made: Result<Sample, String> = match journal.find(&task.id)? {
                 Some(made) => made,
                 None => {
                     let made = self.sample(&set, task)?;
@@ -211,31 +215,36 @@ impl Sampling<'_> {
                 }
             };
             match made {
-                Some(sample) => shown.push(Shown { sample, body }),
-                None => unsayable += 1,
+                Ok(sample) => shown.push(Shown { sample, body }),
+                Err(why) => *unsayable_why.entry(why).or_default() += 1,
             }
         }
         let (samples, dropped) = clean(shown, &held_out, self.data.max_tokens);
+        tell_dropped(&dropped, &unsayable_why);
         if samples.is_empty() {
             journal.abandon()?;
             bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
         }
         write(self.out, &samples, tokenizer)?;
         let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-        let summary = SampleSummary { samples: samples.len(), tokens, dropped, unsayable };
+        let unsayable = unsayable_why.values().sum();
+        let summary = SampleSummary { samples: samples.len(), tokens, dropped, unsayable, unsayable_why };
         data::file::write_whole(&summary_file, &serde_json::to_vec_pretty(&summary)?)?;
         journal.finish()?;
         Ok(summary)
     }
 
-    /// None where the form of the answer cannot say the repair.
-    fn sample(&self, set: &TaskSet, task: &Task) -> Result<Option<Sample>> {
+    /// The sample, or why the form of the answer cannot say the repair.
+    fn sample(&self, set: &TaskSet, task: &Task) -> Result<Result<Sample, String>> {
         let file = base_text(set, task)?;
-        let Ok(answer) = gold_answer(task, &file, self.data.answer) else { return Ok(None) };
+        let answer = match gold_answer(task, &file, self.data.answer) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error.reason().to_string())),
+        };
         let mut messages = prompt(task, &file, self.data.answer);
         messages.push(Message::new(Role::Assistant, answer));
         let (tokenizer, template) = self.words;
-        Ok(Some(template.to_sample(tokenizer, &messages, task.id.clone())?))
+        Ok(Ok(template.to_sample(tokenizer, &messages, task.id.clone())?))
     }
 
     /// What the samples rest on.
@@ -254,6 +263,14 @@ impl Sampling<'_> {
             .with("data.answer", self.data.answer)
             .with("data.max_tokens", self.data.max_tokens))
     }
+}
+
+/// What is left out, and why: also where nothing is left.
+fn tell_dropped(dropped: &Dropped, unsayable: &BTreeMap<String, usize>) {
+    let why =
+        |(why, count): (&String, &usize)| (*count, format!("the repair cannot be said in this form of answer: {why}"));
+    terminal::tell_dropped("tasks", unsayable.iter().map(why));
+    terminal::tell_dropped("samples", dropped.reasons());
 }
 
 /// The function of every task, without its bug.
@@ -309,9 +326,11 @@ pub fn commit_samples(
         }
     }
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
+    tell_dropped(&dropped, &BTreeMap::new());
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })
+    let unsayable_why = BTreeMap::new();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0, unsayable_why })
 }
 
 #[cfg(test)]

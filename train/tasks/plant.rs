@@ -27,7 +27,7 @@ use crate::journal::{Journal, Place};
 use crate::partial::{Partial, in_one_line};
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::terminal::plain;
+use crate::terminal::{self, plain};
 
 /// What planting did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -208,6 +208,7 @@ impl Planting<'_> {
         self.interrupt.check(String::new)?;
         let planted = planted?;
         eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
+        terminal::tell_dropped("candidates", planted.counts.dropped());
         let gave = Gave { spec: source.spec, counts: planted.counts, tasks: planted.tasks };
         journal.add(&key, &gave)?;
         journal.sync()?;
