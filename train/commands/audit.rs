@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use data::template::Roles;
+use data::template::{EndOfTurn, Roles};
 use data::{Role, Sample, Tokenizer};
 
 use super::tokenizer_at;
@@ -26,8 +26,8 @@ struct Judge {
     tokenizer: Tokenizer,
     /// How turns begin; none where the chat template cannot tell.
     roles: Option<Roles>,
-    /// Ends an answer.
-    end: Option<u32>,
+    /// What ends an answer.
+    end: EndOfTurn,
     /// Ids that the model knows.
     vocab_size: usize,
     /// Tokens that the model can see at once, where a config tells.
@@ -105,7 +105,7 @@ impl Judge {
         tokenizer.require_within(vocab_size)?;
         let context = config.map(|config| config.max_position_embeddings);
         let roles = template.roles(&tokenizer).ok();
-        let end = template.end_of_turn(&tokenizer).ok();
+        let end = template.end_of_turn(&tokenizer);
         Ok(Judge { tokenizer, roles, end, vocab_size, context })
     }
 
@@ -151,7 +151,7 @@ impl Counts {
                 unknown = unknown.or(Some(*id));
             }
         }
-        let is_end = |id: Option<u32>| id.is_some() && id == judge.end;
+        let is_end = |id: Option<u32>| id.is_some_and(|id| judge.end.contains(id));
         self.truncated += usize::from(!is_end(last));
         let ends = sample.tokens.iter().zip(&sample.mask).any(|(id, trained)| *trained && is_end(Some(*id)));
         self.ended += usize::from(ends);

@@ -85,7 +85,11 @@ pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
     let Loaded { config: shape, model, tokenizer, template, path } = loaded;
     let json = tokenizer.save_bytes()?;
     let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
-    let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), special };
+    let end = template.end_of_turn(&tokenizer);
+    let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), end, special };
+    if let Some(note) = files.note() {
+        eprintln!("note: {note}");
+    }
     let name = args.out.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
     // Written beside its place, loaded again, asked what the original is asked; only then it gets its name.
     let unproven = Unproven(args.out.with_extension("unproven"));

@@ -1,11 +1,12 @@
 //! A Hugging Face tokenizer in the words of GGUF.
 //!
-//! In: `tokenizer.json`, the chat template and the names of the special tokens. Out: the `tokenizer.*` values of the
+//! In: `tokenizer.json`, the chat template, what ends a turn and the names of the special tokens. Out: the `tokenizer.*` values of the
 //! file. Only byte-level BPE is told, and only with a rule for cutting text that llama.cpp knows by name: another
 //! rule would load and then silently cut text into other tokens than the model was trained on.
 
 use std::collections::BTreeMap;
 
+use data::template::EndOfTurn;
 use serde_json::Value as Json;
 
 use super::ExportError;
@@ -18,7 +19,9 @@ pub struct TokenizerFiles<'a> {
     pub tokenizer_json: &'a [u8],
     /// The Jinja template that turns messages into text; empty for none.
     pub chat_template: &'a str,
-    /// The tokens with a job.
+    /// What ends a turn. A file without it is refused, since no program would know when to stop.
+    pub end: EndOfTurn,
+    /// The other tokens with a job.
     pub special: SpecialTokens,
 }
 
@@ -27,8 +30,6 @@ pub struct TokenizerFiles<'a> {
 pub struct SpecialTokens {
     /// Begins a text.
     pub begin: Option<String>,
-    /// Ends an answer. A file without it is refused, since no program would know when to stop.
-    pub end: Option<String>,
     /// Stands for what has no token.
     pub unknown: Option<String>,
     /// Fills a batch.
@@ -49,27 +50,7 @@ impl SpecialTokens {
             let token = config.get(key)?;
             token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_string)
         };
-        let (begin, end) = (text("bos_token"), text("eos_token"));
-        Ok(SpecialTokens { begin, end, unknown: text("unk_token"), padding: text("pad_token") })
-    }
-
-    /// Finds them by their usual names among the added tokens of a `tokenizer.json`, for a folder that has nothing
-    /// else to tell.
-    ///
-    /// # Errors
-    ///
-    /// When the file is no JSON.
-    pub fn by_usual_names(tokenizer_json: &[u8]) -> Result<Self, ExportError> {
-        let json = parse(tokenizer_json)?;
-        let added: Vec<&str> =
-            items(&json, "added_tokens").filter_map(|token| token.get("content")?.as_str()).collect();
-        let first = |names: &[&str]| names.iter().find(|name| added.contains(name)).map(|name| name.to_string());
-        Ok(SpecialTokens {
-            begin: first(&["<s>", "<|begin_of_text|>", "<|im_start|>", "<|endoftext|>"]),
-            end: first(&["<|im_end|>", "<|eot_id|>", "</s>", "<|end_of_text|>", "<|endoftext|>"]),
-            unknown: first(&["<unk>", "<|endoftext|>"]),
-            padding: first(&["<pad>", "<|pad|>", "<|im_end|>", "</s>", "<|endoftext|>"]),
-        })
+        Ok(SpecialTokens { begin: text("bos_token"), unknown: text("unk_token"), padding: text("pad_token") })
     }
 }
 
@@ -99,21 +80,19 @@ impl TokenizerFiles<'_> {
     /// The values of the file, for an embedding of `vocab` rows.
     pub(super) fn values(&self, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
         let json = parse(self.tokenizer_json)?;
-        let kind = json.pointer("/model/type").and_then(Json::as_str).unwrap_or("BPE");
-        if kind != "BPE" {
-            return Err(wrong(format!("its model is `{kind}`, only byte-level BPE can be written")));
+        let model = json.pointer("/model/type").and_then(Json::as_str).unwrap_or("BPE");
+        if model != "BPE" {
+            return Err(wrong(format!("its model is `{model}`, only byte-level BPE can be written")));
         }
+        self.require_plain(&json)?;
         let (tokens, types) = tokens(&json, vocab)?;
         let id = |text: &str| {
             let id = tokens.iter().position(|token| token == text);
             id.ok_or_else(|| wrong(format!("the special token `{text}` is not in the vocabulary")))
         };
-        let mut special = Vec::new();
-        let end = self.special.end.as_deref();
-        end.ok_or_else(|| wrong("no token ends an answer; name it in `tokenizer_config.json` as `eos_token`".into()))?;
+        let mut special = self.ends(vocab)?;
         let jobs = [
             ("bos", self.special.begin.as_deref()),
-            ("eos", end),
             ("unknown", self.special.unknown.as_deref()),
             ("padding", self.special.padding.as_deref()),
         ];
@@ -140,6 +119,79 @@ impl TokenizerFiles<'_> {
         }
         Ok(values)
     }
+
+    /// Refuses what changes how text becomes tokens, and what the file cannot say.
+    fn require_plain(&self, json: &Json) -> Result<(), ExportError> {
+        if let Some(step) = normalizers(json).find(|step| kind(step) != Some("NFC")) {
+            let name = kind(step).unwrap_or("unknown");
+            return Err(wrong(format!(
+                "its `normalizer` changes the text (`{name}`), which GGUF's byte-level BPE cannot say: text would \
+                 silently be cut into other tokens"
+            )));
+        }
+        let of_model = |key: &str| json.pointer(&format!("/model/{key}")).filter(|value| !value.is_null());
+        for (key, unset) in [("end_of_word_suffix", Json::from("")), ("continuing_subword_prefix", "".into())] {
+            if of_model(key).is_some_and(|value| *value != unset) {
+                return Err(wrong(format!("its `{key}` cannot be said in GGUF")));
+            }
+        }
+        if of_model("dropout").is_some_and(|dropout| dropout.as_f64() != Some(0.0)) {
+            return Err(wrong("its `dropout` cuts text at random".into()));
+        }
+        let rule = cutting_rule(json)?;
+        if of_model("ignore_merges").is_some_and(|ignore| ignore == true) && !["llama-bpe", "tekken"].contains(&rule) {
+            return Err(wrong(format!("it has `ignore_merges`, which llama.cpp does not do for `{rule}`")));
+        }
+        let swallows = |token: &&Json| {
+            let strips = ["lstrip", "rstrip", "single_word"].iter().any(|key| token[*key] == true);
+            let written = token["content"].as_str().is_some_and(|text| self.chat_template.contains(text));
+            let ends = token["id"].as_u64().is_some_and(|id| self.end.contains(id as u32));
+            strips && (written || ends)
+        };
+        match items(json, "added_tokens").find(swallows) {
+            Some(token) => Err(wrong(format!("the token {} takes the blanks around it, which GGUF cannot say", token["content"]))),
+            None => Ok(()),
+        }
+    }
+
+    /// What a reader should know about a file that can be written.
+    pub fn note(&self) -> Option<&'static str> {
+        let json = parse(self.tokenizer_json).ok()?;
+        let found = normalizers(&json).next().is_some();
+        found.then_some("the tokenizer composes letters and accents (NFC); llama.cpp takes text as it is")
+    }
+
+    /// What ends a turn: the token that is trained for most programs, and all of them for those that know a list.
+    fn ends(&self, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
+        let all = self.end.all();
+        let first = *all.first().ok_or_else(|| {
+            wrong("no token ends an answer; name it in `tokenizer_config.json` as `eos_token`".into())
+        })?;
+        if let Some(id) = all.iter().find(|id| **id as usize >= vocab) {
+            return Err(wrong(format!("the token {id} ends an answer, but the embedding has {vocab} rows")));
+        }
+        let mut values = vec![("tokenizer.ggml.eos_token_id".to_string(), Value::Whole(first.into()))];
+        values.extend(self.end.trained().map(|id| ("tokenizer.ggml.eot_token_id".into(), Value::Whole(id.into()))));
+        if all.len() > 1 {
+            let ids = all.iter().map(|id| *id as i32).collect();
+            values.push(("tokenizer.ggml.eos_token_ids".into(), Value::Wholes(ids)));
+        }
+        Ok(values)
+    }
+}
+
+/// The steps of the normalizer.
+fn normalizers(json: &Json) -> impl Iterator<Item = &Json> {
+    let steps: Vec<&Json> = match json.get("normalizer") {
+        None | Some(Json::Null) => Vec::new(),
+        Some(all) if kind(all) == Some("Sequence") => items(all, "normalizers").collect(),
+        Some(one) => vec![one],
+    };
+    steps.into_iter()
+}
+
+fn kind(step: &Json) -> Option<&str> {
+    step.get("type").and_then(Json::as_str)
 }
 
 /// Text and type of every row of the embedding. Rows without a token, there to round the number up, get a name.
@@ -213,7 +265,9 @@ fn cutting_rule(json: &Json) -> Result<&'static str, ExportError> {
             }
         }
         [split, bytes] if is(split, "Split") && is(bytes, "ByteLevel") && !cuts(bytes) => {
-            let regex = split.pointer("/pattern/Regex").and_then(Json::as_str);
+            let plain = split.get("behavior").is_none_or(|behavior| behavior == "Isolated")
+                && split.get("invert").is_none_or(|invert| invert == false);
+            let regex = split.pointer("/pattern/Regex").and_then(Json::as_str).filter(|_| plain);
             SPLITS.iter().find(|(_, known)| Some(*known) == regex).map(|(name, _)| *name).ok_or_else(unknown)
         }
         _ => Err(unknown()),
@@ -271,8 +325,9 @@ pub(super) mod tests {
 
     fn values(tokenizer: &Json, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
         let bytes = tokenizer.to_string().into_bytes();
-        let special = SpecialTokens::by_usual_names(&bytes)?;
-        TokenizerFiles { tokenizer_json: &bytes, chat_template: "{{ x }}", special }.values(vocab)
+        let special = SpecialTokens { begin: Some("<|endoftext|>".into()), ..SpecialTokens::default() };
+        let end = EndOfTurn::new(Some(5), &[0]);
+        TokenizerFiles { tokenizer_json: &bytes, chat_template: "{{ x }}", end, special }.values(vocab)
     }
 
     fn value(values: &[(String, Value)], key: &str) -> Value {
@@ -287,9 +342,16 @@ pub(super) mod tests {
         let expected = texts(&["<|endoftext|>", "a", "b", "ab", "Ġ", "<|im_end|>", "<tool>", "[PAD7]"]);
         assert_eq!(value(&values, "tokenizer.ggml.tokens"), expected);
         assert_eq!(value(&values, "tokenizer.ggml.token_type"), Value::Wholes(vec![3, 1, 1, 1, 1, 3, 4, 5]));
-        assert_eq!(value(&values, "tokenizer.ggml.eos_token_id"), Value::Whole(5));
         assert_eq!(value(&values, "tokenizer.ggml.pre"), Value::Text("smollm".into()));
         assert_eq!(value(&values, "tokenizer.ggml.add_bos_token"), Value::Truth(false));
+    }
+
+    #[test]
+    fn what_is_trained_as_the_end_of_a_turn_is_the_end_in_the_file() {
+        let values = values(&tokenizer(), 8).unwrap();
+        assert_eq!(value(&values, "tokenizer.ggml.eos_token_id"), Value::Whole(5));
+        assert_eq!(value(&values, "tokenizer.ggml.eot_token_id"), Value::Whole(5));
+        assert_eq!(value(&values, "tokenizer.ggml.eos_token_ids"), Value::Wholes(vec![5, 0]));
     }
 
     #[test]
@@ -310,6 +372,43 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_changes_the_text_and_cannot_be_said_is_refused_by_name() {
+        let split = SPLITS.iter().find(|(name, _)| *name == "qwen2").unwrap().1;
+        let removed = json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": split}, "behavior": "Removed", "invert": false},
+            {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]});
+        let lower = json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]});
+        for (place, value, told) in [
+            ("/normalizer", json!({"type": "Lowercase"}), "`Lowercase`"),
+            ("/normalizer", lower, "`Lowercase`"),
+            ("/normalizer", json!({"type": "Replace", "pattern": {"String": "a"}, "content": "b"}), "`Replace`"),
+            ("/model/end_of_word_suffix", json!("</w>"), "end_of_word_suffix"),
+            ("/model/ignore_merges", json!(true), "`ignore_merges`"),
+            ("/model/dropout", json!(0.1), "`dropout`"),
+            ("/pre_tokenizer", removed, "pre_tokenizer"),
+            ("/added_tokens/1/rstrip", json!(true), "<|im_end|>"),
+        ] {
+            let mut tokenizer = tokenizer();
+            let (parent, key) = place.rsplit_once('/').unwrap();
+            let parent = if parent.is_empty() { &mut tokenizer } else { tokenizer.pointer_mut(parent).unwrap() };
+            parent[key] = value;
+            let said = values(&tokenizer, 8).unwrap_err().to_string();
+            assert!(said.contains(told), "{said}");
+        }
+    }
+
+    #[test]
+    fn composing_letters_is_told_and_not_refused() {
+        let mut tokenizer = tokenizer();
+        tokenizer["normalizer"] = json!({"type": "NFC"});
+        values(&tokenizer, 8).expect("is written");
+        let bytes = tokenizer.to_string().into_bytes();
+        let (end, special) = (EndOfTurn::default(), SpecialTokens::default());
+        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", end, special };
+        assert!(files.note().expect("a note").contains("NFC"));
+    }
+
+    #[test]
     fn a_token_beyond_the_embedding_is_refused() {
         let error = values(&tokenizer(), 6).unwrap_err().to_string();
         assert_eq!(error, "tokenizer: token 6 `<tool>` has no row: the embedding has 6");
@@ -318,16 +417,17 @@ pub(super) mod tests {
     #[test]
     fn a_model_that_cannot_end_its_answer_is_refused() {
         let bytes = tokenizer().to_string().into_bytes();
-        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", special: SpecialTokens::default() };
+        let (end, special) = (EndOfTurn::default(), SpecialTokens::default());
+        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", end, special };
         assert!(files.values(8).unwrap_err().to_string().contains("no token ends an answer"));
     }
 
     #[test]
     fn a_special_token_is_a_text_or_an_object() {
         let config =
-            json!({"bos_token": null, "eos_token": {"content": "</s>", "lstrip": false}, "pad_token": "<pad>"});
+            json!({"bos_token": null, "unk_token": {"content": "<unk>", "lstrip": false}, "pad_token": "<pad>"});
         let special = SpecialTokens::from_config(config.to_string().as_bytes()).unwrap();
         let text = |text: &str| Some(text.to_string());
-        assert_eq!(special, SpecialTokens { begin: None, end: text("</s>"), unknown: None, padding: text("<pad>") });
+        assert_eq!(special, SpecialTokens { begin: None, unknown: text("<unk>"), padding: text("<pad>") });
     }
 }
