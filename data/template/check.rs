@@ -29,7 +29,10 @@ pub(super) fn complete(model: &Model, said: Turns, text: &str, purpose: For) -> 
         .filter(|at| {
             let texts = texts(&said.messages[*at], purpose);
             let written = texts.iter().all(|one| is_written(one, text));
-            !written || probed.as_ref().is_some_and(|probed| texts.iter().any(|one| is_short(one)) && !probed.contains(&word(*at)))
+            !written
+                || probed
+                    .as_ref()
+                    .is_some_and(|probed| texts.iter().any(|one| is_short(one)) && !probed.contains(&word(*at)))
         })
         .map(|at| (at + 1).to_string())
         .collect();
@@ -69,7 +72,8 @@ fn is_short(text: &str) -> bool {
 /// Whether `said` stands in `text`: as it is, as JSON, or word by word where a template changes the blanks between.
 fn is_written(said: &str, text: &str) -> bool {
     let json = serde_json::to_string(said).unwrap_or_default();
-    let all = |said: &str| said.split_whitespace().filter(|word| !SWITCHES.contains(word)).all(|word| text.contains(word));
+    let all =
+        |said: &str| said.split_whitespace().filter(|word| !SWITCHES.contains(word)).all(|word| text.contains(word));
     text.contains(said) || text.contains(json.trim_matches('"')) || all(said)
 }
 

@@ -125,7 +125,7 @@ EXPRESSIONS = """
 {% for a in l %}{% for b in m %}{{ loop.index }}{% endfor %}{{ loop.cycle('x', 'y') }}{{ loop.changed(a) }}{% endfor %}
 {% set z = 1 %}{% for a in l %}{% set z = a %}{% endfor %}{{ z }}{% set ns = namespace(a=1) %}{% for b in l %}{% set ns.a = ns.a + b %}{% endfor %}{{ ns.a }}
 {% set v %}a{{ i }}b{% endset %}{{ v }}{{ v | length }}{% set a, b = 1, 2 %}{{ a }}{{ b }}{% filter upper %}x{% endfilter %}
-{% macro g(a, b='B') %}[{{ a }}{{ b }}{{ varargs }}{{ kwargs }}]{% endmacro %}{{ g(1, 2, 3, k=4) }}
+{% set (a, b), c = [(1, 2), 3] %}{{ a }}{{ b }}{{ c }}{% with a = 5, b = 6 %}{{ a }}{{ b }}{% endwith %}{{ a }}
 {% macro g(a, b='B') %}[{{ a }}{{ b }}]{% endmacro %}{{ g('x') }}{{ g(b=1, a=2) }}{% macro k() %}<{{ caller() }}>{% endmacro %}{% call k() %}in{% endcall %}
 {% for a in l %}{% if a == 2 %}{% continue %}{% endif %}{{ a }}{% if a == 3 %}{% break %}{% endif %}{% endfor %}{% if i > 2 and not x or n %}T{% elif y %}E{% else %}F{% endif %}
 {{ 'T' if y else 'F' }}{{ 'T' if x }}{{ (1 if x else 2) + 1 }}{{ 1 < 2 < 3 }}{{ 3 > 2 > 2 }}{{ y >= 1 }}{{ x < f }}{{ [1, 2] < [1, 3] }}{{ 'a' <= 'b' }}

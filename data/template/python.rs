@@ -205,7 +205,7 @@ fn printf(text_format: &str, right: &Value) -> Result<String, Error> {
             let value = right.get_item(&Value::from(name.as_str()))?;
             given.push((name, converted(&value, one.letter)));
         }
-        return format(FormatStyle::Printf, &plain, &[given.into_iter().collect::<Value>()]);
+        return format(FormatStyle::Printf, &plain, &[Value::from_pairs(given)]);
     }
     let values: Vec<Value> = if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
     let letters: Vec<char> = conversions.iter().flat_map(|one| one.stars().chain([one.letter])).collect();

@@ -71,7 +71,10 @@ pub(super) fn add_to(environment: &mut Environment) {
     environment.add_filter("round", round);
     environment.add_filter("truncate", truncate);
     environment.add_filter("wordcount", |value: &Value| {
-        text(value).split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty()).count()
+        text(value)
+            .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .filter(|word| !word.is_empty())
+            .count()
     });
 }
 
@@ -197,7 +200,11 @@ fn truncate(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
     let room = length.checked_sub(end.chars().count());
     let room = room.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "`length` has no room for `end`"))?;
     let kept: String = text.chars().take(room).collect();
-    let kept = if kill.is_some_and(|kill| kill.is_true()) { &kept[..] } else { kept.rsplit_once(' ').map_or(&kept[..], |(head, _)| head) };
+    let kept = if kill.is_some_and(|kill| kill.is_true()) {
+        &kept[..]
+    } else {
+        kept.rsplit_once(' ').map_or(&kept[..], |(head, _)| head)
+    };
     Ok(kept.to_owned() + &end)
 }
 
@@ -233,7 +240,11 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
     const ENDS: [char; 9] = ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}'];
     let (mut found, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find(|letter| ENDS.contains(&letter) || letter == '\u{2029}') {
-        let end = if rest[at..].starts_with("\r\n") { at + 2 } else { at + rest[at..].chars().next().map_or(1, char::len_utf8) };
+        let end = if rest[at..].starts_with("\r\n") {
+            at + 2
+        } else {
+            at + rest[at..].chars().next().map_or(1, char::len_utf8)
+        };
         found.push(if keep { &rest[..end] } else { &rest[..at] });
         rest = &rest[end..];
     }

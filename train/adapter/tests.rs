@@ -82,5 +82,8 @@ fn an_adapter_that_would_mean_something_else_is_refused_when_it_is_read() {
     config["init_lora_weights"] = "pissa".into();
     fs::write(&file, config.to_string()).expect("writes");
     let said = Adapter::read(&folder.0).map(|_| ()).expect_err("is refused").to_string();
-    assert!(said.contains("adapter_config.json`: `init_lora_weights` is `pissa`") && said.contains("\nhint: "), "{said}");
+    assert!(
+        said.contains("adapter_config.json`: `init_lora_weights` is `pissa`") && said.contains("\nhint: "),
+        "{said}"
+    );
 }

@@ -196,9 +196,8 @@ fn check_generation(file: &Path, bytes: &[u8]) -> Result<()> {
     ];
     let told: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(bytes).with_context(|| format!("`{}` is damaged", file.display()))?;
-    let unset = |value: &serde_json::Value| {
-        value.is_null() || value == 0 || value.as_array().is_some_and(Vec::is_empty)
-    };
+    let unset =
+        |value: &serde_json::Value| value.is_null() || value == 0 || value.as_array().is_some_and(Vec::is_empty);
     let found = UNKNOWN.iter().find(|key| told.get(**key).is_some_and(|value| !unset(value)));
     if let Some(key) = found {
         bail!(

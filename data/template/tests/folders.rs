@@ -211,7 +211,8 @@ fn a_template_that_leaves_out_a_text_is_refused_for_training_and_for_a_prompt() 
         (training, prompt)
     };
     let talk = |system: &str, user: &str| {
-        [(Role::System, system), (Role::User, user), (Role::Assistant, "ho")].map(|(role, text)| Message::new(role, text))
+        [(Role::System, system), (Role::User, user), (Role::Assistant, "ho")]
+            .map(|(role, text)| Message::new(role, text))
     };
     let head = "{% for m in messages %}<|im_start|>{{ m.role }}\n";
     let tail = "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

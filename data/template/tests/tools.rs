@@ -99,7 +99,10 @@ fn a_folder_may_have_a_template_of_its_own_for_tools() {
         let config = template.tokenizer_config(64).to_string();
         let again = Folder::new(&[("tokenizer_config.json", &config)]);
         let again = ChatTemplate::from_folder(&again.0, &trained()).expect("reads");
-        assert_eq!((again.source(), again.with_tools().source()), ("plain", "{{ tools | length }} tools: {{ messages[0].content }}"));
+        assert_eq!(
+            (again.source(), again.with_tools().source()),
+            ("plain", "{{ tools | length }} tools: {{ messages[0].content }}")
+        );
     }
 }
 
