@@ -13,6 +13,12 @@ const WIDEST: usize = 1 << 16;
 
 /// Puts all of them into an environment.
 pub(super) fn add_to(environment: &mut Environment) {
+    add_tests(environment);
+    add_filters(environment);
+    add_filters_of_items(environment);
+}
+
+fn add_tests(environment: &mut Environment) {
     environment.add_test("iterable", is_iterable);
     environment.add_test("sequence", is_sequence);
     environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
@@ -30,6 +36,9 @@ pub(super) fn add_to(environment: &mut Environment) {
     for name in ["ge", ">="] {
         environment.add_test(name, |left: &Value, right: &Value| is_at_most(right, left));
     }
+}
+
+fn add_filters(environment: &mut Environment) {
     for name in ["escape", "e", "forceescape"] {
         environment.add_filter(name, |value: &Value| escape(&text(value)));
     }
@@ -47,25 +56,6 @@ pub(super) fn add_to(environment: &mut Environment) {
         Ok::<_, Error>(minijinja::filters::int(state, value, None, base, none()).unwrap_or(default))
     });
     environment.remove_filter("pprint");
-    // Nothing has no items: Jinja2's undefined value is empty.
-    for name in ["length", "count"] {
-        environment.add_filter(name, |value: &Value| match value.is_undefined() {
-            true => Ok(0),
-            false => minijinja::filters::length(value),
-        });
-    }
-    environment.add_filter("items", |value: &Value| match value.is_undefined() {
-        true => Ok(Value::from(Vec::<Value>::new())),
-        false => minijinja::filters::items(value),
-    });
-    environment.add_filter("first", |value: &Value| match value.is_undefined() {
-        true => Ok(Value::UNDEFINED),
-        false => minijinja::filters::first(value),
-    });
-    environment.add_filter("last", |value: &Value| match value.is_undefined() {
-        true => Ok(Value::UNDEFINED),
-        false => minijinja::filters::last(value.clone()),
-    });
     environment.add_filter("indent", indent);
     environment.add_filter("replace", replace);
     environment.add_filter("round", round);
@@ -75,6 +65,27 @@ pub(super) fn add_to(environment: &mut Environment) {
             .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
             .filter(|word| !word.is_empty())
             .count()
+    });
+}
+
+fn add_filters_of_items(environment: &mut Environment) {
+    // Nothing has no items: Jinja2's undefined value is empty.
+    for name in ["length", "count"] {
+        environment.add_filter(
+            name,
+            |value: &Value| {
+                if value.is_undefined() { Ok(0) } else { minijinja::filters::length(value) }
+            },
+        );
+    }
+    environment.add_filter("items", |value: &Value| {
+        if value.is_undefined() { Ok(Value::from(Vec::<Value>::new())) } else { minijinja::filters::items(value) }
+    });
+    environment.add_filter("first", |value: &Value| {
+        if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::first(value) }
+    });
+    environment.add_filter("last", |value: &Value| {
+        if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::last(value.clone()) }
     });
 }
 
@@ -175,7 +186,8 @@ fn indent(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
         if at > 0 {
             out.push('\n');
         }
-        if if at == 0 { first } else { blank || !line.is_empty() } {
+        let indented = if at == 0 { first } else { blank || !line.is_empty() };
+        if indented {
             out.push_str(&indention);
         }
         out.push_str(line);
