@@ -49,6 +49,11 @@ pub fn draw_shaped(logits: &[f32], shaped: Option<&[f32]>, sampling: &Sampling, 
     let weights = Weights::of(&penalized, temperature);
     let (token, drawn) = if sampling.is_greedy() {
         (weights.best, weights.logprob(&penalized, temperature, weights.best))
+    } else if sampling.is_whole() {
+        // A weight of 0 is that of a token that must not be drawn.
+        let possible = weights.values.iter().copied().enumerate().filter(|(_, weight)| *weight > 0.0);
+        let token = nth(possible, uniform * weights.total).unwrap_or(weights.best);
+        (token, weights.logprob(&penalized, temperature, token))
     } else {
         let kept = weights.cut(sampling);
         let total: f64 = kept.iter().map(|&token| f64::from(weights.values[token as usize])).sum();
@@ -294,10 +299,12 @@ mod tests {
     fn what_is_drawn_from_shaped_logits_is_told_with_the_models_probability() {
         let shaped = [0.0, -1e30, 1.0];
         for sampling in [Sampling::greedy(1), Sampling::default(), Sampling { top_p: 0.5, ..Sampling::default() }] {
-            let drawn = draw_shaped(&LOGITS, Some(&shaped), &sampling, &[], 0.999_999);
+            let drawn = draw_shaped(&LOGITS, Some(&shaped), &sampling, &[], 0.5);
             assert_eq!(drawn.token, 2);
             assert_close(drawn.logprob, 0.25f32.ln());
         }
+        // Of e⁰ and e¹ the first has 0.269.
+        assert_eq!(draw_shaped(&LOGITS, Some(&shaped), &Sampling::default(), &[], 0.26).token, 0);
         let only = [-1e30, 0.0, -1e30];
         let last = draw_shaped(&LOGITS, Some(&only), &Sampling::default(), &[], 1.0 - f64::EPSILON / 2.0);
         assert_eq!((last.token, last.drawn), (1, 0.0), "no token that must not be drawn ever is");

@@ -194,7 +194,7 @@ fn check(fields: &Map<String, Value>, path: &str, known: &[&[(&str, Rule)]]) -> 
         let why = match found.map(|(_, rule)| *rule) {
             Some(Obeyed | Harmless) => continue,
             Some(Only(only)) if is(value, only) => continue,
-            Some(Instead(_)) if is_empty(value) => continue,
+            Some(Instead(_)) if value.as_array().is_some_and(Vec::is_empty) => continue,
             Some(Only(only)) => format!("`{path}{name}` is not supported by this server except as `{only}`"),
             Some(Instead(other)) => format!("`{path}{name}` is not supported by this server; use `{other}`"),
             None => unknown(path, name, known),
@@ -258,6 +258,7 @@ mod tests {
     #[test]
     fn what_changes_an_answer_and_is_not_obeyed_is_refused() {
         assert_refused(r#"{"guided_json":{"type":"object"}}"#, "guided_json", "use `response_format`");
+        assert_refused(r#"{"guided_json":{}}"#, "guided_json", "use `response_format`");
         assert_refused(r#"{"chat_template":"{{ 1 }}"}"#, "chat_template", "no field that this server knows");
         assert_refused(r#"{"prompt_logprobs":1}"#, "prompt_logprobs", "prompt_logprobs");
         assert_refused(r#"{"mirostat":2}"#, "mirostat", "except as `0`");

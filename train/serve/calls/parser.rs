@@ -168,7 +168,7 @@ impl ToolCallParser {
         let marker = if form == Form::Mistral { TOOL_CALLS } else { TAGS[0] };
         let rest = self.held[marker.len()..].trim_start();
         let from = self.held.len() - rest.len();
-        let list = form == Form::Mistral && rest.starts_with('[') && !ARGS.starts_with(rest);
+        let list = form == Form::Mistral && rest.starts_with('[');
         let (head, next) = match form {
             Form::Mistral if list => (head_of_object(&self.held, from + 1), State::List),
             Form::Mistral if !rest.is_empty() => (head_of_name(&self.held, from), State::Text),

@@ -49,11 +49,11 @@ fn what_is_cut_off_or_malformed_is_text_and_the_calls_before_it_stay() {
         "<tool_call>\n{\"name\": \"b\", \"argu",
         "<tool_call>{\"name\": b}",
         "<tool_call>no",
-        "<tool_call",
         r#"<tool_call>{"name":"b","arguments":["."]}</tool_call>"#,
     ] {
         check(Form::Hermes, &format!("{first}\n{rest}"), rest, &calls);
     }
+    check(Form::Hermes, &format!("{first}\n<tool_call"), "\n<tool_call", &calls);
     // One that was never closed does not swallow the next.
     let broken = r#"<tool_call>{"name":"a","arguments":{"x":1}</tool_call>"#;
     check(Form::Hermes, &format!("{broken}\n{first}"), broken, &calls);
