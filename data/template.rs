@@ -243,6 +243,34 @@ impl ChatTemplate {
         }
     }
 
+    /// The same without a turn that is begun: all turns are closed, or, with `open`, the last one goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatTemplate::encode_dialog`], and when the last turn is to go on and is none of the assistant's, or does not
+    /// go on from its prompt.
+    pub fn encode_turns(&self, tokenizer: &Tokenizer, dialog: &Dialog, open: bool) -> Result<Vec<u32>, TemplateError> {
+        if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
+            return Err(self.unasked(name));
+        }
+        let (mut tokens, mask) = match &self.form {
+            Form::ChatMl => encode(tokenizer, &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?),
+            Form::Model(model) => turns::encode(model, tokenizer, dialog, For::Turns)?,
+        };
+        if open {
+            let last = dialog.messages.len().checked_sub(1).filter(|&last| dialog.whole().is_answer(last));
+            // The last token that the assistant writes ends its turn.
+            let end = mask.iter().rposition(|written| *written).filter(|_| last.is_some());
+            let reason = "its last turn is not written so that it could go on".to_string();
+            let name = || match &self.form {
+                Form::ChatMl => "the usual chat template".to_string(),
+                Form::Model(model) => model.name.clone(),
+            };
+            tokens.truncate(end.ok_or_else(|| TemplateError::Unfit { name: name(), reason })?);
+        }
+        Ok(tokens)
+    }
+
     /// Whether the template asks for `name`, e.g. for `tools`.
     pub fn asks_for(&self, name: &str) -> bool {
         match &self.form {

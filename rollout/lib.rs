@@ -15,6 +15,7 @@ mod format;
 pub mod grade;
 pub mod group;
 pub mod hook;
+pub mod http;
 pub mod jest;
 pub mod lint;
 pub mod package;

@@ -11,11 +11,12 @@ use super::guard::{Guarded, Markers};
 use super::{Model, TemplateError, check};
 use crate::tokenizer::{Part, Tokenizer};
 
-/// Whether the tokens are for training or for a model to continue.
+/// Whether the tokens are for training or for a model to continue, and then whether the assistant's turn is begun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
     Training,
     Prompt,
+    Turns,
 }
 
 /// The tokens of a conversation, and true on what the assistant writes.
