@@ -8,7 +8,7 @@ use std::path::Path;
 use data::{Patch, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::grade::verdict::named;
+use crate::grade::verdict::{Instead, named};
 use crate::grade::{Graded, Grader, Outcome};
 use crate::sandbox::SandboxError;
 
@@ -41,13 +41,23 @@ pub fn admit(grader: &Grader, root: &Path, task: &Task, runs: usize) -> Result<A
         Some("its tests do not say the same twice".to_string())
     } else if gold[0].outcome != Outcome::Resolved {
         Some(format!("the gold patch does not repair it: {}", said(&gold[0])))
-    } else if !matches!(empty[0].outcome, Outcome::StillFailing { .. }) {
+    } else if !fails(task, &empty[0]) {
         Some(format!("without a patch its tests should fail: {}", said(&empty[0])))
     } else {
         None
     };
     let flake_rate = if runs > 1 { differing as f64 / (2 * (runs - 1)) as f64 } else { 0.0 };
     Ok(Admission { instance_id: task.id.clone(), admitted: reason.is_none(), reason, flake_rate })
+}
+
+/// Whether a test of `fail_to_pass` fails. One that never ends does: the gold patch made it pass within its time.
+fn fails(task: &Task, base: &Graded) -> bool {
+    match base.outcome {
+        Outcome::StillFailing { .. } => true,
+        Outcome::TimedOut => base.grounds.unmet.iter().any(|one| task.fail_to_pass.contains(&one.test)),
+        Outcome::Resolved | Outcome::BrokeOthers { .. } | Outcome::OutOfMemory | Outcome::Crashed => false,
+        Outcome::DoesNotApply | Outcome::NoPatch => false,
+    }
 }
 
 fn differing(runs: &[Graded]) -> usize {
@@ -70,9 +80,15 @@ pub fn said(graded: &Graded) -> String {
         Outcome::BrokeOthers { broken } => {
             format!("{broken} tests of pass_to_pass do not pass: {}", named(first(*broken)))
         }
-        Outcome::TimedOut => "the time limit was reached".to_string(),
+        Outcome::TimedOut => match graded.grounds.unmet.iter().find(|one| one.how == Instead::NotReached) {
+            Some(open) => format!("the time limit was reached; the first test without an answer: `{}`", open.test),
+            None => "the time limit was reached".to_string(),
+        },
         Outcome::OutOfMemory => "the memory limit was reached".to_string(),
-        Outcome::DoesNotApply => "the patch does not apply".to_string(),
+        Outcome::DoesNotApply => match &graded.grounds.refused {
+            Some(why) => format!("the patch does not apply: {why}"),
+            None => "the patch does not apply".to_string(),
+        },
         Outcome::NoPatch => "there is no patch".to_string(),
         Outcome::Crashed => "the tests died before their end".to_string(),
     };
@@ -90,7 +106,29 @@ mod tests {
     use super::*;
     use crate::attempt::example::{Folder, task};
     use crate::sandbox::scripted::Scripted;
-    use crate::sandbox::{Job, Limits, TestStatus};
+    use crate::sandbox::{End, Job, Limits, TestRun, TestStatus};
+
+    #[test]
+    fn a_bug_that_makes_a_test_hang_is_a_bug() {
+        let folder = Folder::new();
+        let admitted = |reached: &'static [(&str, TestStatus)]| {
+            let answer = move |job: &Job| {
+                let bug = job.changes.iter().any(|change| change.content.as_deref().unwrap_or("").contains("a - b"));
+                let whole = [("test_money.py::test_sum", TestStatus::Passed)];
+                Ok(if bug {
+                    TestRun { end: End::TimedOut, ..Scripted::finished(reached) }
+                } else {
+                    Scripted::finished(&whole)
+                })
+            };
+            let grader = Grader::new(Arc::new(Scripted::new(answer)), Limits::default());
+            admit(&grader, folder.path(), &task("sum"), 2).expect("the sandbox answers")
+        };
+        assert_eq!(admitted(&[]).reason, None);
+        // What hangs is none of the tests that the gold patch repairs.
+        let other = admitted(&[("test_money.py::test_sum", TestStatus::Passed)]);
+        assert!(other.reason.expect("is refused").contains("the time limit was reached"));
+    }
 
     /// Admits the example's task with tests that pass where `passes` says so, given the job and its number.
     fn admitted(passes: fn(bool, usize) -> bool) -> Admission {

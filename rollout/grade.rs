@@ -27,7 +27,7 @@ use crate::second_look::Others;
 mod changes;
 pub mod verdict;
 
-use changes::{base_changes, patched};
+use changes::{applied, base_changes, patched};
 use verdict::{Grounds, Kept, asks_for_gold, judge, kept};
 
 /// Memory that Python did not get.
@@ -183,7 +183,7 @@ impl Grader {
         // What judges stays as it is, whatever the patch says about it.
         let (patch, _) = &task.judged(patch);
         if patch.is_empty() {
-            return Ok(unrun(Outcome::NoPatch));
+            return Ok(Graded::unrun(Outcome::NoPatch));
         }
         let key = (task.id.clone(), *blake3::hash(patch.text().as_bytes()).as_bytes());
         let cell = lock(&self.memory).entry(key).or_default().clone();
@@ -192,7 +192,8 @@ impl Grader {
             return Ok(Graded { cached: true, ..graded.clone() });
         }
         let mut graded = self.run(root, task, patch)?;
-        if graded.outcome == Outcome::Resolved {
+        // Where there is no repair, there is nothing to compare with.
+        if graded.outcome == Outcome::Resolved && !task.gold.is_empty() {
             graded.suspicion = match suspicious(patch, &tests_of(root, task)) {
                 None => self.knows_only_answers(&root.join(&task.tree), task, patch)?,
                 found => found,
@@ -209,17 +210,18 @@ impl Grader {
     /// As [`Grader::grade`].
     pub fn grade_anew(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
-        match patched(&tree, base_changes(&tree, task)?, patch) {
-            Some(changes) => self.judge(&tree, task, changes),
-            None => Ok(unrun(Outcome::DoesNotApply)),
+        match applied(&tree, base_changes(&tree, task)?, patch) {
+            Ok(changes) => self.judge(&tree, task, changes),
+            Err(why) => Ok(Graded::refused(why)),
         }
     }
 
     fn run(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         let base = base_changes(&tree, task)?;
-        let Some(changes) = patched(&tree, base.clone(), patch) else {
-            return Ok(unrun(Outcome::DoesNotApply));
+        let changes = match applied(&tree, base.clone(), patch) {
+            Ok(changes) => changes,
+            Err(why) => return Ok(Graded::refused(why)),
         };
         let mut before = Duration::ZERO;
         if self.telling != Telling::All && self.passes_alone(&tree, task, base)? {
@@ -255,7 +257,11 @@ impl Grader {
     /// Why tests with other inputs suspect a patch that resolves its task. The gold patch is what they are compared with.
     fn knows_only_answers(&self, tree: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
         let gold = &task.judged(&task.gold).0;
-        if !self.second_look || Runner::of(&task.language) != Runner::Pytest || patch.text() == gold.text() {
+        if !self.second_look
+            || gold.is_empty()
+            || Runner::of(&task.language) != Runner::Pytest
+            || patch.text() == gold.text()
+        {
             return Ok(None);
         }
         let base = base_changes(tree, task)?;
@@ -318,7 +324,10 @@ impl Grader {
         if let Some(kept) = &*known {
             return Ok(kept.clone());
         }
-        let found = match patched(tree, base_changes(tree, task)?, &task.judged(&task.gold).0) {
+        let gold = &task.judged(&task.gold).0;
+        let found = match patched(tree, base_changes(tree, task)?, gold) {
+            // Where there is no repair, nothing says what a repair leaves skipped.
+            _ if gold.is_empty() => Kept::new(),
             None => Kept::new(),
             Some(changes) => kept(&self.run_tests(tree, task, changes, &all_of(task), false)?),
         };
@@ -371,19 +380,6 @@ fn all_of(task: &Task) -> Vec<String> {
 /// True where all of `fail_to_pass` passes, whatever the other tests say.
 fn repairs(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Resolved | Outcome::BrokeOthers { .. })
-}
-
-fn unrun(outcome: Outcome) -> Graded {
-    Graded {
-        outcome,
-        grounds: Grounds::default(),
-        failure: None,
-        trace_bytes: 0,
-        wall: Duration::ZERO,
-        cached: false,
-        seen: Seen::default(),
-        suspicion: None,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

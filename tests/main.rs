@@ -7,6 +7,7 @@ mod bad_model;
 mod configs;
 mod grade;
 mod import;
+mod outcomes;
 mod parity;
 mod resume;
 mod sft;

@@ -1,9 +1,9 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,10 +15,11 @@ use data::source::plant::{FailureText, JudgeError, Package, PlantCounts, PlantOp
 use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
 use rollout::grade::Grader;
+use rollout::hang::past_hangs;
 use rollout::package;
 use rollout::patience::Patience;
 use rollout::python::PythonEnv;
-use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, Select, TestStatus};
+use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use rollout::watch::pace::{Pace, Paced};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ pub struct Workshop {
     limits: Limits,
     second_look: bool,
     patience: Patience,
+    /// The tests of each clean tree, in the order of their names.
+    tests: Mutex<HashMap<PathBuf, Vec<String>>>,
     cache: PathBuf,
 }
 
@@ -50,7 +53,8 @@ impl Workshop {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
         let second_look = config.tests.second_look;
-        Ok(Workshop { python, sandbox, environment, limits, second_look, patience: Patience::default(), cache })
+        let (patience, tests) = (Patience::default(), Mutex::default());
+        Ok(Workshop { python, sandbox, environment, limits, second_look, patience, tests, cache })
     }
 
     /// Judges patches in this sandbox.
@@ -84,6 +88,18 @@ impl Workshop {
         Ok(found)
     }
 
+    /// A run with a planted bug, where tests that never end count as failed. The clean tree has none of them.
+    fn past_hangs(&self, job: &Job, run: TestRun) -> Result<TestRun, SandboxError> {
+        let mut known = self.tests.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.changes.is_empty() {
+            known.insert(job.tree.clone(), run.tests.keys().cloned().collect());
+            return Ok(run);
+        }
+        let all = known.get(&job.tree).cloned().unwrap_or_default();
+        drop(known);
+        past_hangs(&all, run, &|ids| self.sandbox.run(&Job { select: Select::Ids(ids), ..job.clone() }))
+    }
+
     fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
         let job = Job {
             tree: package.root.clone(),
@@ -95,7 +111,8 @@ impl Workshop {
             limits: self.limits.clone(),
         };
         let job = self.patience.bound(self.sandbox.as_ref(), job);
-        let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
+        let run = self.sandbox.run(&job).and_then(|run| self.past_hangs(&job, run));
+        let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);
             with.map(|(test, _)| test.clone()).collect()

@@ -6,11 +6,12 @@
 //! never is.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use data::Task;
 use data::task::file_of;
 
-use super::{Outcome, REFUSED};
+use super::{Graded, Outcome, REFUSED, Seen};
 use crate::sandbox::{End, TestRun, TestStatus};
 
 /// Tests that are named in one reason.
@@ -26,6 +27,8 @@ pub struct Grounds {
     pub unmet: Vec<Unmet>,
     /// Tests of `pass_to_pass` that are skipped or expected to fail, as with the gold patch.
     pub kept: usize,
+    /// Why the patch does not apply, where it does not.
+    pub refused: Option<String>,
 }
 
 /// A test that judges and is not as it has to be.
@@ -46,6 +49,28 @@ pub enum Instead {
     Missing(Vec<String>),
     /// The run ended before its turn, or its file could not be loaded.
     NotReached,
+}
+
+impl Graded {
+    /// A verdict that needs no run.
+    pub(super) fn unrun(outcome: Outcome) -> Graded {
+        Graded {
+            outcome,
+            grounds: Grounds::default(),
+            failure: None,
+            trace_bytes: 0,
+            wall: Duration::ZERO,
+            cached: false,
+            seen: Seen::default(),
+            suspicion: None,
+        }
+    }
+
+    /// The verdict on a patch that does not apply.
+    pub(super) fn refused(why: String) -> Graded {
+        let grounds = Grounds { refused: Some(why), ..Grounds::default() };
+        Graded { grounds, ..Graded::unrun(Outcome::DoesNotApply) }
+    }
 }
 
 impl Unmet {
@@ -98,7 +123,7 @@ pub(super) fn judge(task: &Task, run: &TestRun, stopped: bool, kept: &Kept) -> (
     unmet.extend(broken);
     let passed_over = |id: &&String| run.tests.get(*id).is_some_and(|status| *status != TestStatus::Passed);
     let kept = task.pass_to_pass.iter().filter(|id| kept.contains_key(*id)).filter(passed_over).count();
-    (outcome, Grounds { unmet, kept })
+    (outcome, Grounds { unmet, kept, refused: None })
 }
 
 fn outcome(task: &Task, run: &TestRun, failed: usize, broken: &[Unmet]) -> Outcome {

@@ -26,13 +26,13 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let _lock = lock(&args.out)?;
     // Before anything is written: a command that is refused leaves all as it was.
     refuse_earlier(&args.out, args.resume)?;
-    let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let predictions = predictions_of(&args.predictions, &set)?;
+    let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
+    let predictions = predictions_of(&args.predictions, &given)?;
     let watched = Watched::start(&args.out, "grade", &config, &args.watch)?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
-        set: &set,
+        given: &given,
         grader: &workshop.paced_grader(watched.watcher.pace()).telling(telling),
         environment: &workshop.environment,
         workers: config.data.workers,
@@ -62,9 +62,9 @@ pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
         return Ok(None);
     }
     let _lock = lock(&args.out)?;
-    let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
+    let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
     let workshop = Workshop::open(&config, &cache_folder())?;
-    let summary = admit_all(&set, &workshop.grader(), config.data.workers, args.runs, &args.out)?;
+    let summary = admit_all(&given, &workshop.grader(), config.data.workers, args.runs, &args.out)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
     Ok(Some(summary))

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use data::Task;
-use data::source::jsonl::{TaskSet, write_rows};
+use data::source::jsonl::write_rows;
 use rollout::admission::{Admission, admit};
 use rollout::grade::Grader;
 use serde::{Deserialize, Serialize};
 
+use super::input::Given;
 use super::threads::on_threads;
 use crate::progress::Progress;
 use crate::terminal::plain;
@@ -36,8 +37,8 @@ pub struct AdmitSummary {
 /// # Errors
 ///
 /// When a file cannot be written.
-pub fn admit_all(set: &TaskSet, grader: &Grader, workers: usize, runs: usize, out: &Path) -> Result<AdmitSummary> {
-    let started = Instant::now();
+pub fn admit_all(given: &Given, grader: &Grader, workers: usize, runs: usize, out: &Path) -> Result<AdmitSummary> {
+    let (started, set) = (Instant::now(), &given.set);
     let mut progress = Progress::new("admit", set.tasks.len() as u64);
     let mut found: BTreeMap<usize, Result<Admission, String>> = BTreeMap::new();
     let judge = |at: usize| admit(grader, &set.root, &set.tasks[at], runs).map_err(|error| error.to_string());
@@ -51,7 +52,15 @@ pub fn admit_all(set: &TaskSet, grader: &Grader, workers: usize, runs: usize, ou
     for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
         eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", set.tasks[*at].id)));
     }
-    let admissions: Vec<Admission> = found.into_values().flatten().collect();
+    let mut admissions: Vec<Admission> = found.into_values().flatten().collect();
+    let refused = given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+    let refused = refused.filter(|(id, _)| given.refusal(id).is_some());
+    admissions.extend(refused.map(|(instance_id, reason)| Admission {
+        instance_id,
+        admitted: false,
+        reason: Some(format!("its row makes no task: {reason}")),
+        flake_rate: 0.0,
+    }));
     let admitted = |task: &&Task| admissions.iter().any(|one| one.admitted && one.instance_id == task.id);
     let kept: Vec<&Task> = set.tasks.iter().filter(admitted).collect();
     write_rows(&out.join("admissions.jsonl"), &admissions)?;
