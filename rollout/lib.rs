@@ -14,6 +14,7 @@ pub mod endpoint;
 mod format;
 pub mod grade;
 pub mod group;
+pub mod hang;
 pub mod hook;
 pub mod http;
 pub mod jest;

@@ -144,6 +144,7 @@ fn in_words(status: TestStatus, why: Option<&String>) -> String {
     match status {
         TestStatus::Passed => PASSES.to_string(),
         TestStatus::Skipped => "is skipped".to_string(),
+        TestStatus::XFailed | TestStatus::XPassed => "is expected to fail".to_string(),
         TestStatus::Failed => ADDRESS.replace_all(why.map_or("", String::as_str), "0x").into_owned(),
     }
 }
@@ -156,7 +157,6 @@ fn is_answer(said: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::time::Duration;
 
     use data::task::TASK_FORMAT;
     use data::{Focus, Patch};
@@ -217,7 +217,7 @@ mod tests {
             whys.insert(id, format!("AssertionError: assert {} == {wanted} at 0x7f3a6c01", got + more));
         }
         let end = End::Finished { exit: 1 };
-        TestRun { tests, whys, end, first_failure: None, output: String::new(), wall: Duration::ZERO }
+        TestRun { tests, whys, end, ..crate::sandbox::scripted::Scripted::finished(&[]) }
     }
 
     fn repair(who: &str) -> Vec<FileChange> {

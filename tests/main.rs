@@ -8,6 +8,7 @@ mod configs;
 mod grade;
 mod import;
 mod memory;
+mod outcomes;
 mod parity;
 mod resume;
 mod serve;

@@ -1,8 +1,8 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use data::clean::{Dropped, HeldOut, Shown, clean};
@@ -13,10 +13,11 @@ use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
 use rollout::grade::Grader;
+use rollout::hang::past_hangs;
 use rollout::package;
 use rollout::patience::Patience;
 use rollout::python::PythonEnv;
-use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, Select, TestStatus};
+use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use rollout::watch::pace::{Pace, Paced};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,8 @@ pub struct Workshop {
     limits: Limits,
     second_look: bool,
     patience: Patience,
+    /// The tests of each clean tree, in the order of their names.
+    tests: Mutex<HashMap<PathBuf, Vec<String>>>,
     cache: PathBuf,
 }
 
@@ -56,7 +59,8 @@ impl Workshop {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
         let second_look = config.tests.second_look;
-        Ok(Workshop { python, sandbox, environment, limits, second_look, patience: Patience::default(), cache })
+        let (patience, tests) = (Patience::default(), Mutex::default());
+        Ok(Workshop { python, sandbox, environment, limits, second_look, patience, tests, cache })
     }
 
     /// Judges patches in this sandbox.
@@ -85,6 +89,25 @@ impl Workshop {
         Ok(found)
     }
 
+    /// A run with a planted bug, where tests that never end count as failed. The clean tree has none of them.
+    fn past_hangs(&self, job: &Job, run: TestRun) -> Result<TestRun, SandboxError> {
+        let mut known = self.tests.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.changes.is_empty() {
+            known.insert(job.tree.clone(), run.tests.keys().cloned().collect());
+            return Ok(run);
+        }
+        let all = match known.get(&job.tree) {
+            Some(all) => all.clone(),
+            // The run on the clean tree was another process's.
+            None => {
+                let clean = self.sandbox.run(&Job { changes: Vec::new(), ..job.clone() })?;
+                known.entry(job.tree.clone()).or_insert(clean.tests.keys().cloned().collect()).clone()
+            }
+        };
+        drop(known);
+        past_hangs(&all, run, &|ids| self.sandbox.run(&Job { select: Select::Ids(ids), ..job.clone() }))
+    }
+
     fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
         let job = Job {
             tree: package.root.clone(),
@@ -96,7 +119,8 @@ impl Workshop {
             limits: self.limits.clone(),
         };
         let job = self.patience.bound(self.sandbox.as_ref(), job);
-        let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
+        let run = self.sandbox.run(&job).and_then(|run| self.past_hangs(&job, run));
+        let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);
             with.map(|(test, _)| test.clone()).collect()

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use data::Task;
-use data::source::jsonl::{TaskSet, write_rows};
+use data::source::jsonl::write_rows;
 use rollout::admission::{Admission, admit};
 use rollout::grade::Grader;
 use serde::{Deserialize, Serialize};
 
+use super::input::Given;
 use super::threads::on_threads;
 use crate::interrupt::Interrupt;
 use crate::journal::{Journal, Place};
@@ -36,8 +37,8 @@ pub struct AdmitSummary {
 
 /// What stands at the gate.
 pub struct Gate<'a> {
-    /// The tasks.
-    pub set: &'a TaskSet,
+    /// The tasks, and the rows that make none.
+    pub given: &'a Given,
     /// Judges.
     pub grader: &'a Grader,
     /// Verdicts at once.
@@ -67,7 +68,7 @@ impl Gate<'_> {
     /// When a file cannot be written, or a signal came: then the verdicts that are there are kept.
     pub fn run(&self) -> Result<Option<AdmitSummary>> {
         let started = Instant::now();
-        let tasks = &self.set.tasks;
+        let TaskSet { root, tasks } = &self.given.set;
         let hash = blake3::hash(&serde_json::to_vec(tasks)?).to_hex()[..16].to_owned();
         let settings = self.settings.clone().with("runs", self.runs).with("content of --tasks", hash);
         let journal = Journal::begin(Place::in_folder(self.out), ADMIT, settings, self.resume)?;
@@ -80,7 +81,7 @@ impl Gate<'_> {
         let mut progress = Progress::new("admit", tasks.len() as u64);
         progress.advance_to(found.len() as u64);
         let judge = |at: usize| {
-            let one = || admit(self.grader, &self.set.root, &tasks[open[at]], self.runs);
+            let one = || admit(self.grader, root, &tasks[open[at]], self.runs);
             (!self.interrupt.asked()).then(|| one().map_err(|error| error.to_string()))
         };
         on_threads(open.len(), self.workers, &judge, &mut |at, answer| {
@@ -103,14 +104,22 @@ impl Gate<'_> {
     fn write(&self, found: &BTreeMap<usize, Result<Admission, String>>, started: Instant) -> Result<AdmitSummary> {
         let infra = found.values().filter(|answer| answer.is_err()).count();
         for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
-            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.set.tasks[*at].id)));
+            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.given.set.tasks[*at].id)));
         }
-        let admissions: Vec<&Admission> = found.values().flatten().collect();
+        let mut admissions: Vec<Admission> = found.values().flatten().cloned().collect();
+        let refused = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+        let refused = refused.filter(|(id, _)| self.given.refusal(id).is_some());
+        admissions.extend(refused.map(|(instance_id, reason)| Admission {
+            instance_id,
+            admitted: false,
+            reason: Some(format!("its row makes no task: {reason}")),
+            flake_rate: 0.0,
+        }));
         let ids: HashSet<&str> =
             admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
-        let kept: Vec<&Task> = self.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
+        let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
         write_rows(&self.out.join(ADMISSIONS), &admissions)?;
-        write_rows(&self.set.root.join("admitted.jsonl"), &kept)?;
+        write_rows(&self.given.set.root.join("admitted.jsonl"), &kept)?;
         Ok(AdmitSummary {
             admitted: kept.len(),
             refused: admissions.len() - kept.len(),
