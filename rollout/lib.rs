@@ -26,7 +26,6 @@ pub mod record;
 pub mod report;
 pub mod reward;
 pub mod sandbox;
-mod second_look;
 pub mod server;
 pub mod summary;
 pub mod trajectory;
