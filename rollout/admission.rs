@@ -8,6 +8,7 @@ use std::path::Path;
 use data::{Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::grade::verdict::named;
 use crate::grade::{Graded, Grader, Outcome};
 use crate::sandbox::SandboxError;
 
@@ -53,14 +54,22 @@ fn differing(runs: &[Graded]) -> usize {
     runs.iter().skip(1).filter(|run| run.outcome != runs[0].outcome).count()
 }
 
-/// An outcome in words, with the first failure.
+/// An outcome in words, with the tests that it rests on and the first failure.
 pub fn said(graded: &Graded) -> String {
+    let first = |count: usize| &graded.grounds.unmet[..count.min(graded.grounds.unmet.len())];
     let outcome = match &graded.outcome {
+        Outcome::Resolved if graded.grounds.kept > 0 => {
+            let kept = graded.grounds.kept;
+            format!("all tests pass but {kept} of pass_to_pass, skipped or expected to fail as with the gold patch")
+        }
         Outcome::Resolved => "all tests pass".to_string(),
         Outcome::StillFailing { passed, failed } => {
-            format!("{failed} of {} tests of fail_to_pass fail", passed + failed)
+            let (all, which) = (passed + failed, named(first(*failed)));
+            format!("{failed} of {all} tests of fail_to_pass do not pass: {which}")
         }
-        Outcome::BrokeOthers { broken } => format!("{broken} tests of pass_to_pass fail"),
+        Outcome::BrokeOthers { broken } => {
+            format!("{broken} tests of pass_to_pass do not pass: {}", named(first(*broken)))
+        }
         Outcome::TimedOut => "the time limit was reached".to_string(),
         Outcome::OutOfMemory => "the memory limit was reached".to_string(),
         Outcome::DoesNotApply => "the patch does not apply".to_string(),
@@ -106,7 +115,7 @@ mod tests {
     #[test]
     fn what_fails_is_told_with_its_reason() {
         let reason = |passes| admitted(passes).reason.expect("is refused");
-        assert!(reason(|_, _| false).starts_with("the gold patch does not repair it: 1 of 1 tests"));
+        assert!(reason(|_, _| false).starts_with("the gold patch does not repair it: 1 of 1 tests of fail_to_pass do not pass: `test_money.py::test_sum` fails"));
         assert!(reason(|_, _| true).starts_with("without a patch its tests should fail: all tests pass"));
         let flaky = admitted(|repaired, number| repaired && number != 1);
         assert_eq!((flaky.admitted, flaky.flake_rate), (false, 0.5));

@@ -1,7 +1,8 @@
 //! A fresh sandbox, the patch, the tests: an [`Outcome`].
 //!
 //! In: a task and a patch on its base tree. Out: what the tests said. Resolved means that every test of
-//! `fail_to_pass` and `pass_to_pass` ran and passed; a missing test is a failure.
+//! `fail_to_pass` ran and passed, and every one of `pass_to_pass` passed or did what it does with the gold patch: see
+//! [`verdict`].
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
 //!
 //! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
@@ -24,8 +25,10 @@ use crate::sandbox::{
 use crate::second_look::Others;
 
 mod changes;
+pub mod verdict;
 
 use changes::{base_changes, patched};
+use verdict::{Grounds, Kept, asks_for_gold, judge, kept};
 
 /// Memory that Python did not get.
 const REFUSED: &str = "MemoryError";
@@ -37,7 +40,7 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Every test that judges ran and passed.
+    /// Every test that judges ran and passed, or is left as the gold patch leaves it.
     Resolved,
     /// Not all of `fail_to_pass` pass. A run stops at the first failure, so tests behind it count as failed.
     StillFailing {
@@ -68,6 +71,8 @@ pub enum Outcome {
 pub struct Graded {
     /// What the tests said.
     pub outcome: Outcome,
+    /// Which tests say it.
+    pub grounds: Grounds,
     /// The first failing test.
     pub failure: Option<Failure>,
     /// Bytes of its traceback.
@@ -130,6 +135,8 @@ pub struct Grader {
     patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Cell<bool>>>,
+    /// What the gold patch leaves skipped, by task.
+    gold: Mutex<HashMap<String, Cell<Kept>>>,
     /// Tests with other inputs, by task; none where they tell nothing.
     others: Mutex<HashMap<String, Cell<Option<Others>>>>,
     telling: Telling,
@@ -145,6 +152,7 @@ impl Grader {
             memory: Mutex::default(),
             patience: Patience::default(),
             alone: Mutex::default(),
+            gold: Mutex::default(),
             others: Mutex::default(),
             telling: Telling::default(),
             second_look: true,
@@ -264,8 +272,7 @@ impl Grader {
     }
 
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
-        let ids: Vec<String> = task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect();
-        self.judge_by(tree, task, changes, &ids, self.telling == Telling::Verdict)
+        self.judge_by(tree, task, changes, &all_of(task), self.telling == Telling::Verdict)
     }
 
     fn judge_by(
@@ -278,21 +285,23 @@ impl Grader {
     ) -> Result<Graded, SandboxError> {
         let mut run = self.run_tests(tree, task, changes, ids, stop_at_first_failure)?;
         let failed = run.first_failure.is_some();
+        let stopped = failed && stop_at_first_failure;
         if failed && !stop_at_first_failure {
             // What came after the first failure is told and changes no verdict, not even by never ending.
             run.end = End::Finished { exit: 1 };
         }
         let trace_bytes = run.first_failure.as_ref().map_or(0, |failure| failure.trace.len());
-        let outcome = judge(task, &run);
+        let (mut outcome, mut grounds) = judge(task, &run, stopped, &Kept::new());
+        if asks_for_gold(task, &outcome, &grounds.unmet) {
+            (outcome, grounds) = judge(task, &run, stopped, &self.kept_by_gold(tree, task)?);
+        }
         let seen = match self.telling {
             Telling::Verdict => Seen::default(),
-            Telling::Repaired | Telling::All => {
-                let whole = !(failed && stop_at_first_failure);
-                Seen { tests: run.tests, whole, output: run.output }
-            }
+            Telling::Repaired | Telling::All => Seen { tests: run.tests, whole: !stopped, output: run.output },
         };
         Ok(Graded {
             outcome,
+            grounds,
             trace_bytes,
             failure: run.first_failure,
             wall: run.wall,
@@ -300,6 +309,20 @@ impl Grader {
             seen,
             suspicion: None,
         })
+    }
+
+    /// What the gold patch leaves skipped, by a run of its own; found out once, and only where a verdict needs it.
+    fn kept_by_gold(&self, tree: &Path, task: &Task) -> Result<Kept, SandboxError> {
+        let cell = lock(&self.gold).entry(task.id.clone()).or_default().clone();
+        let mut known = lock(&cell);
+        if let Some(kept) = &*known {
+            return Ok(kept.clone());
+        }
+        let found = match patched(tree, base_changes(tree, task)?, &task.judged(&task.gold).0) {
+            None => Kept::new(),
+            Some(changes) => kept(&self.run_tests(tree, task, changes, &all_of(task), false)?),
+        };
+        Ok(known.insert(found).clone())
     }
 
     fn run_tests(
@@ -333,41 +356,16 @@ impl Grader {
     }
 }
 
-/// What a run says about a task.
-fn judge(task: &Task, run: &TestRun) -> Outcome {
-    let exit = match run.end {
-        End::TimedOut => return Outcome::TimedOut,
-        End::OutOfMemory => return Outcome::OutOfMemory,
-        End::Died { .. } => return Outcome::Crashed,
-        End::Finished { exit } => exit,
-    };
-    // Memory that is refused is an exception in Python, and looks like any failing test.
-    let hungry = run.first_failure.as_ref().is_some_and(|failure| failure.exception == REFUSED);
-    if hungry {
-        return Outcome::OutOfMemory;
-    }
-    let count = |ids: &[String], wanted: fn(Option<&TestStatus>) -> bool| {
-        ids.iter().filter(|id| wanted(run.tests.get(*id))).count()
-    };
-    let passed = |status: Option<&TestStatus>| status == Some(&TestStatus::Passed);
-    let fixed = count(&task.fail_to_pass, passed);
-    if fixed < task.fail_to_pass.len() {
-        return Outcome::StillFailing { passed: fixed, failed: task.fail_to_pass.len() - fixed };
-    }
-    let kept = count(&task.pass_to_pass, passed);
-    if kept < task.pass_to_pass.len() {
-        let seen = count(&task.pass_to_pass, |status| status.is_some_and(|status| *status != TestStatus::Passed));
-        return Outcome::BrokeOthers { broken: if seen > 0 { seen } else { task.pass_to_pass.len() - kept } };
-    }
-    // Every test passed, and still the runner is not content: something ended the session in a way of its own.
-    if exit == 0 { Outcome::Resolved } else { Outcome::Crashed }
-}
-
 /// The text of the tests that judge a task.
 fn tests_of(root: &Path, task: &Task) -> String {
     let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
     let read = |file: &&str| std::fs::read_to_string(root.join(&task.tree).join(file)).ok();
     files.iter().filter_map(read).collect::<Vec<_>>().join("\n")
+}
+
+/// The tests that judge a task, those that fail first.
+fn all_of(task: &Task) -> Vec<String> {
+    task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect()
 }
 
 /// True where all of `fail_to_pass` passes, whatever the other tests say.
@@ -378,6 +376,7 @@ fn repairs(outcome: &Outcome) -> bool {
 fn unrun(outcome: Outcome) -> Graded {
     Graded {
         outcome,
+        grounds: Grounds::default(),
         failure: None,
         trace_bytes: 0,
         wall: Duration::ZERO,

@@ -52,7 +52,7 @@ fn run(sum: TestStatus, zero: TestStatus) -> TestRun {
 }
 
 fn outcome_of(run: TestRun) -> Outcome {
-    judge(&task(), &run)
+    judge(&task(), &run, false, &Kept::new()).0
 }
 
 #[test]
@@ -157,6 +157,54 @@ fn a_test_that_needs_the_others_is_not_run_alone() {
     });
     assert_eq!(grader.grade(&set.0, &in_two_files(), &task().gold).unwrap().outcome, Outcome::Resolved);
     assert_eq!(selected(&sandbox), [vec![SUM], vec![SUM, ZERO]]);
+}
+
+/// Where the source is the clean one `test_zero` does the first, and else the second.
+fn passing_over(gold: TestStatus, other: TestStatus) -> (Grader, Arc<Scripted>) {
+    let answer = move |job: &Job| {
+        let zero = if job.changes[0].content.as_deref() == Some(CLEAN) { gold } else { other };
+        Ok(run(TestStatus::Passed, zero))
+    };
+    let sandbox = Arc::new(Scripted::new(answer));
+    (Grader::new(sandbox.clone(), Limits::default()).second_look(false), sandbox)
+}
+
+#[test]
+fn what_is_skipped_is_kept_where_the_gold_patch_skips_it_too() {
+    use TestStatus::{Failed, Passed, Skipped, XFailed, XPassed};
+    let set = Set::new("kept");
+    let other = Patch::between("money.py", BASE, "def add(a, b):\n    return b + a\n");
+    let broken = Outcome::BrokeOthers { broken: 1 };
+    for (gold, patched, wanted) in [
+        (Skipped, Skipped, Outcome::Resolved),
+        (XFailed, XFailed, Outcome::Resolved),
+        (XPassed, XPassed, Outcome::Resolved),
+        (XFailed, XPassed, Outcome::Resolved),
+        (Skipped, Passed, Outcome::Resolved),
+        (XPassed, XFailed, broken.clone()),
+        (XFailed, Skipped, broken.clone()),
+        (Passed, Skipped, broken.clone()),
+        (Passed, XFailed, broken.clone()),
+        (Failed, Skipped, broken.clone()),
+        (Failed, Failed, broken),
+    ] {
+        let (grader, _) = passing_over(gold, patched);
+        let graded = grader.grade(&set.0, &task(), &other).unwrap();
+        assert_eq!(graded.outcome, wanted, "{gold:?}, {patched:?}");
+    }
+}
+
+#[test]
+fn the_gold_patch_is_run_for_what_is_skipped_alone() {
+    use TestStatus::{Failed, Passed, Skipped};
+    let set = Set::new("asked");
+    let other = Patch::between("money.py", BASE, "def add(a, b):\n    return b + a\n");
+    for (patched, jobs) in [(Passed, 1), (Failed, 1), (Skipped, 2)] {
+        let (grader, sandbox) = passing_over(Skipped, patched);
+        grader.grade(&set.0, &task(), &other).unwrap();
+        grader.grade(&set.0, &task(), &other).unwrap();
+        assert_eq!(sandbox.jobs().len(), jobs, "{patched:?}");
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ WHY_LIMIT = 200
 # The innermost frames of the tree that are told, of how many with their locals, and how much of each.
 FRAMES, WITH_LOCALS, LOCALS, LOCAL_LIMIT = 6, 2, 12, 120
 OUTPUT_LIMIT = 2000
+# Ids without a test that are told, and tests with such a beginning for each.
+MISSING, NEAR = 100, 3
 # The head of a frame in a short traceback: `tests/test_a.py:4: in test_sum`.
 FRAME = re.compile(r"^(\S.*?):\d+: (?:in |[A-Z]\w*$)")
 
@@ -83,6 +85,7 @@ class Reporter:
         self.wary = not weakened.get("canaries")
         self.watch = None if weakened.get("integrity") else self.watch_all(spec)
         self.phases = {}
+        self.unread = set()
         self.whys = {}
         self.told = False
 
@@ -100,13 +103,23 @@ class Reporter:
             files.setdefault(item.nodeid.split("::", 1)[0], []).append(item)
         return [item for name in ids for item in ([known[name]] if name in known else files.get(name, []))]
 
+    def missing(self, items):
+        """Ids that no test has, although its file was read; with the first tests whose ids begin so."""
+        known = {item.nodeid for item in items}
+        known.update(name.split("::", 1)[0] for name in list(known))
+        lost = [name for name in self.ids if name not in known and name.split("::", 1)[0] not in self.unread]
+        near = lambda name: [item.nodeid for item in items if item.nodeid.startswith(name)][:NEAR]
+        return {name: near(name) for name in lost[:MISSING]}
+
     # The outermost wrapper: what it does last, no other plugin undoes.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session, items):
         yield
+        missing = {}
         if self.ids is not None:
+            missing = self.missing(items)
             items[:] = self.chosen(self.ids, items)
-        self.send("collected", count=len(items))
+        self.send("collected", count=len(items), missing=missing)
         if items and self.wary:
             self.add_canaries(session, items)
 
@@ -138,6 +151,7 @@ class Reporter:
 
     def pytest_exception_interact(self, node, call, report):
         if report.failed and isinstance(node, pytest.Collector):
+            self.unread.add(node.nodeid.split("::", 1)[0])
             self.tell(report, call.excinfo)
             if self.stop:
                 node.session.shouldfail = "stopped at the first failure"
@@ -159,7 +173,8 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
         phases = self.phases.setdefault(report.nodeid, {})
-        phases[report.when] = "skipped" if hasattr(report, "wasxfail") else report.outcome
+        expected = {"skipped": "xfailed", "passed": "xpassed"} if hasattr(report, "wasxfail") else {}
+        phases[report.when] = expected.get(report.outcome, report.outcome)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
@@ -170,7 +185,7 @@ class Reporter:
         elif [phases.get(phase) for phase in ("setup", "call", "teardown")] == ["passed"] * 3:
             status = "passed"
         else:
-            status = "skipped"
+            status = next((one for one in ("xfailed", "xpassed") if one in phases.values()), "skipped")
         self.look(item.config.pluginmanager)
         if item.name in self.canaries:
             self.send("canary", name=item.name, status=status)
@@ -278,7 +293,9 @@ def bounded(text):
 
 
 def files_of(ids):
-    return list(dict.fromkeys(name.split("::", 1)[0] for name in ids))
+    files = list(dict.fromkeys(name.split("::", 1)[0] for name in ids))
+    # A file that is not there would end the run before the others are read.
+    return [file for file in files if os.path.exists(file)] or files
 
 
 def run(channel, spec):

@@ -117,16 +117,20 @@ pub enum Select {
     Ids(Vec<String>),
 }
 
-/// What one test did, read from structured events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one test did, read from structured events; from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestStatus {
     /// Set-up, call and tear-down passed.
     Passed,
+    /// Expected to fail, and passed.
+    XPassed,
+    /// Expected to fail, and failed.
+    XFailed,
+    /// Skipped.
+    Skipped,
     /// Any phase failed.
     Failed,
-    /// Skipped, expected to fail, or unexpectedly passed: never counts as passed.
-    Skipped,
 }
 
 /// How a run ended.
@@ -193,6 +197,8 @@ pub struct Failure {
 pub struct TestRun {
     /// Status per node id, for every test that ran.
     pub tests: BTreeMap<String, TestStatus>,
+    /// Ids that were asked for and that pytest found no test of; the first few tests whose ids begin so.
+    pub missing: BTreeMap<String, Vec<String>>,
     /// Of each test that failed, the exception and the first line of what it says. By pytest alone.
     pub whys: BTreeMap<String, String>,
     /// How it ended.
