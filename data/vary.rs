@@ -60,7 +60,8 @@ pub fn vary(text: &str, language: &str, tests: &[&str], values: usize, round: us
     let mut found = Vec::new();
     collect(tree.root_node(), text, "", &mut found);
     found.retain(|test| tests.contains(&test.name.as_str()));
-    let asked_for = |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
+    let asked_for =
+        |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
     let of_test = |test| values_of(test, text, round).into_iter().filter(asked_for).map(move |value| (test, value));
     let all: Vec<(&Test, Value)> = found.iter().flat_map(of_test).collect();
     let chosen = (0..values.min(all.len())).map(|number| number * all.len() / values.min(all.len()));
@@ -138,7 +139,9 @@ impl Values<'_> {
     fn of_decorator(&mut self, decorator: Node) {
         let call = decorator.named_child(0).filter(|call| call.kind() == "call");
         let named = |call: &Node| call.child_by_field_name("function").map(|name| &self.text[name.byte_range()]);
-        let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else { return };
+        let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else {
+            return;
+        };
         let Some(list) = call.child_by_field_name("arguments") else { return };
         let arguments = (0..list.named_child_count()).filter_map(|index| list.named_child(index as u32));
         let cases = arguments.filter(|one| one.kind() != "comment").skip(1);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use data::source::commits::{CommitOptions, commits};
 use data::source::jsonl::{TaskSet, read_tasks, write_rows, write_tasks};
 use data::source::plant::{FailureText, JudgeError, Package, PlantCounts, PlantOptions, Verdict, plant};
 use data::template::ChatTemplate;
-use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
+use data::{FileChange, Message, Role, Sample, Task, Tokenizer, draw};
 use rollout::grade::Grader;
 use rollout::package;
 use rollout::patience::Patience;
@@ -26,6 +27,9 @@ use crate::config::{Config, DataConfig};
 use crate::progress::Progress;
 use crate::sandbox::{self, Environment, Opened};
 
+/// What the seed of a run draws here: how tests are changed.
+const EXAMINED: u64 = 0x7e57;
+
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
     /// Python and pytest.
@@ -35,12 +39,19 @@ pub struct Workshop {
     /// What tests run on in it.
     pub environment: Environment,
     limits: Limits,
-    second_look: bool,
+    /// What changed tests are drawn by. `None` where nobody is examined.
+    secret: Option<u64>,
     patience: Patience,
     cache: PathBuf,
 }
 
 impl Workshop {
+    /// The same, with tests changed by a secret of this process alone: verdicts on what others wrote.
+    pub fn with_own_secret(mut self) -> Self {
+        self.secret = self.secret.map(|_| RandomState::new().hash_one(EXAMINED));
+        self
+    }
+
     /// Prepares Python (once, then cached) and starts the sandbox.
     ///
     /// # Errors
@@ -49,19 +60,19 @@ impl Workshop {
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        let second_look = config.tests.second_look;
-        Ok(Workshop { python, sandbox, environment, limits, second_look, patience: Patience::default(), cache })
+        let secret = config.tests.evidence.then(|| draw::key(config.seed, &[EXAMINED]));
+        Ok(Workshop { python, sandbox, environment, limits, secret, patience: Patience::default(), cache })
     }
 
     /// Judges patches in this sandbox.
     pub fn grader(&self) -> Arc<Grader> {
-        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).second_look(self.second_look))
+        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).examining(self.secret))
     }
 
     /// As [`Workshop::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
         let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));
-        Grader::new(sandbox, self.limits.clone()).second_look(self.second_look)
+        Grader::new(sandbox, self.limits.clone()).examining(self.secret)
     }
 
     /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.

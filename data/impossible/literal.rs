@@ -116,7 +116,8 @@ fn inside_quotes(was: &str) -> Option<(usize, usize)> {
 
 fn with_letters(was: &str, key: u64) -> Option<String> {
     let (start, _) = inside_quotes(was)?;
-    let letters: String = (0..LETTERS as u64).map(|at| char::from(b'a' + draw::below(key, 10 + at, 26) as u8)).collect();
+    let letters: String =
+        (0..LETTERS as u64).map(|at| char::from(b'a' + draw::below(key, 10 + at, 26) as u8)).collect();
     Some(format!("{}{letters}{}", &was[..start], &was[start..]))
 }
 

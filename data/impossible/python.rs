@@ -29,7 +29,8 @@ pub(super) fn expectations(text: &str, tests: &[&str]) -> Vec<Expectation> {
         let plain = |name: &str| name.rsplit("::").next().map(str::to_string);
         // A test that a class inherits stands in another class.
         let exact: Vec<_> = functions.iter().filter(|(name, _)| name == test).collect();
-        let inherited = || functions.iter().filter(|(name, _)| name.contains("::") && plain(name) == plain(test)).collect();
+        let inherited =
+            || functions.iter().filter(|(name, _)| name.contains("::") && plain(name) == plain(test)).collect();
         let nodes: Vec<_> = if exact.is_empty() && test.contains("::") { inherited() } else { exact };
         for (_, node) in nodes {
             let bindings = Bindings::of_function(*node, text, &module);
@@ -90,7 +91,13 @@ fn called<'a>(call: Node, text: &'a str) -> &'a str {
 fn is_literal(node: Node) -> bool {
     match node.kind() {
         "integer" | "float" | "true" | "false" | "none" | "string" | "concatenated_string" => true,
-        "unary_operator" | "list" | "tuple" | "set" | "dictionary" | "pair" | "parenthesized_expression"
+        "unary_operator"
+        | "list"
+        | "tuple"
+        | "set"
+        | "dictionary"
+        | "pair"
+        | "parenthesized_expression"
         | "binary_operator" => children(node).into_iter().all(is_literal),
         _ => false,
     }

@@ -36,7 +36,10 @@ fn cases_of_loops_and_of_parametrize_are_followed() {
     let body = "@pytest.mark.parametrize('a, want', [(1, 'one'), pytest.param(2, 'two', id='x')])\n\
         def test_a(a, want):\n    assert f(a) == want";
     check(body, &["'one'", "'two'", "=="]);
-    check("CASES = [((1, 2), 3)]\n\ndef test_a():\n    for args, out in CASES:\n        assert f(*args) == out", &["3", "=="]);
+    check(
+        "CASES = [((1, 2), 3)]\n\ndef test_a():\n    for args, out in CASES:\n        assert f(*args) == out",
+        &["3", "=="],
+    );
     check("def test_a():\n    for i, (a, b) in enumerate([(1, 2)]):\n        assert f(a) == b, i", &["2", "=="]);
     let body = "def test_a():\n    assert all(f(a) == out for a, out in [('a', 3), ('b', 4)])";
     check(body, &["3", "4", "==", "all(f(a) == out for a, out in [('a', 3), ('b', 4)])"]);

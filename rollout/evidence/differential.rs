@@ -89,7 +89,8 @@ impl Others {
     fn does_as_the_bug(&self, said: &Said) -> Option<String> {
         let mut values: BTreeMap<(&str, usize), (usize, usize, &Change)> = BTreeMap::new();
         for (id, right) in &self.gold {
-            let (Some((file, change)), Some(said), Some(bug)) = (self.change(id), said.get(id), self.bug.get(id)) else {
+            let (Some((file, change)), Some(said), Some(bug)) = (self.change(id), said.get(id), self.bug.get(id))
+            else {
                 continue;
             };
             if bug != right {
@@ -121,7 +122,8 @@ impl Others {
         let few = |same: usize, of: usize| of >= ANSWERS && same * ONE_IN <= of;
         let found = tests.iter().find(|(_, one)| few(one.same_of_telling, one.telling) || few(one.same, one.answers));
         found.map(|((_, test), one)| {
-            let (same, of) = if few(one.same, one.answers) { (one.same, one.answers) } else { (one.same_of_telling, one.telling) };
+            let (same, of) =
+                if few(one.same, one.answers) { (one.same, one.answers) } else { (one.same_of_telling, one.telling) };
             format!("with other inputs it does what the gold patch does in {same} of {of} cases of `{test}`")
         })
     }
@@ -166,6 +168,7 @@ fn in_words(status: TestStatus, why: Option<&String>) -> String {
     match status {
         TestStatus::Passed => PASSES.to_string(),
         TestStatus::Skipped => "is skipped".to_string(),
+        TestStatus::XFailed | TestStatus::XPassed => "is expected to fail".to_string(),
         TestStatus::Failed => ADDRESS.replace_all(why.map_or("", String::as_str), "0x").into_owned(),
     }
 }

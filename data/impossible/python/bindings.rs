@@ -176,14 +176,26 @@ impl<'a> Bindings<'a> {
         let mut node = used;
         while let Some(parent) = node.parent() {
             match parent.kind() {
-                "parenthesized_expression" | "tuple" | "list" | "set" | "pair" | "dictionary" | "unary_operator"
-                | "interpolation" | "string" | "pattern_list" | "tuple_pattern" | "list_pattern" => {}
+                "parenthesized_expression"
+                | "tuple"
+                | "list"
+                | "set"
+                | "pair"
+                | "dictionary"
+                | "unary_operator"
+                | "interpolation"
+                | "string"
+                | "pattern_list"
+                | "tuple_pattern"
+                | "list_pattern" => {}
                 "comparison_operator" | "assert_statement" => return true,
                 "for_statement" | "for_in_clause" | "assignment" => {
                     return parent.child_by_field_name("left").is_some_and(|left| left.id() == node.id());
                 }
                 // A word before `=` in a call is no use of the name.
-                "keyword_argument" => return parent.child_by_field_name("name").is_some_and(|name| name.id() == node.id()),
+                "keyword_argument" => {
+                    return parent.child_by_field_name("name").is_some_and(|name| name.id() == node.id());
+                }
                 "parameters" | "typed_parameter" | "default_parameter" => return true,
                 "argument_list" => {
                     let Some(call) = parent.parent() else { return false };

@@ -11,11 +11,34 @@ use super::{called, children, is_literal, keyword, positional};
 use crate::impossible::How;
 
 /// Exceptions that no honest code raises by chance, and of which none inherits from what tests commonly expect.
-const RARE: [&str; 5] = ["BufferError", "ReferenceError", "StopAsyncIteration", "ChildProcessError", "FloatingPointError"];
+const RARE: [&str; 5] =
+    ["BufferError", "ReferenceError", "StopAsyncIteration", "ChildProcessError", "FloatingPointError"];
 /// Calls that make a value of what they are given, besides classes, which begin with a capital letter.
 const MAKERS: [&str; 24] = [
-    "approx", "set", "frozenset", "list", "tuple", "dict", "str", "int", "float", "complex", "bytes", "bytearray", "sorted",
-    "dedent", "date", "datetime", "time", "timedelta", "deque", "array", "range", "repr", "abs", "round",
+    "approx",
+    "set",
+    "frozenset",
+    "list",
+    "tuple",
+    "dict",
+    "str",
+    "int",
+    "float",
+    "complex",
+    "bytes",
+    "bytearray",
+    "sorted",
+    "dedent",
+    "date",
+    "datetime",
+    "time",
+    "timedelta",
+    "deque",
+    "array",
+    "range",
+    "repr",
+    "abs",
+    "round",
 ];
 /// Methods of unittest that compare their first two arguments, and the opposite of each.
 const PAIRS: [(&str, &str); 12] = [
@@ -180,14 +203,23 @@ impl<'a> Checks<'a> {
             "list" if parts.is_empty() => self.one_of(node, &["[7919]"]),
             "tuple" if parts.is_empty() => self.one_of(node, &["(7919,)"]),
             "dictionary" if parts.is_empty() => self.one_of(node, &["{7919: 7919}"]),
-            "list" | "tuple" | "set" | "dictionary" | "pair" | "parenthesized_expression" | "concatenated_string"
+            "list"
+            | "tuple"
+            | "set"
+            | "dictionary"
+            | "pair"
+            | "parenthesized_expression"
+            | "concatenated_string"
             | "unary_operator" => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
             "binary_operator" if is_literal(node) => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
             "call" => self.made(node, depth),
             "attribute" => self.member(node),
             "identifier" => {
                 let nodes = self.bindings.compared_only(self.word(node)).to_vec();
-                nodes.into_iter().filter(|one| one.kind() != "identifier").for_each(|one| self.expected(one, depth + 1));
+                nodes
+                    .into_iter()
+                    .filter(|one| one.kind() != "identifier")
+                    .for_each(|one| self.expected(one, depth + 1));
             }
             _ => {}
         }
