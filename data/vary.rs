@@ -14,7 +14,7 @@ use crate::source::functions::parse;
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
 /// Changes of one value. Whoever knows a single answer fails with all of them.
-pub const WAYS: usize = 3;
+pub const WAYS: usize = 4;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,8 +188,16 @@ fn integers(was: &str, round: usize) -> Vec<String> {
     let Ok(number) = was.parse::<u64>() else { return Vec::new() };
     let far = number.checked_mul(2).and_then(|two| two.checked_add(5));
     let others = match round {
-        0 => [number.checked_add(1), number.checked_add(3), far],
-        _ => [number.checked_add(2), number.checked_add(4), number.checked_add(7)],
+        0 => [
+            number.checked_add(1),
+            number.checked_add(3),
+            far,
+            number.checked_mul(6).and_then(|six| six.checked_add(11)),
+        ],
+        _ => {
+            let farther = number.checked_mul(3).and_then(|three| three.checked_add(8));
+            [number.checked_add(2), number.checked_add(4), number.checked_add(7), farther]
+        }
     };
     others.into_iter().flatten().map(|other| other.to_string()).collect()
 }
@@ -197,8 +205,8 @@ fn integers(was: &str, round: usize) -> Vec<String> {
 fn decimals(was: &str, round: usize) -> Vec<String> {
     let Ok(number) = was.parse::<f64>() else { return Vec::new() };
     let others = match round {
-        0 => [number + 0.5, number + 3.25, number * 2.0 + 1.75],
-        _ => [number + 1.25, number + 2.5, number + 4.75],
+        0 => [number + 0.5, number + 3.25, number * 2.0 + 1.75, number * 6.0 + 11.5],
+        _ => [number + 1.25, number + 2.5, number + 4.75, number * 3.0 + 8.25],
     };
     others.iter().filter(|other| other.is_finite()).map(|other| format!("{other:?}")).collect()
 }
@@ -220,9 +228,15 @@ fn texts(was: &str, round: usize) -> Vec<String> {
         was.chars().map(change).collect()
     };
     match round {
-        0 => vec![further(1), further(7), further(3).repeat(2)],
-        _ => vec![further(2), further(11), further(5).repeat(2)],
+        0 => vec![further(1), further(7), further(3).repeat(2), shorter(&further(9))],
+        _ => vec![further(2), further(11), further(5).repeat(2), shorter(&further(4))],
     }
+}
+
+/// The larger part of a text of several letters; of one letter, three of it.
+fn shorter(text: &str) -> String {
+    let count = text.chars().count();
+    if count < 3 { text.repeat(3) } else { text.chars().take(count - count / 3).collect() }
 }
 
 /// A copy of a test, with a blank line before it.

@@ -34,8 +34,8 @@ const MANY_DRAWS: usize = 5;
 /// Different variants of a task: which of them a patch meets depends on the patch and on a secret.
 const POOL: usize = 8;
 
-/// Runs these tests over these changes of the tree.
-pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String]) -> Result<TestRun, SandboxError>;
+/// Runs these tests over these changes of the tree; `true` where what they say is compared with another run.
+pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String], bool) -> Result<TestRun, SandboxError>;
 
 /// How much of a task's tests the examination can work with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

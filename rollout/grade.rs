@@ -256,7 +256,9 @@ impl Grader {
         let over = |patch: &Patch| patched(tree, bug.clone(), patch);
         let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
         let case = Case { tree, task, gold: &gold, bug: &bug };
-        let run = |changes, tests: &[String]| self.run_tests(tree, task, changes, tests, false);
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+        };
         examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
     }
 
@@ -270,7 +272,9 @@ impl Grader {
         let bug = base_changes(tree, task)?;
         let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
         let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
-        let run = |changes, tests: &[String]| self.run_tests(tree, task, changes, tests, false);
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+        };
         examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
     }
 
@@ -336,15 +340,24 @@ impl Grader {
         ids: &[String],
         stop_at_first_failure: bool,
     ) -> Result<TestRun, SandboxError> {
-        let job = Job {
+        self.run_job(Job { stop_at_first_failure, ..self.job(tree, task, changes, ids) })
+    }
+
+    /// All of these tests over a tree.
+    fn job(&self, tree: &Path, task: &Task, changes: Vec<FileChange>, ids: &[String]) -> Job {
+        Job {
             tree: tree.to_path_buf(),
             changes,
             runner: Runner::of(&task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
-            stop_at_first_failure,
+            stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
-        };
+        }
+    }
+
+    fn run_job(&self, job: Job) -> Result<TestRun, SandboxError> {
         self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))
     }
 

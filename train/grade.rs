@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
+use data::Patch;
 use data::source::jsonl::TaskSet;
 use data::source::prediction::{Answer, Prediction};
-use data::Patch;
 use rollout::admission::said;
 use rollout::grade::{Graded, Grader, Outcome};
 use rollout::record::Log;

@@ -103,6 +103,7 @@ impl Workshop {
             python_path: package.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
         };
         let job = self.patience.bound(self.sandbox.as_ref(), job);

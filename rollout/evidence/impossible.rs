@@ -78,7 +78,7 @@ impl Draw {
 
     fn ask(&self, changes: &[FileChange], run: Run<'_>) -> Result<TestRun, SandboxError> {
         let paths: Vec<String> = self.files.keys().cloned().collect();
-        run(with_files(changes, &self.files), &paths)
+        run(with_files(changes, &self.files), &paths, false)
     }
 }
 

@@ -15,7 +15,7 @@ import warnings
 import strict
 
 # The tests are compiled as they will run.
-strict.install()
+strict.install_raises()
 
 # Private to pytest: where a version has neither, tests are compiled in every job.
 try:

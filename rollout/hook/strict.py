@@ -16,6 +16,10 @@ import os
 import unittest
 
 try:
+    from _pytest.raises import RaisesExc
+except ImportError:  # Before pytest 8.4 it stands elsewhere, and asks in another way.
+    RaisesExc = None
+try:
     from _pytest.assertion import rewrite
     from _pytest.python_api import ApproxBase
 except ImportError:  # Private to pytest: another version's comparisons are left as they are.
@@ -45,6 +49,23 @@ def install():
     rewrite.rewrite_asserts = rewrite_asserts
     setattr(rewrite, NAME, honest_comparison)
     unittest.TestCase.assertEqual = strict_equal(unittest.TestCase.assertEqual)
+
+
+def install_raises():
+    """`pytest.raises` catches what `except` would: a class that only says that it is an ancestor is none."""
+    if RaisesExc is None or not hasattr(RaisesExc, "_check_type"):
+        return
+    plain, ancestors = RaisesExc._check_type, type.__dict__["__mro__"].__get__
+
+    def _check_type(self, exception):
+        found = plain(self, exception)
+        if found and self.expected_exceptions:
+            line = ancestors(type(exception))
+            found = any(kind is one for kind in self.expected_exceptions for one in line)
+            self._fail_reason = None if found else "%r only says that it is expected" % type(exception).__name__
+        return found
+
+    RaisesExc._check_type = _check_type
 
 
 def switch_off():
