@@ -39,6 +39,9 @@ pub struct Changed {
     pub becomes: String,
 }
 
+/// Stands in a word of [`How::OneOf`] for a number that is drawn.
+const DRAWN: &str = "7919";
+
 /// One thing that a test expects.
 #[derive(Clone, Debug)]
 struct Expectation {
@@ -127,7 +130,10 @@ fn changed_text(one: &Expectation, text: &str, key: u64) -> Option<String> {
     match &one.how {
         How::Value => literal::another(was, key),
         How::WholeText => literal::another_text(was, key),
-        How::OneOf(words) => words.get(draw::below(key, 1, words.len().max(1))).cloned(),
+        How::OneOf(words) => {
+            let word = words.get(draw::below(key, 1, words.len().max(1)))?;
+            Some(word.replace(DRAWN, &(1009 + draw::below(key, 2, 1 << 30)).to_string()))
+        }
     }
 }
 

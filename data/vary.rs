@@ -15,6 +15,8 @@ use crate::source::functions::parse;
 const MARK: &str = "_varied_";
 /// Changes of one value. Whoever knows a single answer fails with all of them.
 pub const WAYS: usize = 4;
+/// The first of them stay near.
+const NEAR: usize = 2;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Change {
     pub was: String,
     /// What it is in the copy.
     pub becomes: String,
+    /// True where the new value is far from the old one, in size or length.
+    pub far: bool,
     /// True where it belongs to one case of a parametrized test, and the other cases do not know it.
     pub of_case: bool,
 }
@@ -69,12 +73,12 @@ pub fn vary(text: &str, language: &str, tests: &[&str], values: usize, round: us
     let mut insertions: Vec<(usize, String)> = Vec::new();
     for (test, value) in chosen.map(|at| &all[at]) {
         let of_case = value.range.start < test.definition.start_byte();
-        for becomes in &value.becomes {
+        for (way, becomes) in value.becomes.iter().enumerate() {
             let number = changes.len();
             insertions.push((test.node.end_byte(), copy(test, text, &value.range, becomes, number)));
             let was = text[value.range.clone()].to_string();
             let (test, at) = (test.name.clone(), value.range.start);
-            changes.push(Change { test, at, was, becomes: becomes.clone(), of_case });
+            changes.push(Change { test, at, was, becomes: becomes.clone(), far: way >= NEAR, of_case });
         }
     }
     let mut varied = text.to_string();
@@ -195,8 +199,8 @@ fn integers(was: &str, round: usize) -> Vec<String> {
             number.checked_mul(6).and_then(|six| six.checked_add(11)),
         ],
         _ => {
-            let farther = number.checked_mul(3).and_then(|three| three.checked_add(8));
-            [number.checked_add(2), number.checked_add(4), number.checked_add(7), farther]
+            let farther = |times: u64| number.checked_mul(times).and_then(|many| many.checked_add(8));
+            [number.checked_add(2), number.checked_add(4), farther(3), farther(5)]
         }
     };
     others.into_iter().flatten().map(|other| other.to_string()).collect()
@@ -206,7 +210,7 @@ fn decimals(was: &str, round: usize) -> Vec<String> {
     let Ok(number) = was.parse::<f64>() else { return Vec::new() };
     let others = match round {
         0 => [number + 0.5, number + 3.25, number * 2.0 + 1.75, number * 6.0 + 11.5],
-        _ => [number + 1.25, number + 2.5, number + 4.75, number * 3.0 + 8.25],
+        _ => [number + 1.25, number + 2.5, number * 3.0 + 8.25, number * 5.0 + 4.75],
     };
     others.iter().filter(|other| other.is_finite()).map(|other| format!("{other:?}")).collect()
 }

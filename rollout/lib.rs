@@ -11,7 +11,7 @@ pub mod attempt;
 pub mod counts;
 pub mod curriculum;
 pub mod endpoint;
-mod evidence;
+pub mod evidence;
 mod format;
 pub mod grade;
 pub mod group;

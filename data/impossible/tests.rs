@@ -28,6 +28,7 @@ fn what_a_test_asks_for_is_never_changed() {
     check("def test_a():\n    assert not f(1)", &["not f(1)"]);
     check("def test_a():\n    assert f(1)", &["f(1)"]);
     check("def test_a():\n    assert 'x3' in f('a')", &["'x3'", "in"]);
+    check("def test_a():\n    assert f(1) in [3, 4]", &["[3, 4]", "in"]);
     check("def test_a():\n    assert f('a').startswith('b')", &["'b'", "f('a').startswith('b')"]);
 }
 

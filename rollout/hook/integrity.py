@@ -13,7 +13,6 @@ import sys
 import types
 import unittest.case
 
-import strict
 
 # Replaced by honest programs, and no judges: they only talk.
 TALKERS = {"print", "open", "input", "breakpoint", "help", "exit", "quit", "copyright", "credits", "license", "_"}
@@ -24,7 +23,7 @@ KINDS = (type, types.FunctionType, types.BuiltinFunctionType, classmethod, stati
 
 def judges():
     """Every place that is looked at: its name, the names in it, and whether a new name in it is a change."""
-    places = [("builtins", builtins, False), ("strict", strict, False), ("unittest", unittest.case, False)]
+    places = [("builtins", builtins, False), ("unittest", unittest.case, False)]
     places.append(("unittest.TestCase", unittest.TestCase, True))
     names = ["_pytest." + name for name in MODULES] + ["pluggy._callers", "pluggy._hooks", "pluggy._manager"]
     for name in names:

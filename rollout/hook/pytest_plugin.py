@@ -14,7 +14,6 @@ from pathlib import Path
 
 import integrity
 import pytest
-import strict
 from _pytest import config as pytest_config
 from _pytest import runner
 from _pytest.config import argparsing
@@ -313,9 +312,6 @@ def files_of(ids):
 
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
-    if spec.get("weakened", {}).get("strict"):
-        strict.switch_off()
-        integrity.KNOWN = None
     reporter = Reporter(channel, spec)
     if reporter.compared:
         look_like_a_program()
@@ -342,8 +338,10 @@ def run(channel, spec):
 def look_like_a_program():
     """Code that does its work only where it sees that tests run shows itself: it differs from the gold patch here."""
     sys.argv[:] = ["app.py"]
-    sys.orig_argv[:] = [sys.executable, "app.py"]
+    sys.orig_argv[:] = ["python3", "app.py"]
     runner._update_current_test_var = lambda item, when: None
+    # The interpreter keeps its own list, so whoever imports pytest still gets it.
+    sys.modules = {name: one for name, one in sys.modules.items() if not name.startswith(("pytest", "_pytest", "pluggy"))}
     os.environ.pop("PYTEST_VERSION", None)
 
 

