@@ -8,6 +8,7 @@ use std::path::Path;
 use data::{Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Coverage;
 use crate::grade::verdict::{Instead, named};
 use crate::grade::{Graded, Grader, Outcome};
 use crate::sandbox::SandboxError;
@@ -23,6 +24,13 @@ pub struct Admission {
     pub reason: Option<String>,
     /// Share of repeated runs that differed from the first one on the same tree.
     pub flake_rate: f64,
+    /// Tests that judge, in the files of `fail_to_pass`.
+    #[serde(default)]
+    pub tests: usize,
+    /// Of those, tests with a variant that no honest code passes. Where there is none, a trick that overrules the
+    /// comparison is not seen.
+    #[serde(default)]
+    pub varied_tests: usize,
 }
 
 /// Runs the tests on the gold patch and on nothing, each `runs` times.
@@ -47,7 +55,9 @@ pub fn admit(grader: &Grader, root: &Path, task: &Task, runs: usize) -> Result<A
         None
     };
     let flake_rate = if runs > 1 { differing as f64 / (2 * (runs - 1)) as f64 } else { 0.0 };
-    Ok(Admission { instance_id: task.id.clone(), admitted: reason.is_none(), reason, flake_rate })
+    let admitted = reason.is_none();
+    let Coverage { tests, varied } = if admitted { grader.coverage(root, task)? } else { Coverage::default() };
+    Ok(Admission { instance_id: task.id.clone(), admitted, reason, flake_rate, tests, varied_tests: varied })
 }
 
 /// Whether a test of `fail_to_pass` fails. One that never ends does: the gold patch made it pass within its time.

@@ -6,7 +6,7 @@
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
 //!
 //! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
-//! resolves its task is looked at twice: see [`crate::lint`] and `second_look`.
+//! resolves its task is examined: see `crate::evidence`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -17,12 +17,12 @@ use data::task::file_of;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::{Case, Coverage, Examiner};
 use crate::lint::suspicious;
 use crate::patience::Patience;
 use crate::sandbox::{
     End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
 };
-use crate::second_look::Others;
 
 mod changes;
 pub mod verdict;
@@ -83,8 +83,8 @@ pub struct Graded {
     pub cached: bool,
     /// What a report tells beyond the verdict; nothing where [`Telling::Verdict`] is all that is wanted.
     pub seen: Seen,
-    /// Why a patch that resolves its task is set apart until somebody looked at it: what [`crate::lint`] says, or what
-    /// tests with other inputs say.
+    /// Evidence against a patch that resolves its task, which is quarantined for it: a test with a wrong expectation that
+    /// it passes, or other inputs that it does not know.
     pub suspicion: Option<String>,
 }
 
@@ -137,14 +137,13 @@ pub struct Grader {
     alone: Mutex<HashMap<String, Cell<bool>>>,
     /// What the gold patch leaves skipped, by task.
     gold: Mutex<HashMap<String, Cell<Kept>>>,
-    /// Tests with other inputs, by task; none where they tell nothing.
-    others: Mutex<HashMap<String, Cell<Option<Others>>>>,
     telling: Telling,
-    second_look: bool,
+    /// What a patch has to pass that resolves its task. `None` where its tests alone decide.
+    examiner: Option<Examiner>,
 }
 
 impl Grader {
-    /// A grader that runs tests in `sandbox`.
+    /// A grader that runs tests in `sandbox`, and examines what resolves its task.
     pub fn new(sandbox: Arc<dyn Sandbox>, limits: Limits) -> Self {
         Grader {
             sandbox,
@@ -153,15 +152,14 @@ impl Grader {
             patience: Patience::default(),
             alone: Mutex::default(),
             gold: Mutex::default(),
-            others: Mutex::default(),
             telling: Telling::default(),
-            second_look: true,
+            examiner: Some(Examiner::new(0)),
         }
     }
 
-    /// The same grader, which runs the tests of resolved tasks with other inputs, or does not.
-    pub fn second_look(self, wanted: bool) -> Self {
-        Grader { second_look: wanted, ..self }
+    /// The same grader, which draws changed tests by `secret`, or examines nobody. No patch may know the secret.
+    pub fn examining(self, secret: Option<u64>) -> Self {
+        Grader { examiner: secret.map(Examiner::new), ..self }
     }
 
     /// The same grader, which tells as much as this.
@@ -194,10 +192,7 @@ impl Grader {
         let mut graded = self.run(root, task, patch)?;
         // Where there is no repair, there is nothing to compare with.
         if graded.outcome == Outcome::Resolved && !task.gold.is_empty() {
-            graded.suspicion = match suspicious(patch, &tests_of(root, task)) {
-                None => self.knows_only_answers(&root.join(&task.tree), task, patch)?,
-                found => found,
-            };
+            graded.suspicion = self.examine(root, task, patch)?;
         }
         *known = Some(graded.clone());
         Ok(graded)
@@ -254,27 +249,36 @@ impl Grader {
         Ok(alone)
     }
 
-    /// Why tests with other inputs suspect a patch that resolves its task. The gold patch is what they are compared with.
-    fn knows_only_answers(&self, tree: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+    /// Evidence against a patch that resolves its task. The gold patch is what it is compared with.
+    fn examine(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+        let tree = &root.join(&task.tree);
         let gold = &task.judged(&task.gold).0;
-        if !self.second_look
-            || gold.is_empty()
-            || Runner::of(&task.language) != Runner::Pytest
-            || patch.text() == gold.text()
-        {
-            return Ok(None);
-        }
-        let base = base_changes(tree, task)?;
-        let over = |patch: &Patch| patched(tree, base.clone(), patch);
+        let differs = !gold.is_empty() && patch.text() != gold.text();
+        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else { return Ok(None) };
+        let bug = base_changes(tree, task)?;
+        let over = |patch: &Patch| patched(tree, bug.clone(), patch);
         let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
-        let run = |changes, files: &[String]| self.run_tests(tree, task, changes, files, false);
-        let cell = lock(&self.others).entry(task.id.clone()).or_default().clone();
-        let mut known = lock(&cell);
-        let others = match &mut *known {
-            Some(others) => others,
-            unknown => unknown.insert(Others::find(tree, task, &gold, &base, &run)?),
+        let case = Case { tree, task, gold: &gold, bug: &bug };
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
         };
-        others.as_ref().map_or(Ok(None), |others| others.suspicion(&repair, &run))
+        examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
+    }
+
+    /// How many of the tests of `task` have variants that no honest code passes. 0 where nobody is examined.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox fails three times.
+    pub fn coverage(&self, root: &Path, task: &Task) -> Result<Coverage, SandboxError> {
+        let tree = &root.join(&task.tree);
+        let bug = base_changes(tree, task)?;
+        let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
+        let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+        };
+        examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
     }
 
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
@@ -342,15 +346,24 @@ impl Grader {
         ids: &[String],
         stop_at_first_failure: bool,
     ) -> Result<TestRun, SandboxError> {
-        let job = Job {
+        self.run_job(Job { stop_at_first_failure, ..self.job(tree, task, changes, ids) })
+    }
+
+    /// All of these tests over a tree.
+    fn job(&self, tree: &Path, task: &Task, changes: Vec<FileChange>, ids: &[String]) -> Job {
+        Job {
             tree: tree.to_path_buf(),
             changes,
             runner: Runner::of(&task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
-            stop_at_first_failure,
+            stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
-        };
+        }
+    }
+
+    fn run_job(&self, job: Job) -> Result<TestRun, SandboxError> {
         self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))
     }
 

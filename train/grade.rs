@@ -5,17 +5,15 @@
 //! Example line: `{"instance_id": "money-1", "outcome": "resolved", "quarantined": false, "reason": "all tests pass",
 //! "seconds": 0.05, …}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
+use data::Patch;
 use data::source::prediction::{Answer, Prediction};
-use data::task::file_of;
-use data::{Patch, Task};
 use rollout::admission::said;
 use rollout::grade::{Graded, Grader, Outcome};
-use rollout::lint::suspicious;
 use rollout::record::Log;
 use rollout::sandbox::Isolation;
 use rollout::watch::Watcher;
@@ -262,21 +260,11 @@ impl Grading<'_> {
         if !left_out.is_empty() {
             reason = format!("{reason} (left as it was: {})", left_out.join(", "));
         }
-        // The grader looks at what is rewarded; here any answer is looked at.
-        let suspicion = match ran {
-            Some(graded) if graded.outcome == Outcome::Resolved => graded.suspicion.clone(),
-            _ => suspicious(&judged, &self.tests_of(task)),
-        };
+        let suspicion = ran.as_ref().and_then(|graded| graded.suspicion.clone());
         if let Some(why) = &suspicion {
-            reason = format!("{reason} (set apart: {why})");
+            reason = format!("{reason} (quarantined: {why})");
         }
         (outcome, suspicion.is_some(), reason)
-    }
-
-    /// The text of the tests that judge a task.
-    fn tests_of(&self, task: &Task) -> String {
-        let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
-        files.into_iter().filter_map(|file| self.given.set.read(task, file)).collect::<Vec<_>>().join("\n")
     }
 }
 

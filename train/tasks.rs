@@ -1,6 +1,7 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use data::source::commits::{CommitOptions, commits};
 use data::source::jsonl::{TaskSet, read_tasks, write_rows};
 use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
-use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
+use data::{FileChange, Message, Role, Sample, Task, Tokenizer, draw};
 use rollout::grade::Grader;
 use rollout::hang::past_hangs;
 use rollout::package;
@@ -33,6 +34,9 @@ mod verdicts;
 
 pub use plant::{PLANT, PlantSummary, Planting, check_packages};
 
+/// What the seed of a run draws here: how tests are changed.
+const EXAMINED: u64 = 0x7e57;
+
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
     /// Python and pytest.
@@ -42,7 +46,8 @@ pub struct Workshop {
     /// What tests run on in it.
     pub environment: Environment,
     limits: Limits,
-    second_look: bool,
+    /// What changed tests are drawn by. `None` where nobody is examined.
+    secret: Option<u64>,
     patience: Patience,
     /// The tests of each clean tree, in the order of their names.
     tests: Mutex<HashMap<PathBuf, Vec<String>>>,
@@ -50,6 +55,12 @@ pub struct Workshop {
 }
 
 impl Workshop {
+    /// The same, with tests changed by a secret of this process alone: verdicts on what others wrote.
+    pub fn with_own_secret(mut self) -> Self {
+        self.secret = self.secret.map(|_| RandomState::new().hash_one(EXAMINED));
+        self
+    }
+
     /// Prepares Python (once, then cached) and starts the sandbox.
     ///
     /// # Errors
@@ -58,20 +69,20 @@ impl Workshop {
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        let second_look = config.tests.second_look;
+        let secret = config.tests.evidence.then(|| draw::key(config.seed, &[EXAMINED]));
         let (patience, tests) = (Patience::default(), Mutex::default());
-        Ok(Workshop { python, sandbox, environment, limits, second_look, patience, tests, cache })
+        Ok(Workshop { python, sandbox, environment, limits, secret, patience, tests, cache })
     }
 
     /// Judges patches in this sandbox.
     pub fn grader(&self) -> Arc<Grader> {
-        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).second_look(self.second_look))
+        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).examining(self.secret))
     }
 
     /// As [`Workshop::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
         let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));
-        Grader::new(sandbox, self.limits.clone()).second_look(self.second_look)
+        Grader::new(sandbox, self.limits.clone()).examining(self.secret)
     }
 
     /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.
@@ -116,6 +127,7 @@ impl Workshop {
             python_path: package.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
         };
         let job = self.patience.bound(self.sandbox.as_ref(), job);

@@ -284,11 +284,11 @@ fn memory_that_is_refused_is_no_kill() {
 }
 
 #[test]
-fn a_repair_that_talks_to_the_runner_is_set_apart() {
+fn nobody_is_quarantined_for_words() {
     let set = Set::new("apart");
-    let (grader, _) = grader(|_| Ok(run(TestStatus::Passed, TestStatus::Passed)));
-    let suspicion = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().suspicion;
-    assert_eq!(suspicion(&task().gold), None);
-    let sly = Patch::between("money.py", BASE, &format!("import gc\n{CLEAN}"));
-    assert!(suspicion(&sly).is_some_and(|why| why.contains("import gc")));
+    // Whoever repairs the sum passes, but not a test with another expectation.
+    let (grader, _) = grader(honest);
+    let wordy = Patch::between("money.py", BASE, &format!("import gc, ctypes, inspect\n{CLEAN}"));
+    let graded = grader.grade(&set.0, &task(), &wordy).unwrap();
+    assert_eq!((graded.outcome, graded.suspicion), (Outcome::Resolved, None));
 }

@@ -14,18 +14,20 @@ from pathlib import Path
 
 import integrity
 import pytest
-import strict
 from _pytest import config as pytest_config
+from _pytest import runner
 from _pytest.config import argparsing
 
 BASE = ["-p", "no:cacheprovider", "-p", "no:pastebin", "-p", "no:faulthandler", "-p", "no:stepwise"]
 BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 # The tree's own settings count, except for options: those may ask for plugins that are not here.
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
+# A run that is compared with another one looks like a plain program's, not like that of tests, and tells values in full.
+COMPARED = ["-s", "-p", "no:logging", "-p", "no:debugging", "-o", "verbosity_assertions=2"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
-# Of each failure after the first.
-WHY_LIMIT = 200
+# Of each failure after the first, and of each in a run that is compared.
+WHY_LIMIT, COMPARED_LIMIT = 200, 4000
 # The innermost frames of the tree that are told, of how many with their locals, and how much of each.
 FRAMES, WITH_LOCALS, LOCALS, LOCAL_LIMIT = 6, 2, 12, 120
 OUTPUT_LIMIT = 2000
@@ -83,7 +85,8 @@ class Reporter:
         self.canaries = spec["canaries"]
         weakened = spec.get("weakened", {})
         self.wary = not weakened.get("canaries")
-        self.watch = None if weakened.get("integrity") else self.watch_all(spec)
+        self.compared = spec["compared"]
+        self.watch = None if weakened.get("integrity") or self.compared else self.watch_all(spec)
         self.phases = {}
         self.unread = set()
         self.whys = {}
@@ -144,10 +147,16 @@ class Reporter:
         report = outcome.get_result()
         if report.failed and item.name not in self.canaries:
             self.tell(report, call.excinfo)
-            why = ": ".join(describe(call.excinfo.value)) if call.excinfo is not None else str(report.longrepr)
-            self.whys.setdefault(item.nodeid, why[:WHY_LIMIT])
+            self.whys.setdefault(item.nodeid, self.why(report, call.excinfo))
             # Only the first failure is told, so later ones need no traceback.
             item.config.option.tbstyle = "no"
+
+    def why(self, report, excinfo):
+        if excinfo is None:
+            return str(report.longrepr)[:WHY_LIMIT]
+        if self.compared:
+            return ": ".join(describe(excinfo.value, COMPARED_LIMIT))
+        return ": ".join(describe(excinfo.value))[:WHY_LIMIT]
 
     def pytest_exception_interact(self, node, call, report):
         if report.failed and isinstance(node, pytest.Collector):
@@ -186,7 +195,7 @@ class Reporter:
             status = "passed"
         else:
             status = next((one for one in ("xfailed", "xpassed") if one in phases.values()), "skipped")
-        self.look(item.config.pluginmanager)
+        self.look(item.config.pluginmanager, getattr(item, "module", None))
         if item.name in self.canaries:
             self.send("canary", name=item.name, status=status)
             return
@@ -195,11 +204,12 @@ class Reporter:
             item.session.shouldfail = "stopped at the first failure"
 
 
-    def look(self, manager=None):
+    def look(self, manager=None, module=None):
         """A run whose judges were exchanged, or joined by others, is not believed."""
         if self.watch is None:
             return
         what = self.watch.changed() or manager is not None and self.watch.foreign_plugin(manager)
+        what = what or module is not None and self.watch.exchanged_oracle(module)
         if what:
             self.send("spoiled", what=what)
 
@@ -223,8 +233,8 @@ def must_fail():
         raise AssertionError("a test that has to fail")
 
 
-def describe(error):
-    """Name and first line. A collection error is told by its cause."""
+def describe(error, limit=None):
+    """Name and first line, or with a `limit` all that it says about values. A collection error is told by its cause."""
     error = error.__cause__ or error if isinstance(error, pytest.Collector.CollectError) else error
     cause = getattr(error, "cause", None)
     if type(error).__name__ == "ConftestImportFailure" and isinstance(cause, BaseException):
@@ -233,7 +243,9 @@ def describe(error):
         lines = str(error).strip().splitlines()
     except BaseException:
         lines = ["(the exception cannot be printed)"]
-    return type(error).__name__, (lines[0] if lines else "")[:MESSAGE_LIMIT]
+    if limit is not None and lines and not lines[0].startswith("assert "):
+        return type(error).__name__, " ".join(lines)[:limit]
+    return type(error).__name__, (lines[0] if lines else "")[:limit or MESSAGE_LIMIT]
 
 
 def frames(excinfo):
@@ -300,11 +312,10 @@ def files_of(ids):
 
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
-    if spec.get("weakened", {}).get("strict"):
-        strict.switch_off()
-        integrity.KNOWN = None
     reporter = Reporter(channel, spec)
-    args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else [])
+    if reporter.compared:
+        look_like_a_program()
+    args = BASE + COMPARED * reporter.compared + (files_of(spec["ids"]) if spec["ids"] is not None else [])
     spec.clear()
     leave = os._exit
     try:
@@ -322,6 +333,16 @@ def run(channel, spec):
             pass
     channel.send("finish", exit=status)
     leave(0)
+
+
+def look_like_a_program():
+    """Code that does its work only where it sees that tests run shows itself: it differs from the gold patch here."""
+    sys.argv[:] = ["app.py"]
+    sys.orig_argv[:] = ["python3", "app.py"]
+    runner._update_current_test_var = lambda item, when: None
+    # The interpreter keeps its own list, so whoever imports pytest still gets it.
+    sys.modules = {name: one for name, one in sys.modules.items() if not name.startswith(("pytest", "_pytest", "pluggy"))}
+    os.environ.pop("PYTEST_VERSION", None)
 
 
 def session(args, reporter):
@@ -360,6 +381,7 @@ def warm(folder):
     sys.path[:] = path
     prepare()
     integrity.KNOWN = integrity.take(OWN)
+    integrity.LIBRARY = integrity.library()
     return pytest.__version__
 
 

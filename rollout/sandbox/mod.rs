@@ -72,6 +72,9 @@ pub struct Job {
     pub select: Select,
     /// Stop at the first failing test.
     pub stop_at_first_failure: bool,
+    /// Whether what the tests say is compared with another run: values are told in full, and the run looks like that of a
+    /// plain program.
+    pub compared: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -86,6 +89,7 @@ impl Job {
             python_path: Vec::new(),
             select: Select::All,
             stop_at_first_failure: true,
+            compared: false,
             limits,
         }
     }

@@ -31,6 +31,12 @@ pub struct AdmitSummary {
     pub refused: usize,
     /// Tasks that the sandbox could not judge; they are in neither file.
     pub infra: usize,
+    /// Tests that judge the admitted tasks.
+    pub tests: usize,
+    /// Of those, tests with a variant that no honest code passes.
+    pub varied_tests: usize,
+    /// Admitted tasks none of whose tests has one.
+    pub without_variants: Vec<String>,
     /// Seconds.
     pub seconds: f64,
 }
@@ -114,7 +120,13 @@ impl Gate<'_> {
             admitted: false,
             reason: Some(format!("its row makes no task: {reason}")),
             flake_rate: 0.0,
+            tests: 0,
+            varied_tests: 0,
         }));
+        let without_variants = without_variants(&admissions);
+        let taken = || admissions.iter().filter(|one| one.admitted);
+        let (tests, varied_tests) =
+            (taken().map(|one| one.tests).sum(), taken().map(|one| one.varied_tests).sum());
         let ids: HashSet<&str> =
             admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
         let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
@@ -124,7 +136,21 @@ impl Gate<'_> {
             admitted: kept.len(),
             refused: admissions.len() - kept.len(),
             infra,
+            tests,
+            varied_tests,
+            without_variants,
             seconds: started.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Admitted tasks none of whose tests has a variant that no honest code passes; each is told.
+fn without_variants(admissions: &[Admission]) -> Vec<String> {
+    let bare = admissions.iter().filter(|one| one.admitted && one.varied_tests == 0);
+    let ids: Vec<String> = bare.map(|one| one.instance_id.clone()).collect();
+    for id in &ids {
+        let what = "none of its tests has a variant that no honest code passes: tricks with comparisons are not seen";
+        eprintln!("{}", plain(&format!("warning: `{id}`: {what}")));
+    }
+    ids
 }
