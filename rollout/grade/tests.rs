@@ -166,7 +166,7 @@ fn passing_over(gold: TestStatus, other: TestStatus) -> (Grader, Arc<Scripted>) 
         Ok(run(TestStatus::Passed, zero))
     };
     let sandbox = Arc::new(Scripted::new(answer));
-    (Grader::new(sandbox.clone(), Limits::default()).second_look(false), sandbox)
+    (Grader::new(sandbox.clone(), Limits::default()).examining(None), sandbox)
 }
 
 #[test]

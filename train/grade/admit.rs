@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use data::Task;
-use data::source::jsonl::write_rows;
+use data::source::jsonl::{TaskSet, write_rows};
 use rollout::admission::{Admission, admit};
 use rollout::grade::Grader;
 use serde::{Deserialize, Serialize};
