@@ -1,23 +1,27 @@
 //! This program, started again to do one thing that may go wrong: it can panic, hang, or ask for all memory there is,
 //! and ends nobody else.
 //!
-//! In: a hidden first argument, numbers after it, and standard input. Out: lines on standard output, each no longer than
-//! was agreed. The child has no environment and limits on memory, time and files.
+//! In: a hidden first argument, numbers after it, and standard input. Out: lines on standard output, or frames (a length
+//! of eight bytes, then as many bytes), each no longer than was agreed. The child has no environment and limits on
+//! memory, time and files.
 //! A program whose `main` does not begin with [`main_if_asked`], such as a test of this crate, does these things itself.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::{source, template};
 
-/// Lines that wait for the parent.
-const WAITING: usize = 4;
+/// Lines or frames that wait for the parent.
+const WAITING: usize = 2;
+/// What the pipe between the two holds.
+const PIPE_BYTES: i32 = 1 << 20;
 
 /// The program that can be started again.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -67,18 +71,42 @@ pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
 #[derive(Debug)]
 pub(crate) struct Child {
     process: std::process::Child,
-    /// What it writes, read by a thread so that silence can be noticed. The last line is missing where it has no end.
+    /// Its lines or frames, read by a thread so that silence can be noticed. The last one is missing where it has no end.
     pub(crate) lines: Receiver<Vec<u8>>,
 }
 
+/// Reads one line or frame, no longer than agreed; none where there is no whole one.
+type ReadOne = fn(&mut BufReader<ChildStdout>, usize) -> Option<Vec<u8>>;
+
 impl Child {
-    /// Starts `program` with `argument` and `numbers`.
+    /// Starts `program` with `argument` and `numbers`; it answers with lines.
     pub(crate) fn start(
         program: &Path,
         argument: &str,
         numbers: &[u64],
         input: Stdio,
         longest_line: usize,
+    ) -> io::Result<Child> {
+        Child::spawn(program, argument, numbers, input, (line, longest_line))
+    }
+
+    /// As [`Child::start`]; it answers with frames, see [`write_frame`].
+    pub(crate) fn start_framed(
+        program: &Path,
+        argument: &str,
+        numbers: &[u64],
+        input: Stdio,
+        longest_frame: usize,
+    ) -> io::Result<Child> {
+        Child::spawn(program, argument, numbers, input, (frame, longest_frame))
+    }
+
+    fn spawn(
+        program: &Path,
+        argument: &str,
+        numbers: &[u64],
+        input: Stdio,
+        (one, longest): (ReadOne, usize),
     ) -> io::Result<Child> {
         let mut process = Command::new(program)
             .arg(argument)
@@ -90,7 +118,7 @@ impl Child {
             // Ctrl-C is meant for the parent, which may go on. Without it a child has nobody to write to, and its limits.
             .process_group(0)
             .spawn()?;
-        let lines = lines_of(&mut process, longest_line);
+        let lines = answers_of(&mut process, one, longest);
         Ok(Child { process, lines })
     }
 
@@ -120,20 +148,42 @@ impl Drop for Child {
     }
 }
 
-fn lines_of(process: &mut std::process::Child, longest: usize) -> Receiver<Vec<u8>> {
-    let (sender, lines) = sync_channel(WAITING);
+/// Writes a frame, as [`Child::start_framed`] expects it.
+pub(crate) fn write_frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+fn answers_of(process: &mut std::process::Child, one: ReadOne, longest: usize) -> Receiver<Vec<u8>> {
+    let (sender, answers) = sync_channel(WAITING);
     if let Some(out) = process.stdout.take() {
+        // Fewer, longer turns of writer and reader; where the system refuses, the usual size works as well.
+        let _ = fcntl(&out, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
         std::thread::spawn(move || {
             let mut out = BufReader::with_capacity(1 << 18, out);
-            loop {
-                let mut line = Vec::new();
-                let read = out.by_ref().take(longest as u64 + 2).read_until(b'\n', &mut line);
-                // A line without an end is one that was never finished.
-                if read.is_err() || line.pop() != Some(b'\n') || sender.send(line).is_err() {
+            while let Some(answer) = one(&mut out, longest) {
+                if sender.send(answer).is_err() {
                     break;
                 }
             }
         });
     }
-    lines
+    answers
+}
+
+/// A line, without its end.
+fn line(out: &mut BufReader<ChildStdout>, longest: usize) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    out.take(longest as u64 + 2).read_until(b'\n', &mut line).ok()?;
+    (line.pop() == Some(b'\n')).then_some(line)
+}
+
+fn frame(out: &mut BufReader<ChildStdout>, longest: usize) -> Option<Vec<u8>> {
+    let mut length = [0; 8];
+    out.read_exact(&mut length).ok()?;
+    let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|length| *length <= longest)?;
+    let mut frame = Vec::with_capacity(length);
+    let read = out.take(length as u64).read_to_end(&mut frame).ok()?;
+    (read == length).then_some(frame)
 }

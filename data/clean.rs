@@ -34,6 +34,17 @@ pub struct Dropped {
     pub too_long: usize,
 }
 
+impl Dropped {
+    /// How many samples were dropped, and why.
+    pub fn reasons(&self) -> [(usize, &'static str); 3] {
+        [
+            (self.too_long, "longer than `data.max_tokens`"),
+            (self.leaked, "their code occurs in the held-out set"),
+            (self.duplicates, "the same tokens came before"),
+        ]
+    }
+}
+
 impl AddAssign for Dropped {
     fn add_assign(&mut self, other: Dropped) {
         self.duplicates += other.duplicates;
@@ -142,6 +153,7 @@ mod tests {
         let (kept, dropped) = clean(rows, &held_out, 2);
         assert_eq!(kept.iter().map(|sample| sample.tokens.len()).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(dropped, Dropped { duplicates: 1, leaked: 1, too_long: 1 });
+        assert_eq!(dropped.reasons().map(|(count, _)| count).iter().sum::<usize>(), 3);
     }
 
     #[test]

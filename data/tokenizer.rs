@@ -156,6 +156,9 @@ impl Tokenizer {
         if bytes > MAX_BYTES {
             return Err(TokenizerError::TooLarge { name, bytes });
         }
+        if let Some(reason) = crate::kind::not_fetched(path) {
+            return Err(TokenizerError::Unreadable { name, reason });
+        }
         let bytes = fs::read(path).map_err(read_error)?;
         let tekken = path.file_name().is_some_and(|file| file.to_string_lossy().contains("tekken"));
         if tekken { Tokenizer::tekken(&bytes, &name) } else { Tokenizer::named(&bytes, &name) }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use data::patch::check_path;
 use data::skill::repair::{self, AnswerError, AnswerForm};
 use data::{FileChange, Patch, Task};
+use serde::{Deserialize, Serialize};
 
 use crate::grade::{Graded, Outcome};
 use crate::policy::{Completion, Request};
@@ -26,7 +27,7 @@ pub use lost::Lost;
 pub type Judge<'a> = dyn Fn(&Task, &Patch) -> Result<Graded, SandboxError> + Sync + 'a;
 
 /// One graded try, and what the log wants to know about it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// What is compared and trained.
     pub trajectory: Trajectory,

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +24,31 @@ const MAJOR: &str = "29.";
 
 /// There is no jest that we can use.
 #[derive(Debug, thiserror::Error)]
-#[error("{said} (hint: `apt-get install jest`, or name a folder of modules with `TRAIN_JEST=/path/to/node_modules`)")]
+#[error("{said} (hint: {}, or name a folder of modules with `TRAIN_JEST=/path/to/node_modules`)", cure())]
 pub struct JestError {
     said: String,
+}
+
+/// Unpacks Debian's jest beside the Node.js that is there, and installs nothing: NodeSource's package of Node.js brings
+/// its own npm, and Debian's packages that jest depends on are in conflict with it.
+const UNPACK: &str = "mkdir -p ~/jest && cd ~/jest && apt-get download $(apt-cache depends --recurse \
+    --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances jest | \
+    grep -E '^(jest|node-|libjs-)' | sort -u) && for deb in *.deb; do dpkg -x $deb .; done; \
+    export TRAIN_JEST=~/jest/usr/share/nodejs";
+
+/// How this machine gets jest.
+fn cure() -> String {
+    let installed = Command::new("dpkg-query").args(["-W", "-f", "${Version}", "nodejs"]).output();
+    let version = installed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    cure_beside(&version)
+}
+
+/// The same, for the version of the package `nodejs` that is installed; empty for none.
+fn cure_beside(nodejs: &str) -> String {
+    match nodejs.contains("nodesource") {
+        true => format!("`apt-get install jest` is in conflict with NodeSource's Node.js; this is not: `{UNPACK}`"),
+        false => "`apt-get install jest`".to_string(),
+    }
 }
 
 /// Node.js and a folder of modules with jest among them.
@@ -241,6 +264,17 @@ mod tests {
         fs::write(&package, r#"{"version": "29.3.1", "name": "@jest/core"}"#).expect("writes");
         assert_eq!(said().expect("is taken").version(), "29.3.1");
         fs::remove_dir_all(folder).expect("cleans up");
+    }
+
+    #[test]
+    fn beside_nodes_source_nothing_is_installed() {
+        let beside = cure_beside("20.20.2-1nodesource1");
+        assert!(
+            beside.contains("apt-get download") && beside.contains("TRAIN_JEST=~/jest/usr/share/nodejs"),
+            "{beside}"
+        );
+        assert!(!beside.contains("  ") && !beside.contains('\n'), "{beside}");
+        assert_eq!([cure_beside("18.20.4+dfsg-1"), cure_beside("")], ["`apt-get install jest`"; 2]);
     }
 
     #[test]

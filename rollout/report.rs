@@ -73,18 +73,41 @@ pub struct Classes {
     pub lost: u64,
 }
 
-/// An estimate with its bootstrap 95 % interval (percentiles over resampled tasks).
+/// An estimate with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// The estimate over all tasks.
     pub estimate: f64,
-    /// 2.5 % of the resamples are below.
+    /// The low end.
     pub low: f64,
-    /// 2.5 % of the resamples are above.
+    /// The high end.
     pub high: f64,
     /// Tasks behind it.
     pub tasks: usize,
+    /// How the ends were found.
+    #[serde(default)]
+    pub method: Method,
+}
+
+/// How the ends of an interval are found. Prints as the words that a report uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// 2.5 % and 97.5 % percentiles of the means of resampled tasks.
+    #[default]
+    Bootstrap,
+    /// Exact bounds over tasks, where all tasks agree and a bootstrap would find an interval without width.
+    ClopperPearson,
+}
+
+impl std::fmt::Display for Method {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(match self {
+            Method::Bootstrap => "bootstrap over tasks",
+            Method::ClopperPearson => "Clopper-Pearson over tasks",
+        })
+    }
 }
 
 /// The difference of two evaluations of the same tasks.
@@ -197,13 +220,13 @@ impl Evaluation {
     }
 
     /// pass@k with its interval: tasks are resampled, each with all its attempts, because attempts at one task are
-    /// not independent.
+    /// not independent. Where all tasks agree, e.g. none was ever solved, the bounds are exact instead of equal.
     ///
     /// # Errors
     ///
     /// As [`Evaluation::pass_at`].
     pub fn interval(&self, k: u64, seed: u64, resamples: usize) -> Result<Interval, ReportError> {
-        Ok(bootstrap(&self.per_task(k)?, seed, resamples))
+        Ok(interval(&self.per_task(k)?, 0.0, seed, resamples))
     }
 
     /// How much higher pass@k is here than it was `before`, paired by task.
@@ -225,7 +248,7 @@ impl Evaluation {
         if differences.is_empty() {
             return Err(ReportError::NoTasks);
         }
-        Ok(Gain { delta: bootstrap(&differences, seed, resamples), left_out: after.len() - differences.len() })
+        Ok(Gain { delta: interval(&differences, -1.0, seed, resamples), left_out: after.len() - differences.len() })
     }
 
     /// pass@k per scored task.
@@ -291,6 +314,23 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The mean of `values`, which lie between `floor` and 1, with its interval.
+fn interval(values: &[f64], floor: f64, seed: u64, resamples: usize) -> Interval {
+    let agree = values.iter().all(|value| (value - values[0]).abs() < 1e-12);
+    if agree { exact(values, floor) } else { bootstrap(values, seed, resamples) }
+}
+
+/// The interval where all tasks agree. With probability at least 97.5 % (a bound of Clopper and Pearson for n of n)
+/// another task agrees with probability `agrees` or more; what the others are worth is not known.
+///
+/// Example: 0 of 100 tasks give 0 to 1 - 0.025^(1/100) = 0.036.
+fn exact(values: &[f64], floor: f64) -> Interval {
+    let value = values[0];
+    let agrees = 0.025_f64.powf(1.0 / values.len() as f64);
+    let end = |others: f64| agrees * value + (1.0 - agrees) * others;
+    Interval { estimate: value, low: end(floor), high: end(1.0), tasks: values.len(), method: Method::ClopperPearson }
+}
+
 /// The mean of `values`, and the 2.5 % and 97.5 % percentiles of the means of resamples with replacement.
 fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
     let resampled = |round: usize| {
@@ -303,7 +343,8 @@ fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
     // Differences that cancel leave a crumb of rounding, which must not pass for a gain.
     let whole = |mean: f64| if mean.abs() < 1e-12 { 0.0 } else { mean };
     let percentile = |share: f64| whole(means[(share * (means.len() - 1) as f64).round() as usize]);
-    Interval { estimate: mean(values), low: percentile(0.025), high: percentile(0.975), tasks: values.len() }
+    let (low, high) = (percentile(0.025), percentile(0.975));
+    Interval { estimate: mean(values), low, high, tasks: values.len(), method: Method::Bootstrap }
 }
 
 #[cfg(test)]

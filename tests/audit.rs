@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use data::template::ChatTemplate;
 use data::tokenizer::Tokenizer;
-use data::{Message, Role, Sample};
+use data::{Focus, Message, Patch, Role, Sample, Task};
 use serde_json::Value;
 
 use crate::support::*;
@@ -80,8 +80,88 @@ fn a_damaged_sample_is_shown_and_refused() {
     });
     run(&format!("data audit {} --model {}", path.display(), model.display()))
         .refuses(&["the end-of-turn token is never trained"]);
+    let (path, short) = (samples(&folder, &model, |_| ()), folder.join("model/config.json"));
+    let told = fs::read_to_string(&short).expect("reads");
+    let mut config: Value = serde_json::from_str(&told).expect("JSON");
+    config["max_position_embeddings"] = 30.into();
+    fs::write(&short, config.to_string()).expect("writes");
+    run(&format!("data audit {} --model {}", path.display(), model.display()))
+        .refuses(&["1 of 1 samples are longer than the model's context of 30", "sample 1 (`one\\u{7}`) has 31 tokens"]);
+    fs::write(&short, told).expect("writes");
     fs::write(path.join("samples-00000.parquet"), "PAR1").expect("writes");
     run(&format!("data audit {} --model {}", path.display(), model.display())).refuses(&["samples-00000.parquet"]);
+}
+
+#[test]
+fn one_good_end_of_turn_does_not_make_up_for_one_that_is_missing() {
+    let folder = Folder::new("audit-ends");
+    let model = model(&folder, 640, JINJA);
+    let tokenizer = Tokenizer::from_folder(&model).expect("reads");
+    let template = ChatTemplate::from_folder(&model, &tokenizer).expect("reads");
+    let twice = [conversation(), conversation()].concat();
+    let whole = template.to_sample(&tokenizer, &twice, "whole").expect("a sample");
+    let end = tokenizer.special("<|im_end|>").expect("an end");
+    // The first of two answers is cut off, and the second is whole.
+    let mut cut = template.to_sample(&tokenizer, &twice, "cut").expect("a sample");
+    let first = cut.tokens.iter().zip(&cut.mask).position(|(id, trained)| *trained && *id == end).expect("an end");
+    cut.mask[first] = false;
+    let path = folder.join("samples");
+    let hash = tokenizer.hash().expect("hashes");
+    data::store::write_samples(&path, std::slice::from_ref(&whole), &hash).expect("writes");
+    run(&format!("data audit {} --model {}", path.display(), model.display())).succeeds();
+    data::store::write_samples(&path, &[whole, cut], &hash).expect("writes");
+    let said = run(&format!("data audit {} --model {}", path.display(), model.display()));
+    assert!(said.out.contains("truncated           1  of 4 answers"), "{}", said.out);
+    let place = format!("sample 2 (`cut`) has an answer without an end at token {}", first - 1);
+    said.refuses(&["1 of 4 answers have no trained end of turn", &place]);
+}
+
+#[test]
+fn what_is_left_out_of_the_samples_is_said_with_its_reason() {
+    let folder = Folder::new("dropped");
+    fs::create_dir_all(folder.join("tree")).expect("a folder");
+    let clean = "def f(a):\n    b = a\n    return b\n";
+    folder.write("tree/a.py", clean);
+    let task = |id: &str, buggy: &str| {
+        let bug = Patch::between("a.py", clean, buggy);
+        Task {
+            format: data::task::TASK_FORMAT,
+            id: id.into(),
+            repo: "a".into(),
+            tree: "tree".into(),
+            base_commit: String::new(),
+            image: None,
+            gold: bug.reversed(),
+            bug,
+            kind: "constant".into(),
+            statement: "f is wrong".into(),
+            focus: Focus { path: "a.py".into(), first_line: 1, last_line: 3 },
+            fail_to_pass: vec!["test_a.py::test_f".into()],
+            pass_to_pass: vec![],
+            trusted: vec![],
+            python_path: vec![".".into()],
+            language: "python".into(),
+        }
+    };
+    let one = clean.replace("b = a", "b = 1");
+    let both = one.replace("return b", "return 2");
+    let tasks = [task("one", &one), task("again", &one), task("both", &both)];
+    data::source::jsonl::write_tasks(&folder.join("tasks"), &tasks).expect("writes");
+    fs::rename(folder.join("tree"), folder.join("tasks/tree")).expect("moves");
+    let out = folder.join("samples");
+    let line =
+        format!("data samples --tasks {} --tokenizer checkpoints/base", folder.join("tasks/tasks.jsonl").display());
+    let said = run(&format!("{line} --out {}", out.display())).succeeds();
+    for told in [
+        "dropped: 1 tasks: the repair cannot be said",
+        "it changes more than one line",
+        "dropped: 1 samples: the same tokens",
+    ] {
+        assert!(said.err.contains(told), "no `{told}` in:\n{}", said.err);
+    }
+    // Where nothing is left, the reason is not in a file alone either.
+    let said = run(&format!("{line} --out {} --set data.max_tokens=8", out.display())).refuses(&["no sample is left"]);
+    assert!(said.err.contains("dropped: 2 samples: longer than `data.max_tokens`"), "{}", said.err);
 }
 
 #[test]

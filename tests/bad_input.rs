@@ -240,7 +240,8 @@ fn a_disk_without_a_free_page_is_told_as_such() {
 fn an_evaluation_to_compare_with_is_read_before_the_work() {
     let folder = Folder::new("against");
     let (none, out) = (folder.join("none.json"), folder.join("eval.json"));
-    let call = format!("eval --model checkpoints/base --tasks nowhere.jsonl --out {} --against", out.display());
+    let tasks = folder.write("tasks.jsonl", "");
+    let call = format!("eval --model checkpoints/base --tasks {} --out {} --against", tasks.display(), out.display());
     run(&format!("{call} {}", none.display())).refuses(&["none.json"]);
     let other = folder.write("other.json", "{}\n");
     run(&format!("{call} {}", other.display())).refuses(&["other.json", "is no evaluation"]);

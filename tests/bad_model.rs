@@ -131,9 +131,9 @@ fn a_truncated_file_and_a_header_of_two_gigabytes_are_refused() {
     fs::write(&weights, [&(2u64 << 30).to_le_bytes()[..], &bytes[8..]].concat()).expect("writes");
     export(&folder).refuses(&["model.safetensors", "2147483648 bytes"]);
     // Before the sandbox, the tasks, or anything else is looked at.
-    let (model, out) = (model.display(), folder.join("out.json"));
+    let (model, out, tasks) = (model.display(), folder.join("out.json"), folder.write("none.jsonl", "none"));
     for command in ["eval", "grpo"] {
-        let line = format!("{command} --model {model} --tasks none.jsonl --out {}", out.display());
+        let line = format!("{command} --model {model} --tasks {} --out {}", tasks.display(), out.display());
         run(&line).refuses(&["model.safetensors", "2147483648 bytes"]);
     }
 }

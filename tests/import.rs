@@ -115,6 +115,46 @@ fn rows_are_imported_and_every_refused_one_is_listed() {
 }
 
 #[test]
+fn what_is_no_file_of_rows_is_called_by_its_name_once() {
+    let folder = Folder::new("import-kinds");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 2096679\n";
+    let input = folder.write("verified.parquet", pointer);
+    let said = import(&input, "", &folder.join("out.jsonl"));
+    let told = said.refuses(&["a pointer of Git LFS", "(2096679 bytes)", "lfs pull --include verified.parquet"]);
+    assert_eq!((told.err.matches("error:").count(), told.err.matches("hint:").count()), (1, 1), "{}", told.err);
+    let input = folder.write("rows.parquet", "<!doctype html><title>Sign in</title>");
+    import(&input, "", &folder.join("out.jsonl")).refuses(&["a page of HTML", "download it again"]);
+}
+
+#[test]
+fn what_is_kept_and_what_is_odd_is_said_at_the_terminal() {
+    let folder = Folder::new("import-remarks");
+    let row = json!({
+        "repo": "a/b", "instance_id": "a__b-1", "base_commit": "c", "patch": GOLD, "test_patch": "", "problem_statement": "",
+        "repo_language": "py", "dockerhub_tag": "x", "before_repo_set_cmd": "git reset", "eval_type": "fail_only",
+        "fail_to_pass": "[\"t.py::a keeps null if key doesn't exist\", 't.py::b']", "pass_to_pass": "['t.py::b']",
+    });
+    let input = lines(&folder, "pro.jsonl", &[row]);
+    let out = folder.join("out.parquet");
+    let said = import(&input, "", &out).succeeds();
+    for told in [
+        "kept: `eval_type` of 1 rows: with `fail_only`",
+        "kept: `before_repo_set_cmd` of 1 rows",
+        "remark: 1 of 1 rows have tests in both",
+        "remark: 1 of 1 rows have no problem statement",
+        "out.parquet.remarks.jsonl",
+    ] {
+        assert!(said.err.contains(told), "no `{told}` in:\n{}", said.err);
+    }
+    assert_eq!(done(&said).formats.keys().collect::<Vec<_>>(), ["swe-bench-pro"]);
+    let listed = fs::read_to_string(folder.join("out.parquet.remarks.jsonl")).expect("a list");
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let rows = read_any(&out).expect("reads");
+    assert_eq!(rows[0]["FAIL_TO_PASS"], json!(["t.py::a keeps null if key doesn't exist", "t.py::b"]));
+    assert_eq!((&rows[0]["eval_type"], &rows[0]["before_repo_set_cmd"]), (&json!("fail_only"), &json!("git reset")));
+}
+
+#[test]
 fn what_a_terminal_would_obey_is_not_printed_as_it_is() {
     let folder = Folder::new("import-escape");
     let mut row = own("a");
@@ -187,7 +227,7 @@ fn hostile_parquet_is_an_error_that_names_the_file() {
     table(&heavy, vec![("FAIL_TO_PASS", Arc::new(list))]);
     let said = import(&heavy, "", &out);
     assert!(said.code == Some(1) && said.err.contains("heavy.parquet"), "{}", said.err);
-    assert!(said.err.contains("it brought its reader to"), "{}", said.err);
+    assert!(said.err.contains("is longer than"), "{}", said.err);
     assert!(!out.exists());
 
     let good = folder.join("good.parquet");

@@ -31,7 +31,8 @@ fn the_pipeline_runs_to_its_end_and_reports() {
     }
     let report = json(&path.join("report.json"));
     check_report(&report);
-    check_pages(&path);
+    check_pages(&path, &report);
+    check_neighbours(&path, &folder.join("one"));
     check_model(&path.join("sft"), 4);
     check_model(&path.join("grpo"), 2);
     check_metrics(&path);
@@ -84,12 +85,49 @@ fn check_report(report: &Value) {
     assert_eq!(stages, wanted);
 }
 
-fn check_pages(run: &Path) {
+fn check_pages(run: &Path, report: &Value) {
     let page = fs::read_to_string(run.join("report.html")).expect("a page");
+    // What may be said of a gain stands in the row of its model, by the names of the report itself.
+    for (gain, model) in [("sft_vs_base", "SFT"), ("grpo_vs_sft", "GRPO")] {
+        let row = page.split("<tr>").find(|row| row.contains(&format!(">{model}</th>"))).expect("a row");
+        let claim = report["gain"][gain]["claim"].as_str().expect("a claim");
+        let low = number(&report["gain"][gain]["ci95"][0]);
+        assert!(row.contains(&format!(">{claim}</span>")), "`{gain}` is not marked `{claim}`:\n{row}");
+        assert_eq!(claim == "more than chance", low > 0.0, "{}", report["gain"]);
+    }
+    let provenance = &report["provenance"];
+    for key in ["commit", "command", "date"] {
+        let said = provenance[key].as_str().filter(|said| !said.is_empty()).expect("is told");
+        assert!(page.contains(said), "the page does not tell the {key} `{said}`");
+    }
+    assert!(provenance["inputs"].as_object().is_some_and(|inputs| inputs.len() == 3), "{provenance}");
     // pass@1, the loss, and the reward at the least.
     assert!(page.matches("<svg").count() >= 3, "the page has too few pictures");
     let plan: toml::Table = fs::read_to_string(run.join("plan.toml")).expect("a plan").parse().expect("TOML");
     assert_eq!(plan["stage"].as_str(), Some("quickstart"));
+}
+
+/// An evaluation and an export share a folder, and each has its own plan.
+fn check_neighbours(run_folder: &Path, out: &Path) {
+    let (tasks, config) = (run_folder.join("tasks/held_out/tasks.jsonl"), run_folder.join("config.toml"));
+    let ends = format!(
+        "--model {} --tasks {} --config {}",
+        run_folder.join("grpo").display(),
+        tasks.display(),
+        config.display()
+    );
+    run(&format!("eval {ends} --out {}", out.join("model.json").display())).succeeds();
+    run(&format!("export {ends} --out {}", out.join("model.gguf").display())).succeeds();
+    for (file, stage) in [("model.json", "eval"), ("model.gguf", "export")] {
+        let text = fs::read_to_string(out.join(format!("{file}.plan.toml"))).expect("a plan");
+        let plan: toml::Table = text.parse().expect("TOML");
+        assert_eq!(plan["stage"].as_str(), Some(stage));
+        assert!(plan["provenance"]["inputs"].as_table().is_some_and(|inputs| inputs.len() == 2), "{text}");
+    }
+    let evaluation = json(&out.join("model.json"));
+    assert!(evaluation["provenance"]["command"].as_str().is_some_and(|line| line.contains("eval --model")));
+    assert!(json(&out.join("model.gguf.report.json"))["logit_kl"].is_number());
+    assert!(!out.join("plan.toml").exists());
 }
 
 /// A checkpoint has the files and the names of Hugging Face.

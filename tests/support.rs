@@ -157,6 +157,15 @@ impl Running {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Asks it to end, as `kill` does, and waits until it has.
+    #[track_caller]
+    pub fn stop(mut self) -> Said {
+        let process = nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a process"));
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).expect("signals");
+        let code = self.child.wait().expect("a child").code();
+        Said { code, out: String::new(), err: fs::read_to_string(&self.log).expect("a log") }
+    }
+
     /// `kill -9`; it must have been alive.
     #[track_caller]
     pub fn kill(mut self) {

@@ -12,6 +12,7 @@ mod save;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,6 +20,7 @@ use data::Tokenizer;
 use data::template::ChatTemplate;
 use serde::{Deserialize, Serialize};
 
+use crate::journal::no_run;
 use crate::model::{CausalLm, ModelConfig};
 
 pub use load::{
@@ -149,14 +151,88 @@ pub struct RunLock(#[allow(dead_code, reason = "held until dropped")] nix::fcntl
 ///
 /// When another process trains there.
 pub fn lock(folder: &Path) -> Result<RunLock> {
+    lock_file(&folder.join(".lock"))
+}
+
+/// Locks what the file `path` stands for. Missing folders are made.
+///
+/// # Errors
+///
+/// When another process holds it.
+pub fn lock_file(path: &Path) -> Result<RunLock> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
-    let file = File::create(folder.join(".lock")).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    let file = File::create(path).with_context(|| format!("cannot write to `{}`", folder.display()))?;
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(RunLock(lock)),
         Err(_) => {
             bail!("another process is writing to `{}`\nhint: wait for it, or choose another folder", folder.display())
         }
     }
+}
+
+/// Whether a run of SFT or GRPO was begun in `folder`, be there a checkpoint yet or not.
+pub fn has_run(folder: &Path) -> bool {
+    folder.join("metrics.jsonl").exists() || !list(folder).is_empty()
+}
+
+/// What [`start`] would refuse, before anything is loaded.
+///
+/// # Errors
+///
+/// As [`start`]; and with `resume`, when no run of `stage` was begun in `folder`.
+pub fn check_start(folder: &Path, stage: &str, resume: bool) -> Result<()> {
+    refuse_held(&folder.join(".lock"))?;
+    match resume {
+        true if !has_run(folder) => bail!(no_run(folder, stage)),
+        true => Ok(()),
+        false => refuse_checkpoints(folder),
+    }
+}
+
+/// Refuses when another process holds the lock `path`, and makes no file.
+///
+/// # Errors
+///
+/// Then.
+pub fn refuse_held(path: &Path) -> Result<()> {
+    if path.exists() { lock_file(path).map(drop) } else { Ok(()) }
+}
+
+fn refuse_checkpoints(folder: &Path) -> Result<()> {
+    match list(folder).last() {
+        None => Ok(()),
+        Some((step, _)) => bail!(
+            "`{}` already holds a run at step {step}\nhint: add `--resume` to go on, or choose another folder",
+            folder.display()
+        ),
+    }
+}
+
+/// What a model folder holds, in a few letters that change with it: its manifest, or else its config with the size, the
+/// beginning and the end of each file of weights.
+///
+/// # Errors
+///
+/// When it holds no model, or cannot be read.
+pub fn fingerprint(path: &Path) -> Result<String> {
+    const PART: u64 = 1 << 20;
+    let folder = resolve(path)?;
+    let mut hash = blake3::Hasher::new();
+    let mut names: Vec<PathBuf> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    names.sort();
+    let ends = |path: &Path, ending: &str| path.extension().is_some_and(|found| found == ending);
+    for file in names.iter().filter(|file| ends(file, "json") || ends(file, "safetensors") || ends(file, "jinja")) {
+        let mut open = File::open(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let length = open.metadata()?.len();
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes()).update(&length.to_le_bytes());
+        hash.update_reader((&mut open).take(PART))?;
+        if length > PART {
+            open.seek(SeekFrom::Start(length.saturating_sub(PART)))?;
+            hash.update_reader(&mut open)?;
+        }
+    }
+    Ok(hash.finalize().to_hex()[..16].to_owned())
 }
 
 /// Where a run in `folder` starts: nowhere, or, with `resume`, at its newest whole checkpoint.
@@ -167,13 +243,11 @@ pub fn lock(folder: &Path) -> Result<RunLock> {
 pub fn start(folder: &Path, resume: bool) -> Result<Option<(u64, PathBuf)>> {
     sweep(folder);
     if !resume {
-        return match list(folder).last() {
-            None => Ok(None),
-            Some((step, _)) => bail!(
-                "`{}` already holds a run at step {step}\nhint: add `--resume` to go on, or choose another folder",
-                folder.display()
-            ),
-        };
+        return refuse_checkpoints(folder).map(|()| None);
     }
-    Ok(newest(folder, &mut |line| eprintln!("{line}")))
+    let found = newest(folder, &mut |line| eprintln!("{line}"));
+    if found.is_none() {
+        eprintln!("note: the run in `{}` has no checkpoint yet, so it begins anew", folder.display());
+    }
+    Ok(found)
 }

@@ -1,6 +1,7 @@
 //! What can be said at the terminal: one struct per command.
 
 mod audit;
+mod doctor;
 mod grade;
 mod image;
 mod import;
@@ -16,6 +17,7 @@ use crate::config::SandboxKind;
 use crate::device::DeviceChoice;
 
 pub use audit::AuditArgs;
+pub use doctor::DoctorArgs;
 pub use grade::{AdmitArgs, GradeArgs};
 pub use image::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
 pub use import::{ImportArgs, ImportFormat};
@@ -59,6 +61,11 @@ pub enum Command {
     /// Root file systems of Debian packages and wheels, without a registry.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What this machine has for every command, what it lacks, what that costs, and what to do.
+    ///
+    /// Installs and changes nothing. Ends with 0 where the default work (`quickstart` and its stages, in the sandbox
+    /// `embedded`) can run, else with 1.
+    Doctor(DoctorArgs),
     /// A completion script for your shell, on standard output.
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -155,6 +162,9 @@ pub struct PlantArgs {
     /// Folder for `tasks.jsonl` and the clean trees.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data samples`
@@ -175,6 +185,9 @@ pub struct SamplesArgs {
     /// Folder for the Parquet shards.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train data commits`
@@ -239,7 +252,7 @@ pub struct SftArgs {
     /// Folder for checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -265,7 +278,7 @@ pub struct GrpoArgs {
     /// Two stages: the second drops what the model already solves.
     #[arg(long)]
     pub curriculum: bool,
-    /// Go on from the newest whole checkpoint in the folder.
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
     #[arg(long)]
     pub resume: bool,
 }
@@ -295,6 +308,9 @@ pub struct EvalArgs {
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train merge`
@@ -330,4 +346,7 @@ pub struct ExportArgs {
     /// Write a Hugging Face folder in bfloat16 instead of a GGUF file.
     #[arg(long, conflicts_with = "tasks")]
     pub hugging_face: bool,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }

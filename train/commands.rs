@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::checkpoint::{self, Outline};
 use crate::cli::RunArgs;
 use crate::config::{Config, SftConfig};
-use crate::memory::{Batches, MemoryPlan, Training, available, size};
+use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity, size};
 use crate::model::ModelConfig;
 use crate::optim::workers;
 use crate::terminal;
@@ -21,11 +21,13 @@ use crate::terminal;
 pub mod audit;
 pub mod chat;
 pub mod data_stages;
+pub mod doctor;
 pub mod eval;
 pub mod export;
 pub mod grade;
 pub mod image;
 pub mod import;
+pub mod import_whole;
 pub mod learn;
 pub mod merge;
 pub mod serve;
@@ -33,11 +35,13 @@ pub mod serve;
 pub use audit::audit;
 pub use chat::chat;
 pub use data_stages::{data, plant, plant_in, samples};
+pub use doctor::doctor;
 pub use eval::{eval, eval_in};
 pub use export::{ExportReport, export};
 pub use grade::{admit, grade};
 pub use image::image;
 pub use import::import;
+pub use import_whole::import_whole;
 pub use learn::{grpo, grpo_in, sft};
 pub use merge::merge;
 pub use serve::serve;
@@ -89,20 +93,27 @@ fn talk_memory(folder: &Path, rows: usize, device: &Device, fewer: &str) -> Resu
 }
 
 /// What generating with the model in `folder` and the training of `[grpo]` will hold: prompts of at most
-/// `data.max_tokens`.
-fn grpo_memory(folder: &Path, config: &Config, device: &Device) -> Result<MemoryPlan> {
+/// `data.max_tokens`. Where the config does not say how large micro-batches are, as large as a checkpoint `kept`, or as is
+/// chosen.
+fn grpo_memory(folder: &Path, config: &Config, device: &Device, kept: Option<usize>) -> Result<(usize, MemoryPlan)> {
     let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
     let grpo = &config.grpo;
-    let like = SftConfig {
-        micro_batch_tokens: grpo.micro_batch_tokens,
-        optimizer: grpo.optimizer.clone(),
-        ..SftConfig::default()
-    };
+    let like = SftConfig { optimizer: grpo.optimizer.clone(), ..SftConfig::default() };
     let workers = workers(device);
-    let batches = Batches { tokens: grpo.micro_batch_tokens, count: workers.min(grpo.groups_per_step), workers };
-    let training = Training { shape: &shape, config: &like, batches }.plan();
     let tokens = generated_tokens(&shape, config, &grpo.sampling);
-    Ok(training.in_turns_with(MemoryPlan::generation(&shape, grpo.decode_rows, tokens)))
+    let generation = MemoryPlan::generation(&shape, grpo.decode_rows, tokens);
+    let plan = |fit: Fit| {
+        let batches = Batches { tokens: fit.micro_batch_tokens, count: workers.min(grpo.groups_per_step), workers };
+        Training { shape: &shape, config: &like, fit, batches }.plan().in_turns_with(generation)
+    };
+    // A row holds a prompt and every answer to it.
+    let longest = (config.data.max_tokens + grpo.group_size * grpo.sampling.max_new_tokens).next_multiple_of(16);
+    let choice = Choice { tokens: kept.or(grpo.micro_batch_tokens), checkpointing: Some(false), longest };
+    let fit = choice.fit(capacity(device), plan);
+    if grpo.micro_batch_tokens.is_none() {
+        eprintln!("grpo: {fit}, chosen for the model and this machine");
+    }
+    Ok((fit.micro_batch_tokens, plan(fit)))
 }
 
 /// A tokenizer and the chat template beside it, from a model folder or a file such as `tokenizer.json`.

@@ -147,8 +147,9 @@ pub struct GrpoConfig {
     pub group_size: usize,
     /// Groups drawn per step at most before it trains on what it has.
     pub max_groups_drawn: usize,
-    /// Padded tokens per micro-batch.
-    pub micro_batch_tokens: usize,
+    /// Padded tokens per micro-batch. Where it is not said, as many as suit the model and the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch_tokens: Option<usize>,
     /// Rows decoded at once.
     pub decode_rows: usize,
     /// A checkpoint every so many steps; 0 for one at the end only.
@@ -177,7 +178,7 @@ impl Default for GrpoConfig {
             groups_per_step: 16,
             group_size: 8,
             max_groups_drawn: 64,
-            micro_batch_tokens: 8192,
+            micro_batch_tokens: None,
             decode_rows: 128,
             save_every: 10,
             keep: 2,
@@ -302,9 +303,9 @@ impl Config {
     fn check(&self) -> Result<()> {
         let positive = [
             ("sft.samples_per_step", self.sft.samples_per_step),
-            ("sft.micro_batch_tokens", self.sft.micro_batch_tokens),
+            ("sft.micro_batch_tokens", self.sft.micro_batch_tokens.unwrap_or(1)),
             ("grpo.groups_per_step", self.grpo.groups_per_step),
-            ("grpo.micro_batch_tokens", self.grpo.micro_batch_tokens),
+            ("grpo.micro_batch_tokens", self.grpo.micro_batch_tokens.unwrap_or(1)),
             ("grpo.decode_rows", self.grpo.decode_rows),
             ("eval.attempts", self.eval.attempts),
             ("eval.decode_rows", self.eval.decode_rows),

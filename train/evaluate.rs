@@ -14,13 +14,16 @@ use rollout::grade::Grader;
 use rollout::policy::{Policy, Request};
 use rollout::pool::{Cancel, Entry, Pool};
 use rollout::record::{Log, Place, Queue, Record};
-use rollout::report::{Evaluation, Interval};
+use rollout::report::{Evaluation, Interval, Method};
 use rollout::sandbox::SandboxError;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvalConfig;
+use crate::interrupt::Interrupt;
+use crate::journal::Journal;
 use crate::progress::Progress;
+use crate::provenance::Provenance;
 
 /// Tasks, and what judges attempts at them.
 pub struct Rollouts<'a> {
@@ -72,72 +75,129 @@ pub struct EvalSummary {
     pub n: usize,
     /// Attempts per task.
     pub attempts_per_task: usize,
-    /// 95 % bootstrap interval over tasks.
+    /// 95 % interval over tasks.
     pub ci95: [f64; 2],
+    /// How its ends were found.
+    #[serde(default)]
+    pub ci95_method: Method,
     /// Seconds in all.
     pub seconds: f64,
     /// Attempts per second.
     pub attempts_per_s: f64,
     /// Every task, and the classes of outcomes.
     pub evaluation: Evaluation,
+    /// The program, the command, the time, and what was read.
+    #[serde(default)]
+    pub provenance: Option<Provenance>,
 }
 
-/// Evaluates a policy on every task of a set and logs every attempt.
-///
-/// # Errors
-///
-/// When the policy or the log fails, or no attempt has a verdict.
-pub fn evaluate(
-    rollouts: &Rollouts,
-    policy: &mut dyn Policy,
-    config: &EvalConfig,
-    seed: u64,
-    model: &str,
-    log: &Path,
-) -> Result<EvalSummary> {
-    let started = Instant::now();
-    if rollouts.set.tasks.is_empty() {
-        bail!("there is no task to evaluate on");
+/// One evaluation: what is asked, and where it is written down.
+pub struct Evaluating<'a> {
+    /// Tasks and their judge.
+    pub rollouts: &'a Rollouts<'a>,
+    /// What was configured.
+    pub config: &'a EvalConfig,
+    /// From which all randomness derives.
+    pub seed: u64,
+    /// The model by name.
+    pub model: &'a str,
+    /// The log of attempts.
+    pub log: &'a Path,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What became of some tasks that were asked together, and where their lines in the log end.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    attempts: Vec<Result<Attempt, (String, String)>>,
+    log_offset: u64,
+}
+
+impl Evaluating<'_> {
+    /// Evaluates a policy on every task of a set and logs every attempt. What `journal` has already is not asked again.
+    ///
+    /// # Errors
+    ///
+    /// When the policy or the log fails, no attempt has a verdict, or a signal came: then what was done is kept.
+    pub fn run(&self, policy: &mut dyn Policy, journal: &mut Journal) -> Result<EvalSummary> {
+        let started = Instant::now();
+        let Evaluating { rollouts, config, seed, model, .. } = *self;
+        let tasks = &rollouts.set.tasks;
+        if tasks.is_empty() {
+            bail!("there is no task to evaluate on");
+        }
+        let per_batch = (config.decode_rows / config.attempts).max(1);
+        let key = |batch: usize| format!("tasks {}", batch * per_batch);
+        let mut graded: Vec<Result<Attempt, Lost>> = Vec::new();
+        let (mut batches, mut log_offset) = (0, 0);
+        while let Some(done) = journal.find::<Done>(&key(batches))? {
+            (batches, log_offset) = (batches + 1, done.log_offset);
+            let lost = |(task_id, message)| Lost::Earlier { task_id, message };
+            graded.extend(done.attempts.into_iter().map(|attempt| attempt.map_err(lost)));
+        }
+        let asked_now = graded.len();
+        let mut log = Log::resume(self.log, log_offset)?;
+        let mut progress = Progress::new(format!("eval {model}"), tasks.len() as u64);
+        let before = (batches * per_batch).min(tasks.len());
+        progress.advance_to(before as u64);
+        for (batch, some) in tasks.chunks(per_batch).enumerate().skip(batches) {
+            let first = batch * per_batch;
+            self.interrupt.check(|| format!("the attempts at {first} of {} tasks are kept", tasks.len()))?;
+            let attempts = self.ask(policy, some, first)?;
+            for (at, attempt) in attempts.iter().enumerate() {
+                let retry = (at % config.attempts) as u32 + 1;
+                let place = Place { retry, queue: Queue::Fast, group: None, step: None };
+                log.write(&Record::of(SystemTime::now(), place, attempt))?;
+            }
+            log.sync()?;
+            journal.add(&key(batch), &Done::of(&attempts, log.offset()))?;
+            journal.sync()?;
+            graded.extend(attempts);
+            progress.advance(some.len() as u64, "");
+        }
+        progress.finish();
+        let evaluation = Evaluation::of(&graded);
+        if evaluation.tasks.is_empty() {
+            // Whatever went wrong would be kept.
+            journal.forget()?;
+        }
+        let Interval { estimate, low, high, tasks, method } = evaluation.interval(1, seed, config.resamples)?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(EvalSummary {
+            model: model.to_owned(),
+            pass_at_1: estimate,
+            n: tasks,
+            attempts_per_task: config.attempts,
+            ci95: [low, high],
+            ci95_method: method,
+            seconds,
+            attempts_per_s: (graded.len() - asked_now) as f64 / seconds.max(1e-9),
+            evaluation,
+            provenance: None,
+        })
     }
-    let mut log = Log::resume(log, 0)?;
-    let mut progress = Progress::new(format!("eval {model}"), rollouts.set.tasks.len() as u64);
-    let per_batch = (config.decode_rows / config.attempts).max(1);
-    let mut graded: Vec<Result<Attempt, Lost>> = Vec::new();
-    for (batch, tasks) in rollouts.set.tasks.chunks(per_batch).enumerate() {
+
+    /// Asks for answers to some tasks, of which the first has this place, and grades them.
+    fn ask(&self, policy: &mut dyn Policy, tasks: &[Task], first: usize) -> Result<Vec<Result<Attempt, Lost>>> {
         // The seed of a task depends on its place alone, so that every model is asked under the same luck.
-        let seed_of = |at: usize| draw::key(seed, &[3, (batch * per_batch + at) as u64]);
-        let requests: Vec<Request> = tasks
-            .iter()
-            .enumerate()
-            .map(|(at, task)| rollouts.request(task, config.attempts, seed_of(at)))
-            .collect::<Result<_, _>>()?;
-        let answers = policy.complete(&requests, &config.sampling)?;
+        let seed_of = |at: usize| draw::key(self.seed, &[3, (first + at) as u64]);
+        let request = |(at, task)| self.rollouts.request(task, self.config.attempts, seed_of(at));
+        let requests: Vec<Request> = tasks.iter().enumerate().map(request).collect::<Result<_, _>>()?;
+        let answers = policy.complete(&requests, &self.config.sampling)?;
         let entries = tasks
             .iter()
             .zip(answers)
             .flat_map(|(task, answers)| answers.into_iter().map(move |completion| Entry { task, completion }))
             .collect();
-        for (at, attempt) in rollouts.grade(entries).into_iter().enumerate() {
-            let retry = (at % config.attempts) as u32 + 1;
-            let place = Place { retry, queue: Queue::Fast, group: None, step: None };
-            log.write(&Record::of(SystemTime::now(), place, &attempt))?;
-            graded.push(attempt);
-        }
-        progress.advance(tasks.len() as u64, "");
+        Ok(self.rollouts.grade(entries))
     }
-    log.sync()?;
-    progress.finish();
-    let evaluation = Evaluation::of(&graded);
-    let Interval { estimate, low, high, tasks } = evaluation.interval(1, seed, config.resamples)?;
-    let seconds = started.elapsed().as_secs_f64();
-    Ok(EvalSummary {
-        model: model.to_owned(),
-        pass_at_1: estimate,
-        n: tasks,
-        attempts_per_task: config.attempts,
-        ci95: [low, high],
-        seconds,
-        attempts_per_s: graded.len() as f64 / seconds.max(1e-9),
-        evaluation,
-    })
+}
+
+impl Done {
+    fn of(attempts: &[Result<Attempt, Lost>], log_offset: u64) -> Self {
+        let lost = |lost: &Lost| (lost.task_id().to_owned(), lost.to_string());
+        let attempts = attempts.iter().map(|attempt| attempt.as_ref().map(Clone::clone).map_err(lost)).collect();
+        Done { attempts, log_offset }
+    }
 }

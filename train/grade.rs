@@ -21,6 +21,7 @@ use rollout::sandbox::Isolation;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::sandbox::Environment;
 
@@ -32,7 +33,7 @@ mod results;
 mod threads;
 mod told;
 
-pub use admit::{AdmitSummary, admit_all};
+pub use admit::{ADMIT, AdmitSummary, Gate};
 pub use input::{Given, REFUSED_FILE, RefusedRow, predictions_of, tasks_of};
 pub use results::{EARLIER_FILE, RESULTS_FILE, refuse_earlier};
 
@@ -109,6 +110,8 @@ pub struct Grading<'a> {
     pub watcher: &'a Watcher,
     /// Where and how reports are filed.
     pub official: Official,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 /// What a run did.
@@ -139,10 +142,9 @@ impl Grading<'_> {
     ///
     /// # Errors
     ///
-    /// When the results cannot be written. Where the watcher stops it, what is left has no verdict.
+    /// When the results cannot be written. Where the watcher or a signal stops it, what is left has no verdict.
     pub fn run(&self, predictions: &[Prediction]) -> Result<GradeSummary> {
         let started = Instant::now();
-        refuse_earlier(self.out, self.resume)?;
         self.official.check(predictions)?;
         let keys: Vec<String> = predictions.iter().map(|one| self.key(one)).collect();
         let mut results = Results::open(self.out, &keys)?;
@@ -205,7 +207,7 @@ impl Grading<'_> {
 
     /// None where nothing more may be started.
     fn judge(&self, prediction: &Prediction, key: String) -> Option<Judgement> {
-        if self.watcher.stopped().is_some() {
+        if self.watcher.stopped().is_some() || self.interrupt.asked() {
             return None;
         }
         let clock = Instant::now();

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use data::Tokenizer;
 use data::template::ChatTemplate;
@@ -24,6 +24,7 @@ use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::{GrpoConfig, LossConfig};
 use crate::evaluate::Rollouts;
 use crate::generate::Generator;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::layerwise::Learner;
 use crate::loss::chunked::by_autodiff;
 use crate::loss::clipped::clipped;
@@ -35,6 +36,7 @@ use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
 use crate::optim::{AdamW, NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
+use crate::settings::Settings;
 use crate::watched;
 
 mod measure;
@@ -51,13 +53,22 @@ struct State {
     step: u64,
     updates: u64,
     config: GrpoConfig,
+    /// Padded tokens of a micro-batch: another choice would change the last digits.
+    micro_batch_tokens: usize,
     curriculum: Curriculum,
     log_offset: u64,
+}
+
+/// How the newest checkpoint below `folder` computes micro-batches; none where there is none that says so.
+pub fn kept_tokens(folder: &Path) -> Option<usize> {
+    let (_, path) = checkpoint::list(folder).pop()?;
+    checkpoint::load_state::<State>(&path).ok().map(|state| state.micro_batch_tokens)
 }
 
 /// What moves while a run runs.
 struct Live<'a> {
     step: u64,
+    micro_batch_tokens: usize,
     curriculum: Curriculum,
     optimizer: AdamW,
     model: CausalLm,
@@ -84,8 +95,12 @@ pub struct Grpo<'a> {
     pub watcher: &'a Watcher,
     /// Where checkpoints, metrics and the log of attempts go.
     pub out: &'a Path,
+    /// Padded tokens of a micro-batch, where no checkpoint says.
+    pub micro_batch_tokens: usize,
     /// Whether to go on from the newest checkpoint.
     pub resume: bool,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
     /// Where tensors live.
     pub device: &'a Device,
 }
@@ -95,8 +110,8 @@ impl Grpo<'_> {
     ///
     /// # Errors
     ///
-    /// When the sandbox or the disk fails for good, the loss is no longer a number, or tests were killed for their
-    /// memory too often.
+    /// When the sandbox or the disk fails for good, the loss is no longer a number, tests were killed for their memory too
+    /// often, or a signal came: then the last step is saved.
     pub fn run(&self, start: Loaded) -> Result<GrpoSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let steps = self.config.steps + if self.curriculum { self.config.stage2_steps } else { 0 };
@@ -109,6 +124,9 @@ impl Grpo<'_> {
         progress.advance_to(live.step);
         let mut total = Totals::default();
         let started = Instant::now();
+        if live.step < steps && self.interrupt.asked() {
+            return Err(self.stopped(live.step, steps));
+        }
         while live.step < steps {
             if live.curriculum.active_tasks() == 0 {
                 eprintln!("no task is left that is not solved already: the run ends at step {}", live.step);
@@ -117,31 +135,38 @@ impl Grpo<'_> {
             let reward = self.step(&mut live, steps, &mut total)?;
             progress.advance(1, format_args!("reward {reward:.3}"));
             let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
-            if due || live.step == steps {
+            // The step is finished and saved, so a resumed run goes on as if it had never stopped.
+            let stopped = self.watcher.stopped();
+            let asked = self.interrupt.asked();
+            if due || live.step == steps || asked || stopped.is_some() {
                 self.save(&mut live)?;
             }
-            // The step is finished and saved, so a resumed run goes on as if it had never stopped.
-            if let Some(stopped) = self.watcher.stopped() {
-                if !due && live.step < steps {
-                    self.save(&mut live)?;
-                }
+            if let Some(stopped) = stopped {
                 progress.finish();
                 return Err(stopped.into());
+            }
+            if asked && live.step < steps {
+                progress.finish();
+                return Err(self.stopped(live.step, steps));
             }
         }
         progress.finish();
         Ok(total.summary(steps, self.rollouts.set.tasks.len(), &live.curriculum, started.elapsed().as_secs_f64()))
     }
 
+    fn stopped(&self, step: u64, steps: u64) -> anyhow::Error {
+        Interrupted::new(format!("{step} of {steps} steps are saved in `{}`", self.out.display())).into()
+    }
+
     /// Everything that moves, at its start or as the newest checkpoint left it.
     fn begin<'s>(&self, start: &'s Loaded, resumed: Option<(PathBuf, State)>) -> Result<Live<'s>> {
         let mut curriculum = self.new_curriculum()?;
-        let (mut step, mut log_offset) = (0, 0);
+        let (mut step, mut log_offset, mut micro_batch_tokens) = (0, 0, self.micro_batch_tokens);
         let mut optimizer = AdamW::new(self.config.optimizer.clone());
         if let Some((path, state)) = resumed {
             optimizer = AdamW::read(self.config.optimizer.clone(), &path, state.updates, self.device)?;
             curriculum = curriculum.resume(state.curriculum)?;
-            (step, log_offset) = (state.step, state.log_offset);
+            (step, log_offset, micro_batch_tokens) = (state.step, state.log_offset, state.micro_batch_tokens);
         }
         let Loaded { config: shape, model, tokenizer, template, .. } = start;
         let log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
@@ -151,7 +176,20 @@ impl Grpo<'_> {
         let mut generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
         generator.publish(model.clone(), step);
         let model = model.clone();
-        Ok(Live { step, curriculum, optimizer, model, generator, log, metrics, shape, tokenizer, template, rope })
+        Ok(Live {
+            step,
+            micro_batch_tokens,
+            curriculum,
+            optimizer,
+            model,
+            generator,
+            log,
+            metrics,
+            shape,
+            tokenizer,
+            template,
+            rope,
+        })
     }
 
     /// Draws, attempts, grades, trains once and writes the step's row; returns the mean reward.
@@ -169,7 +207,7 @@ impl Grpo<'_> {
                 live.step + 1
             );
         } else {
-            let (gradients, measured) = self.gradients(&live.model, &groups, &live.rope);
+            let (gradients, measured) = self.gradients(live, &groups);
             trained = measured;
             let (model, of_step) = live.optimizer.step(live.model.clone(), gradients, rate);
             (live.model, norm) = (model, of_step.into_scalar::<f32>());
@@ -204,6 +242,7 @@ impl Grpo<'_> {
             step: live.step,
             updates: live.optimizer.updates(),
             config: self.config.clone(),
+            micro_batch_tokens: live.micro_batch_tokens,
             curriculum: live.curriculum.clone(),
             log_offset: live.log.offset(),
         };
@@ -293,13 +332,13 @@ impl Grpo<'_> {
     }
 
     /// Gradients of the token-level loss over the whole batch, and what it looked like.
-    fn gradients(&self, model: &CausalLm, groups: &[&Group], rope: &Rope) -> (NamedGradients, Trained) {
+    fn gradients(&self, live: &Live<'_>, groups: &[&Group]) -> (NamedGradients, Trained) {
         let rows = groups.iter().map(|group| Row::from_group(group)).filter(|row| !row.targets.is_empty());
         let rows: Vec<Row> = rows.collect();
         // Every response token of the global batch weighs the same.
         let count = rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1);
-        let micro_batches = micro_batches(&rows, self.config.micro_batch_tokens);
-        let learner = Learner::new(model, rope);
+        let micro_batches = micro_batches(&rows, live.micro_batch_tokens);
+        let learner = Learner::new(&live.model, &live.rope);
         let (sum, measured) =
             over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, count));
         let mut trained = Trained { targets: count as f64, ..Trained::default() };
@@ -349,12 +388,9 @@ impl Grpo<'_> {
         let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
         let loaded = checkpoint::load(&path, self.device)?;
         let state: State = checkpoint::load_state(&path)?;
-        if state.stage != "grpo" || state.config != *self.config {
-            bail!(
-                "`{}` was saved by a run with another `[grpo]`\nhint: resume with the config that started it, or choose another `--out`",
-                path.display()
-            );
-        }
+        let settings = |stage: &str, config: &GrpoConfig| Settings::default().with("stage", stage).with("grpo", config);
+        let now = settings("grpo", self.config);
+        settings(&state.stage, &state.config).require_same(&now, &format!("the run in `{}`", path.display()))?;
         Ok(Some((loaded, path, state)))
     }
 }

@@ -9,24 +9,31 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod device;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod generate;
 pub mod grade;
 pub mod grpo;
+pub mod interrupt;
+pub mod journal;
 pub mod layerwise;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod partial;
+pub mod paths;
 pub mod plan;
 pub mod progress;
+pub mod provenance;
 pub mod quickstart;
 pub mod report;
 pub mod sampling;
 pub mod sandbox;
 pub mod serve;
+pub mod settings;
 pub mod sft;
 pub mod tasks;
 pub mod terminal;
@@ -57,6 +64,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => commands::serve(&args),
         Command::Merge(args) => commands::merge(&args),
         Command::Image(command) => commands::image(command),
+        Command::Doctor(args) => commands::doctor(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
             Ok(())
@@ -64,7 +72,19 @@ pub fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// The exit code of an error: 3 where a rule stopped the flow and a person has to say that it may go on, else 1.
+/// The exit code of an error: 3 where a rule stopped the flow and a person has to say that it may go on, 4 where part of
+/// the work failed and the rest is kept, 130 where a signal ended it, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<rollout::watch::Stopped>()) { 3 } else { 1 }
+    let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
+    if is(|cause| cause.is::<interrupt::Interrupted>()) {
+        interrupt::EXIT_CODE
+    } else if is(|cause| cause.is::<rollout::watch::Stopped>()) {
+        3
+    } else if is(|cause| cause.is::<partial::Partial>()) {
+        partial::EXIT_CODE
+    } else if interrupt::came() {
+        interrupt::EXIT_CODE
+    } else {
+        1
+    }
 }

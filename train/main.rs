@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use train::cli::Cli;
 
+mod allocator;
+
 /// Tensors come and go by the megabyte; this allocator keeps their pages.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 fn main() -> ExitCode {
     rollout::sandbox::hear_of_children();
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
     rollout::sandbox::init::main_if_asked();
     // And once more to decode Parquet, or to fill in a chat template, of unknown origin.
     data::child::main_if_asked();
+    ALLOCATOR.speak();
     let cli = Cli::parse();
     match train::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 //! Example: 135 million weights in f32, trained in full with micro-batches of 2,048 tokens, two at once, need 540 MB of
 //! weights, 1.6 GB of gradients, 1.1 GB of moments and 2.3 GB of activations for each of the two.
 
+mod fit;
 mod machine;
 mod sft;
 
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ModelConfig;
 
-pub use machine::{available, peak};
+pub use fit::{Choice, Fit};
+pub use machine::{available, capacity, peak};
 pub use sft::{Batches, Training};
 
 /// Bytes of a number in f32.

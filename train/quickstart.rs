@@ -7,19 +7,24 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use rollout::report::Claim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::checkpoint;
 use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs, WatchArgs};
 use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
-use crate::evaluate::EvalSummary;
-use crate::metrics;
+use crate::interrupt::Interrupt;
+use crate::journal::{Place, no_run};
+use crate::partial::Partial;
+use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::report::{Curve, Series, render};
-use crate::tasks::Workshop;
+use crate::provenance::Provenance;
+use crate::settings::Settings;
+use crate::tasks::{Workshop, check_packages};
+
+mod outcome;
 
 /// The config of a quickstart without `--config`.
 const CONFIG: &str = include_str!("../configs/quickstart.toml");
@@ -62,8 +67,11 @@ struct Quickstart {
     /// The config of this run as a file, which the printed commands name.
     file: PathBuf,
     resume: bool,
+    interrupt: &'static Interrupt,
     workshop: Workshop,
     stages: Vec<Value>,
+    /// The program, the command, and when it began.
+    provenance: Provenance,
 }
 
 /// Runs every stage and writes `report.json` and `report.html`.
@@ -74,7 +82,21 @@ struct Quickstart {
 pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
     let config = config_of(args)?;
     let places = Places::of(&config.run);
-    if Plan::new("quickstart", &config).show(args.run.dry_run, &places.run)? {
+    let file = places.run.join("config.toml");
+    if !args.run.dry_run {
+        let paths = Paths::new().writes_folder("run", &places.run);
+        config.base.iter().fold(paths, |paths, base| paths.reads("base", base)).check()?;
+        [&config.data.train, &config.data.held_out].into_iter().try_for_each(|packages| check_packages(packages))?;
+        if args.resume && !file.exists() {
+            bail!(no_run(&places.run, "quickstart"));
+        }
+    }
+    let plan = Plan::new("quickstart", &config);
+    let plan = match &config.base {
+        Some(base) => plan.with_model(base),
+        None => plan,
+    };
+    if plan.show(args.run.dry_run, &places.run)? {
         return Ok(());
     }
     if !args.resume && places.train.join("tasks.jsonl").exists() {
@@ -84,19 +106,24 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
         );
     }
     let started = Instant::now();
-    let file = places.run.join("config.toml");
+    let interrupt = Interrupt::listen()?;
     let text = toml::to_string(&config)?;
-    if args.resume && file.exists() && data::file::read_text(&file)? != text {
-        bail!(
-            "`{}` was begun with another config\nhint: resume with the same seed, packages and `--set`, or choose another folder with `--set run=…`",
-            places.run.display()
-        );
+    if args.resume {
+        let before = data::file::read_text(&file)?;
+        let before: toml::Value =
+            toml::from_str(&before).with_context(|| format!("`{}` is damaged", file.display()))?;
+        let now: toml::Value = toml::from_str(&text)?;
+        let [before, now] = [before, now].map(|config| Settings::default().with("config", config));
+        before.require_same(&now, &format!("`{}`", places.run.display()))?;
     }
     data::file::write_whole(&file, text.as_bytes())?;
     let workshop = Workshop::open(&config, &cache_folder())?;
-    let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new() };
+    let provenance = plan.provenance.clone();
+    let stages = Vec::new();
+    let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, workshop, stages, provenance };
     run.all()?;
-    run.write_report(started.elapsed().as_secs_f64())
+    run.write_report(started.elapsed().as_secs_f64())?;
+    run.partial().map_or(Ok(()), |partial| Err(partial.into()))
 }
 
 fn config_of(args: &QuickstartArgs) -> Result<Config> {
@@ -137,6 +164,20 @@ impl Quickstart {
         self.export()
     }
 
+    /// The packages that were passed over; none where all gave tasks.
+    fn partial(&self) -> Option<Partial> {
+        let failed = self.stages.iter().filter_map(|stage| stage["failed"].as_object()).flatten();
+        let failed: Vec<String> =
+            failed.map(|(spec, why)| format!("`{spec}`: {}", why.as_str().unwrap_or_default())).collect();
+        let all = self.config.data.train.len() + self.config.data.held_out.len();
+        (!failed.is_empty()).then_some(Partial { failed, all, things: "packages" })
+    }
+
+    /// Whether a stage goes on with what an earlier process left of it.
+    fn resumes(&self, place: &Place) -> bool {
+        self.resume && place.is_unfinished()
+    }
+
     fn run_args(&self) -> RunArgs {
         RunArgs { config: Some(self.file.clone()), ..RunArgs::default() }
     }
@@ -149,6 +190,10 @@ impl Quickstart {
         result: &Path,
         run: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<()> {
+        self.interrupt.check(|| {
+            let (done, run) = (self.stages.len(), self.places.run.display());
+            format!("{done} stages are done, and kept in `{run}`")
+        })?;
         let before = std::fs::read(result).ok().filter(|_| self.resume);
         let summary: T = match before.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(summary) => {
@@ -162,8 +207,11 @@ impl Quickstart {
         };
         let mut value = serde_json::to_value(&summary)?;
         if let Some(fields) = value.as_object_mut() {
-            fields.remove("evaluation");
+            for long in ["evaluation", "provenance"] {
+                fields.remove(long);
+            }
             fields.insert("stage".into(), json!(name));
+            fields.insert("command".into(), json!(format!("train {alone} --config {}", self.file.display())));
         }
         self.stages.push(value);
         Ok(())
@@ -171,7 +219,8 @@ impl Quickstart {
 
     fn plant(&mut self, group: &str, packages: Vec<String>, most: usize) -> Result<()> {
         let out = if group == "train" { self.places.train.clone() } else { self.places.held_out.clone() };
-        let args = PlantArgs { run: self.run_args(), package: packages, max_tasks: Some(most), out };
+        let resume = self.resumes(&Place::in_folder(&out));
+        let args = PlantArgs { run: self.run_args(), package: packages, max_tasks: Some(most), out, resume };
         let named: Vec<String> = args.package.iter().map(|package| format!("--package {package}")).collect();
         let alone = format!("data plant {} --max-tasks {most} --out {}", named.join(" "), args.out.display());
         let result = args.out.join("summary.json");
@@ -187,6 +236,7 @@ impl Quickstart {
             tokenizer: base.to_path_buf(),
             against: Some(self.places.held_out_tasks()),
             out: self.places.samples.clone(),
+            resume: self.resumes(&Place::in_folder(&self.places.samples)),
         };
         let alone = format!(
             "data samples --tasks {} --tokenizer {} --against {} --out {}",
@@ -208,6 +258,7 @@ impl Quickstart {
             served_name: None,
             against: None,
             out: self.places.eval(name),
+            resume: self.resumes(&Place::beside_file(&self.places.eval(name))),
         };
         let alone =
             format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
@@ -231,7 +282,7 @@ impl Quickstart {
             samples: Some(self.places.samples.clone()),
             validate: None,
             out: self.places.sft.clone(),
-            resume: self.resume,
+            resume: self.resume && checkpoint::has_run(&self.places.sft),
         };
         let alone = format!(
             "sft --model {} --samples {} --out {}",
@@ -251,7 +302,7 @@ impl Quickstart {
             out: self.places.grpo.clone(),
             watch: WatchArgs::default(),
             curriculum: self.config.grpo.stage2_steps > 0,
-            resume: self.resume,
+            resume: self.resume && checkpoint::has_run(&self.places.grpo),
         };
         let alone = format!(
             "grpo --model {} --tasks {} --out {}{}",
@@ -265,12 +316,14 @@ impl Quickstart {
     }
 
     fn export(&mut self) -> Result<()> {
+        let out = self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name()));
         let args = ExportArgs {
             run: self.run_args(),
             model: self.places.grpo.clone(),
             tasks: Some(self.places.held_out_tasks()),
-            out: self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name())),
             hugging_face: false,
+            resume: self.resumes(&Place::beside_file(&out)),
+            out,
         };
         let alone = format!(
             "export --model {} --tasks {} --out {}",
@@ -284,105 +337,6 @@ impl Quickstart {
             data::file::write_whole(&result, &serde_json::to_vec_pretty(&report)?)?;
             Ok(report)
         })
-    }
-
-    fn evaluation(&self, name: &str) -> Result<EvalSummary> {
-        let path = self.places.eval(name);
-        Ok(serde_json::from_str(&data::file::read_text(&path)?)?)
-    }
-
-    /// `report.json` and `report.html`, and the two gains on the terminal.
-    fn write_report(&self, seconds: f64) -> Result<()> {
-        let evals = ["base", "sft", "grpo"].map(|name| self.evaluation(name).map(|eval| (name, eval)));
-        let [base, sft, grpo] = evals;
-        let evals = [base?, sft?, grpo?];
-        let gain = |after: usize, before: usize| -> Result<Value> {
-            let (after, before) = (&evals[after].1.evaluation, &evals[before].1.evaluation);
-            let gain = after.gain_over(before, 1, self.config.seed, self.config.eval.resamples)?;
-            Ok(
-                json!({ "delta": gain.delta.estimate, "ci95": [gain.delta.low, gain.delta.high], "n": gain.delta.tasks }),
-            )
-        };
-        let eval = |at: usize| {
-            let eval = &evals[at].1;
-            json!({
-                "pass_at_1": eval.pass_at_1, "n": eval.n, "ci95": eval.ci95,
-                "attempts_per_task": eval.attempts_per_task, "classes": eval.evaluation.classes,
-            })
-        };
-        let export = self.stages.iter().find(|stage| stage["stage"] == "export").cloned().unwrap_or_default();
-        let report = json!({
-            "format": 1,
-            "seed": self.config.seed,
-            "seconds": seconds,
-            "python": self.workshop.python.version(),
-            "isolation": self.workshop.sandbox.isolation(),
-            "packages": { "train": self.config.data.train, "held_out": self.config.data.held_out },
-            "stages": self.stages,
-            "eval": { "base": eval(0), "sft": eval(1), "grpo": eval(2) },
-            "gain": { "sft_vs_base": gain(1, 0)?, "grpo_vs_sft": gain(2, 1)? },
-            "export": {
-                "path": export["path"], "bytes": export["bytes"],
-                "logit_kl": export["logit_kl"], "top1_agreement": export["top1_agreement"],
-            },
-        });
-        let json = self.places.run.join("report.json");
-        let html = self.places.run.join("report.html");
-        data::file::write_whole(&json, &serde_json::to_vec_pretty(&report)?)?;
-        data::file::write_whole(&html, render(&report, &self.curves(&report)?).as_bytes())?;
-        eprintln!();
-        for (name, gain) in
-            [("sft over base", &report["gain"]["sft_vs_base"]), ("grpo over sft", &report["gain"]["grpo_vs_sft"])]
-        {
-            let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-            let (low, high) = (number(&gain["ci95"][0]), number(&gain["ci95"][1]));
-            let verdict = Claim::of(low, high);
-            eprintln!(
-                "{name}: {:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {verdict}",
-                number(&gain["delta"])
-            );
-        }
-        eprintln!("{:.0} s; `{}`, `{}`", seconds, json.display(), html.display());
-        Ok(())
-    }
-
-    fn curves(&self, report: &Value) -> Result<Vec<Curve>> {
-        let sft = metrics::read(&self.places.sft.join("metrics.jsonl"))?;
-        let grpo = metrics::read(&self.places.grpo.join("metrics.jsonl"))?;
-        let curve = |title: &str, y_label: &str, rows: &[metrics::Row], names: &[&str]| Curve {
-            title: title.into(),
-            x_label: "step".into(),
-            y_label: y_label.into(),
-            series: names
-                .iter()
-                .map(|name| Series { name: (*name).into(), points: metrics::series(rows, name), ..Series::default() })
-                .collect(),
-            ..Curve::default()
-        };
-        let stages = ["base", "sft", "grpo"];
-        let value = |name: &str, of: &dyn Fn(&Value) -> Option<f64>| of(&report["eval"][name]).unwrap_or(0.0);
-        let points = stages.iter().enumerate();
-        let passes = Curve {
-            title: "pass@1 on held-out packages".into(),
-            x_label: "stage".into(),
-            y_label: "pass@1".into(),
-            x_names: stages.map(String::from).to_vec(),
-            series: vec![Series {
-                name: "pass@1".into(),
-                points: points.map(|(at, name)| (at as f64, value(name, &|eval| eval["pass_at_1"].as_f64()))).collect(),
-                intervals: stages
-                    .iter()
-                    .map(|name| (value(name, &|e| e["ci95"][0].as_f64()), value(name, &|e| e["ci95"][1].as_f64())))
-                    .collect(),
-            }],
-        };
-        Ok(vec![
-            passes,
-            curve("SFT loss", "nats per token", &sft, &["loss"]),
-            curve("GRPO reward", "mean reward", &grpo, &["reward/mean"]),
-            curve("GRPO entropy", "nats per token", &grpo, &["entropy"]),
-            curve("Groups that teach nothing", "share", &grpo, &["frac_reward_zero_std"]),
-        ])
     }
 }
 

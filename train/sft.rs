@@ -19,18 +19,20 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint::{self, Loaded};
 use crate::config::SftConfig;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::layerwise::Learner;
 use crate::loss::cross_entropy::cross_entropy;
-use crate::memory::{self, MemoryUse};
+use crate::memory::{self, Fit, MemoryUse};
 use crate::metrics::{Metrics, check_finite};
 use crate::model::four_bit::FourBitBlocks;
 use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
 use crate::validate::Validation;
 
-pub use plan::memory_plan;
+pub use plan::{SftMemory, memory_plan};
 pub use samples::{SampleSet, check_tokenizer, read_samples};
 use start::Live;
+pub use start::kept_fit;
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,8 +80,12 @@ pub struct Sft<'a> {
     pub watcher: &'a Watcher,
     /// Where checkpoints and metrics go.
     pub out: &'a Path,
+    /// How micro-batches are computed, where no checkpoint says.
+    pub fit: Fit,
     /// Whether to go on from the newest checkpoint.
     pub resume: bool,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
     /// Where tensors live.
     pub device: &'a Device,
 }
@@ -90,7 +96,7 @@ impl Sft<'_> {
     ///
     /// # Errors
     ///
-    /// When a checkpoint cannot be written, or the loss is no longer a number.
+    /// When a checkpoint cannot be written, the loss is no longer a number, or a signal came: then the last step is saved.
     pub fn run(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<SftSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let mut live = self.begin(start, frozen)?;
@@ -108,7 +114,8 @@ impl Sft<'_> {
             best: live.best,
         };
         let started = Instant::now();
-        while live.step < self.config.steps {
+        let mut asked = self.interrupt.asked();
+        while live.step < self.config.steps && !asked {
             let clock = Instant::now();
             let rows = rows_of(self.samples, self.config, live.step, self.seed);
             let (gradients, losses, tokens) = self.gradients(&live, &rows);
@@ -135,22 +142,31 @@ impl Sft<'_> {
             metrics.write(live.step, &values, &clocks)?;
             progress.advance(1, note);
             let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
-            if due || live.step == self.config.steps {
+            asked = self.interrupt.asked();
+            if due || live.step == self.config.steps || asked {
+                metrics.sync()?;
                 self.save(&live)?;
             }
         }
         progress.finish();
+        if live.step < self.config.steps {
+            return Err(self.stopped(live.step));
+        }
         summary.seconds = started.elapsed().as_secs_f64();
         summary.tokens_per_s = summary.tokens as f64 / summary.seconds.max(1e-9);
         summary.best = live.best;
         Ok(summary)
     }
 
+    fn stopped(&self, step: u64) -> anyhow::Error {
+        Interrupted::new(format!("{step} of {} steps are saved in `{}`", self.config.steps, self.out.display())).into()
+    }
+
     fn validate(&self, live: &Live) -> Option<Validation> {
         let every = self.config.validate_every;
         let due = every > 0 && (live.step.is_multiple_of(every) || live.step == self.config.steps);
         (due && !self.validation.is_empty())
-            .then(|| Validation::of(&self.learner(live), self.validation, self.config.micro_batch_tokens, self.device))
+            .then(|| Validation::of(&self.learner(live), self.validation, live.fit.micro_batch_tokens, self.device))
     }
 
     fn learner<'l>(&self, live: &'l Live) -> Learner<'l> {
@@ -158,7 +174,7 @@ impl Sft<'_> {
             model: live.model(),
             frozen: live.frozen.as_ref(),
             rope: &live.rope,
-            checkpointing: self.config.checkpointing,
+            checkpointing: live.fit.checkpointing,
         }
     }
 
@@ -166,8 +182,7 @@ impl Sft<'_> {
     /// they were computed; and the tokens.
     fn gradients(&self, live: &Live, rows: &[Row]) -> (NamedGradients, Vec<Tensor<1>>, usize) {
         let weight: f32 = rows.iter().flat_map(|row| &row.targets).map(|target| target.weight).sum();
-        let micro_batches: Vec<_> =
-            micro_batches(rows, self.config.micro_batch_tokens).into_iter().enumerate().collect();
+        let micro_batches: Vec<_> = micro_batches(rows, live.fit.micro_batch_tokens).into_iter().enumerate().collect();
         let learner = self.learner(live);
         let (sum, measured) = over_micro_batches(&micro_batches, workers(self.device), |(index, rows)| {
             let batch = Batch::new(rows, self.device);

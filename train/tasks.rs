@@ -1,17 +1,15 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use data::clean::{Dropped, HeldOut, Shown, clean};
 use data::skill::repair::{gold_answer, prompt};
 use data::source::commits::{CommitOptions, commits};
-use data::source::jsonl::{TaskSet, read_tasks, write_rows, write_tasks};
-use data::source::plant::{FailureText, JudgeError, Package, PlantCounts, PlantOptions, Verdict, plant};
+use data::source::jsonl::{TaskSet, read_tasks, write_rows};
+use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
 use rollout::grade::Grader;
@@ -24,8 +22,16 @@ use rollout::watch::pace::{Pace, Paced};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DataConfig};
-use crate::progress::Progress;
+use crate::interrupt::Interrupt;
+use crate::journal::{Journal, Place};
 use crate::sandbox::{self, Environment, Opened};
+use crate::settings::Settings;
+use crate::terminal;
+
+mod plant;
+mod verdicts;
+
+pub use plant::{PLANT, PlantSummary, Planting, check_packages};
 
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
@@ -74,11 +80,6 @@ impl Workshop {
         if folder.is_dir() {
             let name = folder.file_name().map_or_else(|| spec.to_owned(), |name| name.to_string_lossy().into_owned());
             return Ok(package::Package::open(&name, folder)?);
-        }
-        if !spec.contains("==") {
-            bail!(
-                "the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`"
-            );
         }
         let found = package::Package::fetch(spec, &self.cache.join("packages"), &self.python)?;
         let (_, installed) = found.run_suite(self.sandbox.as_ref(), &self.python, &self.limits)?;
@@ -130,107 +131,6 @@ impl Workshop {
     }
 }
 
-/// What planting did.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlantSummary {
-    /// Tasks kept.
-    pub tasks: usize,
-    /// Seconds.
-    pub seconds: f64,
-    /// Candidates judged per second.
-    pub candidates_per_s: f64,
-    /// What became of every candidate, by package.
-    pub packages: BTreeMap<String, PlantCounts>,
-}
-
-/// Plants bugs in packages and writes `tasks.jsonl` and the clean trees to `out`.
-///
-/// # Errors
-///
-/// When a package cannot be had, its tests do not pass, or the disk is full.
-pub fn plant_packages(
-    workshop: &Workshop,
-    packages: &[String],
-    max_tasks: usize,
-    config: &Config,
-    out: &Path,
-) -> Result<PlantSummary> {
-    let started = Instant::now();
-    let mut summary = PlantSummary { tasks: 0, seconds: 0.0, candidates_per_s: 0.0, packages: BTreeMap::new() };
-    let mut tasks = Vec::new();
-    let mut sources: Vec<package::Package> = Vec::with_capacity(packages.len());
-    for spec in packages {
-        let source = workshop.package(spec).with_context(|| format!("while opening the package `{spec}`"))?;
-        if sources.iter().any(|other| other.spec == source.spec) {
-            bail!(
-                "two packages are named `{}`\nhint: name each package once, and give each folder a name of its own",
-                source.spec
-            );
-        }
-        sources.push(source);
-    }
-    for source in sources {
-        let spec = &source.spec;
-        let name = source.spec.replace("==", "-");
-        let tree = format!("trees/{name}");
-        let root = out.join(&tree);
-        copy_tree(&source.tree, &root).with_context(|| format!("while copying the tree of `{spec}`"))?;
-        let root = root.canonicalize().with_context(|| format!("while looking for `{}`", root.display()))?;
-        let package = Package { name: source.spec.clone(), root, python_path: source.python_path, tree };
-        let options = plant_options(&config.data, config.seed, max_tasks);
-        let mut progress = Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
-        let judge = |package: &Package, changes: &[FileChange]| workshop.judge(package, changes);
-        let planted = plant(&package, &options, &judge, &mut |tasks| progress.advance(tasks as u64, ""))?;
-        progress.finish();
-        eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
-        summary.packages.insert(source.spec, planted.counts);
-        tasks.extend(planted.tasks);
-    }
-    if tasks.is_empty() {
-        bail!(
-            "no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests"
-        );
-    }
-    write_tasks(out, &tasks)?;
-    summary.tasks = tasks.len();
-    summary.seconds = started.elapsed().as_secs_f64();
-    let candidates: usize = summary.packages.values().map(|counts| counts.candidates).sum();
-    summary.candidates_per_s = candidates as f64 / summary.seconds.max(1e-9);
-    Ok(summary)
-}
-
-fn plant_options(data: &DataConfig, seed: u64, max_tasks: usize) -> PlantOptions {
-    PlantOptions {
-        seed,
-        max_tasks,
-        max_candidates: data.candidates_per_package,
-        per_function: data.tasks_per_function,
-        max_lines: data.max_function_lines,
-        kinds: data.kinds.clone(),
-        ..PlantOptions::default()
-    }
-}
-
-/// Copies files and folders; links, caches and what is hidden stay behind.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot create the folder `{}`", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot list `{}`", from.display()))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let kind = entry.file_type()?;
-        if name == "__pycache__" || name.to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if kind.is_dir() {
-            copy_tree(&entry.path(), &to.join(name))?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), to.join(&name))
-                .with_context(|| format!("cannot copy `{}`", entry.path().display()))?;
-        }
-    }
-    Ok(())
-}
-
 /// Splits tasks by function: those of a function go to SFT or to GRPO together. Writes `sft.jsonl` and `grpo.jsonl`
 /// beside the trees.
 ///
@@ -272,43 +172,122 @@ pub struct SampleSummary {
     pub dropped: Dropped,
     /// Tasks whose repair the form of the answer cannot say.
     pub unsayable: usize,
+    /// Why not.
+    #[serde(default)]
+    pub unsayable_why: BTreeMap<String, usize>,
 }
 
-/// Tasks to SFT samples: the prompt, and the answer that the gold patch stands for.
-///
-/// # Errors
-///
-/// When nothing is left, or the shards cannot be written.
-pub fn samples(
-    tasks: &Path,
-    against: Option<&Path>,
-    (tokenizer, template): (&Tokenizer, &ChatTemplate),
-    data: &DataConfig,
-    out: &Path,
-) -> Result<SampleSummary> {
-    let set = read_tasks(tasks)?;
-    let held_out = match against {
-        Some(path) => bodies(&read_tasks(path)?)?,
-        None => Vec::new(),
-    };
-    let held_out = HeldOut::new(held_out.iter().map(String::as_str));
-    template.check(tokenizer)?;
-    let mut shown = Vec::new();
-    let mut unsayable = 0;
-    for (task, body) in set.tasks.iter().zip(bodies(&set)?) {
-        let file = base_text(&set, task)?;
-        let Ok(answer) = gold_answer(task, &file, data.answer) else {
-            unsayable += 1;
-            continue;
+/// The stage of samples in the words of the command line.
+pub const SAMPLES: &str = "data samples";
+
+/// What becomes of tasks on their way to samples.
+pub struct Sampling<'a> {
+    /// The tasks.
+    pub tasks: &'a Path,
+    /// Tasks that must not leak into the samples.
+    pub against: Option<&'a Path>,
+    /// The model's words.
+    pub words: (&'a Tokenizer, &'a ChatTemplate),
+    /// What was configured.
+    pub data: &'a DataConfig,
+    /// Where the shards go.
+    pub out: &'a Path,
+    /// Whether it goes on with what is there.
+    pub resume: bool,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Sampling<'_> {
+    /// Tasks to SFT samples: the prompt, and the answer that the gold patch stands for.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is left, the shards cannot be written, or a signal came: then what was done is kept.
+    pub fn run(&self) -> Result<SampleSummary> {
+        let set = read_tasks(self.tasks)?;
+        let held_out = match self.against {
+            Some(path) => bodies(&read_tasks(path)?)?,
+            None => Vec::new(),
         };
-        let mut messages = prompt(task, &file, data.answer);
-        messages.push(Message::new(Role::Assistant, answer));
-        shown.push(Shown { sample: template.to_sample(tokenizer, &messages, task.id.clone())?, body });
+        let held_out = HeldOut::new(held_out.iter().map(String::as_str));
+        let (tokenizer, template) = self.words;
+        template.check(tokenizer)?;
+        let summary_file = self.out.join("summary.json");
+        let journal = Journal::begin(Place::in_folder(self.out), SAMPLES, self.settings()?, self.resume)?;
+        let Some(mut journal) = journal else {
+            return Ok(serde_json::from_str(&data::file::read_text(&summary_file)?)?);
+        };
+        let mut shown = Vec::new();
+        let mut unsayable_why: BTreeMap<String, usize> = BTreeMap::new();
+        for (at, (task, body)) in set.tasks.iter().zip(bodies(&set)?).enumerate() {
+            let (of, out) = (set.tasks.len(), self.out.display());
+            self.interrupt.check(|| format!("{at} of {of} tasks are done, and kept in `{out}`"))?;
+            let made: Result<Sample, String> = match journal.find(&task.id)? {
+                Some(made) => made,
+                None => {
+                    let made = self.sample(&set, task)?;
+                    journal.add(&task.id, &made)?;
+                    made
+                }
+            };
+            match made {
+                Ok(sample) => shown.push(Shown { sample, body }),
+                Err(why) => *unsayable_why.entry(why).or_default() += 1,
+            }
+        }
+        let (samples, dropped) = clean(shown, &held_out, self.data.max_tokens);
+        tell_dropped(&dropped, &unsayable_why);
+        if samples.is_empty() {
+            journal.abandon()?;
+            bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
+        }
+        write(self.out, &samples, tokenizer)?;
+        let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
+        let unsayable = unsayable_why.values().sum();
+        let summary = SampleSummary { samples: samples.len(), tokens, dropped, unsayable, unsayable_why };
+        data::file::write_whole(&summary_file, &serde_json::to_vec_pretty(&summary)?)?;
+        journal.finish()?;
+        Ok(summary)
     }
-    let (samples, dropped) = clean(shown, &held_out, data.max_tokens);
-    write(out, &samples, tokenizer)?;
-    let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable })
+
+    /// The sample, or why the form of the answer cannot say the repair.
+    fn sample(&self, set: &TaskSet, task: &Task) -> Result<Result<Sample, String>> {
+        let file = base_text(set, task)?;
+        let answer = match gold_answer(task, &file, self.data.answer) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error.reason().to_string())),
+        };
+        let mut messages = prompt(task, &file, self.data.answer);
+        messages.push(Message::new(Role::Assistant, answer));
+        let (tokenizer, template) = self.words;
+        Ok(Ok(template.to_sample(tokenizer, &messages, task.id.clone())?))
+    }
+
+    /// What the samples rest on.
+    fn settings(&self) -> Result<Settings> {
+        let (tokenizer, template) = self.words;
+        let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
+        let of_file = |path: &Path| -> Result<String> {
+            let path = if path.is_dir() { path.join(data::source::jsonl::TASKS_FILE) } else { path.to_path_buf() };
+            Ok(hash(data::file::read_text(&path)?.as_bytes()))
+        };
+        Ok(Settings::default()
+            .with("content of --tasks", of_file(self.tasks)?)
+            .with("content of --against", self.against.map(of_file).transpose()?)
+            .with("tokenizer", tokenizer.hash()?)
+            .with("chat template", hash(template.source().as_bytes()))
+            .with("data.answer", self.data.answer)
+            .with("data.max_tokens", self.data.max_tokens))
+    }
+}
+
+/// What is left out, and why: also where nothing is left.
+fn tell_dropped(dropped: &Dropped, unsayable: &BTreeMap<String, usize>) {
+    let why =
+        |(why, count): (&String, &usize)| (*count, format!("the repair cannot be said in this form of answer: {why}"));
+    terminal::tell_dropped("tasks", unsayable.iter().map(why));
+    terminal::tell_dropped("samples", dropped.reasons());
 }
 
 /// The function of every task, without its bug.
@@ -364,9 +343,11 @@ pub fn commit_samples(
         }
     }
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
+    tell_dropped(&dropped, &BTreeMap::new());
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0 })
+    let unsayable_why = BTreeMap::new();
+    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0, unsayable_why })
 }
 
 #[cfg(test)]

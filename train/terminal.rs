@@ -12,6 +12,13 @@ pub fn say_error(error: &anyhow::Error) {
     eprint!("{}", told(error));
 }
 
+/// Says how many of `what` a stage left out, a line for each reason; nothing where none was.
+pub fn tell_dropped<W: std::fmt::Display>(what: &str, reasons: impl IntoIterator<Item = (usize, W)>) {
+    for (count, why) in reasons.into_iter().filter(|(count, _)| *count > 0) {
+        eprintln!("dropped: {count} {what}: {why}");
+    }
+}
+
 /// A text without characters that a terminal obeys: they are written as escapes, and ends of lines stay.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -59,6 +59,16 @@ pub enum GoldError {
     },
 }
 
+impl GoldError {
+    /// Why, without saying which task: for counting.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            GoldError::Apply { .. } => "it does not apply to the base file",
+            GoldError::Form { why, .. } => why,
+        }
+    }
+}
+
 /// What the model is asked. `file_text` is the base file of the task's focus.
 pub fn prompt(task: &Task, file_text: &str, form: AnswerForm) -> Vec<Message> {
     let (statement, path) = (&task.statement, &task.focus.path);

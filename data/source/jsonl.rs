@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::file::{FileError, write_whole};
+use crate::kind::not_fetched;
 use crate::patch::{ApplyError, check_path};
 use crate::task::{TASK_FORMAT, Task};
 
@@ -76,6 +77,9 @@ pub enum RowError {
 pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RowError> {
     let read_error = |error| FileError::new("read", path, error);
     let mut file = BufReader::new(File::open(path).map_err(read_error)?);
+    if let Some(reason) = not_fetched(path) {
+        return Err(RowError::Broken { path: path.to_path_buf(), reason });
+    }
     let (mut rows, mut line) = (Vec::new(), Vec::new());
     for row in 1.. {
         line.clear();

@@ -140,6 +140,20 @@ pub struct PlantCounts {
     pub infrastructure: usize,
 }
 
+impl PlantCounts {
+    /// How many candidates became no task, and why.
+    pub fn dropped(&self) -> [(usize, &'static str); 6] {
+        [
+            (self.no_failing_test, "no test notices them"),
+            (self.too_easy, "more tests fail than are wanted"),
+            (self.flaky, "the second run of the tests differed from the first"),
+            (self.broke_everything, "nothing passes any more, or tests are no longer found"),
+            (self.timed_out, "the run of the tests did not come to its end"),
+            (self.infrastructure, "the tests could not be run"),
+        ]
+    }
+}
+
 /// Why a package gives no tasks.
 #[derive(Debug, thiserror::Error)]
 pub enum PlantError {

@@ -6,19 +6,20 @@
 
 mod columns;
 mod import;
+mod remark;
+mod row;
 mod sets;
 mod table;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::rows::Row;
+use super::rows::{Cell, Cells, Row};
 use super::self_contained;
+use columns::Columns;
 
-pub use import::{ImportError, Imported, RefusedRow, Wanted, import, refused_path};
-
-/// The format number of a [`TaskRow`]; a reader refuses a larger one.
-pub const ROW_FORMAT: u32 = 1;
+pub use import::{ImportError, Imported, RefusedRow, RemarkedRow, Wanted, import, refused_path, remarks_path};
+pub use remark::{GRADING_COLUMNS, Remark, RemarkKind, remarks};
+pub use row::{ROW_FORMAT, TaskRow};
 
 /// How a data set writes its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Format {
     R2eGym,
     /// SWE-rebench V2.
     SweRebench,
+    /// SWE-bench Pro: names of columns in small letters, lists of tests in Python's notation.
+    SweBenchPro,
     /// Multi-SWE-bench: tests are maps from a name to what each run said.
     MultiSweBench,
     /// Rows that bring their repository along: see [`self_contained`].
@@ -44,13 +47,14 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::SweBench,
         Format::SweBenchV5,
         Format::SweGym,
         Format::SweSmith,
         Format::R2eGym,
         Format::SweRebench,
+        Format::SweBenchPro,
         Format::MultiSweBench,
         Format::SelfContained,
     ];
@@ -64,6 +68,7 @@ impl Format {
             Format::SweSmith => "swe-smith",
             Format::R2eGym => "r2e-gym",
             Format::SweRebench => "swe-rebench",
+            Format::SweBenchPro => "swe-bench-pro",
             Format::MultiSweBench => "multi-swe-bench",
             Format::SelfContained => "self-contained",
         }
@@ -71,14 +76,18 @@ impl Format {
 
     /// The format that has such columns; none where no format does.
     pub fn recognise(row: &Row) -> Option<Format> {
-        let given = |name: &str| row.get(name).is_some_and(|value| !value.is_null());
-        let begins =
-            |name: &str, start: &str| row.get(name).and_then(Value::as_str).is_some_and(|text| text.starts_with(start));
-        let all = |names: &[&str]| names.iter().all(|name| row.contains_key(*name));
-        if self_contained::looks_like(row) {
+        Format::of(&Columns::new(Cells::Row(row)))
+    }
+
+    fn of(columns: &Columns) -> Option<Format> {
+        let all = |names: &[&str]| names.iter().all(|name| columns.has(name));
+        let text = |name: &str, like: &dyn Fn(&str) -> bool| columns.peek(name, like);
+        let own = ["files", "folder", "archive", "git", "test_files"];
+        if own.iter().any(|name| columns.given(name)) && columns.row().is_ok_and(|row| self_contained::looks_like(&row))
+        {
             return Some(Format::SelfContained);
         }
-        if given("parsed_commit_content") || all(&["docker_image", "commit_hash", "expected_output_json"]) {
+        if columns.given("parsed_commit_content") || all(&["docker_image", "commit_hash", "expected_output_json"]) {
             return Some(Format::R2eGym);
         }
         if all(&["org", "number", "fix_patch"]) {
@@ -87,79 +96,25 @@ impl Format {
         if !all(&["instance_id", "patch", "FAIL_TO_PASS"]) {
             return None;
         }
-        Some(
-            if begins("repo", "swesmith/")
-                || row.get("image_name").is_some_and(|name| name.to_string().contains("swesmith"))
-            {
-                Format::SweSmith
-            } else if given("install_config") {
-                Format::SweRebench
-            } else if given("eval_script") || given("log_parser") {
-                Format::SweBenchV5
-            } else if row["FAIL_TO_PASS"].is_array() && !row.contains_key("environment_setup_commit") {
-                Format::SweGym
-            } else {
-                Format::SweBench
-            },
-        )
+        let smith = text("repo", &|repo| repo.starts_with("swesmith/"))
+            || text("image_name", &|name| name.contains("swesmith"));
+        Some(if smith {
+            Format::SweSmith
+        } else if ["dockerhub_tag", "before_repo_set_cmd", "selected_test_files_to_run"]
+            .iter()
+            .any(|name| columns.given(name))
+        {
+            Format::SweBenchPro
+        } else if columns.given("install_config") {
+            Format::SweRebench
+        } else if columns.given("eval_script") || columns.given("log_parser") {
+            Format::SweBenchV5
+        } else if columns.has_list("FAIL_TO_PASS") && !columns.has("environment_setup_commit") {
+            Format::SweGym
+        } else {
+            Format::SweBench
+        })
     }
-}
-
-/// One task of a public data set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TaskRow {
-    /// [`ROW_FORMAT`].
-    pub row_format: u32,
-    /// [`Format::name`] of what it was read from.
-    pub source_format: String,
-    /// Unique in its set.
-    pub instance_id: String,
-    /// The repository, e.g. `django/django`.
-    pub repo: String,
-    /// The commit that the bug is in.
-    pub base_commit: Option<String>,
-    /// The container image that its tests run in.
-    pub image: Option<String>,
-    /// The language, in lower case.
-    pub language: Option<String>,
-    /// The repository's version, as text: `4.10` is not `4.1`.
-    pub version: Option<String>,
-    /// What is wrong, in words.
-    pub problem_statement: String,
-    /// What was said about it, or what the repair must offer.
-    pub hints_text: Option<String>,
-    /// The gold patch: it repairs the base commit.
-    pub patch: String,
-    /// The patch that plants the bug, where there is one.
-    pub bug_patch: Option<String>,
-    /// The patch that puts the tests in place.
-    pub test_patch: Option<String>,
-    /// Tests that fail before and pass after.
-    #[serde(rename = "FAIL_TO_PASS")]
-    pub fail_to_pass: Vec<String>,
-    /// Tests that pass before and after.
-    #[serde(rename = "PASS_TO_PASS")]
-    pub pass_to_pass: Vec<String>,
-    /// Test to outcome, as JSON, where the set says no more than this.
-    pub expected_output: Option<String>,
-    /// The script that judges.
-    pub eval_script: Option<String>,
-    /// Or the command that runs the tests.
-    pub test_command: Option<String>,
-    /// The name of the parser that reads its log.
-    pub log_parser: Option<String>,
-    /// When it was written, e.g. `2023-01-02T03:04:05Z`.
-    pub created_at: Option<String>,
-    /// Path to text, as JSON: rows that bring their repository along.
-    pub files: Option<String>,
-    /// Or its folder, relative to the file of this row.
-    pub folder: Option<String>,
-    /// Or its tarball, relative to the file of this row.
-    pub archive: Option<String>,
-    /// Or its git repository; its commit is `base_commit`.
-    pub git: Option<String>,
-    /// Path to text, as JSON: the tests of such a row.
-    pub test_files: Option<String>,
 }
 
 /// A row of `format`, or of the format that its columns tell, in one form.
@@ -168,25 +123,21 @@ pub struct TaskRow {
 ///
 /// What is wrong with the row.
 pub fn task_row(row: &Row, format: Option<Format>) -> Result<TaskRow, String> {
-    if row.contains_key("source_format") && row.contains_key("row_format") {
-        return again(row);
-    }
-    let format = format.or_else(|| Format::recognise(row)).ok_or_else(|| {
-        let columns: Vec<&str> = row.keys().map(String::as_str).take(12).collect();
-        format!("its columns are those of no known format: {}\nhint: name it with `--from`", columns.join(", "))
-    })?;
-    let found = sets::task_row(row, format)?;
-    checked(TaskRow { row_format: ROW_FORMAT, source_format: format.name().into(), ..found })
+    task_row_of(Cells::Row(row), format)
 }
 
-/// A row that was imported before.
-fn again(row: &Row) -> Result<TaskRow, String> {
-    let row: TaskRow = serde_json::from_value(Value::Object(row.clone())).map_err(|error| error.to_string())?;
-    if row.row_format > ROW_FORMAT {
-        let format = row.row_format;
-        return Err(format!("it has the row format {format}; this version reads up to {ROW_FORMAT}\nhint: update"));
+/// As [`task_row`], of a row where it lies.
+fn task_row_of(cells: Cells, format: Option<Format>) -> Result<TaskRow, String> {
+    let columns = Columns::new(cells);
+    if columns.has("source_format") && columns.has("row_format") {
+        return checked(TaskRow::again(&columns)?);
     }
-    checked(row)
+    let format = format.or_else(|| Format::of(&columns)).ok_or_else(|| {
+        let columns: Vec<&str> = (0..cells.columns().min(12)).map(|column| cells.name(column)).collect();
+        format!("its columns are those of no known format: {}\nhint: name it with `--from`", columns.join(", "))
+    })?;
+    let found = sets::task_row(&columns, format)?;
+    checked(TaskRow { row_format: ROW_FORMAT, source_format: format.name().into(), ..found })
 }
 
 /// What holds for every format.
@@ -198,8 +149,11 @@ fn checked(row: TaskRow) -> Result<TaskRow, String> {
     if row.fail_to_pass.is_empty() && row.expected_output.is_none() {
         return Err("it has no test in FAIL_TO_PASS".into());
     }
+    // No gold patch is told as a remark; one that is none is refused.
+    if row.patch.is_empty() {
+        return Ok(row);
+    }
     match crate::Patch::parse(&row.patch) {
-        Ok(patch) if patch.is_empty() => Err("its gold patch is empty".into()),
         Ok(_) => Ok(row),
         Err(error) => Err(format!("its gold patch: {error}")),
     }
@@ -210,9 +164,14 @@ fn checked(row: TaskRow) -> Result<TaskRow, String> {
 pub fn needs_image(row: &Row) -> Option<(String, String)> {
     let format = Format::recognise(row).filter(|format| *format != Format::SelfContained)?;
     let told = |row: TaskRow| (row.instance_id, row.image.unwrap_or_else(|| "that it does not name".into()));
-    let id = || row.get("instance_id").and_then(Value::as_str).unwrap_or("without an id").to_string();
+    let id = || match Cells::Row(row).get("instance_id") {
+        Ok(Some(Cell::Text(id))) => id.to_string(),
+        _ => "without an id".to_string(),
+    };
     Some(task_row(row, Some(format)).map_or_else(|_| (id(), "that it does not name".into()), told))
 }
 
+#[cfg(test)]
+mod import_tests;
 #[cfg(test)]
 mod tests;

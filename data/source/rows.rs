@@ -1,18 +1,22 @@
 //! Rows of a data set whose columns nobody promised: JSON lines, a JSON list, or Parquet.
 //!
 //! In: a file. Out: each row as a JSON object, bounded in size and number, or an error that names the file, the row and
-//! the byte. Parquet is decoded in a process of its own, see `rows/child.rs`.
+//! the byte. Parquet is decoded in a process of its own, see `rows/child.rs`. What is neither is called by its name.
 //! Example: the test lists of SWE-bench are JSON lists inside of a string, those of SWE-Gym real lists: [`names`] takes
 //! both.
 
+mod batch;
+mod cells;
 mod child;
 mod json;
 mod parquet;
+mod python;
 pub mod strict;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +26,10 @@ use serde_json::{Map, Value};
 
 use super::jsonl::RowError;
 use crate::file::FileError;
+use crate::kind::{head, other_kind};
 
+pub use batch::Batch;
+pub use cells::{Cell, Cells};
 pub(crate) use child::{CHILD_ARGUMENT, serve};
 
 /// A row: its columns by name.
@@ -50,7 +57,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            rows: 1_000_000,
+            rows: 1_000_000_000,
             // A patch of 50 MB, its line ends written as two bytes each, is still a row: it has a verdict of its own.
             row_bytes: 128 << 20,
             bytes: 64 << 30,
@@ -63,7 +70,10 @@ impl Default for Limits {
     }
 }
 
-/// The most bytes of rows that are kept at once.
+/// A list of so many bytes has no more texts than a strict reader takes.
+const PLAIN_LIST_BYTES: usize = 4 << 20;
+/// The most rows, and bytes of them, that are kept at once.
+const MAX_KEPT_ROWS: usize = 1_000_000;
 const MAX_KEPT_BYTES: u64 = 2 << 30;
 
 /// A row of a file, or why it is none.
@@ -89,6 +99,20 @@ pub struct Fault {
 /// Takes each row as it is found; an error ends the reading.
 pub type Each<'a> = dyn FnMut(Found) -> Result<(), RowError> + 'a;
 
+/// A row of a file where it lies, or why it is none; otherwise as [`Found`].
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// Counted from 1; blank lines count.
+    pub row: usize,
+    /// The byte of the file at which it begins, where the file is text.
+    pub offset: Option<u64>,
+    /// Its columns.
+    pub cells: Result<Cells<'a>, &'a Fault>,
+}
+
+/// Takes each row where it lies; an error ends the reading.
+pub type EachPlace<'a> = dyn FnMut(Place) -> Result<(), RowError> + 'a;
+
 /// Reads every row of a `.parquet`, `.json` or `.jsonl` file, told apart by their first bytes.
 ///
 /// # Errors
@@ -96,7 +120,7 @@ pub type Each<'a> = dyn FnMut(Found) -> Result<(), RowError> + 'a;
 /// When the file cannot be read, is none of the three, is too large, or a row is no object.
 pub fn read_any(path: &Path) -> Result<Vec<Row>, RowError> {
     let mut rows = Vec::new();
-    let limits = Limits { bytes: MAX_KEPT_BYTES, ..Limits::default() };
+    let limits = Limits { rows: MAX_KEPT_ROWS, bytes: MAX_KEPT_BYTES, ..Limits::default() };
     each_row(path, &limits, &mut |found| {
         let row = found.row;
         match found.value {
@@ -115,6 +139,47 @@ pub fn read_any(path: &Path) -> Result<Vec<Row>, RowError> {
 ///
 /// When the file cannot be read, is none of the three, or is larger than `limits`; and what `each` refuses.
 pub fn each_row(path: &Path, limits: &Limits, each: &mut Each) -> Result<(), RowError> {
+    match open(path, limits)? {
+        Opened::Text(head) => text(&head, json::Rows::new(path, limits, each)),
+        Opened::Parquet(file) => child::read(path, file, limits, &mut |before, batch| {
+            (0..batch.rows()).try_for_each(|at| {
+                let value = batch.row(at).map_err(|reason| Fault { reason, torn: false });
+                each(Found { row: before + at + 1, offset: None, value })
+            })
+        }),
+    }
+}
+
+/// As [`each_row`], each row where it lies.
+///
+/// # Errors
+///
+/// As [`each_row`].
+pub fn each_place(path: &Path, limits: &Limits, each: &mut EachPlace) -> Result<(), RowError> {
+    match open(path, limits)? {
+        Opened::Text(head) => {
+            let mut each = |Found { row, offset, value }| match &value {
+                Ok(cells) => each(Place { row, offset, cells: Ok(Cells::Row(cells)) }),
+                Err(fault) => each(Place { row, offset, cells: Err(fault) }),
+            };
+            text(&head, json::Rows::new(path, limits, &mut each))
+        }
+        Opened::Parquet(file) => child::read(path, file, limits, &mut |before, batch| {
+            let place = |at| Place { row: before + at + 1, offset: None, cells: Ok(Cells::Batch(batch, at)) };
+            (0..batch.rows()).try_for_each(|at| each(place(at)))
+        }),
+    }
+}
+
+/// A file that may hold rows.
+enum Opened {
+    Parquet(File),
+    /// With its first bytes.
+    Text(Vec<u8>),
+}
+
+/// Opens a file and refuses what holds no rows we read.
+fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
     let read = |error| FileError::new("read", path, error);
     let broken = |reason: String| RowError::Broken { path: path.to_path_buf(), reason };
     // Before it is opened: opening a pipe waits for whoever writes to it.
@@ -123,20 +188,35 @@ pub fn each_row(path: &Path, limits: &Limits, each: &mut Each) -> Result<(), Row
         return Err(broken("it is no file\nhint: name a file with rows: Parquet, JSON lines or a JSON list".into()));
     }
     let mut file = File::open(path).map_err(read)?;
-    let mut head = Vec::new();
-    (&mut file).take(64).read_to_end(&mut head).map_err(read)?;
-    if head.starts_with(b"PAR1") {
-        return child::read(path, file, limits, each);
+    let head = head(&mut file).map_err(read)?;
+    let (begins, ends) = (head.starts_with(b"PAR1"), ends_as_parquet(&file, about.len()).map_err(read)?);
+    match (begins, ends) {
+        (true, true) => return Ok(Opened::Parquet(file)),
+        (false, false) => {}
+        (begins, _) => {
+            let missing = if begins { "end" } else { "beginning" };
+            let length = about.len();
+            let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
+            let reason = format!("it is broken Parquet: of its {length} bytes the {missing} is missing\nhint: {hint}");
+            return Err(broken(reason));
+        }
     }
     if about.len() > limits.bytes {
         return Err(broken(format!("it has {} bytes; the limit is {}", about.len(), limits.bytes)));
     }
-    if let Some(reason) = other_kind(&head, path) {
-        return Err(broken(reason));
-    }
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
-    let rows = json::Rows::new(path, limits, each);
-    match head {
+    other_kind(&head, path).map_or(Ok(Opened::Text(head)), |reason| Err(broken(reason)))
+}
+
+fn ends_as_parquet(file: &File, length: u64) -> io::Result<bool> {
+    let mut end = [0; 4];
+    // The four bytes at its beginning are not those at its end.
+    let Some(at) = length.checked_sub(4).filter(|at| *at >= 4) else { return Ok(false) };
+    file.read_exact_at(&mut end, at)?;
+    Ok(&end == b"PAR1")
+}
+
+fn text(head: &[u8], rows: json::Rows) -> Result<(), RowError> {
+    match head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start() {
         [b'[', ..] => rows.list(),
         // The first line holds no more than this: the object goes on below.
         [b'{', rest @ ..] if !rest.is_empty() && first_line(rest).is_empty() => rows.object(),
@@ -150,31 +230,29 @@ fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii()
 }
 
-/// What a file is that holds no rows we read, and what to do.
-fn other_kind(head: &[u8], path: &Path) -> Option<String> {
-    const PACKED: [(&[u8], &str, &str); 5] = [
-        (b"\x1f\x8b", "gzip", "gzip -d"),
-        (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
-        (b"BZh", "bzip2", "bzip2 -d"),
-        (b"\xfd7zXZ", "xz", "xz -d"),
-        (b"PK\x03\x04", "zip", "unzip"),
-    ];
-    if let Some((_, kind, command)) = PACKED.iter().find(|(start, ..)| head.starts_with(start)) {
-        return Some(format!("it is compressed with {kind}\nhint: decompress it first: `{command} FILE`"));
-    }
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Some("it is text in UTF-16\nhint: write it as UTF-8 first: `iconv -f UTF-16 -t UTF-8 FILE`".into());
-    }
-    let table = path.extension().is_some_and(|ending| ending == "csv" || ending == "tsv");
-    let json = matches!(head.trim_ascii_start(), [b'{' | b'[', ..]);
-    (table && !json).then(|| "it is a table of text\nhint: write it as Parquet or as JSON lines first".into())
-}
-
 pub(super) fn refused(path: &Path, row: usize, reason: String) -> RowError {
     RowError::Row { path: path.to_path_buf(), row, reason }
 }
 
-/// A list of names, or the same as JSON inside of a string.
+/// The texts of a list inside of a string, in JSON's notation or in Python's.
+///
+/// # Errors
+///
+/// Why it is no JSON.
+pub fn listed(text: &str) -> Result<Vec<String>, strict::Fault> {
+    // The usual case without a value for each text in between.
+    if text.len() < PLAIN_LIST_BYTES
+        && let Ok(list) = serde_json::from_str(text)
+    {
+        return Ok(list);
+    }
+    let list = strict::value(text.as_bytes()).and_then(|value| {
+        serde_json::from_value(value).map_err(|error| strict::Fault { at: 0, reason: error.to_string(), cut: false })
+    });
+    list.or_else(|fault| python::texts(text).ok_or(fault))
+}
+
+/// A list of names, or the same inside of a string, see [`listed`].
 ///
 /// # Errors
 ///
@@ -191,8 +269,9 @@ pub fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
         Names::List(names) => Ok(names),
         Names::Nothing(()) => Ok(Vec::new()),
         Names::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
-        Names::Text(text) => serde_json::from_str(&text).map_err(|error| {
-            D::Error::custom(format!("a list of tests is neither a list nor one inside of a string: {error}"))
+        Names::Text(text) => listed(&text).map_err(|fault| {
+            let reason = fault.reason;
+            D::Error::custom(format!("a list of tests is neither a list nor one inside of a string: {reason}"))
         }),
     }
 }

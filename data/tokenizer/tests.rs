@@ -218,3 +218,14 @@ fn a_whole_file_gives_the_ids_of_its_makers() {
     }
     println!("{compared} ids of {} files are the same", lines.lines().count());
 }
+
+#[test]
+fn steps_of_a_kind_that_is_not_known_are_refused() {
+    let json: serde_json::Value = serde_json::from_slice(&trained().save_bytes().expect("writes")).expect("is JSON");
+    for key in ["normalizer", "pre_tokenizer", "post_processor", "decoder", "model"] {
+        let mut other = json.clone();
+        other[key]["type"] = "OfNextYear".into();
+        let refused = Tokenizer::from_bytes(other.to_string().as_bytes());
+        assert!(matches!(refused, Err(TokenizerError::Unreadable { .. })), "{key}");
+    }
+}

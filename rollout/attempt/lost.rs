@@ -39,6 +39,14 @@ pub enum Lost {
         /// What it said.
         message: String,
     },
+    /// An earlier process of the run lost it.
+    #[error("{message}")]
+    Earlier {
+        /// The task.
+        task_id: String,
+        /// What it said then.
+        message: String,
+    },
     /// The run was cancelled before this attempt was graded.
     #[error("cancelled before an attempt at `{task_id}` was graded")]
     Cancelled {
@@ -55,6 +63,7 @@ impl Lost {
             | Lost::Base { task_id, .. }
             | Lost::SetApart { task_id, .. }
             | Lost::Panicked { task_id, .. }
+            | Lost::Earlier { task_id, .. }
             | Lost::Cancelled { task_id } => task_id,
         }
     }

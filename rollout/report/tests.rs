@@ -116,8 +116,9 @@ fn pairing_finds_a_gain_that_two_intervals_would_hide() {
 #[test]
 fn no_difference_is_no_gain() {
     let gain = single(9, 30).gain_over(&single(9, 30), 1, 7, 500).expect("the same tasks");
-    assert_eq!((gain.delta.estimate, gain.delta.low, gain.delta.high), (0.0, 0.0, 0.0));
-    assert!(gain.claim() == Claim::Chance);
+    assert_eq!((gain.delta.estimate, gain.delta.method), (0.0, Method::ClopperPearson));
+    close(gain.delta.high, 1.0 - 0.025_f64.powf(1.0 / 30.0), 1e-12);
+    assert!(gain.delta.low == -gain.delta.high && gain.claim() == Claim::Chance);
     let loss = single(0, 30).gain_over(&single(25, 30), 1, 7, 500).expect("the same tasks");
     assert!(loss.claim() == Claim::Loss);
 }
@@ -203,6 +204,38 @@ fn an_evaluation_of_another_format_is_refused() {
     let text = serde_json::to_string(&single(1, 2)).expect("prints").replace(r#""format":1"#, r#""format":2"#);
     let refused = serde_json::from_str::<Evaluation>(&text).expect_err("a newer format").to_string();
     assert!(refused.starts_with("format 2 is not known here, only format 1"), "{refused}");
+}
+
+#[test]
+fn no_success_and_nothing_but_success_have_exact_intervals() {
+    // Clopper-Pearson bounds of 0 of 100 and 100 of 100, as in published tables: 0.0362 and 0.9638.
+    let of = |resolved, tasks| single(resolved, tasks).interval(1, 7, 1_000).expect("defined");
+    let (none, all) = (of(0, 100), of(100, 100));
+    assert_eq!((none.estimate, none.low, none.method), (0.0, 0.0, Method::ClopperPearson));
+    close(none.high, 0.0362, 5e-5);
+    assert_eq!((all.estimate, all.high), (1.0, 1.0));
+    close(all.low, 0.9638, 5e-5);
+    // 0 of 10: 0.3085. Eight attempts at each task prove no more than one.
+    close(of(0, 10).high, 0.3085, 5e-5);
+    assert_eq!(evaluation((0..10).map(|_| (8, 0))).interval(1, 7, 1_000), Ok(of(0, 10)));
+    assert_eq!(of(1, 100).method, Method::Bootstrap);
+}
+
+#[test]
+fn tasks_that_agree_on_a_half_leave_room_on_both_sides() {
+    let half = evaluation((0..20).map(|_| (4, 2))).interval(1, 7, 1_000).expect("defined");
+    assert_eq!(half.estimate, 0.5);
+    assert!(half.low < 0.45 && half.high > 0.55, "{half:?}");
+    let one = single(1, 1).interval(1, 7, 1_000).expect("defined");
+    close(one.low, 0.025, 1e-12);
+}
+
+#[test]
+fn a_gain_at_every_task_has_room_below_and_one_at_none_is_not_claimed() {
+    let gain = |after, before| single(after, 8).gain_over(&single(before, 8), 1, 7, 500).expect("the same tasks");
+    let (every, none) = (gain(8, 0), gain(0, 0));
+    assert!(every.claim() == Claim::Gain && every.delta.low < 0.3 && every.delta.high == 1.0, "{every:?}");
+    assert!(none.claim() == Claim::Chance && none.delta.low < -0.3 && none.delta.high > 0.3, "{none:?}");
 }
 
 #[test]

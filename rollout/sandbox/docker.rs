@@ -22,6 +22,7 @@ use crate::python::PythonEnv;
 use container::{BOOTSTRAP, Container};
 use dialect::Dialect;
 use engine::Engine;
+pub use engine::EngineAbout;
 use harden::{Made, lifetime_s};
 
 mod container;
@@ -60,6 +61,17 @@ pub struct DockerOptions {
     pub workers: usize,
     /// The bounds of every container.
     pub limits: Limits,
+}
+
+/// Asks the engine what it is.
+///
+/// # Errors
+///
+/// When none answers.
+pub fn about_engine() -> Result<EngineAbout, SandboxError> {
+    let started = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = started.map_err(|source| SandboxError::Io { doing: "starting threads".to_string(), source })?;
+    runtime.block_on(async { Engine::connect().await?.about().await })
 }
 
 /// Runs each job in a container of its own.

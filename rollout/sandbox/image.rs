@@ -24,7 +24,7 @@ pub mod lint;
 mod tree;
 mod wheels;
 
-pub use build::{BuildOptions, build, plan};
+pub use build::{BuildOptions, build, plan, work_folder};
 pub use engine::{ensure_in_engine, import_into_engine};
 
 use crate::python::PYTEST;
@@ -121,6 +121,17 @@ pub enum ImageError {
         /// Its answer.
         said: String,
     },
+    /// A build that is not over, or none where one was to go on.
+    #[error("{}", build::unfinished(out, work.as_deref()))]
+    Unfinished {
+        /// Where images lie.
+        out: PathBuf,
+        /// What an earlier build fetched.
+        work: Option<PathBuf>,
+    },
+    /// Somebody asked it to.
+    #[error("stopped before the image was made")]
+    Stopped,
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),

@@ -221,14 +221,7 @@ fn namespaces() -> BTreeMap<&'static str, String> {
 }
 
 fn no_user_namespace(error: &io::Error) -> Refused {
-    Refused::new(
-        "user-ns",
-        format!(
-            "{error} (allow unprivileged user namespaces: `sysctl -w user.max_user_namespaces=15000 \
-             kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0`; in a container: \
-             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`)"
-        ),
-    )
+    Refused::new("user-ns", format!("cannot make namespaces: {error}"))
 }
 
 /// Gives the child its user and group ids. Root keeps an id 0 for the set-up; jobs run as `nobody`.

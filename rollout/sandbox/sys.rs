@@ -28,6 +28,15 @@ pub(super) fn fork_into_namespaces() -> io::Result<i32> {
     if child >= 0 { Ok(child as i32) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The version of Landlock's interface.
+pub(super) fn landlock_abi() -> io::Result<i32> {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: without attributes the call only answers its version.
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION) };
+    if abi >= 0 { Ok(abi as i32) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A descriptor that can be read when a child has ended.
 pub(super) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain integers; the answer is a fresh descriptor that nobody else owns.

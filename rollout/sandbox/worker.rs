@@ -17,6 +17,7 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use super::cgroup::{Bounds, Group, Meter};
 use super::events::Events;
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
+use super::outside;
 use super::pipes::{Pipes, failed, memory_file, readable, receive};
 use super::spec::{Names, Spec};
 use super::sys;
@@ -117,7 +118,7 @@ impl Worker {
             } else if let Some(refused) = message.strip_prefix(b"refused ")
                 && let Ok(Refused { barrier, reason }) = serde_json::from_slice(refused)
             {
-                return Err(SandboxError::Barrier { barrier, reason });
+                return Err(outside::refused(barrier, reason));
             } else {
                 break;
             }

@@ -124,3 +124,19 @@ fn an_answer_that_came_to_a_stop_string_says_so() {
     assert_eq!((answer.text.as_str(), answer.stop), ("a ", Stop::StopString));
     server.join().expect("ends");
 }
+
+#[test]
+fn an_answer_that_goes_on_behind_its_end_of_turn_is_cut_there() {
+    let tokenizer = tokenizer();
+    let end = tokenizer.special("<|im_end|>").expect("is there");
+    let mut choice = vllm("a b");
+    let tokens: Vec<u32> = tokenizer.encode("a").into_iter().chain([end]).chain(tokenizer.encode(" b")).collect();
+    choice["logprobs"]["token_logprobs"] = json!(vec![-0.5; tokens.len()]);
+    (choice["text"], choice["token_ids"]) = (json!("a b"), json!(tokens));
+    let (url, asked, server) = scripted(vec![choices(&[choice])]);
+    let answer = ask(&url, 1, &Sampling::default()).expect("an answer").remove(0);
+    assert_eq!((answer.text.as_str(), answer.stop), ("a", Stop::EndOfTurn));
+    assert_eq!((answer.tokens.last(), answer.logprobs.len()), (Some(&end), answer.tokens.len()));
+    assert_eq!(asked.recv().expect("asked")["stop_token_ids"], json!([end]));
+    server.join().expect("ends");
+}

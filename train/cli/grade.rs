@@ -55,6 +55,9 @@ pub struct AdmitArgs {
     /// Folder for `admissions.jsonl`; the tasks that are kept lie as `admitted.jsonl` beside their trees.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// The names of rules, as `--help` tells them.

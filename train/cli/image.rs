@@ -51,6 +51,9 @@ pub struct ImageBuildArgs {
     /// Print what would be fetched and stop.
     #[arg(long)]
     pub dry_run: bool,
+    /// Go on with what a build that was stopped has fetched.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// `train image lint`

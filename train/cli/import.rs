@@ -14,7 +14,8 @@ pub struct ImportArgs {
     /// How the rows are written.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "auto")]
     pub from: ImportFormat,
-    /// The file to write: OUT, which ends in `.parquet` or `.jsonl`. What is refused is listed in `OUT.refused.jsonl`.
+    /// The file to write: OUT, which ends in `.parquet` or `.jsonl`. What is refused is listed in `OUT.refused.jsonl`,
+    /// what is odd in `OUT.remarks.jsonl`.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Most rows that are read.
@@ -23,6 +24,9 @@ pub struct ImportArgs {
     /// Read and check every row, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Go on where a run was stopped: rows are read again from the first, and a result that is there is kept.
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// How rows are written.
@@ -44,6 +48,8 @@ pub enum ImportFormat {
     R2eGym,
     /// SWE-rebench V2: with image and test command
     SweRebench,
+    /// SWE-bench Pro: columns in small letters, lists in Python's notation
+    SweBenchPro,
     /// Multi-SWE-bench: maps of tests
     MultiSweBench,
     /// Rows with `files`, a `folder`, an `archive`, or `git` and a `commit`
@@ -61,6 +67,7 @@ impl ImportFormat {
             ImportFormat::SweSmith => Some(Format::SweSmith),
             ImportFormat::R2eGym => Some(Format::R2eGym),
             ImportFormat::SweRebench => Some(Format::SweRebench),
+            ImportFormat::SweBenchPro => Some(Format::SweBenchPro),
             ImportFormat::MultiSweBench => Some(Format::MultiSweBench),
             ImportFormat::SelfContained => Some(Format::SelfContained),
         }

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use data::template::Roles;
+use data::template::{EndOfTurn, Roles};
 use data::{Role, Sample, Tokenizer};
 
 use super::tokenizer_at;
@@ -18,20 +18,30 @@ use crate::checkpoint;
 use crate::cli::AuditArgs;
 use show::Show;
 
-/// Damaged samples that are named.
+/// Samples that are named for one fault.
 const NAMED: usize = 5;
+/// What ends a text that is no conversation.
+const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// What a sample is judged by.
 struct Judge {
     tokenizer: Tokenizer,
     /// How turns begin; none where the chat template cannot tell.
     roles: Option<Roles>,
-    /// Ends an answer.
-    end: Option<u32>,
+    /// What ends an answer.
+    end: EndOfTurn,
     /// Ids that the model knows.
     vocab_size: usize,
     /// Tokens that the model can see at once, where a config tells.
     context: Option<usize>,
+}
+
+/// What is trained between two prompts.
+struct Answer {
+    /// Its last token.
+    last: usize,
+    /// True where the end of turn is trained.
+    ended: bool,
 }
 
 /// What was counted.
@@ -41,9 +51,11 @@ struct Counts {
     tokens: usize,
     trained: usize,
     longest: usize,
-    /// Whose last trained token is no end of turn.
-    truncated: usize,
-    /// With a trained end of turn.
+    /// Answers: what is trained between two prompts.
+    answers: usize,
+    /// Answers without a trained end of turn.
+    endless: usize,
+    /// Samples with an end of turn in each of their answers.
     ended: usize,
     /// Longer than the context.
     too_long: usize,
@@ -55,6 +67,10 @@ struct Counts {
     roles: BTreeMap<&'static str, (usize, usize)>,
     /// The first samples with such ids.
     damaged: Vec<String>,
+    /// The first samples with an answer that has no end.
+    without_end: Vec<String>,
+    /// The first samples that are too long.
+    long: Vec<String>,
 }
 
 /// `train data audit`
@@ -62,7 +78,8 @@ struct Counts {
 /// # Errors
 ///
 /// When the samples cannot be read, or cannot be right: ids that the model does not know, masks that are the same
-/// everywhere, an end of turn that is never trained, another tokenizer than the model's.
+/// everywhere, an answer whose end is not trained, more tokens than the model's context, another tokenizer than the
+/// model's.
 pub fn audit(args: &AuditArgs) -> Result<()> {
     let judge = Judge::of(&args.model)?;
     let manifest = data::store::read_manifest(&args.samples)?;
@@ -82,7 +99,7 @@ pub fn audit(args: &AuditArgs) -> Result<()> {
             args.model.display()
         );
     }
-    counts.judge(&args.samples)
+    counts.judge(&args.samples, judge.context)
 }
 
 fn print(samples: &[Sample], judge: &Judge, counts: &Counts, limit: usize, show: Show) -> io::Result<()> {
@@ -105,7 +122,7 @@ impl Judge {
         tokenizer.require_within(vocab_size)?;
         let context = config.map(|config| config.max_position_embeddings);
         let roles = template.roles(&tokenizer).ok();
-        let end = template.end_of_turn(&tokenizer).ok();
+        let end = template.end_of_turn(&tokenizer);
         Ok(Judge { tokenizer, roles, end, vocab_size, context })
     }
 
@@ -119,6 +136,33 @@ impl Judge {
 
     fn knows(&self, id: u32) -> bool {
         (id as usize) < self.vocab_size && self.tokenizer.piece(id).is_some()
+    }
+
+    /// What is trained between two prompts, and whether it ends. Tokens of the same turn that are left out of the
+    /// training do not divide an answer.
+    fn answers(&self, sample: &Sample, roles: &[Option<Role>]) -> Vec<Answer> {
+        // Text that is no conversation ends with the end of the text.
+        let text_end = if roles.iter().all(Option::is_none) { self.tokenizer.special(END_OF_TEXT) } else { None };
+        let is_end = |id: u32| self.end.contains(id) || Some(id) == text_end;
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut open = false;
+        for (at, (id, trained)) in sample.tokens.iter().zip(&sample.mask).enumerate() {
+            if !trained {
+                open = open && roles[at] == Some(Role::Assistant) && !is_end(*id);
+                continue;
+            }
+            match answers.last_mut().filter(|_| open) {
+                Some(answer) => answer.last = at,
+                None => answers.push(Answer { last: at, ended: false }),
+            }
+            open = true;
+            // A line break behind the end belongs to the template.
+            let blank = self.tokenizer.piece(*id).is_some_and(|piece| piece.trim_ascii().is_empty());
+            if let Some(answer) = answers.last_mut() {
+                answer.ended = is_end(*id) || answer.ended && blank;
+            }
+        }
+        answers
     }
 }
 
@@ -138,25 +182,36 @@ impl Counts {
         self.trained += trained;
         self.longest = self.longest.max(length);
         self.all_trained += usize::from(trained == length);
-        self.too_long += usize::from(judge.context.is_some_and(|context| length > context));
-        let mut last = None;
+        if judge.context.is_some_and(|context| length > context) {
+            self.too_long += 1;
+            name(&mut self.long, number, sample, &format!("has {length} tokens"));
+        }
         let mut unknown = None;
-        for ((id, trained), role) in sample.tokens.iter().zip(&sample.mask).zip(judge.roles_of(sample)) {
-            let (tokens, of_them) = self.roles.entry(show::name(role)).or_default();
+        let roles = judge.roles_of(sample);
+        for ((id, trained), role) in sample.tokens.iter().zip(&sample.mask).zip(&roles) {
+            let (tokens, of_them) = self.roles.entry(show::name(*role)).or_default();
             *tokens += 1;
             *of_them += usize::from(*trained);
-            last = trained.then_some(*id).or(last);
             if !judge.knows(*id) {
                 self.beyond += 1;
                 unknown = unknown.or(Some(*id));
             }
         }
-        let is_end = |id: Option<u32>| id.is_some() && id == judge.end;
-        self.truncated += usize::from(!is_end(last));
-        let ends = sample.tokens.iter().zip(&sample.mask).any(|(id, trained)| *trained && is_end(Some(*id)));
-        self.ended += usize::from(ends);
-        if let Some(id) = unknown.filter(|_| self.damaged.len() < NAMED) {
-            self.damaged.push(format!("sample {number} (`{}`) has the id {id}", sample.origin.escape_debug()));
+        let answers = judge.answers(sample, &roles);
+        let endless: Vec<&Answer> = answers.iter().filter(|answer| !answer.ended).collect();
+        self.answers += answers.len();
+        self.endless += endless.len();
+        self.ended += usize::from(endless.is_empty() && !answers.is_empty());
+        if let Some(first) = endless.first() {
+            name(
+                &mut self.without_end,
+                number,
+                sample,
+                &format!("has an answer without an end at token {}", first.last),
+            );
+        }
+        if let Some(id) = unknown {
+            name(&mut self.damaged, number, sample, &format!("has the id {id}"));
         }
     }
 
@@ -167,10 +222,10 @@ impl Counts {
             |context| format!("{} longer than the context of {context}", self.too_long),
         );
         let mut rows = vec![
-            ("samples", self.samples, format!("{} with a trained end of turn", self.ended)),
+            ("samples", self.samples, format!("{} with a trained end of turn in every answer", self.ended)),
             ("tokens", self.tokens, format!("{} trained ({:.1} %)", self.trained, share(self.trained, self.tokens))),
             ("longest", self.longest, context),
-            ("truncated", self.truncated, "without an end of turn behind the last trained words".to_string()),
+            ("truncated", self.endless, format!("of {} answers, without a trained end of turn", self.answers)),
             ("beyond", self.beyond, format!("ids outside of the vocabulary of {}", judge.vocab_size)),
         ];
         for (role, (tokens, trained)) in &self.roles {
@@ -180,7 +235,7 @@ impl Counts {
     }
 
     /// Refuses what cannot be right.
-    fn judge(&self, samples: &Path) -> Result<()> {
+    fn judge(&self, samples: &Path, context: Option<usize>) -> Result<()> {
         let place = samples.display();
         if self.samples == 0 {
             bail!("`{place}` has no samples\nhint: build them with `train data samples`");
@@ -195,11 +250,34 @@ impl Counts {
         if self.all_trained == self.samples {
             bail!("every token of every sample is trained\nhint: the prompt must not be; build the samples again");
         }
-        if self.ended == 0 {
+        if self.endless == self.answers {
             bail!(
                 "the end-of-turn token is never trained, so the model would never stop\nhint: check the chat template"
             );
         }
+        if self.endless > 0 {
+            let named = self.without_end.join("\n");
+            bail!(
+                "`{place}`: {} of {} answers have no trained end of turn, so the model would not learn to stop there\n{named}\nhint: were they cut off? leave such answers out, or build the samples again",
+                self.endless,
+                self.answers
+            );
+        }
+        if self.too_long > 0 {
+            let (named, context) = (self.long.join("\n"), context.unwrap_or_default());
+            bail!(
+                "`{place}`: {} of {} samples are longer than the model's context of {context} tokens\n{named}\nhint: build them again with `--set data.max_tokens={context}`, or use a model with a longer context",
+                self.too_long,
+                self.samples
+            );
+        }
         Ok(())
+    }
+}
+
+/// Adds a sample to those that are named.
+fn name(named: &mut Vec<String>, number: usize, sample: &Sample, what: &str) {
+    if named.len() < NAMED {
+        named.push(format!("sample {number} (`{}`) {what}", sample.origin.escape_debug()));
     }
 }

@@ -1,15 +1,19 @@
 //! `train data …`: packages to tasks, tasks and sources to samples.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, bail};
 use data::Tokenizer;
 use data::source::commits::CommitOptions;
-use data::source::jsonl::read_tasks;
 
-use super::{cache_folder, config_of, summary_to, tokenizer_at};
+use super::{cache_folder, config_of, tokenizer_at};
 use crate::cli::{CommitsArgs, DataCommand, PlantArgs, SamplesArgs, TokenizerArgs};
 use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::journal::Place;
+use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::tasks::{self, PlantSummary, SampleSummary, Workshop};
+use crate::tasks::{self, PlantSummary, Planting, SampleSummary, Sampling, Workshop, check_packages};
 
 /// `train data …`
 ///
@@ -19,7 +23,7 @@ use crate::tasks::{self, PlantSummary, SampleSummary, Workshop};
 pub fn data(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Plant(args) => plant(&args).map(|_| ()),
-        DataCommand::Import(args) => super::import(&args).map(|_| ()),
+        DataCommand::Import(args) => super::import_whole(&args),
         DataCommand::Samples(args) => samples(&args).map(|_| ()),
         DataCommand::Commits(args) => commits(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer(&args),
@@ -32,51 +36,91 @@ pub fn data(command: DataCommand) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As [`tasks::plant_packages`].
+/// As [`Planting::run`]; and when a package was passed over, though the others are kept.
 pub fn plant(args: &PlantArgs) -> Result<Option<PlantSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data plant", &config).show(args.run.dry_run, &args.out)? {
+    if !args.run.dry_run {
+        Paths::new().writes_folder("--out", &args.out).check()?;
+        check_packages(&args.package)?;
+        Place::in_folder(&args.out).check(tasks::PLANT, args.resume)?;
+    }
+    let folders = args.package.iter().map(Path::new).filter(|package| package.is_dir());
+    let plan = Plan::new(tasks::PLANT, &config).with_data(folders);
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
+    Interrupt::listen()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
-    plant_in(&workshop, args, &config).map(Some)
+    let summary = plant_in(&workshop, args, &config)?;
+    plan.save(&args.out)?;
+    summary.partial().map_or(Ok(Some(summary)), |partial| Err(partial.into()))
 }
 
-/// As [`plant`], in a workshop that stands already.
+/// As [`plant`], in a workshop that stands already. The summary names packages that were passed over.
 ///
 /// # Errors
 ///
-/// As [`tasks::plant_packages`].
+/// As [`Planting::run`].
 pub fn plant_in(workshop: &Workshop, args: &PlantArgs, config: &Config) -> Result<PlantSummary> {
-    let most = args.max_tasks.unwrap_or(config.data.train_tasks_per_package);
-    let summary = tasks::plant_packages(workshop, &args.package, most, config, &args.out)?;
-    let set = read_tasks(&args.out.join("tasks.jsonl"))?;
-    tasks::split(&set, config.data.sft_share, config.seed)?;
-    summary_to(&args.out.join("summary.json"), &summary)?;
-    Ok(summary)
+    let planting = Planting {
+        workshop,
+        packages: &args.package,
+        max_tasks: args.max_tasks.unwrap_or(config.data.train_tasks_per_package),
+        config,
+        out: &args.out,
+        resume: args.resume,
+        interrupt: Interrupt::listen()?,
+    };
+    planting.run()
 }
 
 /// `train data samples`
 ///
 /// # Errors
 ///
-/// As [`tasks::samples`].
+/// As [`Sampling::run`].
 pub fn samples(args: &SamplesArgs) -> Result<Option<SampleSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data samples", &config).show(args.run.dry_run, &args.out)? {
+    let against = args.against.as_deref();
+    if !args.run.dry_run {
+        Paths::new()
+            .reads("--tasks", &args.tasks)
+            .reads("--tokenizer", &args.tokenizer)
+            .may_read("--against", against)
+            .writes_folder("--out", &args.out)
+            .check()?;
+        Place::in_folder(&args.out).check(tasks::SAMPLES, args.resume)?;
+    }
+    let read = [Some(&args.tasks), Some(&args.tokenizer), args.against.as_ref()];
+    let plan = Plan::new(tasks::SAMPLES, &config).with_data(read.into_iter().flatten().map(PathBuf::as_path));
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
+    let interrupt = Interrupt::listen()?;
     let (tokenizer, template) = tokenizer_at(&args.tokenizer)?;
-    let against = args.against.as_deref();
-    let summary = tasks::samples(&args.tasks, against, (&tokenizer, &template), &config.data, &args.out)?;
-    summary_to(&args.out.join("summary.json"), &summary)?;
+    let sampling = Sampling {
+        tasks: &args.tasks,
+        against,
+        words: (&tokenizer, &template),
+        data: &config.data,
+        out: &args.out,
+        resume: args.resume,
+        interrupt,
+    };
+    let summary = sampling.run()?;
+    plan.save(&args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
 }
 
 fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data commits", &config).show(args.run.dry_run, &args.out)? {
+    if !args.run.dry_run {
+        let paths = args.source.iter().fold(Paths::new(), |paths, source| paths.reads_folder("--source", source));
+        paths.reads("--tokenizer", &args.tokenizer).writes_folder("--out", &args.out).check()?;
+    }
+    let plan = Plan::new("data commits", &config).with_data([args.tokenizer.as_path()]);
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     let (tokenizer, _) = tokenizer_at(&args.tokenizer)?;
@@ -89,11 +133,14 @@ fn commits(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     };
     let max_tokens = config.data.max_tokens;
     let summary = tasks::commit_samples(&args.source, &options, args.samples, &tokenizer, max_tokens, &args.out)?;
+    plan.save(&args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))
 }
 
 fn tokenizer(args: &TokenizerArgs) -> Result<()> {
+    let paths = args.source.iter().fold(Paths::new(), |paths, source| paths.reads("--source", source));
+    paths.writes_file("--out", &args.out).check()?;
     let mut texts = Vec::new();
     for source in &args.source {
         for file in data::source::functions::python_files(source)? {

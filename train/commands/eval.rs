@@ -1,10 +1,11 @@
 //! `train eval`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use data::Tokenizer;
-use data::source::jsonl::read_tasks;
+use data::source::jsonl::{TaskSet, read_tasks};
 use data::template::ChatTemplate;
 use rollout::policy::Policy;
 use rollout::server::{Server, ServerConfig, served};
@@ -13,25 +14,39 @@ use super::{cache_folder, config_of, fitting, generated_tokens, summary_to};
 use crate::checkpoint::{self, Loaded, Outline};
 use crate::cli::EvalArgs;
 use crate::config::Config;
-use crate::evaluate::{EvalSummary, Rollouts, evaluate};
+use crate::evaluate::{EvalSummary, Evaluating, Rollouts};
 use crate::generate::Generator;
+use crate::interrupt::Interrupt;
+use crate::journal::{Journal, Place};
 use crate::memory::MemoryPlan;
 use crate::model::ModelConfig;
 use crate::model::weights::Precision;
+use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::provenance::Provenance;
+use crate::settings::Settings;
 use crate::tasks::Workshop;
+
+/// The stage in the words of the command line.
+const STAGE: &str = "eval";
 
 /// `train eval`
 ///
 /// # Errors
 ///
-/// As [`evaluate`].
+/// As [`Evaluating::run`].
 pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     let config = config_of(&args.run)?;
-    let folder = args.out.parent().unwrap_or(Path::new("."));
+    if !args.run.dry_run {
+        let paths = Paths::new().reads("--model", &args.model).reads("--tasks", &args.tasks);
+        paths.may_read("--against", args.against.as_deref()).writes_file("--out", &args.out).check()?;
+        Place::beside_file(&args.out).check(STAGE, args.resume)?;
+    }
     // What is wrong with the folder is told below. What a server holds is its own affair.
     let memory = if args.server.is_some() { None } else { answering_memory(&args.model, &config).ok() };
-    if Plan::new("eval", &config).with_memory(memory).show(args.run.dry_run, folder)? {
+    let plan = Plan::new("eval", &config).with_model(&args.model).with_data([args.tasks.as_path()]);
+    let plan = plan.with_memory(memory);
+    if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
@@ -46,12 +61,18 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         None => checkpoint::check(&args.model, &config.device.open()?)?,
     }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
+    if let Some(before) = &before {
+        same_tasks(before, &read_tasks(&args.tasks)?, args)?;
+    }
+    Interrupt::listen()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     let summary = eval_in(&workshop, args, &config)?;
+    plan.save_beside(&args.out)?;
     println!(
         "{}",
         serde_json::to_string(&serde_json::json!({
             "pass_at_1": summary.pass_at_1, "n": summary.n, "ci95": summary.ci95,
+            "ci95_method": summary.ci95_method,
         }))?
     );
     if let Some(before) = before {
@@ -81,16 +102,34 @@ fn evaluation_at(path: &Path) -> Result<EvalSummary> {
     serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", path.display())).context(WHAT)
 }
 
+/// Refuses to compare with an evaluation of other tasks: nothing could be said in the end.
+fn same_tasks(before: &EvalSummary, set: &TaskSet, args: &EvalArgs) -> Result<()> {
+    let scored = before.evaluation.tasks.iter().map(|task| &task.task_id);
+    let judged: HashSet<&String> = scored.chain(&before.evaluation.unscored).collect();
+    match judged.iter().find(|id| set.find(id).is_none()) {
+        None => Ok(()),
+        Some(stranger) => bail!(
+            "`{}` evaluates `{stranger}`, which is no task of `{}`, so they cannot be compared\nhint: `--against` takes an evaluation of the same tasks",
+            args.against.as_deref().unwrap_or(&args.out).display(),
+            args.tasks.display()
+        ),
+    }
+}
+
 /// As [`eval`], in a workshop that stands already.
 ///
 /// # Errors
 ///
-/// As [`evaluate`].
+/// As [`Evaluating::run`].
 pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
-    if let Some(folder) = args.out.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
-    }
-    let summary = match &args.server {
+    let journal = Journal::begin(Place::beside_file(&args.out), STAGE, settings(workshop, args, config)?, args.resume)?;
+    let Some(mut whole) = journal else {
+        let text = data::file::read_text(&args.out)?;
+        return serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", args.out.display()));
+    };
+    let journal = &mut whole;
+    let provenance = Provenance::now().model(&args.model).data([args.tasks.as_path()]);
+    let mut summary = match &args.server {
         None => {
             let device = config.device.open()?;
             let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
@@ -98,7 +137,7 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
             let rows = config.eval.decode_rows;
             let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
             let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
-            asked.evaluate(workshop, &mut policy, &args.model.display().to_string())?
+            asked.evaluate(workshop, &mut policy, &args.model.display().to_string(), journal)?
         }
         Some(url) => {
             let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
@@ -106,11 +145,34 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
             let settings = ServerConfig { concurrency: config.eval.decode_rows, ..ServerConfig::new(url, &name) };
             let mut policy = Server::new(settings, &tokenizer, &template)?;
             let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
-            asked.evaluate(workshop, &mut policy, &name)?
+            asked.evaluate(workshop, &mut policy, &name, journal)?
         }
     };
+    summary.provenance = Some(provenance);
     summary_to(&args.out, &summary)?;
+    whole.finish()?;
     Ok(summary)
+}
+
+/// What an evaluation rests on.
+fn settings(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<Settings> {
+    let tasks = read_tasks(&args.tasks)?.tasks;
+    let model = match &args.server {
+        Some(url) => url.clone(),
+        None => checkpoint::fingerprint(&args.model)?,
+    };
+    let crate::sandbox::Environment { python, jest } = &workshop.environment;
+    Ok(Settings::default()
+        .with("seed", config.seed)
+        .with("eval", &config.eval)
+        .with("data.answer", config.data.answer)
+        .with("data.max_tokens", config.data.max_tokens)
+        .with("sandbox", &config.sandbox)
+        .with("model", model)
+        .with("served_name", &args.served_name)
+        .with("content of --tasks", &blake3::hash(&serde_json::to_vec(&tasks)?).to_hex()[..16])
+        .with("environment", python)
+        .with("environment.jest", jest))
 }
 
 /// What the server calls the model.
@@ -129,7 +191,13 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn evaluate(&self, workshop: &Workshop, policy: &mut dyn Policy, name: &str) -> Result<EvalSummary> {
+    fn evaluate(
+        &self,
+        workshop: &Workshop,
+        policy: &mut dyn Policy,
+        name: &str,
+        journal: &mut Journal,
+    ) -> Result<EvalSummary> {
         let Asked { args, config, shape, tokenizer, template } = self;
         let (words, context) = ((*tokenizer, *template), shape.max_position_embeddings);
         let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.eval.sampling.max_new_tokens)?;
@@ -141,6 +209,14 @@ impl Asked<'_> {
             watcher: None,
         };
         let log = args.out.with_extension("attempts.jsonl");
-        evaluate(&rollouts, policy, &config.eval, config.seed, name, &log)
+        let evaluating = Evaluating {
+            rollouts: &rollouts,
+            config: &config.eval,
+            seed: config.seed,
+            model: name,
+            log: &log,
+            interrupt: Interrupt::listen()?,
+        };
+        evaluating.run(policy, journal)
     }
 }

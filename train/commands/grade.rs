@@ -7,8 +7,13 @@ use super::{cache_folder, config_of, summary_to};
 use crate::checkpoint::lock;
 use crate::cli::{AdmitArgs, GradeArgs};
 use crate::grade::official::Official;
-use crate::grade::{AdmitSummary, GradeSummary, Grading, admit_all, predictions_of, refuse_earlier, tasks_of};
+use crate::grade::{ADMIT, AdmitSummary, Gate, GradeSummary, Grading, predictions_of, refuse_earlier, tasks_of};
+use crate::interrupt::Interrupt;
+use crate::journal::Place;
+use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::sandbox::Environment;
+use crate::settings::Settings;
 use crate::tasks::Workshop;
 use crate::watched::Watched;
 
@@ -20,11 +25,19 @@ use crate::watched::Watched;
 /// killed for their memory too often.
 pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("grade", &config).show(args.run.dry_run, &args.out)? {
+    if !args.run.dry_run {
+        let paths = Paths::new().reads("--tasks", &args.tasks).writes_folder("--out", &args.out);
+        let word = matches!(args.predictions.to_str(), Some("gold" | "empty"));
+        if word { paths } else { paths.reads_file("--predictions", &args.predictions) }.check()?;
+        // Before anything is written: a command that is refused leaves all as it was.
+        refuse_earlier(&args.out, args.resume)?;
+    }
+    let plan = Plan::new("grade", &config).with_data([args.tasks.as_path(), &args.predictions]);
+    if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
+    let interrupt = Interrupt::listen()?;
     let _lock = lock(&args.out)?;
-    // Before anything is written: a command that is refused leaves all as it was.
     refuse_earlier(&args.out, args.resume)?;
     let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
     let predictions = predictions_of(&args.predictions, &given)?;
@@ -41,31 +54,62 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
         keep_oom: args.watch.forget_oom,
         watcher: &watched.watcher,
         official: Official::new(&args.out, &args.run_id, args.compat),
+        interrupt,
     };
     let summary = grading.run(&predictions)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
-    match watched.watcher.stopped() {
-        Some(stopped) => Err(stopped.into()),
-        None => Ok(Some(summary)),
+    if let Some(stopped) = watched.watcher.stopped() {
+        return Err(stopped.into());
     }
+    if summary.left > 0 {
+        let judged = summary.submitted - summary.left;
+        interrupt.check(|| {
+            format!("{judged} of {} predictions have a verdict, kept in `{}`", summary.submitted, args.out.display())
+        })?;
+    }
+    Ok(Some(summary))
 }
 
 /// `train data admit`
 ///
 /// # Errors
 ///
-/// As [`admit_all`].
+/// As [`Gate::run`].
 pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
     let config = config_of(&args.run)?;
-    if Plan::new("data admit", &config).show(args.run.dry_run, &args.out)? {
+    if !args.run.dry_run {
+        Paths::new().reads("--tasks", &args.tasks).writes_folder("--out", &args.out).check()?;
+        Place::in_folder(&args.out).check(ADMIT, args.resume)?;
+    }
+    if Plan::new(ADMIT, &config).with_data([args.tasks.as_path()]).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
-    let _lock = lock(&args.out)?;
+    let interrupt = Interrupt::listen()?;
     let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
     let workshop = Workshop::open(&config, &cache_folder())?;
-    let summary = admit_all(&given, &workshop.grader(), config.data.workers, args.runs, &args.out)?;
-    summary_to(&args.out.join("summary.json"), &summary)?;
+    let Environment { python, jest } = &workshop.environment;
+    let gate = Gate {
+        given: &given,
+        grader: &workshop.grader(),
+        workers: config.data.workers,
+        runs: args.runs,
+        out: &args.out,
+        settings: Settings::default()
+            .with("sandbox", &config.sandbox)
+            .with("environment", python)
+            .with("environment.jest", jest),
+        resume: args.resume,
+        interrupt,
+    };
+    let path = args.out.join("summary.json");
+    let summary = match gate.run()? {
+        Some(summary) => {
+            summary_to(&path, &summary)?;
+            summary
+        }
+        None => serde_json::from_str(&data::file::read_text(&path)?)?,
+    };
     println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
     Ok(Some(summary))
 }

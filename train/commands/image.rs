@@ -8,6 +8,8 @@ use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_
 use serde::Serialize;
 
 use crate::cli::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
+use crate::interrupt::{self, Interrupt, Interrupted};
+use crate::paths::Paths;
 use crate::terminal::plain;
 
 /// What `--into` calls the engine.
@@ -54,12 +56,24 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
         mirror: args.mirror.clone(),
         python: "python3".into(),
         unpack: args.unpack,
+        resume: args.resume,
+        stopped: interrupt::came,
     };
     if args.dry_run {
         image::plan(&spec, &options).iter().for_each(|line| eprintln!("{line}"));
         return Ok(());
     }
-    let image = image::build(&spec, &options, &|line| eprintln!("{line}"))?;
+    Paths::new().writes_folder("--out", &args.out).check()?;
+    let interrupt = Interrupt::listen()?;
+    let image = match image::build(&spec, &options, &|line| eprintln!("{line}")) {
+        Ok(image) => image,
+        // What fetches hears of Ctrl-C, too, and fails because of it.
+        Err(_) if interrupt.asked() => {
+            let work = image::work_folder(&args.out, &spec);
+            return Err(Interrupted::new(format!("what was fetched is kept in `{}`", work.display())).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let manifest = &image.manifest;
     let made = Made {
         name: manifest.name(),

@@ -1,7 +1,9 @@
 //! `train data import`: rows of public data sets in one form.
 
 use anyhow::{Context as _, Result};
-use data::source::public::{Imported, RefusedRow, Wanted, import as import_rows, refused_path};
+use data::source::public::{
+    GRADING_COLUMNS, Imported, RefusedRow, Wanted, import as import_rows, refused_path, remarks_path,
+};
 
 use crate::cli::ImportArgs;
 use crate::terminal::plain;
@@ -29,6 +31,8 @@ pub fn import(args: &ImportArgs) -> Result<Imported> {
     if refused > TOLD {
         eprintln!("refused: {} more rows", refused - TOLD);
     }
+    tell_kept(&done);
+    tell_remarks(&done, args);
     let Imported { read, written, refused, .. } = &done;
     let to = if args.dry_run { "nothing was written".into() } else { format!("`{}`", args.out.display()) };
     eprintln!("{read} rows read, {written} written, {refused} refused: {to}");
@@ -37,4 +41,23 @@ pub fn import(args: &ImportArgs) -> Result<Imported> {
     }
     println!("{}", serde_json::to_string(&done).context("a summary is JSON")?);
     Ok(done)
+}
+
+/// Which columns change how other programs grade, and how they count here.
+fn tell_kept(done: &Imported) {
+    for (column, counts) in GRADING_COLUMNS {
+        if let Some(rows) = done.kept.get(column) {
+            eprintln!("kept: `{column}` of {rows} rows: {counts}");
+        }
+    }
+}
+
+/// What is odd about rows that are written all the same.
+fn tell_remarks(done: &Imported, args: &ImportArgs) {
+    for (kind, rows) in &done.remarks {
+        eprintln!("remark: {rows} of {} rows {}", done.written, kind.of_rows());
+    }
+    if !done.remarks.is_empty() && !args.dry_run {
+        eprintln!("every remark with its row: `{}`", remarks_path(&args.out).display());
+    }
 }

@@ -14,11 +14,13 @@ use crate::checkpoint::{self, Loaded};
 use crate::cli::{GrpoArgs, SftArgs, WatchArgs};
 use crate::config::Config;
 use crate::evaluate::Rollouts;
-use crate::grpo::{Grpo, GrpoSummary};
+use crate::grpo::{Grpo, GrpoSummary, kept_tokens};
+use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
 use crate::model::{CausalLm, ModelConfig};
+use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::sft::{SampleSet, Sft, SftSummary, check_tokenizer, memory_plan, read_samples};
+use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_fit, memory_plan, read_samples};
 use crate::tasks::Workshop;
 use crate::watched::Watched;
 
@@ -32,6 +34,9 @@ const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model
 /// As [`Sft::run`].
 pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let config = config_of(&args.run)?;
+    if !args.run.dry_run {
+        check_sft(args, &config)?;
+    }
     let device = config.device.open()?;
     let model = args.model.as_ref().or(config.base.as_ref());
     let (shape, tokenizer) = match model {
@@ -43,9 +48,6 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
         }
         None => shape_of_new(args, &config)?,
     };
-    if config.sft.lora.rank > 0 && model.is_none() && !args.run.dry_run {
-        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
-    }
     if config.sft.bf16 && device == Device::flex() {
         bail!(
             "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
@@ -55,12 +57,25 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
     let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
-    let (memory, smaller) = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device);
-    if Plan::new("sft", &config).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
+    let kept = if args.resume { kept_fit(&args.out) } else { None };
+    let planned = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device, kept);
+    let SftMemory { fit, plan: memory, smaller } = planned;
+    // The plan says what was chosen, so that it can be done again elsewhere.
+    let mut told = config.clone();
+    told.sft.micro_batch_tokens = Some(fit.micro_batch_tokens);
+    told.sft.checkpointing = Some(fit.checkpointing);
+    let plan = match model {
+        Some(path) => Plan::new("sft", &told).with_model(path),
+        None => Plan::new("sft", &told).with_new_model(&shape),
+    };
+    let mixture = config.sft.mixture.iter().map(|part| part.samples.as_path());
+    let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref());
+    if plan.with_data(read).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
         memory.enforce(&device, &smaller, TOO_LARGE)?;
         return Ok(None);
     }
     memory.enforce(&device, &smaller, TOO_LARGE)?;
+    let interrupt = Interrupt::listen()?;
     let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
     let (start, frozen) = match model {
         Some(path) if config.sft.lora.four_bit => {
@@ -83,13 +98,31 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
         validation: &validation,
         watcher: &watched.watcher,
         out: &args.out,
+        fit,
         resume: args.resume,
+        interrupt,
         device: &device,
     };
     let mut summary = sft.run(start, frozen)?;
     summary.memory = Some(MemoryUse::told(&memory));
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
+}
+
+/// What can be refused before anything is read.
+fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
+    let paths = Paths::new()
+        .may_read("--model", args.model.as_deref())
+        .may_read("--tokenizer", args.tokenizer.as_deref())
+        .may_read("--samples", args.samples.as_deref())
+        .may_read("--validate", args.validate.as_deref());
+    let sources = config.sft.mixture.iter();
+    let paths = sources.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
+    paths.writes_folder("--out", &args.out).check()?;
+    if config.sft.lora.rank > 0 && args.model.is_none() && config.base.is_none() {
+        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
+    }
+    checkpoint::check_start(&args.out, "sft", args.resume)
 }
 
 fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
@@ -110,8 +143,9 @@ fn shape_of_new(args: &SftArgs, config: &Config) -> Result<(ModelConfig, Option<
     }
 }
 
-fn new_model(args: &SftArgs, shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
+fn new_model(args: &SftArgs, mut shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
     let (path, tokenizer, template) = new_tokenizer(args)?;
+    shape.decide_end(&tokenizer, &template);
     let model = CausalLm::new(&shape, config.seed, device);
     Ok(Loaded { path, config: shape, model, tokenizer, template })
 }
@@ -123,11 +157,23 @@ fn new_model(args: &SftArgs, shape: ModelConfig, config: &Config, device: &Devic
 /// As [`Grpo::run`].
 pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     let config = config_of(&args.run)?;
+    if !args.run.dry_run {
+        Paths::new()
+            .reads("--model", &args.model)
+            .reads("--tasks", &args.tasks)
+            .writes_folder("--out", &args.out)
+            .check()?;
+        checkpoint::check_start(&args.out, "grpo", args.resume)?;
+    }
     let device = config.device.open()?;
     // For a plan alone, the model need not be there yet.
-    let memory = grpo_memory(&args.model, &config, &device);
+    let memory = grpo_memory(&args.model, &config, &device, kept_tokens_of(args));
     let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
-    if Plan::new("grpo", &config).with_memory(memory).show(args.run.dry_run, &args.out)? {
+    let mut told = config.clone();
+    told.grpo.micro_batch_tokens = memory.map(|(tokens, _)| tokens).or(told.grpo.micro_batch_tokens);
+    let memory = memory.map(|(_, memory)| memory);
+    let plan = Plan::new("grpo", &told).with_model(&args.model).with_data([args.tasks.as_path()]);
+    if plan.with_memory(memory).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
@@ -138,8 +184,14 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
         )?;
     }
     checkpoint::check(&args.model, &Device::flex())?;
+    read_tasks(&args.tasks)?;
+    Interrupt::listen()?;
     let workshop = Workshop::open(&config, &cache_folder())?;
     grpo_in(&workshop, args, &config).map(Some)
+}
+
+fn kept_tokens_of(args: &GrpoArgs) -> Option<usize> {
+    if args.resume { kept_tokens(&args.out) } else { None }
 }
 
 /// As [`grpo`], in a workshop that stands already.
@@ -149,6 +201,7 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
 /// As [`Grpo::run`].
 pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
     let device = config.device.open()?;
+    let (micro_batch_tokens, _) = grpo_memory(&args.model, config, &device, kept_tokens_of(args))?;
     let start = checkpoint::load(&args.model, &device)?;
     let (words, context) = ((&start.tokenizer, &start.template), start.config.max_position_embeddings);
     let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.grpo.sampling.max_new_tokens)?;
@@ -166,7 +219,9 @@ pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<
         watcher: &watched.watcher,
         curriculum: args.curriculum,
         out: &args.out,
+        micro_batch_tokens,
         resume: args.resume,
+        interrupt: Interrupt::listen()?,
         device: &device,
     };
     let summary = grpo.run(start)?;

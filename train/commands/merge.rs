@@ -7,6 +7,7 @@ use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
 use crate::cli::MergeArgs;
 use crate::model::weights::DiskDtype;
+use crate::paths::Paths;
 
 /// `train merge`
 ///
@@ -14,6 +15,8 @@ use crate::model::weights::DiskDtype;
 ///
 /// When the model or the adapter cannot be loaded, they do not fit, or the folder cannot be written.
 pub fn merge(args: &MergeArgs) -> Result<()> {
+    let paths = Paths::new().may_read("--model", args.model.as_deref()).reads("--adapter", &args.adapter);
+    paths.writes_folder("--out", &args.out).check()?;
     let device = Device::flex();
     let folder = checkpoint::resolve(&args.adapter)?;
     if !Adapter::is_in(&folder) {

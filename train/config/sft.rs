@@ -15,12 +15,15 @@ pub struct SftConfig {
     pub steps: u64,
     /// Samples per step.
     pub samples_per_step: usize,
-    /// Padded tokens per micro-batch.
-    pub micro_batch_tokens: usize,
+    /// Padded tokens per micro-batch. Where it is not said, as many as suit the model and the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch_tokens: Option<usize>,
     /// Tokens of a row that several samples share without seeing each other; 0 for one sample a row.
     pub pack_tokens: usize,
     /// Whether activations are computed again, block by block, instead of kept: less memory, a third more time.
-    pub checkpointing: bool,
+    /// Where it is not said, only if nothing else fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpointing: Option<bool>,
     /// Whether the model computes with weights of 16 bits, of which the optimizer keeps exact ones; for GPUs only.
     pub bf16: bool,
     /// Weight of the tokens that the assistant did not write; 0 trains on the assistant's tokens only.
@@ -55,9 +58,9 @@ impl Default for SftConfig {
         SftConfig {
             steps: 100,
             samples_per_step: 32,
-            micro_batch_tokens: 8192,
+            micro_batch_tokens: None,
             pack_tokens: 0,
-            checkpointing: false,
+            checkpointing: None,
             bf16: false,
             context_weight: 0.0,
             validate_every: 50,
@@ -76,10 +79,10 @@ impl SftConfig {
         if let Some(problem) = self.lora.problem() {
             return Some(format!("in `sft.lora`: {problem}"));
         }
-        if self.pack_tokens > self.micro_batch_tokens {
+        if let Some(tokens) = self.micro_batch_tokens.filter(|tokens| self.pack_tokens > *tokens) {
             return Some(format!(
-                "`sft.pack_tokens` is {}, but a micro-batch has `sft.micro_batch_tokens` = {}",
-                self.pack_tokens, self.micro_batch_tokens
+                "`sft.pack_tokens` is {}, but a micro-batch has `sft.micro_batch_tokens` = {tokens}",
+                self.pack_tokens
             ));
         }
         let wrong = |source: &&SourceConfig| !source.weight.is_finite() || source.weight < 0.0;

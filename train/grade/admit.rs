@@ -3,7 +3,7 @@
 //! In: tasks. Out: `admissions.jsonl` with what was found about each, and `admitted.jsonl` beside their trees.
 //! Example line: `{"instance_id": "money-1", "admitted": true, …}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Given;
 use super::threads::on_threads;
+use crate::interrupt::Interrupt;
+use crate::journal::{Journal, Place};
 use crate::progress::Progress;
+use crate::settings::Settings;
 use crate::terminal::plain;
 
 /// What became of the tasks at the gate.
@@ -32,43 +35,102 @@ pub struct AdmitSummary {
     pub seconds: f64,
 }
 
-/// Runs every task through [`admit`]: `admitted.jsonl` beside the task file, and all verdicts in `out`.
-///
-/// # Errors
-///
-/// When a file cannot be written.
-pub fn admit_all(given: &Given, grader: &Grader, workers: usize, runs: usize, out: &Path) -> Result<AdmitSummary> {
-    let (started, set) = (Instant::now(), &given.set);
-    let mut progress = Progress::new("admit", set.tasks.len() as u64);
-    let mut found: BTreeMap<usize, Result<Admission, String>> = BTreeMap::new();
-    let judge = |at: usize| admit(grader, &set.root, &set.tasks[at], runs).map_err(|error| error.to_string());
-    on_threads(set.tasks.len(), workers, &judge, &mut |at, answer| {
-        progress.advance(1, "");
-        found.insert(at, answer);
-        Ok(())
-    })?;
-    progress.finish();
-    let infra = found.values().filter(|answer| answer.is_err()).count();
-    for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
-        eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", set.tasks[*at].id)));
+/// What stands at the gate.
+pub struct Gate<'a> {
+    /// The tasks, and the rows that make none.
+    pub given: &'a Given,
+    /// Judges.
+    pub grader: &'a Grader,
+    /// Verdicts at once.
+    pub workers: usize,
+    /// Runs on the gold patch, and as many without one.
+    pub runs: usize,
+    /// Where the verdicts go.
+    pub out: &'a Path,
+    /// What the verdicts rest on besides the tasks.
+    pub settings: Settings,
+    /// Whether it goes on with what is there.
+    pub resume: bool,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+/// The stage in the words of the command line.
+pub const ADMIT: &str = "data admit";
+const ADMISSIONS: &str = "admissions.jsonl";
+
+impl Gate<'_> {
+    /// Runs every task through [`admit`]: `admitted.jsonl` beside the task file, and all verdicts in `out`. None where
+    /// an earlier process did so.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written, or a signal came: then the verdicts that are there are kept.
+    pub fn run(&self) -> Result<Option<AdmitSummary>> {
+        let started = Instant::now();
+        let tasks = &self.given.set.tasks;
+        let hash = blake3::hash(&serde_json::to_vec(tasks)?).to_hex()[..16].to_owned();
+        let settings = self.settings.clone().with("runs", self.runs).with("content of --tasks", hash);
+        let journal = Journal::begin(Place::in_folder(self.out), ADMIT, settings, self.resume)?;
+        let Some(mut journal) = journal else { return Ok(None) };
+        let mut found: BTreeMap<usize, Result<Admission, String>> = BTreeMap::new();
+        for (at, task) in tasks.iter().enumerate() {
+            found.extend(journal.find(&task.id)?.map(|admission| (at, Ok(admission))));
+        }
+        let open: Vec<usize> = (0..tasks.len()).filter(|at| !found.contains_key(at)).collect();
+        let mut progress = Progress::new("admit", tasks.len() as u64);
+        progress.advance_to(found.len() as u64);
+        let judge = |at: usize| {
+            let one = || admit(self.grader, &self.given.set.root, &tasks[open[at]], self.runs);
+            (!self.interrupt.asked()).then(|| one().map_err(|error| error.to_string()))
+        };
+        on_threads(open.len(), self.workers, &judge, &mut |at, answer| {
+            let Some(answer) = answer else { return Ok(()) };
+            progress.advance(1, "");
+            if let Ok(admission) = &answer {
+                journal.add(&tasks[open[at]].id, admission)?;
+            }
+            found.insert(open[at], answer);
+            Ok(())
+        })?;
+        progress.finish();
+        let out = self.out.display();
+        self.interrupt.check(|| format!("verdicts on {} of {} tasks are kept in `{out}`", found.len(), tasks.len()))?;
+        let summary = self.write(&found, started)?;
+        journal.finish()?;
+        Ok(Some(summary))
     }
-    let mut admissions: Vec<Admission> = found.into_values().flatten().collect();
-    let refused = given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
-    let refused = refused.filter(|(id, _)| given.refusal(id).is_some());
-    admissions.extend(refused.map(|(instance_id, reason)| Admission {
-        instance_id,
-        admitted: false,
-        reason: Some(format!("its row makes no task: {reason}")),
-        flake_rate: 0.0,
-    }));
-    let admitted = |task: &&Task| admissions.iter().any(|one| one.admitted && one.instance_id == task.id);
-    let kept: Vec<&Task> = set.tasks.iter().filter(admitted).collect();
-    write_rows(&out.join("admissions.jsonl"), &admissions)?;
-    write_rows(&set.root.join("admitted.jsonl"), &kept)?;
-    Ok(AdmitSummary {
-        admitted: kept.len(),
-        refused: admissions.len() - kept.len(),
-        infra,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+
+    fn write(&self, found: &BTreeMap<usize, Result<Admission, String>>, started: Instant) -> Result<AdmitSummary> {
+        let infra = found.values().filter(|answer| answer.is_err()).count();
+        for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
+            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.given.set.tasks[*at].id)));
+        }
+        let refused = self.refused();
+        let admissions: Vec<&Admission> = found.values().flatten().chain(&refused).collect();
+        let ids: HashSet<&str> =
+            admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
+        let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
+        write_rows(&self.out.join(ADMISSIONS), &admissions)?;
+        write_rows(&self.given.set.root.join("admitted.jsonl"), &kept)?;
+        Ok(AdmitSummary {
+            admitted: kept.len(),
+            refused: admissions.len() - kept.len(),
+            infra,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Rows that make no task: none of them may train.
+    fn refused(&self) -> Vec<Admission> {
+        let rows = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+        let rows = rows.filter(|(id, _)| self.given.refusal(id).is_some());
+        rows.map(|(instance_id, reason)| Admission {
+            instance_id,
+            admitted: false,
+            reason: Some(format!("its row makes no task: {reason}")),
+            flake_rate: 0.0,
+        })
+        .collect()
+    }
 }

@@ -6,28 +6,32 @@
 //! Example: `Results::open(out, &keys)?.find(&keys[0])` is the verdict of an earlier run on the same answer.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use data::file::FileError;
 use data::source::jsonl::{read_rows, write_rows};
+use rollout::record::Log;
 
 use super::Verdict;
+use crate::journal::no_run;
 
 /// The file of verdicts.
 pub const RESULTS_FILE: &str = "results.jsonl";
 /// The file of verdicts on other answers.
 pub const EARLIER_FILE: &str = "results.earlier.jsonl";
 
-/// Refuses a folder with verdicts where nobody said that they are kept.
+/// Refuses a folder with verdicts where nobody said that they are kept, and one without where somebody did.
 ///
 /// # Errors
 ///
-/// When there are some, and `resume` is false.
+/// When there are some and `resume` is false, or there are none and it is true.
 pub fn refuse_earlier(out: &Path, resume: bool) -> Result<()> {
     let path = out.join(RESULTS_FILE);
+    if resume && !path.exists() && !out.join(EARLIER_FILE).exists() {
+        bail!(no_run(out, "grade"));
+    }
     if path.exists() && !resume {
         bail!("`{}` is there already\nhint: `--resume` keeps its verdicts; or choose another `--out`", path.display());
     }
@@ -37,7 +41,7 @@ pub fn refuse_earlier(out: &Path, resume: bool) -> Result<()> {
 /// Verdicts by their key, and the file that gets each new one at once.
 pub(super) struct Results {
     path: PathBuf,
-    file: File,
+    log: Log,
     known: HashMap<String, Verdict>,
 }
 
@@ -67,9 +71,8 @@ impl Results {
         } else if aside.exists() {
             fs::remove_file(&aside).map_err(|error| FileError::new("remove", &aside, error))?;
         }
-        let file = OpenOptions::new().append(true).open(&path);
-        let file = file.map_err(|error| FileError::new("write", &path, error))?;
-        Ok(Results { path, file, known: matching })
+        let log = Log::open(&path)?;
+        Ok(Results { path, log, known: matching })
     }
 
     /// The verdict with this key.
@@ -90,9 +93,7 @@ impl Results {
     ///
     /// When the disk is full.
     pub fn add(&mut self, verdict: Verdict) -> Result<()> {
-        let line = format!("{}\n", serde_json::to_string(&verdict)?);
-        let written = self.file.write_all(line.as_bytes());
-        written.with_context(|| format!("while writing `{}`", self.path.display()))?;
+        self.log.write(&verdict)?;
         self.known.insert(verdict.key.clone(), verdict);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What supervised fine-tuning will hold.
 
-use super::{FLOAT, MemoryPlan, PROGRAM};
+use super::{FLOAT, Fit, MemoryPlan, PROGRAM};
 use crate::config::SftConfig;
 use crate::loss::chunked::chunk_rows;
 use crate::model::ModelConfig;
@@ -25,6 +25,8 @@ pub struct Training<'a> {
     pub shape: &'a ModelConfig,
     /// What was configured.
     pub config: &'a SftConfig,
+    /// How its micro-batches are computed.
+    pub fit: Fit,
     /// Its micro-batches.
     pub batches: Batches,
 }
@@ -53,23 +55,23 @@ impl Training<'_> {
 
     /// Plans with other settings, from the least to the most that changes.
     pub fn smaller(&self) -> Vec<(String, MemoryPlan)> {
-        let with = |what: &str, change: &dyn Fn(&mut SftConfig)| {
-            let mut config = self.config.clone();
-            change(&mut config);
-            let batches = Batches { tokens: self.batches.tokens.min(config.micro_batch_tokens), ..self.batches };
-            (what.to_owned(), Training { config: &config, batches, ..*self }.plan())
+        let with = |what: &str, change: &dyn Fn(&mut SftConfig, &mut Fit)| {
+            let (mut config, mut fit) = (self.config.clone(), self.fit);
+            change(&mut config, &mut fit);
+            let batches = Batches { tokens: self.batches.tokens.min(fit.micro_batch_tokens), ..self.batches };
+            (what.to_owned(), Training { config: &config, batches, fit, ..*self }.plan())
         };
         let quarter = (self.batches.tokens / 4).next_multiple_of(16);
         vec![
-            with("sft.checkpointing=true", &|config| config.checkpointing = true),
-            with(&format!("sft.micro_batch_tokens={quarter}"), &|config| config.micro_batch_tokens = quarter),
-            with("sft.optimizer.state=8bit", &|config| config.optimizer.state = StateKind::EightBit),
-            with("sft.lora.rank=16", &|config| config.lora.rank = 16),
-            with("sft.lora.rank=16` with `sft.checkpointing=true", &|config| {
+            with("sft.checkpointing=true", &|_, fit| fit.checkpointing = true),
+            with(&format!("sft.micro_batch_tokens={quarter}"), &|_, fit| fit.micro_batch_tokens = quarter),
+            with("sft.optimizer.state=8bit", &|config, _| config.optimizer.state = StateKind::EightBit),
+            with("sft.lora.rank=16", &|config, _| config.lora.rank = 16),
+            with("sft.lora.rank=16` with `sft.checkpointing=true", &|config, fit| {
                 config.lora.rank = 16;
-                config.checkpointing = true;
+                fit.checkpointing = true;
             }),
-            with("sft.lora.rank=16` with `sft.lora.four_bit=true", &|config| {
+            with("sft.lora.rank=16` with `sft.lora.four_bit=true", &|config, _| {
                 config.lora.rank = 16;
                 config.lora.four_bit = true;
             }),
@@ -138,7 +140,7 @@ impl Training<'_> {
         let block = 4 * width + 3 * heads + pair + 3 * wide + low;
         // On the way back through a block: gradients of the widest intermediates.
         let passing = 3 * wide + 2 * width;
-        let floats = match self.config.checkpointing || self.config.lora.four_bit {
+        let floats = match self.fit.checkpointing || self.config.lora.four_bit {
             false => layers * block + passing,
             true => layers * width + block + passing,
         };
@@ -167,7 +169,8 @@ mod tests {
         let mut config = SftConfig::default();
         change(&mut config);
         let batches = Batches { tokens: 2048, count: 1, workers: 2 };
-        Training { shape: &shape(), config: &config, batches }.plan()
+        let fit = Fit { micro_batch_tokens: 2048, checkpointing: false };
+        Training { shape: &shape(), config: &config, fit, batches }.plan()
     }
 
     #[test]
@@ -184,8 +187,9 @@ mod tests {
     #[test]
     fn whatever_is_proposed_when_memory_is_short_needs_less() {
         let (shape, config) = (shape(), SftConfig::default());
-        let training =
-            Training { shape: &shape, config: &config, batches: Batches { tokens: 4096, count: 4, workers: 2 } };
+        let (fit, batches) =
+            (Fit { micro_batch_tokens: 4096, checkpointing: false }, Batches { tokens: 4096, count: 4, workers: 2 });
+        let training = Training { shape: &shape, config: &config, fit, batches };
         let full = training.plan().total();
         for (what, plan) in training.smaller() {
             assert!(plan.total() < full, "{what}: {plan}");

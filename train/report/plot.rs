@@ -6,9 +6,9 @@
 
 use super::{Curve, Series, escape, number};
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 68.0;
+const WIDTH: f64 = 440.0;
+const HEIGHT: f64 = 280.0;
+const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 50.0;
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn the_corners_of_the_data_lie_inside_the_frame() {
         let svg = figure(&curve(vec![(0.0, 5.0), (10.0, 1.0)]));
-        let path = format!("M{:.1} {:.1}L{:.1} {:.1}", LEFT, 21.6, WIDTH - RIGHT, 260.4);
+        let path = format!("M{:.1} {:.1}L{:.1} {:.1}", LEFT, 20.1, WIDTH - RIGHT, 221.9);
         assert!(svg.contains(&path), "{svg}");
     }
 
@@ -246,7 +246,7 @@ mod tests {
         curve.series[0].intervals = vec![(0.0, 1.0), (0.5, 0.7)];
         curve.x_names = vec!["base".into(), "trained".into()];
         let svg = figure(&curve);
-        assert!(svg.contains("260.4V21.6"), "{svg}");
+        assert!(svg.contains("221.9V20.1"), "{svg}");
         assert!(svg.contains(">trained</text>"));
     }
 

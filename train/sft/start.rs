@@ -1,8 +1,8 @@
 //! What moves while a run runs: made anew, or as the newest checkpoint left it; saved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use burn::tensor::{DType, Tensor};
 use data::Tokenizer;
 use data::template::ChatTemplate;
@@ -12,6 +12,7 @@ use super::{Best, Sft};
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::SftConfig;
+use crate::memory::Fit;
 use crate::model::decoder::rope_of;
 use crate::model::four_bit::FourBitBlocks;
 use crate::model::lora::with_lora;
@@ -19,6 +20,7 @@ use crate::model::rope::Rope;
 use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
 use crate::optim::{AdamW, NamedGradients};
+use crate::settings::Settings;
 use crate::watched;
 
 /// What a resumed run needs besides weights and moments.
@@ -31,13 +33,31 @@ struct State {
     samples: String,
     step: u64,
     config: SftConfig,
+    /// How micro-batches are computed: another choice would change the last digits.
+    fit: Fit,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     best: Option<Best>,
+}
+
+impl State {
+    /// What the run rests on, beside what moves.
+    fn settings(&self) -> Settings {
+        let State { stage, seed, samples, config, .. } = self;
+        let settings = Settings::default().with("stage", stage).with("seed", seed).with("sft", config);
+        settings.with("content of the samples", samples)
+    }
+}
+
+/// How the newest checkpoint below `folder` computes micro-batches; none where there is none that says so.
+pub fn kept_fit(folder: &Path) -> Option<Fit> {
+    let (_, path) = checkpoint::list(folder).pop()?;
+    checkpoint::load_state::<State>(&path).ok().map(|state| state.fit)
 }
 
 /// What moves.
 pub(super) struct Live {
     pub(super) step: u64,
+    pub(super) fit: Fit,
     // Out of its place only while the optimizer changes it: it owns the weights then, and can do so where they lie.
     held: Option<CausalLm>,
     pub(super) frozen: Option<FourBitBlocks>,
@@ -71,13 +91,14 @@ impl Sft<'_> {
     pub(super) fn begin(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<Live> {
         let (lora, found) = (&self.config.lora, self.newest()?);
         let base = start.path.clone();
-        let (mut step, mut best, mut optimizer) = (0, None, AdamW::new(self.config.optimizer.clone()));
+        let (mut step, mut best, mut fit) = (0, None, self.fit);
+        let mut optimizer = AdamW::new(self.config.optimizer.clone());
         let Loaded { config: mut shape, mut model, mut tokenizer, mut template, .. } = start;
         if lora.rank > 0 {
             model = with_lora(model, &shape, lora, self.seed, self.device);
         }
         if let Some((path, state)) = found {
-            (step, best) = (state.step, state.best);
+            (step, best, fit) = (state.step, state.best, state.fit);
             optimizer = AdamW::read(self.config.optimizer.clone(), &path, step, self.device)?;
             if lora.rank > 0 {
                 model = Adapter::read(&path)?.put_into(model, &shape, self.device)?;
@@ -90,25 +111,31 @@ impl Sft<'_> {
             model = model.cast(DType::BF16);
         }
         let rope = rope_of(&shape, self.device);
-        Ok(Live { step, held: Some(model), frozen, rope, best, optimizer, shape, tokenizer, template, base })
+        Ok(Live { step, fit, held: Some(model), frozen, rope, best, optimizer, shape, tokenizer, template, base })
     }
 
     pub(super) fn save(&self, live: &Live) -> Result<()> {
-        let state = State {
-            format: 1,
-            stage: "sft".into(),
-            seed: self.seed,
-            samples: self.samples.hash.clone(),
-            step: live.step,
-            config: self.config.clone(),
-            best: live.best,
-        };
+        let state = State { step: live.step, fit: live.fit, best: live.best, ..self.state() };
         let snapshot = Snapshot {
             optimizer: Some(&live.optimizer),
             state: Some(serde_json::to_value(state)?),
             ..self.weights(live)
         };
         watched::save(self.watcher, self.out, &snapshot, self.config.keep)
+    }
+
+    /// At the start.
+    fn state(&self) -> State {
+        State {
+            format: 1,
+            stage: "sft".into(),
+            seed: self.seed,
+            samples: self.samples.hash.clone(),
+            step: 0,
+            config: self.config.clone(),
+            fit: self.fit,
+            best: None,
+        }
     }
 
     /// Keeps the weights as `best` when no earlier step had a smaller loss on the samples that are not trained on.
@@ -139,13 +166,7 @@ impl Sft<'_> {
     fn newest(&self) -> Result<Option<(PathBuf, State)>> {
         let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
         let state: State = checkpoint::load_state(&path)?;
-        let same = state.stage == "sft" && state.seed == self.seed && state.samples == self.samples.hash;
-        if !same || state.config != *self.config {
-            bail!(
-                "`{}` was saved by a run with another seed, sample set or `[sft]`\nhint: resume with the config that started it, or choose another `--out`",
-                path.display()
-            );
-        }
+        state.settings().require_same(&self.state().settings(), &format!("the run in `{}`", path.display()))?;
         Ok(Some((path, state)))
     }
 }

@@ -3,25 +3,101 @@
 //! In: a row. Out: texts, lists, maps and times, or an error that names the column. Lists and maps may be JSON inside
 //! of a string; what is null or empty is not there.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 
-use crate::source::rows::{Row, strict};
+use crate::source::rows::{Cell, Cells, Row, listed, strict};
 
-/// A row, by column.
-pub(super) struct Columns<'a>(pub &'a Row);
+/// A row, by column, and which columns were asked for: those that nobody asked for are kept as they are.
+pub(super) struct Columns<'a> {
+    cells: Cells<'a>,
+    asked: std::cell::Cell<u128>,
+}
 
-impl Columns<'_> {
-    fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+impl<'a> Columns<'a> {
+    pub fn new(cells: Cells<'a>) -> Self {
+        Columns { cells, asked: std::cell::Cell::new(0) }
+    }
+
+    /// True where there is such a column, whatever it holds.
+    pub fn has(&self, name: &str) -> bool {
+        self.cells.find(name).is_some()
+    }
+
+    /// True where it holds something.
+    pub fn given(&self, name: &str) -> bool {
+        self.cells.get(name).is_ok_and(|cell| cell.is_some())
+    }
+
+    /// True where it holds a list, which is no text.
+    pub fn has_list(&self, name: &str) -> bool {
+        matches!(self.cells.get(name), Ok(Some(Cell::Other(value))) if value.is_array())
+    }
+
+    /// True where it holds such a text.
+    pub fn peek(&self, name: &str, like: &dyn Fn(&str) -> bool) -> bool {
+        matches!(self.cells.get(name), Ok(Some(Cell::Text(text))) if like(&text))
+    }
+
+    /// The row as an object.
+    pub fn row(&self) -> Result<Cow<'a, Row>, String> {
+        self.cells.row()
+    }
+
+    /// Counts columns as asked for.
+    pub fn take(&self, names: &[&str]) {
+        names.iter().filter_map(|name| self.cells.find(name)).for_each(|column| self.ask(column));
+    }
+
+    fn ask(&self, column: usize) {
+        self.asked.set(self.asked.get() | 1u128.checked_shl(column as u32).unwrap_or(0));
+    }
+
+    fn cell(&self, name: &str) -> Result<Option<Cell<'a>>, String> {
+        let Some(column) = self.cells.find(name) else { return Ok(None) };
+        self.ask(column);
+        self.cells.cell(column)
+    }
+
+    /// What nobody asked for and is not empty, as JSON.
+    pub fn rest(&self) -> Result<Option<String>, String> {
+        let mut rest = Map::new();
+        for column in 0..self.cells.columns() {
+            if 1u128.checked_shl(column as u32).is_some_and(|bit| self.asked.get() & bit != 0) {
+                continue;
+            }
+            let value = match self.cells.cell(column)? {
+                None => continue,
+                Some(Cell::Text(text)) if text.is_empty() => continue,
+                Some(Cell::Text(text)) => Value::from(text),
+                Some(Cell::Other(value)) => without_nulls(value.into_owned()),
+            };
+            let empty = matches!(&value, Value::Array(list) if list.is_empty())
+                || matches!(&value, Value::Object(map) if map.is_empty());
+            if !empty {
+                rest.insert(self.cells.name(column).to_string(), value);
+            }
+        }
+        Ok((!rest.is_empty()).then(|| Value::Object(rest).to_string()))
+    }
+
+    /// A column as it is: its text, or else its JSON.
+    pub fn kept(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(match self.cell(name)? {
+            None => None,
+            Some(Cell::Text(text)) => Some(text.into_owned()).filter(|text| !text.is_empty()),
+            Some(Cell::Other(value)) => Some(without_nulls(value.into_owned()).to_string()),
+        })
     }
 
     /// A text; none where it is empty.
     pub fn text(&self, name: &str) -> Result<Option<String>, String> {
-        match self.value(name) {
+        match self.cell(name)? {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(other) => Err(format!("column `{name}` should be a text, not {}", kind(other))),
+            Some(Cell::Text(text)) => Ok(Some(text.into_owned()).filter(|text| !text.is_empty())),
+            Some(Cell::Other(other)) => Err(format!("column `{name}` should be a text, not {}", kind(&other))),
         }
     }
 
@@ -35,25 +111,32 @@ impl Columns<'_> {
         self.text(name)?.ok_or_else(|| format!("column `{name}` is missing or empty"))
     }
 
+    /// A text that may be empty, in a column that must be there.
+    pub fn given_text(&self, name: &str) -> Result<String, String> {
+        match self.text(name)? {
+            Some(text) => Ok(text),
+            None if self.has(name) => Ok(String::new()),
+            None => Err(format!("column `{name}` is missing")),
+        }
+    }
+
     /// A text, or a number in its own digits.
     pub fn plain(&self, name: &str) -> Result<Option<String>, String> {
-        match self.value(name) {
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        match self.cell(name)? {
+            Some(Cell::Other(value)) if value.is_number() => Ok(Some(value.to_string())),
             _ => self.text(name),
         }
     }
 
     /// What a column holds, also where it is JSON inside of a string.
     pub fn json(&self, name: &str) -> Result<Option<Value>, String> {
-        match self.value(name) {
+        match self.cell(name)? {
             None => Ok(None),
-            Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
-            Some(Value::String(text)) => strict::value(text.as_bytes())
+            Some(Cell::Text(text)) if text.trim().is_empty() => Ok(None),
+            Some(Cell::Text(text)) => strict::value(text.as_bytes())
                 .map(|value| Some(value).filter(|value| !value.is_null()))
-                .map_err(|fault| {
-                    format!("column `{name}` is no JSON inside of a string: byte {}: {}", fault.at, fault.reason)
-                }),
-            Some(value) => Ok(Some(value.clone())),
+                .map_err(|fault| no_json(name, &fault)),
+            Some(Cell::Other(value)) => Ok(Some(value.into_owned())),
         }
     }
 
@@ -68,20 +151,38 @@ impl Columns<'_> {
 
     /// A list of texts; empty where it is missing.
     pub fn list(&self, name: &str) -> Result<Vec<String>, String> {
-        let list = match self.json(name)? {
+        let list = match self.cell(name)? {
             None => return Ok(Vec::new()),
-            Some(Value::Array(list)) => list,
-            Some(other) => return Err(format!("column `{name}` should be a list, not {}", kind(&other))),
+            Some(Cell::Text(text)) if text.trim().is_empty() => return Ok(Vec::new()),
+            Some(Cell::Text(text)) => return self.listed(name, &text),
+            Some(Cell::Other(value)) => value,
         };
-        let text = |value: Value| match value {
-            Value::String(text) => Ok(text),
-            other => Err(format!("column `{name}` holds {} where a text should be", kind(&other))),
-        };
-        list.into_iter().map(text).collect()
+        match list.into_owned() {
+            Value::Array(list) => texts(name, list),
+            other => Err(format!("column `{name}` should be a list, not {}", kind(&other))),
+        }
+    }
+
+    /// A list inside of a string.
+    fn listed(&self, name: &str, text: &str) -> Result<Vec<String>, String> {
+        // The usual case first: nothing but texts, in JSON's notation or in Python's.
+        if let Ok(list) = listed(text) {
+            return Ok(list);
+        }
+        match self.json(name)? {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => texts(name, list),
+            Some(other) => Err(format!("column `{name}` should be a list, not {}", kind(&other))),
+        }
     }
 
     /// The names of a map of tests, or of a list of them.
     pub fn tests(&self, name: &str) -> Result<Vec<String>, String> {
+        let map = matches!(self.cell(name)?, Some(Cell::Other(value)) if value.is_object());
+        let map = map || self.text(name).ok().flatten().is_some_and(|text| text.trim_start().starts_with('{'));
+        if !map {
+            return self.list(name);
+        }
         match self.json(name)? {
             // A table gives every row the tests of all rows; those of others are null.
             Some(Value::Object(map)) => {
@@ -96,16 +197,40 @@ impl Columns<'_> {
         let told = |what: &str| {
             format!("column `{name}`: `{}` is no time", what.chars().take(40).collect::<String>().escape_debug())
         };
-        let time = match self.value(name) {
+        let time = match self.cell(name)? {
             None => return Ok(None),
-            Some(Value::Number(number)) => {
-                number.as_f64().and_then(from_number).ok_or_else(|| told(&number.to_string()))?
-            }
-            Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
-            Some(Value::String(text)) => from_text(text.trim()).ok_or_else(|| told(text))?,
-            Some(other) => return Err(told(kind(other))),
+            Some(Cell::Text(text)) if text.trim().is_empty() => return Ok(None),
+            Some(Cell::Text(text)) => from_text(text.trim()).ok_or_else(|| told(&text))?,
+            Some(Cell::Other(value)) => match value.as_f64() {
+                Some(number) => from_number(number).ok_or_else(|| told(&number.to_string()))?,
+                None => return Err(told(kind(&value))),
+            },
         };
         Ok(Some(time.to_rfc3339_opts(SecondsFormat::Secs, true)))
+    }
+}
+
+fn texts(name: &str, list: Vec<Value>) -> Result<Vec<String>, String> {
+    let text = |value: Value| match value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("column `{name}` holds {} where a text should be", kind(&other))),
+    };
+    list.into_iter().map(text).collect()
+}
+
+fn no_json(name: &str, fault: &strict::Fault) -> String {
+    format!("column `{name}` is no JSON inside of a string: byte {}: {}", fault.at, fault.reason)
+}
+
+/// A table gives every object the keys of all; those of others are null.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let given = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(given.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
+        value => value,
     }
 }
 
@@ -162,7 +287,7 @@ mod tests {
     use super::*;
 
     fn time(value: Value) -> Result<Option<String>, String> {
-        Columns(json!({"t": value}).as_object().expect("a row")).time("t")
+        Columns::new(Cells::Row(json!({"t": value}).as_object().expect("a row"))).time("t")
     }
 
     #[test]
@@ -188,10 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_a_column_of_times_is_one_as_well() {
+        use std::sync::Arc;
+
+        use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray};
+        let plain: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1_672_628_645_123_456]));
+        let zone = TimestampNanosecondArray::from(vec![1_672_628_645_123_456_789]).with_timezone("+00:00");
+        let batch = RecordBatch::try_from_iter([("plain", plain), ("zone", Arc::new(zone) as ArrayRef)]);
+        let batch = crate::source::rows::Batch::new(batch.expect("a batch"), None);
+        let columns = Columns::new(Cells::Batch(&batch, 0));
+        for name in ["plain", "zone"] {
+            assert_eq!(columns.time(name), Ok(Some("2023-01-02T03:04:05Z".into())), "{name}");
+        }
+    }
+
+    #[test]
     fn lists_and_maps_may_be_texts_and_a_wrong_kind_is_named() {
         let row = json!({"a": ["x"], "b": "[\"x\"]", "c": "x", "d": [1],
             "e": "{\"x\": 1, \"y\": null}", "f": "{\"x\": 1, \"x\": 2}"});
-        let columns = Columns(row.as_object().expect("a row"));
+        let columns = Columns::new(Cells::Row(row.as_object().expect("a row")));
         assert_eq!((columns.list("a"), columns.list("b")), (Ok(vec!["x".into()]), Ok(vec!["x".into()])));
         assert_eq!((columns.list("none"), columns.tests("e")), (Ok(vec![]), Ok(vec!["x".into()])));
         assert!(columns.list("c").expect_err("is refused").contains("column `c`"));

@@ -1,22 +1,25 @@
 //! Files of public rows become one file of task rows.
 //!
-//! In: files of rows and where the result goes. Out: that file, whole or not at all, and `OUT.refused.jsonl` with every
-//! row that is not in it and why. Example: of 300 rows read, 298 written and 2 refused; the three always add up.
+//! In: files of rows and where the result goes. Out: that file, whole or not at all, `OUT.refused.jsonl` with every row
+//! that is not in it and why, and `OUT.remarks.jsonl` with what is odd about those that are.
+//! Example: of 300 rows read, 298 written and 2 refused; the three always add up. Memory does not grow with the rows,
+//! but for about 36 bytes each, by which ids that stand twice are found.
 
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::hash::BuildHasher;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::table::Table;
-use super::{Format, TaskRow, task_row};
+use super::{Format, GRADING_COLUMNS, Remark, RemarkKind, TaskRow, remarks, task_row_of};
 use crate::file::{FileError, WholeFile};
 use crate::source::jsonl::RowError;
-use crate::source::rows::{Found, Limits, Row, each_row};
+use crate::source::rows::{Cell, Cells, Limits, Place, each_place};
 
 /// What is wanted.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +43,26 @@ pub struct Imported {
     pub refused: usize,
     /// Written rows by format.
     pub formats: BTreeMap<String, usize>,
+    /// Written rows that have something odd, by what that is.
+    #[serde(default)]
+    pub remarks: BTreeMap<RemarkKind, usize>,
+    /// Written rows that have a column of [`GRADING_COLUMNS`].
+    #[serde(default)]
+    pub kept: BTreeMap<String, usize>,
+}
+
+/// A row that is written, and what is odd about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemarkedRow {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub row: usize,
+    /// Its id.
+    pub instance_id: String,
+    /// What is odd.
+    #[serde(flatten)]
+    pub remark: Remark,
 }
 
 /// A row that is not written, and why.
@@ -97,8 +120,17 @@ pub enum ImportError {
 
 /// The file of refused rows beside `out`.
 pub fn refused_path(out: &Path) -> PathBuf {
+    beside(out, "refused.jsonl")
+}
+
+/// The file of remarks beside `out`.
+pub fn remarks_path(out: &Path) -> PathBuf {
+    beside(out, "remarks.jsonl")
+}
+
+fn beside(out: &Path, ending: &str) -> PathBuf {
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    out.with_file_name(format!("{name}.refused.jsonl"))
+    out.with_file_name(format!("{name}.{ending}"))
 }
 
 /// Imports rows; `told` hears of each that is refused.
@@ -118,10 +150,21 @@ pub fn import(
     }
     refuse_inputs(files, out)?;
     let table = if wanted.dry_run { None } else { Some(Table::create(out)?) };
-    let mut run =
-        Run { out, wanted, told, table, refused: None, first: None, ids: HashMap::new(), done: Imported::default() };
-    for file in files {
-        run.file(file)?;
+    let list = |path: PathBuf| List { path, file: None };
+    let mut run = Run {
+        out,
+        wanted,
+        told,
+        table,
+        refused: list(refused_path(out)),
+        remarks: list(remarks_path(out)),
+        first: None,
+        files,
+        ids: Ids::default(),
+        done: Imported::default(),
+    };
+    for (index, file) in files.iter().enumerate() {
+        run.file(index, file)?;
     }
     run.finish()
 }
@@ -129,7 +172,7 @@ pub fn import(
 /// Refuses an input that is missing, also where a limit would hide it, or that would be overwritten.
 fn refuse_inputs(files: &[PathBuf], out: &Path) -> Result<(), ImportError> {
     let place = |about: &fs::Metadata| (about.dev(), about.ino());
-    let written = [out.to_path_buf(), refused_path(out)];
+    let written = [out.to_path_buf(), refused_path(out), remarks_path(out)];
     for input in files {
         let about = fs::metadata(input).map_err(|error| FileError::new("read", input, error))?;
         let same = |out: &&PathBuf| fs::metadata(out).is_ok_and(|out| place(&out) == place(&about));
@@ -140,6 +183,58 @@ fn refuse_inputs(files: &[PathBuf], out: &Path) -> Result<(), ImportError> {
     Ok(())
 }
 
+/// A list of rows beside the result, begun with the first.
+struct List {
+    path: PathBuf,
+    file: Option<WholeFile>,
+}
+
+impl List {
+    fn push(&mut self, row: &impl Serialize) -> Result<(), ImportError> {
+        let write = |path: &Path, error: std::io::Error| FileError::new("write", path, error);
+        let mut line = serde_json::to_vec(row).map_err(|error| write(&self.path, error.into()))?;
+        line.push(b'\n');
+        if self.file.is_none() {
+            self.file = Some(WholeFile::create(&self.path)?);
+        }
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&line));
+        Ok(written.map_err(|error| write(&self.path, error))?)
+    }
+
+    /// Puts the list in its place. What an earlier import listed is not what this one did.
+    fn finish(self) -> Result<(), ImportError> {
+        match self.file {
+            Some(file) => file.finish()?,
+            None if self.path.exists() => {
+                fs::remove_file(&self.path).map_err(|error| FileError::new("remove", &self.path, error))?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Which ids were seen, and where first: a number for each, because millions of texts would not fit into memory.
+#[derive(Default)]
+struct Ids {
+    hash: RandomState,
+    /// The file and the row.
+    seen: HashMap<u64, (u32, u32)>,
+}
+
+impl Ids {
+    /// Where an id was seen before; else it is seen now.
+    fn add(&mut self, id: &str, file: usize, row: usize) -> Option<(usize, usize)> {
+        match self.seen.entry(self.hash.hash_one(id)) {
+            Entry::Occupied(first) => Some((first.get().0 as usize, first.get().1 as usize)),
+            Entry::Vacant(place) => {
+                place.insert((file as u32, row as u32));
+                None
+            }
+        }
+    }
+}
+
 /// One import.
 struct Run<'a> {
     out: &'a Path,
@@ -147,12 +242,12 @@ struct Run<'a> {
     told: &'a mut dyn FnMut(&RefusedRow),
     /// None on a dry run.
     table: Option<Table>,
-    /// Begun with the first refused row.
-    refused: Option<WholeFile>,
-    /// Why that one is refused.
+    refused: List,
+    remarks: List,
+    /// Why the first refused row is refused.
     first: Option<String>,
-    /// Where an id was seen first.
-    ids: HashMap<String, (PathBuf, usize)>,
+    files: &'a [PathBuf],
+    ids: Ids,
     done: Imported,
 }
 
@@ -161,14 +256,14 @@ impl Run<'_> {
         self.wanted.limit.is_some_and(|limit| self.done.read >= limit)
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), ImportError> {
+    fn file(&mut self, index: usize, path: &Path) -> Result<(), ImportError> {
         let mut failed = None;
-        let read = each_row(path, &Limits::default(), &mut |found| {
+        let read = each_place(path, &Limits::default(), &mut |place| {
             let stop = || RowError::Broken { path: path.to_path_buf(), reason: "reading was stopped".into() };
             if self.enough() {
                 return Err(stop());
             }
-            self.row(path, found).map_err(|error| {
+            self.row(index, place).map_err(|error| {
                 failed = Some(error);
                 stop()
             })
@@ -180,35 +275,28 @@ impl Run<'_> {
         }
     }
 
-    fn row(&mut self, path: &Path, found: Found) -> Result<(), ImportError> {
+    fn row(&mut self, file: usize, place: Place) -> Result<(), ImportError> {
         self.done.read += 1;
-        let id = |row: &Row| row.get("instance_id").and_then(Value::as_str).map(|id| id.chars().take(200).collect());
-        let (instance_id, made) = match &found.value {
-            Ok(row) => (id(row), self.made(path, found.row, row)),
-            Err(fault) => (None, Err(fault.reason.clone())),
+        let made = match place.cells {
+            Ok(cells) => self.made(file, place.row, cells),
+            Err(fault) => Err(fault.reason.clone()),
         };
         match made {
-            Ok(row) => {
-                self.done.written += 1;
-                *self.done.formats.entry(row.source_format.clone()).or_default() += 1;
-                self.table.as_mut().map_or(Ok(()), |table| table.push(row)).map_err(|reason| self.unwritten(reason))
-            }
+            Ok(row) => self.write(file, place.row, row),
             Err(reason) => self.refuse(RefusedRow {
-                file: path.to_path_buf(),
-                row: found.row,
-                byte: found.offset,
-                instance_id,
+                file: self.files[file].clone(),
+                row: place.row,
+                byte: place.offset,
+                instance_id: place.cells.ok().and_then(id_of),
                 reason,
             }),
         }
     }
 
     /// A row in one form, its paths as seen from the new file.
-    fn made(&mut self, path: &Path, number: usize, row: &Row) -> Result<TaskRow, String> {
-        let mut row = task_row(row, self.wanted.format)?;
-        if let Some((file, first)) = self.ids.get(&row.instance_id) {
-            return Err(format!("`{}` stands in row {first} of `{}` already", row.instance_id, file.display()));
-        }
+    fn made(&mut self, file: usize, number: usize, cells: Cells) -> Result<TaskRow, String> {
+        let mut row = task_row_of(cells, self.wanted.format)?;
+        let path = &self.files[file];
         for place in [&mut row.folder, &mut row.archive] {
             if let Some(given) = place.as_deref() {
                 *place = Some(moved(given, path, self.out)?);
@@ -217,47 +305,70 @@ impl Run<'_> {
         if let Some(url) = row.git.as_deref().filter(|url| !url.contains(':') && !url.starts_with('/')) {
             row.git = Some(moved(url, path, self.out)?);
         }
-        self.ids.insert(row.instance_id.clone(), (path.to_path_buf(), number));
-        Ok(row)
+        match self.ids.add(&row.instance_id, file, number) {
+            None => Ok(row),
+            Some((file, first)) => {
+                let file = self.files[file].display();
+                Err(format!("`{}` stands in row {first} of `{file}` already", row.instance_id))
+            }
+        }
+    }
+
+    fn write(&mut self, file: usize, number: usize, row: TaskRow) -> Result<(), ImportError> {
+        self.done.written += 1;
+        count(&mut self.done.formats, &row.source_format);
+        for (name, text) in row.texts() {
+            if text.is_some() && GRADING_COLUMNS.iter().any(|(column, _)| *column == name) {
+                count(&mut self.done.kept, name);
+            }
+        }
+        for remark in remarks(&row) {
+            *self.done.remarks.entry(remark.kind).or_default() += 1;
+            if !self.wanted.dry_run {
+                let (file, instance_id) = (self.files[file].clone(), row.instance_id.clone());
+                self.remarks.push(&RemarkedRow { file, row: number, instance_id, remark })?;
+            }
+        }
+        self.table.as_mut().map_or(Ok(()), |table| table.push(row)).map_err(|reason| self.unwritten(reason))
     }
 
     fn refuse(&mut self, row: RefusedRow) -> Result<(), ImportError> {
         (self.told)(&row);
         self.done.refused += 1;
         self.first.get_or_insert_with(|| format!("`{}`, row {}: {}", row.file.display(), row.row, row.reason));
-        if self.wanted.dry_run {
-            return Ok(());
-        }
-        if self.refused.is_none() {
-            self.refused = Some(WholeFile::create(&refused_path(self.out))?);
-        }
-        let line = serde_json::to_string(&row).map_err(|error| self.unwritten(error.to_string()))?;
-        let written = self.refused.as_mut().map_or(Ok(()), |file| writeln!(file, "{line}"));
-        written.map_err(|error| FileError::new("write", &refused_path(self.out), error).into())
+        if self.wanted.dry_run { Ok(()) } else { self.refused.push(&row) }
     }
 
     fn finish(self) -> Result<Imported, ImportError> {
-        let Run { out, table, refused, first, done, .. } = self;
+        let Run { out, table, refused, remarks, first, done, .. } = self;
         let Imported { read, written, .. } = done;
         if written == 0 {
             return Err(ImportError::Nothing { read, first: first.unwrap_or_else(|| "there is none".into()) });
         }
         let Some(table) = table else { return Ok(done) };
         table.finish().map_err(|reason| ImportError::Write { path: out.to_path_buf(), reason })?;
-        let listed = refused_path(out);
-        match refused {
-            Some(file) => file.finish()?,
-            // What an earlier import refused is not what this one did.
-            None if listed.exists() => {
-                fs::remove_file(&listed).map_err(|error| FileError::new("remove", &listed, error))?;
-            }
-            None => {}
-        }
+        refused.finish()?;
+        remarks.finish()?;
         Ok(done)
     }
 
     fn unwritten(&self, reason: String) -> ImportError {
         ImportError::Write { path: self.out.to_path_buf(), reason }
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, usize>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(name.to_string(), 1)),
+    }
+}
+
+/// The id of a row that may be none.
+fn id_of(cells: Cells) -> Option<String> {
+    match cells.get("instance_id") {
+        Ok(Some(Cell::Text(id))) => Some(id.chars().take(200).collect()),
+        _ => None,
     }
 }
 

@@ -7,53 +7,89 @@ use serde_json::{Map, Value};
 use super::columns::Columns;
 use super::{Format, TaskRow};
 use crate::patch::{Patch, is_guarded};
-use crate::source::rows::Row;
+use crate::source::rows::Cells;
 use crate::source::self_contained::SelfContained;
 
-pub(super) fn task_row(row: &Row, format: Format) -> Result<TaskRow, String> {
-    let columns = Columns(row);
-    match format {
-        Format::SweBench | Format::SweBenchV5 | Format::SweGym | Format::SweRebench => classic(&columns, format),
-        Format::SweSmith => smith(&columns),
-        Format::R2eGym => r2e(&columns),
-        Format::MultiSweBench => multi(&columns),
-        Format::SelfContained => self_contained(row, &columns),
-    }
+pub(super) fn task_row(columns: &Columns, format: Format) -> Result<TaskRow, String> {
+    let row = match format {
+        Format::SweBench | Format::SweBenchV5 | Format::SweGym | Format::SweRebench | Format::SweBenchPro => {
+            classic(columns, format)
+        }
+        Format::SweSmith => smith(columns),
+        Format::R2eGym => r2e(columns),
+        Format::MultiSweBench => multi(columns),
+        Format::SelfContained => self_contained(columns),
+    }?;
+    Ok(TaskRow {
+        eval_type: columns.kept("eval_type")?,
+        test_cmds: columns.kept("test_cmds")?,
+        install_config: columns.kept("install_config")?,
+        environment_setup_commit: columns.kept("environment_setup_commit")?,
+        before_repo_set_cmd: columns.kept("before_repo_set_cmd")?,
+        selected_test_files_to_run: columns.kept("selected_test_files_to_run")?,
+        other_columns: columns.rest()?,
+        ..row
+    })
 }
 
 /// The columns of SWE-bench, and of those that took them over.
 fn classic(columns: &Columns, format: Format) -> Result<TaskRow, String> {
     let id = columns.need("instance_id")?;
-    let patch = columns.need("patch")?;
+    let patch = columns.given_text("patch")?;
     let config = columns.map("install_config")?.unwrap_or_default();
     let of_config = |name: &str| config.get(name).and_then(command);
     let named = columns.any(&["image", "image_name", "docker_image"])?;
+    let tag = columns.text("dockerhub_tag")?;
     // SWE-bench-extra, which is told by its `meta`, never said where its images are.
     let derived = || match format {
         Format::SweGym => Some(format!("xingyaoww/sweb.eval.x86_64.{}", id.to_lowercase().replace("__", "_s_"))),
+        Format::SweBenchPro => tag.map(|tag| format!("jefzda/sweap-images:{tag}")),
         Format::SweRebench => None,
-        _ if columns.0.contains_key("meta") => None,
+        _ if columns.has("meta") => None,
         _ => Some(format!("swebench/sweb.eval.x86_64.{}:latest", id.to_lowercase().replace("__", "_1776_"))),
     };
     Ok(TaskRow {
         repo: columns.need("repo")?,
         base_commit: columns.text("base_commit")?,
         image: named.or_else(derived),
-        language: columns.any(&["language", "lang"])?.map(|name| name.to_lowercase()).or_else(|| language_of(&patch)),
+        language: columns.any(&["language", "lang", "repo_language"])?.map(language).or_else(|| language_of(&patch)),
         version: columns.plain("version")?,
         problem_statement: columns.any(&["problem_statement", "pr_description"])?.unwrap_or_default(),
-        hints_text: columns.any(&["hints_text", "interface"])?,
+        hints_text: match format {
+            Format::SweBenchPro => joined([columns.text("requirements")?, columns.text("interface")?]),
+            _ => columns.any(&["hints_text", "interface"])?,
+        },
         test_patch: columns.text("test_patch")?,
         fail_to_pass: columns.list("FAIL_TO_PASS")?,
         pass_to_pass: columns.list("PASS_TO_PASS")?,
         eval_script: columns.text("eval_script")?,
-        test_command: columns.any(&["test_cmd", "test_command"])?.or_else(|| of_config("test_cmd")),
+        test_command: match columns.any(&["test_cmd", "test_command"])? {
+            Some(one) => Some(one),
+            None => of_config("test_cmd").or(columns.json("test_cmds").ok().flatten().as_ref().and_then(command)),
+        },
         log_parser: columns.text("log_parser")?.or_else(|| of_config("log_parser")),
         created_at: columns.time("created_at")?,
         instance_id: id,
         patch,
         ..TaskRow::default()
     })
+}
+
+/// Texts below each other.
+fn joined(texts: [Option<String>; 2]) -> Option<String> {
+    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// A language in lower case, by its whole name.
+fn language(name: String) -> String {
+    match name.to_lowercase().as_str() {
+        "py" => "python".into(),
+        "js" => "javascript".into(),
+        "ts" => "typescript".into(),
+        "golang" => "go".into(),
+        other => other.into(),
+    }
 }
 
 /// A command, or several that are run one after the other.
@@ -85,7 +121,7 @@ fn smith(columns: &Columns) -> Result<TaskRow, String> {
         repo: repo.replacen("__", "/", 1),
         base_commit: columns.text("base_commit")?.or(commit.map(str::to_string)),
         image: columns.any(&["image_name", "image"])?,
-        language: columns.text("language")?.map(|name| name.to_lowercase()).or_else(|| language_of(&bug_patch)),
+        language: columns.text("language")?.map(language).or_else(|| language_of(&bug_patch)),
         problem_statement: columns.text("problem_statement")?.unwrap_or_default(),
         patch: bug.reversed().text().to_string(),
         bug_patch: Some(bug_patch),
@@ -110,7 +146,7 @@ fn r2e(columns: &Columns) -> Result<TaskRow, String> {
     let statement = statement.trim();
     let statement = statement.strip_prefix("[ISSUE]").unwrap_or(statement);
     let statement = statement.strip_suffix("[/ISSUE]").unwrap_or(statement).trim();
-    let created = Columns(&parsed).time("commit_date").ok().flatten();
+    let created = Columns::new(Cells::Row(&parsed)).time("commit_date").ok().flatten();
     Ok(TaskRow {
         instance_id: columns.text("instance_id")?.unwrap_or_else(|| format!("{repo}__{commit}")),
         base_commit: parsed.get("old_commit_hash").and_then(Value::as_str).map(str::to_string),
@@ -188,7 +224,7 @@ fn file_diff(file: &Value) -> Option<(String, String)> {
 fn multi(columns: &Columns) -> Result<TaskRow, String> {
     let (org, name) = (columns.need("org")?, columns.need("repo")?);
     let number = columns.plain("number")?.ok_or("column `number` is missing or empty")?;
-    let patch = columns.need("fix_patch")?;
+    let patch = columns.given_text("fix_patch")?;
     let base = columns.map("base")?.unwrap_or_default();
     let mut fail_to_pass = Vec::new();
     for tests in ["f2p_tests", "s2p_tests", "n2p_tests"] {
@@ -203,7 +239,7 @@ fn multi(columns: &Columns) -> Result<TaskRow, String> {
                 .any(&["image", "image_name"])?
                 .unwrap_or_else(|| format!("mswebench/{org}_m_{name}:pr-{number}").to_lowercase()),
         ),
-        language: columns.any(&["lang", "language"])?.map(|name| name.to_lowercase()).or_else(|| language_of(&patch)),
+        language: columns.any(&["lang", "language"])?.map(language).or_else(|| language_of(&patch)),
         version: columns.plain("tag")?.filter(|tag| !tag.is_empty()),
         problem_statement: statement(columns)?,
         hints_text: columns.text("hints")?,
@@ -233,8 +269,25 @@ fn statement(columns: &Columns) -> Result<String, String> {
 }
 
 /// Rows that bring their repository along keep what they bring.
-fn self_contained(row: &Row, columns: &Columns) -> Result<TaskRow, String> {
-    let read: SelfContained = serde_json::from_value(Value::Object(row.clone())).map_err(|error| error.to_string())?;
+fn self_contained(columns: &Columns) -> Result<TaskRow, String> {
+    let row = columns.row()?.into_owned();
+    let read: SelfContained = serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
+    columns.take(&[
+        "instance_id",
+        "language",
+        "problem_statement",
+        "files",
+        "folder",
+        "archive",
+        "git",
+        "commit",
+        "base_commit",
+        "test_files",
+        "test_patch",
+        "patch",
+        "FAIL_TO_PASS",
+        "PASS_TO_PASS",
+    ]);
     let path = |path: Option<std::path::PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let json = |files: &std::collections::BTreeMap<String, String>| {
         (!files.is_empty()).then(|| serde_json::to_string(files).expect("a map of texts is JSON"))

@@ -6,33 +6,29 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use arrow::array::{ArrayRef, ListBuilder, RecordBatch, StringBuilder, UInt32Array};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::TaskRow;
 use crate::file::{FileError, WholeFile};
 
 /// Rows are encoded together up to this many, or this many bytes.
-const BATCH_ROWS: usize = 4096;
-const BATCH_BYTES: usize = 32 << 20;
+const BATCH_ROWS: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
+/// What a row group has in memory before it is written: a reader needs no more.
+const GROUP_BYTES: usize = 32 << 20;
 
-/// A file of rows that is being written.
+/// A file of rows that is being written, by a thread of its own.
 pub(super) struct Table {
-    sink: Sink,
+    /// None once the writer ended.
+    writer: Option<(SyncSender<Vec<TaskRow>>, JoinHandle<Result<(), String>>)>,
     rows: Vec<TaskRow>,
     bytes: usize,
-}
-
-enum Sink {
-    Lines(WholeFile),
-    /// With its first batch: only then is there a schema.
-    Parquet {
-        file: Option<WholeFile>,
-        writer: Option<Box<ArrowWriter<WholeFile>>>,
-    },
 }
 
 impl Table {
@@ -44,54 +40,84 @@ impl Table {
     /// Begins a file.
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let file = WholeFile::create(path)?;
-        let sink = match ending(path) {
-            Some("jsonl") => Sink::Lines(file),
-            _ => Sink::Parquet { file: Some(file), writer: None },
-        };
-        Ok(Table { sink, rows: Vec::new(), bytes: 0 })
+        let lines = ending(path) == Some("jsonl");
+        let (sender, rows) = sync_channel(1);
+        let written = move || if lines { write_lines(file, rows) } else { write_parquet(file, rows) };
+        let thread = std::thread::Builder::new().name("rows".into()).spawn(written);
+        let thread = thread.map_err(|error| FileError::new("write", path, error))?;
+        Ok(Table { writer: Some((sender, thread)), rows: Vec::new(), bytes: 0 })
     }
 
     /// Adds a row.
     pub fn push(&mut self, row: TaskRow) -> Result<(), String> {
         self.bytes += length(&row);
         self.rows.push(row);
-        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.pass_on() } else { Ok(()) }
+    }
+
+    fn pass_on(&mut self) -> Result<(), String> {
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        let open = self.writer.as_ref().is_some_and(|(sender, _)| sender.send(rows).is_ok());
+        if open { Ok(()) } else { self.end().and(Err("its writer ended".into())) }
+    }
+
+    /// Waits for the writer, and says what it says.
+    fn end(&mut self) -> Result<(), String> {
+        let Some((sender, thread)) = self.writer.take() else { return Ok(()) };
+        drop(sender);
+        thread.join().unwrap_or_else(|_| Err("its writer ended in the middle".into()))
     }
 
     /// Puts the file in its place.
     pub fn finish(mut self) -> Result<(), String> {
-        self.flush()?;
-        let file = match self.sink {
-            Sink::Lines(file) => Some(file),
-            Sink::Parquet { file, writer: None } => file,
-            Sink::Parquet { writer: Some(writer), .. } => Some(writer.into_inner().map_err(|error| error.to_string())?),
-        };
-        file.map_or(Ok(()), WholeFile::finish).map_err(|error| error.to_string())
+        if !self.rows.is_empty() {
+            self.pass_on()?;
+        }
+        // An empty batch says that nothing is missing: without it the file is left out.
+        self.pass_on()?;
+        self.end()
     }
+}
 
-    fn flush(&mut self) -> Result<(), String> {
-        let rows = std::mem::take(&mut self.rows);
-        self.bytes = 0;
-        match &mut self.sink {
-            Sink::Lines(file) => rows.iter().try_for_each(|row| {
-                let line = serde_json::to_string(row).map_err(|error| error.to_string())?;
-                writeln!(file, "{line}").map_err(|error| error.to_string())
-            }),
-            Sink::Parquet { file, writer } => {
-                let batch = batch(&rows)?;
-                if let Some(file) = file.take() {
-                    let compression = Compression::ZSTD(ZstdLevel::default());
-                    let properties = WriterProperties::builder().set_compression(compression).build();
-                    let begun = ArrowWriter::try_new(file, batch.schema(), Some(properties));
-                    *writer = Some(Box::new(begun.map_err(|error| error.to_string())?));
-                }
-                let Some(writer) = writer else { return Ok(()) };
-                // A row group a batch, so that a reader needs no more memory than this writer.
-                let written = writer.write(&batch).and_then(|()| writer.flush());
-                written.map_err(|error| error.to_string())
-            }
+impl Drop for Table {
+    /// What is not finished is gone when this returns.
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn write_lines(mut file: WholeFile, batches: Receiver<Vec<TaskRow>>) -> Result<(), String> {
+    for rows in batches {
+        if rows.is_empty() {
+            return file.finish().map_err(|error| error.to_string());
+        }
+        for row in &rows {
+            let line = serde_json::to_string(row).map_err(|error| error.to_string())?;
+            writeln!(file, "{line}").map_err(|error| error.to_string())?;
         }
     }
+    Ok(())
+}
+
+fn write_parquet(file: WholeFile, batches: Receiver<Vec<TaskRow>>) -> Result<(), String> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .build();
+    let schema = batch(&[])?.schema();
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| error.to_string())?;
+    for rows in batches {
+        if rows.is_empty() {
+            let file = writer.into_inner().map_err(|error| error.to_string())?;
+            return file.finish().map_err(|error| error.to_string());
+        }
+        writer.write(&batch(&rows)?).map_err(|error| error.to_string())?;
+        if writer.in_progress_size() >= GROUP_BYTES {
+            writer.flush().map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn ending(path: &Path) -> Option<&str> {
@@ -101,44 +127,19 @@ fn ending(path: &Path) -> Option<&str> {
 
 /// About how many bytes a row has.
 fn length(row: &TaskRow) -> usize {
-    let texts = texts(row).into_iter().flat_map(|(_, text)| text).map(str::len).sum::<usize>();
+    let texts = row.texts().into_iter().flat_map(|(_, text)| text).map(str::len).sum::<usize>();
     texts + row.fail_to_pass.iter().chain(&row.pass_to_pass).map(|test| test.len() + 4).sum::<usize>()
-}
-
-/// The columns of text, in the order of the file.
-fn texts(row: &TaskRow) -> [(&'static str, Option<&str>); 22] {
-    [
-        ("source_format", Some(row.source_format.as_str())),
-        ("instance_id", Some(row.instance_id.as_str())),
-        ("repo", Some(row.repo.as_str())),
-        ("base_commit", row.base_commit.as_deref()),
-        ("image", row.image.as_deref()),
-        ("language", row.language.as_deref()),
-        ("version", row.version.as_deref()),
-        ("problem_statement", Some(row.problem_statement.as_str())),
-        ("hints_text", row.hints_text.as_deref()),
-        ("patch", Some(row.patch.as_str())),
-        ("bug_patch", row.bug_patch.as_deref()),
-        ("test_patch", row.test_patch.as_deref()),
-        ("expected_output", row.expected_output.as_deref()),
-        ("eval_script", row.eval_script.as_deref()),
-        ("test_command", row.test_command.as_deref()),
-        ("log_parser", row.log_parser.as_deref()),
-        ("created_at", row.created_at.as_deref()),
-        ("files", row.files.as_deref()),
-        ("folder", row.folder.as_deref()),
-        ("archive", row.archive.as_deref()),
-        ("git", row.git.as_deref()),
-        ("test_files", row.test_files.as_deref()),
-    ]
 }
 
 fn batch(rows: &[TaskRow]) -> Result<RecordBatch, String> {
     let numbers = UInt32Array::from_iter_values(rows.iter().map(|row| row.row_format));
     let mut columns: Vec<(&str, ArrayRef)> = vec![("row_format", Arc::new(numbers))];
-    for (index, (name, _)) in texts(&TaskRow::default()).into_iter().enumerate() {
-        let mut column = StringBuilder::new();
-        rows.iter().for_each(|row| column.append_option(texts(row)[index].1));
+    let names = TaskRow::default();
+    let mut texts: Vec<StringBuilder> = names.texts().iter().map(|_| StringBuilder::new()).collect();
+    for row in rows {
+        texts.iter_mut().zip(row.texts()).for_each(|(column, (_, text))| column.append_option(text));
+    }
+    for ((name, _), mut column) in names.texts().into_iter().zip(texts) {
         columns.push((name, Arc::new(column.finish())));
     }
     for (name, of) in [

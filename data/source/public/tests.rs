@@ -1,16 +1,12 @@
-use std::fs;
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Patch;
-use crate::source::rows::read_any;
 
 const GOLD: &str = "--- a/src/a.py\n+++ b/src/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n";
 const TESTS: &str = "--- a/tests/test_a.py\n+++ b/tests/test_a.py\n@@ -1 +1 @@\n-a\n+b\n";
 
-fn classic() -> Value {
+pub(super) fn classic() -> Value {
     json!({
         "instance_id": "django__django-11099", "repo": "django/django", "base_commit": "d26b242443",
         "patch": GOLD, "test_patch": TESTS, "problem_statement": "names", "hints_text": "",
@@ -31,7 +27,7 @@ fn made(format: Format, row: &Value) -> TaskRow {
 
 fn expected(format: Format) -> TaskRow {
     TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: format.name().into(),
         instance_id: "django__django-11099".into(),
         repo: "django/django".into(),
@@ -45,6 +41,7 @@ fn expected(format: Format) -> TaskRow {
         fail_to_pass: vec!["test_a (tests.A)".into()],
         pass_to_pass: vec!["test_b".into(), "test_c".into()],
         created_at: Some("2019-03-20T03:46:18Z".into()),
+        environment_setup_commit: Some("d2".into()),
         ..TaskRow::default()
     }
 }
@@ -57,7 +54,8 @@ fn a_row_of_swe_bench() {
     extra["version"] = json!(4);
     extra["created_at"] = json!("2019-03-20 03:46:18.000 +00:00");
     extra["meta"] = json!({"failed_lite_validators": [], "has_test_patch": true, "is_lite": true});
-    let wanted = TaskRow { version: Some("4".into()), image: None, ..expected(Format::SweBench) };
+    let other = Some(json!({"meta": extra["meta"]}).to_string());
+    let wanted = TaskRow { version: Some("4".into()), image: None, other_columns: other, ..expected(Format::SweBench) };
     assert_eq!(made(Format::SweBench, &extra), wanted);
 }
 
@@ -68,10 +66,13 @@ fn a_row_of_swe_bench_5() {
     row["log_parser"] = "parse_log_django".into();
     row["image"] = "registry/django:1".into();
     row["image_assets"] = "{}".into();
+    row["eval_type"] = "fail_only".into();
     let wanted = TaskRow {
         image: Some("registry/django:1".into()),
         eval_script: Some("#!/bin/bash\npytest\n".into()),
         log_parser: Some("parse_log_django".into()),
+        eval_type: Some("fail_only".into()),
+        other_columns: Some("{\"image_assets\":\"{}\"}".into()),
         ..expected(Format::SweBenchV5)
     };
     assert_eq!(made(Format::SweBenchV5, &row), wanted);
@@ -84,10 +85,11 @@ fn a_row_of_swe_gym_has_real_lists_and_another_image() {
     row["FAIL_TO_PASS"] = json!(["test_a (tests.A)"]);
     row["PASS_TO_PASS"] = json!(["test_b", "test_c"]);
     let image = Some("xingyaoww/sweb.eval.x86_64.django_s_django-11099".to_string());
-    assert_eq!(made(Format::SweGym, &row), TaskRow { image: image.clone(), ..expected(Format::SweGym) });
+    let gym = TaskRow { image: image.clone(), environment_setup_commit: None, ..expected(Format::SweGym) };
+    assert_eq!(made(Format::SweGym, &row), gym);
     row["FAIL_TO_PASS"] = json!("[\"test_a (tests.A)\"]");
     let named = task_row(row.as_object().expect("a row"), Some(Format::SweGym)).expect("a task row");
-    assert_eq!(named, TaskRow { image, ..expected(Format::SweGym) });
+    assert_eq!(named, gym);
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn a_row_of_swe_smith_plants_its_bug() {
         "created_at": "2024-10-03 10:11:12", "image_name": "jyangballin/swesmith.x86_64.oauthlib", "problem_statement": "x",
     });
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "swe-smith".into(),
         instance_id: "oauthlib__oauthlib.1fd52536.combine_file__09vlzwgc".into(),
         repo: "oauthlib/oauthlib".into(),
@@ -146,7 +148,7 @@ fn a_row_of_r2e_gym_is_json_inside_of_strings() {
         format!("--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n\\ No newline at end of file\n")
     };
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "r2e-gym".into(),
         instance_id: "aiohttp__bbb".into(),
         repo: "aiohttp".into(),
@@ -158,6 +160,9 @@ fn a_row_of_r2e_gym_is_json_inside_of_strings() {
         test_patch: Some(diff("tests/test_a.py")),
         expected_output: Some("{\"A.test_x\":\"PASSED\",\"A.test_y\":\"FAILED\"}".into()),
         created_at: Some("2020-01-02T03:04:05Z".into()),
+        other_columns: Some(
+            json!({"execution_result_content": "{}", "modified_files": ["src/a.py"], "prompt": "p"}).to_string(),
+        ),
         ..TaskRow::default()
     };
     assert_eq!(made(Format::R2eGym, &row), wanted);
@@ -178,6 +183,7 @@ fn a_row_of_swe_rebench_counts_time_in_milliseconds() {
         hints_text: Some("func A()".into()),
         test_command: Some("cd a && go test".into()),
         log_parser: Some("parse_go".into()),
+        install_config: Some(row["install_config"].to_string()),
         ..expected(Format::SweRebench)
     };
     assert_eq!(made(Format::SweRebench, &row), wanted);
@@ -195,7 +201,7 @@ fn a_row_of_multi_swe_bench_has_maps_of_tests() {
         "n2p_tests": {"C": run("PASS"), "of another row": null},
     });
     let wanted = TaskRow {
-        row_format: 1,
+        row_format: 2,
         source_format: "multi-swe-bench".into(),
         instance_id: "cli/CLI:pr-513".into(),
         repo: "cli/CLI".into(),
@@ -209,10 +215,67 @@ fn a_row_of_multi_swe_bench_has_maps_of_tests() {
         pass_to_pass: vec!["D".into()],
         ..TaskRow::default()
     };
-    assert_eq!(made(Format::MultiSweBench, &row), wanted);
+    let mut made = made(Format::MultiSweBench, &row);
+    let other: Value = serde_json::from_str(&made.other_columns.take().expect("other columns")).expect("JSON");
+    assert_eq!((&other["state"], &other["fixed_tests"]["A"]["fix"]), (&json!("closed"), &json!("PASS")));
+    assert_eq!(made, wanted);
 }
 
-fn own(id: &str) -> Value {
+#[test]
+fn a_row_of_swe_bench_pro_has_small_letters_and_lists_of_python() {
+    let mut row = classic();
+    let columns = row.as_object_mut().expect("a row");
+    for (name, value) in [
+        ("fail_to_pass", r#"["keeps null if key doesn't exist", 't.py::b']"#),
+        ("pass_to_pass", "['t.py::c']"),
+        ("repo_language", "py"),
+        ("dockerhub_tag", "django.django-1"),
+        ("requirements", "must"),
+        ("interface", "def f()"),
+        ("before_repo_set_cmd", "git reset --hard"),
+        ("selected_test_files_to_run", "[\"t.py\"]"),
+    ] {
+        columns.insert(name.into(), value.into());
+    }
+    for name in ["FAIL_TO_PASS", "PASS_TO_PASS", "version", "environment_setup_commit", "created_at", "hints_text"] {
+        columns.remove(name);
+    }
+    let wanted = TaskRow {
+        image: Some("jefzda/sweap-images:django.django-1".into()),
+        version: None,
+        created_at: None,
+        environment_setup_commit: None,
+        hints_text: Some("must\n\ndef f()".into()),
+        fail_to_pass: vec!["keeps null if key doesn't exist".into(), "t.py::b".into()],
+        pass_to_pass: vec!["t.py::c".into()],
+        before_repo_set_cmd: Some("git reset --hard".into()),
+        selected_test_files_to_run: Some("[\"t.py\"]".into()),
+        ..expected(Format::SweBenchPro)
+    };
+    assert_eq!(made(Format::SweBenchPro, &row), wanted);
+    let named = task_row(row.as_object().expect("a row"), Some(Format::SweBench)).expect("a task row");
+    assert_eq!(named.fail_to_pass, wanted.fail_to_pass);
+}
+
+#[test]
+fn a_column_that_changes_grading_survives_whatever_its_kind() {
+    let mut row = classic();
+    row["test_cmds"] = json!(["pytest -rA a", "pytest -rA b"]);
+    row["install_config"] = json!({"python": "3.9", "pip": null});
+    row["docker_image"] = "registry/x:1".into();
+    row["image_name"] = "registry/x:2".into();
+    row["rebuild_cmds"] = json!(["make"]);
+    row["empty"] = "".into();
+    let made = made(Format::SweRebench, &row);
+    assert_eq!(made.test_cmds.as_deref(), Some("[\"pytest -rA a\",\"pytest -rA b\"]"));
+    assert_eq!(made.test_command.as_deref(), Some("pytest -rA a && pytest -rA b"));
+    assert_eq!(made.install_config.as_deref(), Some("{\"python\":\"3.9\"}"));
+    assert_eq!(made.image.as_deref(), Some("registry/x:2"));
+    let other: Value = serde_json::from_str(&made.other_columns.expect("other columns")).expect("JSON");
+    assert_eq!(other, json!({"docker_image": "registry/x:1", "rebuild_cmds": ["make"]}));
+}
+
+pub(super) fn own(id: &str) -> Value {
     json!({
         "instance_id": id, "problem_statement": "x is 1", "files": {"src/a.py": "x = 1\n"},
         "test_files": {"test_a.py": "t\n"}, "patch": GOLD, "FAIL_TO_PASS": ["test_a.py::t"], "PASS_TO_PASS": "[]",
@@ -238,7 +301,6 @@ fn a_row_that_is_no_task_is_refused_with_its_reason() {
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "[]".into()).contains("no test in FAIL_TO_PASS"));
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "a, b".into()).contains("column `FAIL_TO_PASS`"));
     assert!(refused(&|row| row["repo"] = json!(7)).contains("column `repo` should be a text, not a number"));
-    assert!(refused(&|row| row["patch"] = "".into()).contains("column `patch` is missing or empty"));
     assert!(refused(&|row| row["patch"] = "hello".into()).contains("its gold patch: line 1"));
     assert!(
         refused(&|row| row["patch"] = GOLD.replace("src/a.py", "../a.py").into()).contains("leaves the repository")
@@ -255,124 +317,6 @@ fn a_row_that_needs_an_image_is_told_from_one_that_does_not() {
     let image = expected(Format::SweBench).image.expect("an image");
     assert_eq!(needs(&classic()), Some(("django__django-11099".into(), image)));
     assert_eq!((needs(&own("a")), needs(&json!({"id": 1}))), (None, None));
-}
-
-fn folder(name: &str, rows: &[Value]) -> (PathBuf, PathBuf) {
-    let folder = std::env::temp_dir().join(format!("public-{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
-    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-    let path = folder.join("in.jsonl");
-    fs::write(&path, text).expect("writes");
-    (folder, path)
-}
-
-#[test]
-fn what_is_written_reads_back_and_the_counts_add_up() {
-    let mut bad = classic();
-    bad["instance_id"] = "bad".into();
-    bad["patch"] = "hello".into();
-    let (folder, path) = folder("both", &[classic(), own("a"), bad, classic()]);
-    for out in ["out.parquet", "out.jsonl"].map(|name| folder.join(name)) {
-        let mut refused = Vec::new();
-        let done = import(std::slice::from_ref(&path), &out, &Wanted::default(), &mut |row| refused.push(row.clone()))
-            .expect("imports");
-        assert_eq!((done.read, done.written, done.refused), (4, 2, 2));
-        assert_eq!(done.formats.values().sum::<usize>(), 2);
-        assert_eq!((refused[0].row, refused[0].instance_id.as_deref()), (3, Some("bad")));
-        assert!(refused[1].reason.contains("stands in row 1"), "{refused:?}");
-        let listed = fs::read_to_string(refused_path(&out)).expect("a list");
-        assert_eq!(listed.lines().count(), 2);
-        // What was imported is imported again as it is.
-        let rows: Vec<TaskRow> =
-            read_any(&out).expect("reads").iter().map(|row| task_row(row, None).expect("a row")).collect();
-        let first = task_row(classic().as_object().expect("a row"), None).expect("a row");
-        let second = task_row(own("a").as_object().expect("a row"), None).expect("a row");
-        assert_eq!(rows, [first, second]);
-    }
-    fs::remove_dir_all(folder).expect("cleans up");
-}
-
-#[test]
-fn a_failed_import_leaves_what_was_there() {
-    let (folder, path) = folder("failed", &[classic()]);
-    let out = folder.join("out.parquet");
-    let quiet = &mut |_: &RefusedRow| ();
-    import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet).expect("imports");
-    let before = fs::read(&out).expect("reads");
-    fs::write(&path, "[{}, ").expect("writes");
-    assert!(matches!(import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet), Err(ImportError::Rows(_))));
-    fs::write(&path, "{}\n").expect("writes");
-    assert!(matches!(
-        import(std::slice::from_ref(&path), &out, &Wanted::default(), quiet),
-        Err(ImportError::Nothing { read: 1, .. })
-    ));
-    let other = folder.join("out.csv");
-    assert!(matches!(import(&[path], &other, &Wanted::default(), quiet), Err(ImportError::Ending(_))));
-    assert_eq!(fs::read(&out).expect("reads"), before);
-    let mut names: Vec<_> =
-        fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("an entry").file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["in.jsonl", "out.parquet"]);
-    fs::remove_dir_all(folder).expect("cleans up");
-}
-
-#[test]
-fn no_import_takes_the_place_of_what_it_reads() {
-    let (folder, path) = folder("onto", &[classic()]);
-    let before = fs::read(&path).expect("reads");
-    let link = folder.join("link.jsonl");
-    std::os::unix::fs::symlink(&path, &link).expect("links");
-    fs::hard_link(&path, folder.join("same.parquet")).expect("links");
-    fs::hard_link(&path, folder.join("out.jsonl.refused.jsonl")).expect("links");
-    for out in [path.clone(), link, folder.join("same.parquet"), folder.join("out.jsonl")] {
-        let error = import(std::slice::from_ref(&path), &out, &Wanted::default(), &mut |_| ()).expect_err("refused");
-        assert!(matches!(error, ImportError::Onto { .. }), "{error}");
-    }
-    assert_eq!(fs::read(&path).expect("reads"), before);
-    fs::remove_dir_all(folder).expect("cleans up");
-}
-
-#[test]
-fn a_failed_import_leaves_the_list_of_refused_rows_and_a_missing_file_is_named_at_once() {
-    let (folder, path) = folder("pair", &[classic(), json!({"x": 1})]);
-    let out = folder.join("out.jsonl");
-    let one = std::slice::from_ref(&path);
-    import(one, &out, &Wanted::default(), &mut |_| ()).expect("imports");
-    let pair = || (fs::read(&out).expect("reads"), fs::read(refused_path(&out)).expect("reads"));
-    let before = pair();
-    fs::write(&path, "{}\n{}\n").expect("writes");
-    import(one, &out, &Wanted::default(), &mut |_| ()).expect_err("nothing is left");
-    let wanted = Wanted { limit: Some(1), ..Wanted::default() };
-    let missing = import(&[path.clone(), folder.join("none.jsonl")], &out, &wanted, &mut |_| ());
-    assert!(missing.expect_err("refused").to_string().contains("none.jsonl"));
-    assert_eq!(pair(), before);
-    fs::remove_dir_all(folder).expect("cleans up");
-}
-
-#[test]
-fn a_limit_counts_rows_and_a_dry_run_writes_nothing() {
-    let (folder, path) = folder("limit", &[classic(), own("a"), own("b")]);
-    let out = folder.join("out.jsonl");
-    let wanted = Wanted { limit: Some(2), dry_run: true, ..Wanted::default() };
-    let done = import(&[path.clone(), path.clone()], &out, &wanted, &mut |_| ()).expect("imports");
-    assert_eq!((done.read, done.written, done.refused), (2, 2, 0));
-    assert_eq!(fs::read_dir(&folder).expect("lists").count(), 1);
-    fs::remove_dir_all(folder).expect("cleans up");
-}
-
-#[test]
-fn what_a_row_names_beside_itself_is_named_from_the_new_file() {
-    let mut row = own("a");
-    row["files"] = Value::Null;
-    row["folder"] = "trees/a".into();
-    let (folder, path) = folder("moved", &[row]);
-    fs::create_dir_all(folder.join("trees/a")).expect("a folder");
-    let import_to = |out: &str| import(std::slice::from_ref(&path), &folder.join(out), &Wanted::default(), &mut |_| ());
-    import_to("out.jsonl").expect("imports");
-    assert_eq!(read_any(&folder.join("out.jsonl")).expect("reads")[0]["folder"], "trees/a");
-    let refused = import_to("deeper/out.jsonl").expect_err("is refused").to_string();
-    assert!(refused.contains("write the result beside its rows"), "{refused}");
-    fs::remove_dir_all(folder).expect("cleans up");
 }
 
 #[test]

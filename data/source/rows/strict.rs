@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 64;
 /// The most values in one: each costs many times its bytes.
-const MAX_VALUES: usize = 2_000_000;
+pub const MAX_VALUES: usize = 2_000_000;
 
 /// Why bytes are no value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,15 @@ const LAG: Duration = Duration::from_millis(100);
 /// Between two questions whether the engine is there again.
 const KNOCK: Duration = Duration::from_millis(500);
 
+/// What an engine says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineAbout {
+    /// Its name and version.
+    pub engine: String,
+    /// The version of runc, where that is what starts its containers.
+    pub runc: Option<String>,
+}
+
 /// A connection to a container engine.
 #[derive(Clone)]
 pub(super) struct Engine {
@@ -56,6 +65,19 @@ impl Engine {
     ) -> Result<T, SandboxError> {
         let answer = tokio::time::timeout(limit, call).await;
         answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(|error| failed(doing, error))
+    }
+
+    /// What it is, and what starts its containers: `Docker Engine 28.2.2`, and runc with its version where that is told.
+    pub async fn about(&self) -> Result<EngineAbout, SandboxError> {
+        let version = self.call("asking for the engine's version", ASK, self.api.version()).await?;
+        let parts = version.components.unwrap_or_default();
+        let named = |name: &str| parts.iter().find(|part| part.name.to_lowercase().contains(name));
+        let podman = parts.iter().any(|part| part.name.starts_with("Podman"));
+        let name = if podman { "Podman" } else { "Docker Engine" };
+        Ok(EngineAbout {
+            engine: format!("{name} {}", version.version.unwrap_or_default()),
+            runc: named("runc").map(|part| part.version.clone()),
+        })
     }
 
     /// Whether it is Podman, which takes some options in another way than Docker.

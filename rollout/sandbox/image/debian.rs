@@ -16,6 +16,8 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 pub(super) const NAMES: &str = "train-packages";
 /// Links `/bin` and its like into `/usr` before the first package is unpacked.
 const MERGED_USR: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+/// What is fetched.
+pub(super) const ARCHIVE: &str = "debian.tar";
 /// Not needed by any test, and a third of the size.
 const EXCLUDED: [&str; 5] = ["doc", "man", "locale", "info", "lintian"];
 
@@ -70,7 +72,7 @@ pub(super) fn command(spec: &ImageSpec, list: &Path, archive: &Path) -> Command 
     command
 }
 
-/// Fetches and unpacks; returns the archive.
+/// Fetches; returns the archive.
 pub(super) fn fetch(
     spec: &ImageSpec,
     sources: &[String],
@@ -80,7 +82,7 @@ pub(super) fn fetch(
     if said(Command::new("mmdebstrap").arg("--version").output()).is_err() {
         return Err(ImageError::Missing { program: "mmdebstrap", cure: "apt-get install mmdebstrap" });
     }
-    let (list, archive) = (work.join("sources.list"), work.join("debian.tar"));
+    let (list, archive) = (work.join("sources.list"), work.join(ARCHIVE));
     data::file::write_whole(&list, format!("{}\n", sources.join("\n")).as_bytes())?;
     let what = format!("{} packages of Debian {}", spec.debian.len(), spec.suite);
     super::build::three_tries(&what, tell, &|| {

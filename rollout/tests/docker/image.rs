@@ -25,7 +25,8 @@ fn sandbox_with(debian: &[&str]) -> Option<Docker> {
     let debian: Vec<String> = debian.iter().map(ToString::to_string).collect();
     let spec = ImageSpec::new("3.11", &["attrs==24.2.0".to_string()], &debian).expect("a spec");
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-    let options = BuildOptions { out, mirror: None, python: "python3".into(), unpack: true };
+    let options =
+        BuildOptions { out, mirror: None, python: "python3".into(), unpack: true, resume: false, stopped: || false };
     let image = build(&spec, &options, &|line| eprintln!("{line}")).expect("builds");
     let image = Some(ensure_in_engine(&image).expect("is loaded"));
     Some(Docker::new(DockerOptions { image, jest: None, ..super::support::options(python) }).expect("a sandbox"))

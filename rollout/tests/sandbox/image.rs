@@ -19,7 +19,7 @@ fn spec(debian: &[&str]) -> ImageSpec {
 }
 
 fn options(out: PathBuf) -> BuildOptions {
-    BuildOptions { out, mirror: None, python: "python3".into(), unpack: true }
+    BuildOptions { out, mirror: None, python: "python3".into(), unpack: true, resume: false, stopped: || false }
 }
 
 /// Built once for all tests; none, said aloud, where nobody asked for it.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use data::kind::not_fetched;
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
@@ -60,6 +61,11 @@ impl Shard {
         let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
         let about = file.metadata().map_err(|error| refuse(error.to_string()))?;
         let length = about.len();
+        if about.is_file()
+            && let Some(reason) = not_fetched(path)
+        {
+            return Err(refuse(reason));
+        }
         if !about.is_file() || length < 8 {
             return Err(refuse("it is too short for a safetensors file".into()));
         }

@@ -1,0 +1,28 @@
+//! `train doctor`.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::cache_folder;
+use crate::cli::DoctorArgs;
+use crate::doctor::Diagnosis;
+
+/// `train doctor`
+///
+/// # Errors
+///
+/// When the default work cannot run here.
+pub fn doctor(args: &DoctorArgs) -> Result<()> {
+    let diagnosis = Diagnosis::look(&cache_folder(), Path::new("."));
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&diagnosis)?),
+        false => print!("{diagnosis}"),
+    }
+    if !diagnosis.ready {
+        bail!(
+            "this machine lacks what the default work needs\nhint: the lines that begin with `missing` say what to do"
+        );
+    }
+    Ok(())
+}
