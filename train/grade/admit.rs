@@ -112,21 +112,11 @@ impl Gate<'_> {
         for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
             eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.given.set.tasks[*at].id)));
         }
-        let mut admissions: Vec<Admission> = found.values().flatten().cloned().collect();
-        let refused = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
-        let refused = refused.filter(|(id, _)| self.given.refusal(id).is_some());
-        admissions.extend(refused.map(|(instance_id, reason)| Admission {
-            instance_id,
-            admitted: false,
-            reason: Some(format!("its row makes no task: {reason}")),
-            flake_rate: 0.0,
-            tests: 0,
-            varied_tests: 0,
-        }));
+        let refused = self.refused();
+        let admissions: Vec<&Admission> = found.values().flatten().chain(&refused).collect();
         let without_variants = without_variants(&admissions);
         let taken = || admissions.iter().filter(|one| one.admitted);
-        let (tests, varied_tests) =
-            (taken().map(|one| one.tests).sum(), taken().map(|one| one.varied_tests).sum());
+        let (tests, varied_tests) = (taken().map(|one| one.tests).sum(), taken().map(|one| one.varied_tests).sum());
         let ids: HashSet<&str> =
             admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
         let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
@@ -142,10 +132,25 @@ impl Gate<'_> {
             seconds: started.elapsed().as_secs_f64(),
         })
     }
+
+    /// Rows that make no task: none of them may train.
+    fn refused(&self) -> Vec<Admission> {
+        let rows = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+        let rows = rows.filter(|(id, _)| self.given.refusal(id).is_some());
+        rows.map(|(instance_id, reason)| Admission {
+            instance_id,
+            admitted: false,
+            reason: Some(format!("its row makes no task: {reason}")),
+            flake_rate: 0.0,
+            tests: 0,
+            varied_tests: 0,
+        })
+        .collect()
+    }
 }
 
 /// Admitted tasks none of whose tests has a variant that no honest code passes; each is told.
-fn without_variants(admissions: &[Admission]) -> Vec<String> {
+fn without_variants(admissions: &[&Admission]) -> Vec<String> {
     let bare = admissions.iter().filter(|one| one.admitted && one.varied_tests == 0);
     let ids: Vec<String> = bare.map(|one| one.instance_id.clone()).collect();
     for id in &ids {
