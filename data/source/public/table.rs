@@ -23,10 +23,13 @@ const BATCH_BYTES: usize = 4 << 20;
 /// What a row group has in memory before it is written: a reader needs no more.
 const GROUP_BYTES: usize = 32 << 20;
 
+/// The thread that writes, and what it says at its end.
+type Writing = JoinHandle<Result<(), String>>;
+
 /// A file of rows that is being written, by a thread of its own.
 pub(super) struct Table {
     /// None once the writer ended.
-    writer: Option<(SyncSender<Vec<TaskRow>>, JoinHandle<Result<(), String>>)>,
+    writer: Option<(SyncSender<Vec<TaskRow>>, Writing)>,
     rows: Vec<TaskRow>,
     bytes: usize,
 }
