@@ -25,7 +25,7 @@ fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             }
             let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
             // The trees hold what the packages do, and plans name the folder of their run.
-            if name == "plan.toml" || name == ".lock" {
+            if name.ends_with("plan.toml") || name == ".lock" {
                 continue;
             }
             let bytes = fs::read(&entry).expect("reads");
