@@ -59,7 +59,9 @@ fn decode(bencher: Bencher, rows: usize, config: &ModelConfig, tokenizer: &Token
         let mut engine = Engine::new(model.clone(), config, tokenizer, rows, 4096, &Device::flex());
         for row in 0..rows as u32 {
             let prompt = (0..PROMPT).map(|at| 5 + (row * 31 + at * 7) % 250).collect();
-            engine.ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone() }).expect("asks");
+            engine
+                .ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
+                .expect("asks");
         }
         while engine.live() < rows {
             engine.step();

@@ -166,7 +166,7 @@ fn decode(side: &Side, rows: usize, rounds: usize) -> Result<f64> {
         let mut engine = Engine::new(side.model.clone(), &side.config, &tokenizer, rows, 4096, &side.device);
         for row in 0..rows as u32 {
             let prompt = (0..32).map(|at| 5 + (row * 31 + at * 7) % 250).collect();
-            engine.ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone() })?;
+            engine.ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })?;
         }
         while engine.live() < rows {
             engine.step();

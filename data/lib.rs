@@ -9,6 +9,7 @@ pub mod clean;
 pub mod draw;
 pub mod edit;
 pub mod file;
+pub mod impossible;
 pub mod kind;
 pub mod message;
 pub mod mixture;

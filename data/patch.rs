@@ -14,7 +14,7 @@ use std::fmt::{self, Display, Write};
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
-pub use apply::ApplyError;
+pub use apply::{ApplyError, not_text};
 pub use parse::PatchError;
 pub use policy::{MAX_BYTES, MAX_FILES, MAX_LINE_BYTES, check_path, is_guarded};
 
@@ -52,6 +52,14 @@ struct FilePatch {
     new: Option<String>,
     /// True where `old` stays although `new` has another name.
     copied: bool,
+    /// True where the lines that name it end with a carriage return: `patch` then takes them from all lines.
+    crlf: bool,
+    /// True where only `patch` can read it, and `git apply` refuses.
+    loose: bool,
+    /// True where `patch` reads another name, or none: it ends at a blank, and has one part more.
+    exact: bool,
+    /// True where nothing is said that could be done.
+    dataless: bool,
     hunks: Vec<Hunk>,
 }
 
@@ -123,7 +131,7 @@ impl Patch {
         let name = |text: Option<&str>| text.map(|_| path.to_string());
         let headers = vec![format!("diff --git a/{path} b/{path}"), mode.to_string()];
         let (old, new) = (name(old), name(new));
-        Patch::of(vec![FilePatch { headers, labelled: !hunks.is_empty(), old, new, copied: false, hunks }])
+        Patch::of(vec![FilePatch { headers, labelled: !hunks.is_empty(), old, new, hunks, ..FilePatch::default() }])
     }
 
     /// This patch without the files that `judges` names, and the paths that were left out.
@@ -143,6 +151,18 @@ impl Patch {
         let hunk = file.hunks.first()?;
         let before = hunk.lines.iter().take_while(|line| line.side == Side::Both).count();
         Some(hunk.old_start + before)
+    }
+
+    /// True where every hunk for `path` stands in `text` at the line that it names.
+    pub fn stands(&self, path: &str, text: &str) -> bool {
+        let all = lines(text);
+        let stands = |hunk: &Hunk| {
+            let start = hunk.old_start.saturating_sub(usize::from(hunk.count(Side::Old) > 0));
+            let old = hunk.lines.iter().filter(|line| line.side != Side::New).map(|line| line.text.as_str());
+            all.get(start..).is_some_and(|all| all.iter().copied().take(hunk.count(Side::Old)).eq(old))
+        };
+        let files = self.files.iter().filter(|file| file.old.as_deref() == Some(path));
+        files.flat_map(|file| &file.hunks).all(stands)
     }
 
     /// Every line that is added, without its end.
@@ -172,7 +192,13 @@ impl Patch {
 
     /// The patch that undoes this one.
     pub fn reversed(&self) -> Patch {
-        Patch::of(self.files.iter().map(FilePatch::reversed).collect())
+        let mut files: Vec<FilePatch> = self.files.iter().map(FilePatch::reversed).collect();
+        let paths: Vec<&String> = self.files.iter().filter_map(|file| file.new.as_ref()).collect();
+        // What was changed twice is undone from its end.
+        if paths.iter().enumerate().any(|(at, path)| paths[..at].contains(path)) {
+            files.reverse();
+        }
+        Patch::of(files)
     }
 
     /// Every path that is read or written, each once, in order.
@@ -242,6 +268,16 @@ impl From<Patch> for String {
 }
 
 impl FilePatch {
+    /// Its name afterwards, or before where it is deleted.
+    fn name(&self) -> &str {
+        self.new.as_deref().or(self.old.as_deref()).unwrap_or_default()
+    }
+
+    /// True where the file has another name afterwards.
+    fn is_moved(&self) -> bool {
+        self.old.is_some() && self.old != self.new
+    }
+
     fn reversed(&self) -> FilePatch {
         FilePatch {
             headers: parse::reversed_headers(self),
@@ -251,6 +287,7 @@ impl FilePatch {
             new: if self.copied { None } else { self.old.clone() },
             copied: false,
             hunks: self.hunks.iter().map(Hunk::reversed).collect(),
+            ..*self
         }
     }
 
@@ -259,8 +296,9 @@ impl FilePatch {
             writeln!(out, "{header}")?;
         }
         if self.labelled {
-            writeln!(out, "--- {}", label("a/", self.old.as_deref()))?;
-            writeln!(out, "+++ {}", label("b/", self.new.as_deref()))?;
+            let end = if self.crlf { "\r" } else { "" };
+            writeln!(out, "--- {}{end}", label("a/", self.old.as_deref()))?;
+            writeln!(out, "+++ {}{end}", label("b/", self.new.as_deref()))?;
         }
         self.hunks.iter().try_for_each(|hunk| hunk.print(out))
     }
@@ -345,5 +383,7 @@ fn hunk(ops: &[DiffOp], old: &[&str], new: &[&str]) -> Hunk {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

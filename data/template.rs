@@ -5,16 +5,22 @@
 //! goes on from it; a template with which that cannot be is refused.
 //! Example: of `user: hi`, `assistant: ho` only `ho<|im_end|>` is trained.
 
+mod check;
 mod dialog;
+mod dumps;
+mod ends;
 mod engine;
 mod folder;
 mod guard;
 mod json;
+mod python;
 mod renderer;
+mod rewrite;
 mod roles;
 mod turns;
+mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -29,6 +35,7 @@ use renderer::Renderer;
 use turns::For;
 
 pub use dialog::Dialog;
+pub use ends::EndOfTurn;
 pub use json::{Fields, Json};
 pub(crate) use renderer::{CHILD_ARGUMENT, serve};
 pub use roles::Roles;
@@ -47,6 +54,8 @@ const USUAL_DAY: i64 = 1_721_952_000;
 #[derive(Clone, Debug, Default)]
 pub struct ChatTemplate {
     form: Form,
+    /// What the files of the folder name as the end of a turn, for the usual form.
+    told_ends: Vec<u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -67,7 +76,13 @@ struct Model {
     config: Value,
     /// The markers at which the model stops.
     stops: Vec<u32>,
+    /// What the shortest conversation is filled in with.
+    given: Fields,
+    /// Whether the template goes through the parts of a message and does not take a plain text.
+    parts: bool,
     renderer: Renderer,
+    /// The words that begin an answer and that no prompt has; see `check.rs`.
+    no_generation_prompt: OnceLock<Option<String>>,
     /// The template for conversations with tools, where it is another.
     tool_use: Option<Arc<Model>>,
 }
@@ -146,21 +161,8 @@ impl ChatTemplate {
                 let missing = [START, END].into_iter().find(|name| tokenizer.special(name).is_none());
                 missing.map_or(Ok(()), |name| Err(TemplateError::NoMarker(name)))
             }
-            Form::Model(_) => self.end_of_turn(tokenizer).map(|_| ()),
+            Form::Model(_) => self.trained_end(tokenizer).map(|_| ()),
         }
-    }
-
-    /// The marker that ends an answer.
-    ///
-    /// # Errors
-    ///
-    /// When the template has none, or does not take a question and an answer.
-    pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> Result<u32, TemplateError> {
-        let messages = [Message::new(Role::User, "a"), Message::new(Role::Assistant, "b")];
-        let (tokens, mask) = self.encode(tokenizer, &messages)?;
-        let last = tokens.iter().zip(mask).rfind(|(_, trained)| *trained);
-        let end = last.map(|(id, _)| *id).filter(|id| tokenizer.specials().iter().any(|(_, special)| special == id));
-        end.ok_or(TemplateError::NoMarker(END))
     }
 
     /// The same template on another day: what `strftime_now` tells.
@@ -173,7 +175,7 @@ impl ChatTemplate {
             return Ok(self.clone());
         };
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        Ok(ChatTemplate { form: Form::Model(Arc::new(model.at(now)?)) })
+        Ok(ChatTemplate::from(model.at(now)?))
     }
 
     /// The template in its own language.
@@ -241,6 +243,34 @@ impl ChatTemplate {
         }
     }
 
+    /// The same without a turn that is begun: all turns are closed, or, with `open`, the last one goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatTemplate::encode_dialog`], and when the last turn is to go on and is none of the assistant's, or does not
+    /// go on from its prompt.
+    pub fn encode_turns(&self, tokenizer: &Tokenizer, dialog: &Dialog, open: bool) -> Result<Vec<u32>, TemplateError> {
+        if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
+            return Err(self.unasked(name));
+        }
+        let (mut tokens, mask) = match &self.form {
+            Form::ChatMl => encode(tokenizer, &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?),
+            Form::Model(model) => turns::encode(model, tokenizer, dialog, For::Turns)?,
+        };
+        if open {
+            let last = dialog.messages.len().checked_sub(1).filter(|&last| dialog.whole().is_answer(last));
+            // The last token that the assistant writes ends its turn.
+            let end = mask.iter().rposition(|written| *written).filter(|_| last.is_some());
+            let reason = "its last turn is not written so that it could go on".to_string();
+            let name = || match &self.form {
+                Form::ChatMl => "the usual chat template".to_string(),
+                Form::Model(model) => model.name.clone(),
+            };
+            tokens.truncate(end.ok_or_else(|| TemplateError::Unfit { name: name(), reason })?);
+        }
+        Ok(tokens)
+    }
+
     /// Whether the template asks for `name`, e.g. for `tools`.
     pub fn asks_for(&self, name: &str) -> bool {
         match &self.form {
@@ -251,11 +281,10 @@ impl ChatTemplate {
 
     /// The template to use where tools are offered: some folders have one of its own for that.
     pub fn with_tools(&self) -> ChatTemplate {
-        let form = match &self.form {
-            Form::Model(model) => model.tool_use.clone().map(Form::Model),
-            Form::ChatMl => None,
-        };
-        form.map_or_else(|| self.clone(), |form| ChatTemplate { form })
+        match &self.form {
+            Form::Model(model) => model.tool_use.clone().map_or_else(|| self.clone(), ChatTemplate::from),
+            Form::ChatMl => self.clone(),
+        }
     }
 
     fn unasked(&self, asked: &str) -> TemplateError {
@@ -282,6 +311,18 @@ impl ChatTemplate {
     }
 }
 
+impl From<Arc<Model>> for ChatTemplate {
+    fn from(model: Arc<Model>) -> Self {
+        ChatTemplate { form: Form::Model(model), told_ends: Vec::new() }
+    }
+}
+
+impl From<Model> for ChatTemplate {
+    fn from(model: Model) -> Self {
+        ChatTemplate::from(Arc::new(model))
+    }
+}
+
 impl Model {
     /// The same on another day.
     fn at(&self, now: i64) -> Result<Model, TemplateError> {
@@ -289,10 +330,13 @@ impl Model {
         let renderer = Renderer::new(source).map_err(|fault| self.fault(fault))?;
         let tool_use = self.tool_use.as_ref().map(|model| model.at(now)).transpose()?.map(Arc::new);
         let (name, config, stops) = (self.name.clone(), self.config.clone(), self.stops.clone());
-        Ok(Model { name, config, stops, renderer, tool_use })
+        let (given, parts, no_generation_prompt) = (self.given.clone(), self.parts, OnceLock::new());
+        Ok(Model { name, config, stops, given, parts, renderer, no_generation_prompt, tool_use })
     }
 
     fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, TemplateError> {
+        let parts = if self.parts { dialog.in_parts() } else { Vec::new() };
+        let dialog = if self.parts { Turns { messages: &parts, ..dialog } } else { dialog };
         self.renderer.render(dialog, add_generation_prompt).map_err(|fault| self.fault(fault))
     }
 

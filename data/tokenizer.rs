@@ -248,6 +248,16 @@ impl Tokenizer {
         }
     }
 
+    /// The ids of a text that its author has rendered, e.g. with a chat template: markers in it are special tokens, as they
+    /// are for `transformers`, vLLM and llama.cpp. With `around` the tokenizer puts its own tokens around the text, such as
+    /// the one that begins it.
+    pub fn encode_rendered(&self, text: &str, around: bool) -> Vec<u32> {
+        match &self.kind {
+            Kind::Json(json) => json.encode_rendered(text, around),
+            Kind::Tekken(tekken) => tekken.encode_rendered(text, around),
+        }
+    }
+
     /// The ids of each part. No token reaches from one part into the next, and each is what it is in the whole text.
     pub fn encode_parts(&self, parts: &[Part]) -> Vec<Vec<u32>> {
         match &self.kind {

@@ -1,8 +1,8 @@
 //! Tests with other inputs.
 //!
 //! In: a test file in Python, and the names of tests in it. Out: the same file, where copies follow each of them, every
-//! copy with one number or text changed. What a copy should say nobody knows: it is compared, over one repair, with what
-//! it says over another one.
+//! copy with one number or text changed that the test asks about, rather than expects. What a copy should say nobody
+//! knows: what it says over a patch is compared with what it says over the gold patch and the bug.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 
 use std::ops::Range;
@@ -14,7 +14,9 @@ use crate::source::functions::parse;
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
 /// Changes of one value. Whoever knows a single answer fails with all of them.
-pub const WAYS: usize = 3;
+pub const WAYS: usize = 4;
+/// The first of them stay near.
+const NEAR: usize = 2;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Change {
     pub was: String,
     /// What it is in the copy.
     pub becomes: String,
+    /// True where the new value is far from the old one, in size or length.
+    pub far: bool,
     /// True where it belongs to one case of a parametrized test, and the other cases do not know it.
     pub of_case: bool,
 }
@@ -49,26 +53,32 @@ impl Varied {
     }
 }
 
-/// Puts copies behind `tests`, for at most `values` of their numbers and texts, spread over all of them. None where
-/// there is nothing to change.
-pub fn vary(text: &str, tests: &[&str], values: usize) -> Option<Varied> {
+/// Puts copies behind `tests`, for at most `values` of their numbers and texts, spread over all of them. `None` where
+/// there is nothing to change. Another `round` changes the same values in other ways.
+pub fn vary(text: &str, language: &str, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
+    if language == crate::task::JAVASCRIPT {
+        return None;
+    }
+    let expected = crate::impossible::expected_places(text, language, tests);
     let tree = parse(text);
     let mut found = Vec::new();
     collect(tree.root_node(), text, "", &mut found);
     found.retain(|test| tests.contains(&test.name.as_str()));
-    let all: Vec<(&Test, Value)> =
-        found.iter().flat_map(|test| values_of(test, text).into_iter().map(move |value| (test, value))).collect();
+    let asked_for =
+        |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
+    let of_test = |test| values_of(test, text, round).into_iter().filter(asked_for).map(move |value| (test, value));
+    let all: Vec<(&Test, Value)> = found.iter().flat_map(of_test).collect();
     let chosen = (0..values.min(all.len())).map(|number| number * all.len() / values.min(all.len()));
     let mut changes = Vec::new();
     let mut insertions: Vec<(usize, String)> = Vec::new();
     for (test, value) in chosen.map(|at| &all[at]) {
         let of_case = value.range.start < test.definition.start_byte();
-        for becomes in &value.becomes {
+        for (way, becomes) in value.becomes.iter().enumerate() {
             let number = changes.len();
             insertions.push((test.node.end_byte(), copy(test, text, &value.range, becomes, number)));
             let was = text[value.range.clone()].to_string();
             let (test, at) = (test.name.clone(), value.range.start);
-            changes.push(Change { test, at, was, becomes: becomes.clone(), of_case });
+            changes.push(Change { test, at, was, becomes: becomes.clone(), far: way >= NEAR, of_case });
         }
     }
     let mut varied = text.to_string();
@@ -110,81 +120,104 @@ fn collect<'a>(node: Node<'a>, text: &str, prefix: &str, found: &mut Vec<Test<'a
 }
 
 /// Numbers and texts that a test works with.
-fn values_of(test: &Test, text: &str) -> Vec<Value> {
-    let mut values = Vec::new();
+fn values_of(test: &Test, text: &str, round: usize) -> Vec<Value> {
+    let mut values = Values { text, round, found: Vec::new() };
     for child in (0..test.node.named_child_count()).filter_map(|index| test.node.named_child(index as u32)) {
         match child.kind() {
-            "decorator" => of_decorator(child, text, &mut values),
-            _ => visit(child, text, &mut values),
+            "decorator" => values.of_decorator(child),
+            _ => values.visit(child),
         }
     }
-    values
+    values.found
 }
 
-/// Of decorators only the cases of `parametrize`: other values say how a test is run.
-fn of_decorator(decorator: Node, text: &str, values: &mut Vec<Value>) {
-    let call = decorator.named_child(0).filter(|call| call.kind() == "call");
-    let named = |call: &Node| call.child_by_field_name("function").map(|name| &text[name.byte_range()]);
-    let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else { return };
-    let Some(list) = call.child_by_field_name("arguments") else { return };
-    let arguments = (0..list.named_child_count()).filter_map(|index| list.named_child(index as u32));
-    arguments.filter(|one| one.kind() != "comment").skip(1).filter(|one| one.kind() != "keyword_argument").for_each(
-        |one| {
-            visit(one, text, values);
-        },
-    );
+/// The values of one test.
+struct Values<'a> {
+    text: &'a str,
+    round: usize,
+    found: Vec<Value>,
 }
 
-fn visit(node: Node, text: &str, values: &mut Vec<Value>) {
-    let range = node.byte_range();
-    let becomes = match node.kind() {
-        "integer" => integers(&text[range.clone()]),
-        "float" => decimals(&text[range.clone()]),
-        // What stands alone is a comment in quotes.
-        "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => return,
-        "string" => return of_string(node, text, values),
+impl Values<'_> {
+    /// Of decorators only the cases of `parametrize`: other values say how a test is run.
+    fn of_decorator(&mut self, decorator: Node) {
+        let call = decorator.named_child(0).filter(|call| call.kind() == "call");
+        let named = |call: &Node| call.child_by_field_name("function").map(|name| &self.text[name.byte_range()]);
+        let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else {
+            return;
+        };
+        let Some(list) = call.child_by_field_name("arguments") else { return };
+        let arguments = (0..list.named_child_count()).filter_map(|index| list.named_child(index as u32));
+        let cases = arguments.filter(|one| one.kind() != "comment").skip(1);
+        cases.filter(|one| one.kind() != "keyword_argument").for_each(|one| self.visit(one));
+    }
+
+    fn visit(&mut self, node: Node) {
+        let range = node.byte_range();
+        let becomes = match node.kind() {
+            "integer" => integers(&self.text[range.clone()], self.round),
+            "float" => decimals(&self.text[range.clone()], self.round),
+            // What stands alone is a comment in quotes.
+            "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => return,
+            "string" => return self.of_string(node),
+            _ => {
+                let children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+                return children.for_each(|child| self.visit(child));
+            }
+        };
+        if becomes.len() == WAYS {
+            self.found.push(Value { range, becomes });
+        }
+    }
+
+    /// Changes of the one plain piece of a string; one with escapes or places to fill in is left alone.
+    fn of_string(&mut self, node: Node) {
+        let mut children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+        let Some(content) = children.find(|child| child.kind() == "string_content") else { return };
+        let range = content.byte_range();
+        let was = &self.text[range.clone()];
+        let open = node.child(0).map_or("", |quote| &self.text[quote.byte_range()]).to_ascii_lowercase();
+        if node.named_child_count() != 3 || open.contains('f') || was.contains(['\\', '\n']) {
+            return;
+        }
+        let becomes = texts(was, self.round);
+        if becomes.len() == WAYS {
+            self.found.push(Value { range, becomes });
+        }
+    }
+}
+
+/// Other numbers: near, a little further, and far. The second round stays nearer.
+fn integers(was: &str, round: usize) -> Vec<String> {
+    let Ok(number) = was.parse::<u64>() else { return Vec::new() };
+    let far = number.checked_mul(2).and_then(|two| two.checked_add(5));
+    let others = match round {
+        0 => [
+            number.checked_add(1),
+            number.checked_add(3),
+            far,
+            number.checked_mul(6).and_then(|six| six.checked_add(11)),
+        ],
         _ => {
-            let children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
-            return children.for_each(|child| visit(child, text, values));
+            let farther = |times: u64| number.checked_mul(times).and_then(|many| many.checked_add(8));
+            [number.checked_add(2), number.checked_add(4), farther(3), farther(5)]
         }
     };
-    if becomes.len() == WAYS {
-        values.push(Value { range, becomes });
-    }
-}
-
-fn integers(was: &str) -> Vec<String> {
-    let Ok(number) = was.parse::<u64>() else { return Vec::new() };
-    let others =
-        [number.checked_add(1), number.checked_add(3), number.checked_mul(2).and_then(|two| two.checked_add(5))];
     others.into_iter().flatten().map(|other| other.to_string()).collect()
 }
 
-fn decimals(was: &str) -> Vec<String> {
+fn decimals(was: &str, round: usize) -> Vec<String> {
     let Ok(number) = was.parse::<f64>() else { return Vec::new() };
-    let others = [number + 0.5, number + 3.25, number * 2.0 + 1.75];
+    let others = match round {
+        0 => [number + 0.5, number + 3.25, number * 2.0 + 1.75, number * 6.0 + 11.5],
+        _ => [number + 1.25, number + 2.5, number * 3.0 + 8.25, number * 5.0 + 4.75],
+    };
     others.iter().filter(|other| other.is_finite()).map(|other| format!("{other:?}")).collect()
-}
-
-/// Changes of the one plain piece of a string; one with escapes or places to fill in is left alone.
-fn of_string(node: Node, text: &str, values: &mut Vec<Value>) {
-    let mut children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
-    let Some(content) = children.find(|child| child.kind() == "string_content") else { return };
-    let range = content.byte_range();
-    let was = &text[range.clone()];
-    let open = node.child(0).map_or("", |quote| &text[quote.byte_range()]).to_ascii_lowercase();
-    if node.named_child_count() != 3 || open.contains('f') || was.contains(['\\', '\n']) {
-        return;
-    }
-    let becomes = texts(was);
-    if becomes.len() == WAYS {
-        values.push(Value { range, becomes });
-    }
 }
 
 /// Every letter and digit is another one, a little further on or a lot; and that twice in a row. Nothing of the text is
 /// left, not even its start, and its form stays.
-fn texts(was: &str) -> Vec<String> {
+fn texts(was: &str, round: usize) -> Vec<String> {
     if !was.contains(|letter: char| letter.is_ascii_alphanumeric()) {
         return Vec::new();
     }
@@ -198,7 +231,16 @@ fn texts(was: &str) -> Vec<String> {
         };
         was.chars().map(change).collect()
     };
-    vec![further(1), further(7), further(3).repeat(2)]
+    match round {
+        0 => vec![further(1), further(7), further(3).repeat(2), shorter(&further(9))],
+        _ => vec![further(2), further(11), further(5).repeat(2), shorter(&further(4))],
+    }
+}
+
+/// The larger part of a text of several letters; of one letter, three of it.
+fn shorter(text: &str) -> String {
+    let count = text.chars().count();
+    if count < 3 { text.repeat(3) } else { text.chars().take(count - count / 3).collect() }
 }
 
 /// A copy of a test, with a blank line before it.
@@ -236,7 +278,7 @@ class TestCart:
 "#;
 
     fn changed(tests: &[&str]) -> Vec<(String, String)> {
-        let varied = vary(TEXT, tests, 100).expect("has values");
+        let varied = vary(TEXT, "python", tests, 100, 0).expect("has values");
         varied.changes.into_iter().map(|change| (change.was, change.becomes)).collect()
     }
 
@@ -248,12 +290,12 @@ class TestCart:
         let of_pairs = [("1", "2"), ("1", "4"), ("1", "7"), ("x-ray", "y-sbz"), ("x-ray", "e-yhf")];
         assert_eq!(changed(&["test_pairs"]), [&pairs(&of_pairs)[..], &pairs(&[("x-ray", "a-udba-udb")])].concat());
         assert_eq!(changed(&["TestCart::test_sum"]), pairs(&[("2.5", "3.0"), ("2.5", "5.75"), ("2.5", "6.75")]));
-        assert_eq!(vary(TEXT, &["test_sum", "test_missing"], 100), None);
+        assert_eq!(vary(TEXT, "python", &["test_sum", "test_missing"], 100, 0), None);
     }
 
     #[test]
     fn copies_stand_behind_their_test_and_are_known_by_their_number() {
-        let varied = vary(TEXT, &["test_other", "TestCart::test_sum"], 100).expect("has values");
+        let varied = vary(TEXT, "python", &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
         let names: Vec<&str> = varied.text.lines().filter(|line| line.contains("def ")).map(str::trim).collect();
         assert_eq!(
             names[1..5],
@@ -268,7 +310,7 @@ class TestCart:
         assert!(!parse(&varied.text).root_node().has_error());
         let change = varied.change("a.py::TestCart::test_sum_varied_5[é-1]").expect("is one");
         assert_eq!((change.test.as_str(), change.becomes.as_str()), ("TestCart::test_sum", "6.75"));
-        assert!(!change.of_case && vary(TEXT, &["test_pairs"], 1).expect("has values").changes[0].of_case);
+        assert!(!change.of_case && vary(TEXT, "python", &["test_pairs"], 1, 0).expect("has values").changes[0].of_case);
         assert_eq!(varied.change("a.py::test_other"), None);
         assert_eq!(varied.change("a.py::test_varied_99"), None);
     }
@@ -276,7 +318,7 @@ class TestCart:
     #[test]
     fn few_values_are_spread_over_all() {
         let text = "def test_a():\n    assert [1, 2, 3, 4, 5, 6]\n";
-        let varied = vary(text, &["test_a"], 2).expect("has values");
+        let varied = vary(text, "python", &["test_a"], 2, 0).expect("has values");
         let was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
         assert_eq!(was, ["1", "1", "1", "4", "4", "4"]);
     }

@@ -133,7 +133,7 @@ pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
 
 /// The attempt that a verdict makes of a patch.
 pub(crate) fn graded(task: &Task, completion: Completion, patch: Patch, verdict: Graded) -> Attempt {
-    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _ } = verdict;
+    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _, grounds: _ } = verdict;
     let test = failure.map(|failure| failure.test).unwrap_or_else(|| target(task));
     let trajectory = trajectory(task, completion, Ok(patch), outcome);
     Attempt { trajectory, test, trace_bytes, cached, wall }
@@ -246,6 +246,7 @@ mod tests {
     use super::example::{FIXED, FORM, Folder, completion, task};
     use super::*;
     use crate::grade::Seen;
+    use crate::grade::verdict::Grounds;
     use crate::sandbox::Failure;
     use crate::trajectory::Stop;
 
@@ -265,6 +266,7 @@ mod tests {
             let wall = Duration::from_millis(40);
             Ok(Graded {
                 outcome: Outcome::Resolved,
+                grounds: Grounds::default(),
                 failure: None,
                 trace_bytes: 0,
                 wall,
@@ -296,6 +298,7 @@ mod tests {
             let wall = Duration::from_millis(40);
             Ok(Graded {
                 outcome,
+                grounds: Grounds::default(),
                 failure: Some(failure),
                 trace_bytes: 812,
                 wall,

@@ -1,15 +1,17 @@
 //! Where Prometheus asks for the numbers: `GET /metrics`.
 //!
-//! In: an address and the numbers. Out: a thread that answers, until it is dropped.
+//! In: an address and the numbers. Out: a server that answers until it is dropped.
 //! Example: `curl http://127.0.0.1:9184/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use tiny_http::{Header, Method, Response, Server};
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
 
 use crate::counts::Counts;
+use crate::http::{HttpServer, Limits};
 
 /// What Prometheus wants to hear about the text it gets.
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -26,12 +28,8 @@ pub struct EndpointError {
     pub reason: String,
 }
 
-/// A thread that answers.
-pub struct Endpoint {
-    server: Arc<Server>,
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
-}
+/// A server that answers until it is dropped.
+pub struct Endpoint(HttpServer);
 
 impl Endpoint {
     /// Listens on `address` and tells `counts`.
@@ -40,44 +38,16 @@ impl Endpoint {
     ///
     /// When somebody else listens there, or it is no address of this machine.
     pub fn bind(address: SocketAddr, counts: Arc<Counts>) -> Result<Self, EndpointError> {
-        let failed = |reason: String| EndpointError { address, reason };
-        let server = Arc::new(Server::http(address).map_err(|error| failed(error.to_string()))?);
-        let bound = server.server_addr().to_ip().unwrap_or(address);
-        let asked = server.clone();
-        let answer = move || {
-            while let Ok(request) = asked.recv() {
-                let known = request.url().split('?').next() == Some("/metrics");
-                // Who does not wait for the answer does not get one.
-                if *request.method() == Method::Get && known {
-                    let mut response = Response::from_string(counts.render());
-                    response.add_header(content_type());
-                    request.respond(response).ok();
-                } else {
-                    request.respond(Response::from_string("see /metrics\n").with_status_code(404)).ok();
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(answer);
-        let thread = thread.map_err(|error| failed(error.to_string()))?;
-        Ok(Endpoint { server, address: bound, thread: Some(thread) })
+        let metrics = move || async move { ([(header::CONTENT_TYPE, TEXT)], counts.render()) };
+        let router =
+            Router::new().route("/metrics", get(metrics)).fallback(async || (StatusCode::NOT_FOUND, "see /metrics\n"));
+        let server = HttpServer::bind(address, router, Limits::default());
+        server.map(Endpoint).map_err(|error| EndpointError { address, reason: error.to_string() })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-fn content_type() -> Header {
-    Header::from_bytes("Content-Type", TEXT).expect("the header is plain text")
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.server.unblock();
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
+        self.0.address()
     }
 }
 

@@ -1,11 +1,12 @@
 //! A fresh sandbox, the patch, the tests: an [`Outcome`].
 //!
 //! In: a task and a patch on its base tree. Out: what the tests said. Resolved means that every test of
-//! `fail_to_pass` and `pass_to_pass` ran and passed; a missing test is a failure.
+//! `fail_to_pass` ran and passed, and every one of `pass_to_pass` passed or did what it does with the gold patch: see
+//! [`verdict`].
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
 //!
 //! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
-//! resolves its task is looked at twice: see [`crate::lint`] and `second_look`.
+//! resolves its task is examined: see `crate::evidence`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -16,16 +17,18 @@ use data::task::file_of;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::{Case, Coverage, Examiner};
 use crate::lint::suspicious;
 use crate::patience::Patience;
 use crate::sandbox::{
     End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
 };
-use crate::second_look::Others;
 
 mod changes;
+pub mod verdict;
 
-use changes::{base_changes, patched};
+use changes::{applied, base_changes, patched};
+use verdict::{Grounds, Kept, asks_for_gold, judge, kept};
 
 /// Memory that Python did not get.
 const REFUSED: &str = "MemoryError";
@@ -37,7 +40,7 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Every test that judges ran and passed.
+    /// Every test that judges ran and passed, or is left as the gold patch leaves it.
     Resolved,
     /// Not all of `fail_to_pass` pass. A run stops at the first failure, so tests behind it count as failed.
     StillFailing {
@@ -68,6 +71,8 @@ pub enum Outcome {
 pub struct Graded {
     /// What the tests said.
     pub outcome: Outcome,
+    /// Which tests say it.
+    pub grounds: Grounds,
     /// The first failing test.
     pub failure: Option<Failure>,
     /// Bytes of its traceback.
@@ -78,8 +83,8 @@ pub struct Graded {
     pub cached: bool,
     /// What a report tells beyond the verdict; nothing where [`Telling::Verdict`] is all that is wanted.
     pub seen: Seen,
-    /// Why a patch that resolves its task is set apart until somebody looked at it: what [`crate::lint`] says, or what
-    /// tests with other inputs say.
+    /// Evidence against a patch that resolves its task, which is quarantined for it: a test with a wrong expectation that
+    /// it passes, or other inputs that it does not know.
     pub suspicion: Option<String>,
 }
 
@@ -130,14 +135,15 @@ pub struct Grader {
     patience: Patience,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Cell<bool>>>,
-    /// Tests with other inputs, by task; none where they tell nothing.
-    others: Mutex<HashMap<String, Cell<Option<Others>>>>,
+    /// What the gold patch leaves skipped, by task.
+    gold: Mutex<HashMap<String, Cell<Kept>>>,
     telling: Telling,
-    second_look: bool,
+    /// What a patch has to pass that resolves its task. `None` where its tests alone decide.
+    examiner: Option<Examiner>,
 }
 
 impl Grader {
-    /// A grader that runs tests in `sandbox`.
+    /// A grader that runs tests in `sandbox`, and examines what resolves its task.
     pub fn new(sandbox: Arc<dyn Sandbox>, limits: Limits) -> Self {
         Grader {
             sandbox,
@@ -145,15 +151,15 @@ impl Grader {
             memory: Mutex::default(),
             patience: Patience::default(),
             alone: Mutex::default(),
-            others: Mutex::default(),
+            gold: Mutex::default(),
             telling: Telling::default(),
-            second_look: true,
+            examiner: Some(Examiner::new(0)),
         }
     }
 
-    /// The same grader, which runs the tests of resolved tasks with other inputs, or does not.
-    pub fn second_look(self, wanted: bool) -> Self {
-        Grader { second_look: wanted, ..self }
+    /// The same grader, which draws changed tests by `secret`, or examines nobody. No patch may know the secret.
+    pub fn examining(self, secret: Option<u64>) -> Self {
+        Grader { examiner: secret.map(Examiner::new), ..self }
     }
 
     /// The same grader, which tells as much as this.
@@ -175,7 +181,7 @@ impl Grader {
         // What judges stays as it is, whatever the patch says about it.
         let (patch, _) = &task.judged(patch);
         if patch.is_empty() {
-            return Ok(unrun(Outcome::NoPatch));
+            return Ok(Graded::unrun(Outcome::NoPatch));
         }
         let key = (task.id.clone(), *blake3::hash(patch.text().as_bytes()).as_bytes());
         let cell = lock(&self.memory).entry(key).or_default().clone();
@@ -184,11 +190,9 @@ impl Grader {
             return Ok(Graded { cached: true, ..graded.clone() });
         }
         let mut graded = self.run(root, task, patch)?;
-        if graded.outcome == Outcome::Resolved {
-            graded.suspicion = match suspicious(patch, &tests_of(root, task)) {
-                None => self.knows_only_answers(&root.join(&task.tree), task, patch)?,
-                found => found,
-            };
+        // Where there is no repair, there is nothing to compare with.
+        if graded.outcome == Outcome::Resolved && !task.gold.is_empty() {
+            graded.suspicion = self.examine(root, task, patch)?;
         }
         *known = Some(graded.clone());
         Ok(graded)
@@ -201,17 +205,18 @@ impl Grader {
     /// As [`Grader::grade`].
     pub fn grade_anew(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
-        match patched(&tree, base_changes(&tree, task)?, patch) {
-            Some(changes) => self.judge(&tree, task, changes),
-            None => Ok(unrun(Outcome::DoesNotApply)),
+        match applied(&tree, base_changes(&tree, task)?, patch) {
+            Ok(changes) => self.judge(&tree, task, changes),
+            Err(why) => Ok(Graded::refused(why)),
         }
     }
 
     fn run(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         let base = base_changes(&tree, task)?;
-        let Some(changes) = patched(&tree, base.clone(), patch) else {
-            return Ok(unrun(Outcome::DoesNotApply));
+        let changes = match applied(&tree, base.clone(), patch) {
+            Ok(changes) => changes,
+            Err(why) => return Ok(Graded::refused(why)),
         };
         let mut before = Duration::ZERO;
         if self.telling != Telling::All && self.passes_alone(&tree, task, base)? {
@@ -244,28 +249,40 @@ impl Grader {
         Ok(alone)
     }
 
-    /// Why tests with other inputs suspect a patch that resolves its task. The gold patch is what they are compared with.
-    fn knows_only_answers(&self, tree: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+    /// Evidence against a patch that resolves its task. The gold patch is what it is compared with.
+    fn examine(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+        let tree = &root.join(&task.tree);
         let gold = &task.judged(&task.gold).0;
-        if !self.second_look || Runner::of(&task.language) != Runner::Pytest || patch.text() == gold.text() {
-            return Ok(None);
-        }
-        let base = base_changes(tree, task)?;
-        let over = |patch: &Patch| patched(tree, base.clone(), patch);
+        let differs = !gold.is_empty() && patch.text() != gold.text();
+        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else { return Ok(None) };
+        let bug = base_changes(tree, task)?;
+        let over = |patch: &Patch| patched(tree, bug.clone(), patch);
         let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
-        let run = |changes, files: &[String]| self.run_tests(tree, task, changes, files, false);
-        let cell = lock(&self.others).entry(task.id.clone()).or_default().clone();
-        let mut known = lock(&cell);
-        let others = match &mut *known {
-            Some(others) => others,
-            unknown => unknown.insert(Others::find(tree, task, &gold, &base, &run)?),
+        let case = Case { tree, task, gold: &gold, bug: &bug };
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
         };
-        others.as_ref().map_or(Ok(None), |others| others.suspicion(&repair, &run))
+        examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
+    }
+
+    /// How many of the tests of `task` have variants that no honest code passes. 0 where nobody is examined.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox fails three times.
+    pub fn coverage(&self, root: &Path, task: &Task) -> Result<Coverage, SandboxError> {
+        let tree = &root.join(&task.tree);
+        let bug = base_changes(tree, task)?;
+        let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
+        let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
+        let run = |changes, tests: &[String], compared| {
+            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+        };
+        examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
     }
 
     fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
-        let ids: Vec<String> = task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect();
-        self.judge_by(tree, task, changes, &ids, self.telling == Telling::Verdict)
+        self.judge_by(tree, task, changes, &all_of(task), self.telling == Telling::Verdict)
     }
 
     fn judge_by(
@@ -278,21 +295,23 @@ impl Grader {
     ) -> Result<Graded, SandboxError> {
         let mut run = self.run_tests(tree, task, changes, ids, stop_at_first_failure)?;
         let failed = run.first_failure.is_some();
+        let stopped = failed && stop_at_first_failure;
         if failed && !stop_at_first_failure {
             // What came after the first failure is told and changes no verdict, not even by never ending.
             run.end = End::Finished { exit: 1 };
         }
         let trace_bytes = run.first_failure.as_ref().map_or(0, |failure| failure.trace.len());
-        let outcome = judge(task, &run);
+        let (mut outcome, mut grounds) = judge(task, &run, stopped, &Kept::new());
+        if asks_for_gold(task, &outcome, &grounds.unmet) {
+            (outcome, grounds) = judge(task, &run, stopped, &self.kept_by_gold(tree, task)?);
+        }
         let seen = match self.telling {
             Telling::Verdict => Seen::default(),
-            Telling::Repaired | Telling::All => {
-                let whole = !(failed && stop_at_first_failure);
-                Seen { tests: run.tests, whole, output: run.output }
-            }
+            Telling::Repaired | Telling::All => Seen { tests: run.tests, whole: !stopped, output: run.output },
         };
         Ok(Graded {
             outcome,
+            grounds,
             trace_bytes,
             failure: run.first_failure,
             wall: run.wall,
@@ -300,6 +319,23 @@ impl Grader {
             seen,
             suspicion: None,
         })
+    }
+
+    /// What the gold patch leaves skipped, by a run of its own; found out once, and only where a verdict needs it.
+    fn kept_by_gold(&self, tree: &Path, task: &Task) -> Result<Kept, SandboxError> {
+        let cell = lock(&self.gold).entry(task.id.clone()).or_default().clone();
+        let mut known = lock(&cell);
+        if let Some(kept) = &*known {
+            return Ok(kept.clone());
+        }
+        let gold = &task.judged(&task.gold).0;
+        let found = match patched(tree, base_changes(tree, task)?, gold) {
+            // Where there is no repair, nothing says what a repair leaves skipped.
+            _ if gold.is_empty() => Kept::new(),
+            None => Kept::new(),
+            Some(changes) => kept(&self.run_tests(tree, task, changes, &all_of(task), false)?),
+        };
+        Ok(known.insert(found).clone())
     }
 
     fn run_tests(
@@ -310,15 +346,24 @@ impl Grader {
         ids: &[String],
         stop_at_first_failure: bool,
     ) -> Result<TestRun, SandboxError> {
-        let job = Job {
+        self.run_job(Job { stop_at_first_failure, ..self.job(tree, task, changes, ids) })
+    }
+
+    /// All of these tests over a tree.
+    fn job(&self, tree: &Path, task: &Task, changes: Vec<FileChange>, ids: &[String]) -> Job {
+        Job {
             tree: tree.to_path_buf(),
             changes,
             runner: Runner::of(&task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
-            stop_at_first_failure,
+            stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
-        };
+        }
+    }
+
+    fn run_job(&self, job: Job) -> Result<TestRun, SandboxError> {
         self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))
     }
 
@@ -333,36 +378,6 @@ impl Grader {
     }
 }
 
-/// What a run says about a task.
-fn judge(task: &Task, run: &TestRun) -> Outcome {
-    let exit = match run.end {
-        End::TimedOut => return Outcome::TimedOut,
-        End::OutOfMemory => return Outcome::OutOfMemory,
-        End::Died { .. } => return Outcome::Crashed,
-        End::Finished { exit } => exit,
-    };
-    // Memory that is refused is an exception in Python, and looks like any failing test.
-    let hungry = run.first_failure.as_ref().is_some_and(|failure| failure.exception == REFUSED);
-    if hungry {
-        return Outcome::OutOfMemory;
-    }
-    let count = |ids: &[String], wanted: fn(Option<&TestStatus>) -> bool| {
-        ids.iter().filter(|id| wanted(run.tests.get(*id))).count()
-    };
-    let passed = |status: Option<&TestStatus>| status == Some(&TestStatus::Passed);
-    let fixed = count(&task.fail_to_pass, passed);
-    if fixed < task.fail_to_pass.len() {
-        return Outcome::StillFailing { passed: fixed, failed: task.fail_to_pass.len() - fixed };
-    }
-    let kept = count(&task.pass_to_pass, passed);
-    if kept < task.pass_to_pass.len() {
-        let seen = count(&task.pass_to_pass, |status| status.is_some_and(|status| *status != TestStatus::Passed));
-        return Outcome::BrokeOthers { broken: if seen > 0 { seen } else { task.pass_to_pass.len() - kept } };
-    }
-    // Every test passed, and still the runner is not content: something ended the session in a way of its own.
-    if exit == 0 { Outcome::Resolved } else { Outcome::Crashed }
-}
-
 /// The text of the tests that judge a task.
 fn tests_of(root: &Path, task: &Task) -> String {
     let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
@@ -370,21 +385,14 @@ fn tests_of(root: &Path, task: &Task) -> String {
     files.iter().filter_map(read).collect::<Vec<_>>().join("\n")
 }
 
+/// The tests that judge a task, those that fail first.
+fn all_of(task: &Task) -> Vec<String> {
+    task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect()
+}
+
 /// True where all of `fail_to_pass` passes, whatever the other tests say.
 fn repairs(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Resolved | Outcome::BrokeOthers { .. })
-}
-
-fn unrun(outcome: Outcome) -> Graded {
-    Graded {
-        outcome,
-        failure: None,
-        trace_bytes: 0,
-        wall: Duration::ZERO,
-        cached: false,
-        seen: Seen::default(),
-        suspicion: None,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,8 +1,8 @@
-//! Lines that have no business in a repair: they talk to whoever runs the tests, or know the answers.
+//! Lines that are rare in a repair: they could talk to whoever runs the tests, or know the answers.
 //!
-//! In: a patch, and the text of the tests that judge it. Out: the first suspicion, with the line. Such an attempt is set
-//! apart, not refused: it earns nothing until somebody looked at it. Honest repairs import `os` and `sys`, so those say
-//! nothing; nor does a line that was there before.
+//! In: a patch, and the text of the tests that judge it. Out: the first suspicion, with the line. It decides nothing:
+//! honest repairs use `eval`, `inspect`, `gc` and signals. It only chooses how much evidence is asked for
+//! (`crate::evidence`). A line that was there before says nothing.
 //! Example: `import gc` in a patch of a parser; `raise SystemExit(0)`; a table of all inputs of the tests.
 
 mod javascript;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_talks_to_the_runner_is_set_apart() {
+    fn what_could_talk_to_the_runner_is_suspicious() {
         for line in [
             "import gc",
             "    import os, pytest as p",
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_answers_is_set_apart() {
+    fn a_table_of_answers_is_suspicious() {
         let table = lint("    return {(10, 2): 12, (20, 22): 42}[a, b]").expect("is seen");
         assert_eq!(table, "it holds values of the tests: 10, 12, 20, 22, 42");
         assert_eq!(lint("    return 12 if a == 10 else 4"), None, "too few to tell");

@@ -137,6 +137,7 @@ impl Package {
             python_path: self.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
+            compared: false,
             limits: limits.clone(),
         }
     }

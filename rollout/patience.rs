@@ -72,6 +72,7 @@ mod tests {
             python_path: Vec::new(),
             select: Select::All,
             stop_at_first_failure: true,
+            compared: false,
             limits: limits.clone(),
         };
         let first = patience.bound(&sandbox, job());
@@ -96,7 +97,8 @@ mod tests {
         let select = Select::Ids(vec!["test_a.py::test_x".into()]);
         let (changes, python_path) = (Vec::new(), Vec::new());
         let (tree, runner) = ("a".into(), Runner::Pytest);
-        let job = Job { tree, changes, runner, python_path, select, stop_at_first_failure: true, limits };
+        let job =
+            Job { tree, changes, runner, python_path, select, stop_at_first_failure: true, compared: false, limits };
         assert_eq!(Patience::default().bound(&sandbox, job).limits.timeout_s, 60);
     }
 }

@@ -172,6 +172,7 @@ mod tests {
 
     use super::*;
     use crate::attempt::example::{FIXED, FORM, Folder, completion, task};
+    use crate::grade::verdict::Grounds;
     use crate::grade::{Outcome, Seen};
     use crate::sandbox::SandboxError;
     use crate::trajectory::Stop;
@@ -182,6 +183,7 @@ mod tests {
         let outcome = if right { Outcome::Resolved } else { Outcome::StillFailing { passed: 0, failed: 1 } };
         Graded {
             outcome,
+            grounds: Grounds::default(),
             failure: None,
             trace_bytes: 10,
             wall: Duration::from_millis(5),

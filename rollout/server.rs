@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data::Tokenizer;
-use data::template::ChatTemplate;
+use data::template::{ChatTemplate, EndOfTurn};
 use reqwest::{Client, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -64,6 +64,7 @@ pub struct Server<'a> {
     asked: Arc<Asked>,
     tokenizer: &'a Tokenizer,
     template: &'a ChatTemplate,
+    end: EndOfTurn,
     runtime: Runtime,
     /// What [`Policy::version`] says: the optimizer steps behind the weights that the server has.
     pub version: u64,
@@ -149,7 +150,8 @@ impl<'a> Server<'a> {
         let client = client.map_err(|error| failed(error.into()))?;
         let places = Semaphore::new(config.concurrency.max(1));
         let asked = Arc::new(Asked { config, client, places });
-        Ok(Server { asked, tokenizer, template, runtime, version: 0 })
+        let end = template.end_of_turn(tokenizer);
+        Ok(Server { asked, tokenizer, template, end, runtime, version: 0 })
     }
 }
 
@@ -160,7 +162,10 @@ impl Policy for Server<'_> {
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
         let mut open = JoinSet::new();
         for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
-            let body = body(&self.asked.config.model, prompt, request, sampling);
+            let mut body = body(&self.asked.config.model, prompt, request, sampling);
+            if !self.end.all().is_empty() {
+                body["stop_token_ids"] = json!(self.end.all());
+            }
             let (asked, attempts) = (self.asked.clone(), request.attempts);
             let ask = async move { asked.choices(body, attempts).await.map(|choices| (index, choices)) };
             open.spawn_on(ask, self.runtime.handle());
@@ -172,7 +177,8 @@ impl Policy for Server<'_> {
             let (index, choices) =
                 done.map_err(|error| failed(error.into()))?.map_err(|error| failed(Box::new(error)))?;
             let of = |choice: &Value| {
-                completion_of(url, choice, &prompts[index], self.tokenizer, &sampling.stop, self.version)
+                let ends = (&self.end, sampling.stop.as_slice());
+                completion_of(url, choice, &prompts[index], self.tokenizer, ends, self.version)
             };
             answers[index] = choices.iter().map(of).collect::<Result<_, _>>()?;
         }

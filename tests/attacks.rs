@@ -3,7 +3,7 @@
 //! `attacks.jsonl` holds one way to fool a grader per line: reports and tests rewritten, names shadowed, the process
 //! ended or flooded, results forged, answers looked up. `honest.jsonl` holds repairs of varied code, some of which look a
 //! little like them. A row may bring its own `task`; `before` is what an attempt did in its own sandbox (see the table in
-//! `rollout/DEFENCES.md`). `special_cases.jsonl` holds patches that repair the inputs of the tests and no others.
+//! `docs/reward.md`). `special_cases.jsonl` holds patches that repair the inputs of the tests and no others.
 
 use std::fs;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn who_knows_the_inputs_of_the_tests_alone_earns_nothing() {
     nothing_is_rewarded(&verdicts);
     assert!(verdicts.iter().all(|one| one.reason.contains("with other inputs")), "{verdicts:#?}");
     // Nothing else keeps them from it.
-    let rewarded = graded("special-cases-unseen", &rows, "--set tests.second_look=false");
+    let rewarded = graded("special-cases-unseen", &rows, "--set tests.evidence=false");
     assert!(rewarded.iter().all(|one| one.outcome == Judged::Resolved && !one.quarantined), "{rewarded:#?}");
 }
 

@@ -3,12 +3,15 @@
 //! A folder with an adapter is a model wherever a model is asked for: the model that it names is loaded, and the
 //! additions are added to its weights.
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use keys::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Loaded};
@@ -30,7 +33,8 @@ pub struct About<'a> {
     pub base: &'a Path,
 }
 
-/// `adapter_config.json`: the keys that mean something here; PEFT fills in the others.
+/// `adapter_config.json`: the keys that mean something here; PEFT fills in the others. What else may stand there is
+/// judged by [`keys`].
 #[derive(Serialize, Deserialize)]
 struct PeftConfig {
     peft_type: String,
@@ -40,30 +44,13 @@ struct PeftConfig {
     lora_alpha: f64,
     #[serde(default)]
     lora_dropout: f64,
-    target_modules: Targets,
+    target_modules: Vec<String>,
     #[serde(default = "none")]
     bias: String,
     #[serde(default)]
     use_rslora: bool,
     #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
-    fan_in_fan_out: bool,
-    #[serde(default)]
-    modules_to_save: Option<Vec<String>>,
-    #[serde(default)]
-    rank_pattern: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
-    alpha_pattern: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
     inference_mode: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Targets {
-    Names(Vec<String>),
-    Pattern(String),
 }
 
 fn none() -> String {
@@ -86,14 +73,9 @@ impl About<'_> {
             r: self.config.rank,
             lora_alpha: self.config.alpha,
             lora_dropout: self.config.dropout,
-            target_modules: Targets::Names(self.config.targets.clone()),
+            target_modules: self.config.targets.clone(),
             bias: none(),
             use_rslora: self.config.rslora,
-            use_dora: false,
-            fan_in_fan_out: false,
-            modules_to_save: None,
-            rank_pattern: serde_json::Map::new(),
-            alpha_pattern: serde_json::Map::new(),
             inference_mode: true,
         };
         Ok((CONFIG.to_owned(), serde_json::to_vec_pretty(&config)?))
@@ -169,21 +151,17 @@ impl Adapter {
     pub fn read(folder: &Path) -> Result<Self> {
         let file = folder.join(CONFIG);
         let bytes = fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-        let peft: PeftConfig =
-            serde_json::from_slice(&bytes).with_context(|| format!("`{}` is no adapter of LoRA", file.display()))?;
-        let problem = problem(&peft);
-        let (Targets::Names(targets), None) = (peft.target_modules, problem) else {
-            bail!(
-                "`{}`: {}\nhint: adapters are plain LoRA on the linear maps of all blocks",
-                file.display(),
-                problem.unwrap_or("`target_modules` is a pattern, not a list of names")
-            );
-        };
+        let no_adapter = || format!("`{}` is no adapter of LoRA", file.display());
+        let fields = serde_json::from_slice(&bytes).with_context(no_adapter)?;
+        if let Some(Problem { what, hint }) = keys::problem(&fields) {
+            bail!("`{}`: {what}\nhint: {hint}", file.display());
+        }
+        let peft: PeftConfig = serde_json::from_value(fields.into()).with_context(no_adapter)?;
         let config = LoraConfig {
             rank: peft.r,
             alpha: peft.lora_alpha,
             dropout: peft.lora_dropout,
-            targets,
+            targets: peft.target_modules,
             rslora: peft.use_rslora,
             four_bit: false,
         };
@@ -267,26 +245,6 @@ impl Adapter {
         }
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(tensor.values, shape), device)))
     }
-}
-
-/// Why an adapter would mean something else here than for PEFT, if it would.
-fn problem(config: &PeftConfig) -> Option<&'static str> {
-    if config.peft_type != "LORA" {
-        return Some("`peft_type` is not `LORA`");
-    }
-    if config.r == 0 {
-        return Some("`r` is 0");
-    }
-    if config.bias != "none" {
-        return Some("`bias` is not `none`");
-    }
-    if config.use_dora || config.fan_in_fan_out || config.modules_to_save.is_some() {
-        return Some("it has `use_dora`, `fan_in_fan_out` or `modules_to_save`, which are not known here");
-    }
-    if !config.rank_pattern.is_empty() || !config.alpha_pattern.is_empty() {
-        return Some("it has a `rank_pattern` or an `alpha_pattern`, which are not known here");
-    }
-    None
 }
 
 #[cfg(test)]

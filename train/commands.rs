@@ -16,6 +16,7 @@ use crate::config::{Config, SftConfig};
 use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity, size};
 use crate::model::ModelConfig;
 use crate::optim::workers;
+use crate::terminal;
 
 pub mod audit;
 pub mod chat;
@@ -139,15 +140,27 @@ fn fitting(
     answer_tokens: usize,
 ) -> Result<TaskSet> {
     let mut kept = Vec::with_capacity(set.tasks.len());
+    let (mut dropped, mut broken) = (0, None);
     for task in &set.tasks {
-        let base = rollout::attempt::Base::open(&set.root, task)?;
-        let request = base.ask(config.data.answer, 1, 0)?;
+        let ask = || rollout::attempt::Base::open(&set.root, task)?.ask(config.data.answer, 1, 0);
+        let request = match ask() {
+            Ok(request) => request,
+            Err(error) => {
+                eprintln!("{}", terminal::plain(&format!("warning: a task is left out: {error}")));
+                broken.get_or_insert(error);
+                kept.push(false);
+                continue;
+            }
+        };
         let tokens = template.encode_prompt(tokenizer, &request.messages)?.len();
+        dropped += usize::from(tokens + answer_tokens > context);
         kept.push(tokens + answer_tokens <= context);
     }
-    let dropped = kept.iter().filter(|kept| !**kept).count();
     if dropped > 0 {
         eprintln!("{dropped} of {} tasks do not fit into the model's context and are left out", kept.len());
+    }
+    if let (false, Some(broken)) = (kept.contains(&true), broken) {
+        return Err(broken.into());
     }
     let mut kept = kept.into_iter();
     set.tasks.retain(|_| kept.next().unwrap_or(false));

@@ -13,6 +13,7 @@ use rollout::trajectory::Stop;
 
 use crate::model::{CausalLm, ModelConfig};
 
+pub mod control;
 pub mod engine;
 mod forward;
 mod repeats;
@@ -20,6 +21,7 @@ mod row;
 pub mod schedule;
 pub mod text;
 
+pub use control::Control;
 pub use engine::{Ask, Engine, Event};
 
 /// Tokens of prompts that are computed between two tokens of the rows: nobody waits for the next token here.
@@ -66,11 +68,11 @@ impl Policy for Generator<'_> {
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
         // All of them before the first, so that nothing is written for a call that fails.
         prompts.iter().try_for_each(|prompt| Engine::check(self.config, prompt.len(), sampling))?;
-        let sampling = Arc::new(sampling.clone());
+        let (sampling, control) = (Arc::new(sampling.clone()), Arc::<Control>::default());
         let mut places = BTreeMap::new();
         for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
             let seeds = (0..request.attempts).map(|attempt| request.attempt_seed(attempt)).collect();
-            let ask = Ask { prompt: prompt.clone(), seeds, sampling: sampling.clone() };
+            let ask = Ask { prompt: prompt.clone(), seeds, sampling: sampling.clone(), control: control.clone() };
             places.insert(self.engine.ask(ask)?, index);
         }
         let mut written: Vec<Vec<Written>> =

@@ -5,18 +5,15 @@
 //! Example line: `{"instance_id": "money-1", "outcome": "resolved", "quarantined": false, "reason": "all tests pass",
 //! "seconds": 0.05, …}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use data::source::jsonl::TaskSet;
+use data::Patch;
 use data::source::prediction::{Answer, Prediction};
-use data::task::file_of;
-use data::{Patch, Task};
 use rollout::admission::said;
 use rollout::grade::{Graded, Grader, Outcome};
-use rollout::lint::suspicious;
 use rollout::record::Log;
 use rollout::sandbox::Isolation;
 use rollout::watch::Watcher;
@@ -35,7 +32,7 @@ mod threads;
 mod told;
 
 pub use admit::{ADMIT, AdmitSummary, Gate};
-pub use input::{predictions_of, tasks_of};
+pub use input::{Given, REFUSED_FILE, RefusedRow, predictions_of, tasks_of};
 pub use results::{EARLIER_FILE, RESULTS_FILE, refuse_earlier};
 
 use official::Official;
@@ -93,8 +90,8 @@ pub struct Judgement {
 
 /// A run.
 pub struct Grading<'a> {
-    /// The tasks.
-    pub set: &'a TaskSet,
+    /// The tasks, and the rows that make none.
+    pub given: &'a Given,
     /// Judges.
     pub grader: &'a Grader,
     /// What its tests run on.
@@ -174,13 +171,13 @@ impl Grading<'_> {
         progress.finish();
 
         let verdicts = results.finish(&keys)?;
-        self.official.summarize(self.set, predictions, &verdicts)?;
+        self.official.summarize(&self.given.set, predictions, &verdicts)?;
         let mut outcomes = BTreeMap::new();
         verdicts.iter().for_each(|verdict| *outcomes.entry(verdict.outcome).or_default() += 1);
         let seconds = started.elapsed().as_secs_f64();
         Ok(GradeSummary {
             submitted: predictions.len(),
-            incomplete: self.set.tasks.len().saturating_sub(predictions.len()),
+            incomplete: self.given.set.tasks.len().saturating_sub(predictions.len()),
             outcomes,
             quarantined: verdicts.iter().filter(|verdict| verdict.quarantined).count(),
             left: predictions.len() - verdicts.len(),
@@ -192,7 +189,7 @@ impl Grading<'_> {
     }
 
     fn key(&self, prediction: &Prediction) -> String {
-        let task = self.set.find(&prediction.instance_id);
+        let task = self.given.set.find(&prediction.instance_id);
         let environment = task.map(|task| self.environment.of(&task.language)).unwrap_or_default();
         rests_on::key(&environment, task, &prediction.answer)
     }
@@ -236,16 +233,20 @@ impl Grading<'_> {
         answered: &mut Option<Patch>,
         ran: &mut Option<Graded>,
     ) -> (Judged, bool, String) {
-        let Some(task) = self.set.find(&prediction.instance_id) else {
-            return (Judged::Infra, false, "there is no such task".into());
+        let Some(task) = self.given.set.find(&prediction.instance_id) else {
+            let reason = match self.given.refusal(&prediction.instance_id) {
+                Some(reason) => format!("its row makes no task: {reason}"),
+                None => "there is no such task".into(),
+            };
+            return (Judged::Infra, false, reason);
         };
-        let read = |path: &str| self.set.base_file(task, path).ok().flatten();
+        let read = |path: &str| self.given.set.base_file(task, path).ok().flatten();
         let patch = match prediction.answer.patch(&read) {
             Ok(patch) => answered.insert(patch),
             Err(reason) => return (Judged::InvalidPatch, false, reason),
         };
         let (judged, left_out) = task.judged(patch);
-        let (outcome, mut reason) = match self.grader.grade(&self.set.root, task, &judged) {
+        let (outcome, mut reason) = match self.grader.grade(&self.given.set.root, task, &judged) {
             Ok(graded) => {
                 let graded = ran.insert(graded);
                 // Told here and not with the line of its verdict, so that no other thread starts one more.
@@ -259,21 +260,11 @@ impl Grading<'_> {
         if !left_out.is_empty() {
             reason = format!("{reason} (left as it was: {})", left_out.join(", "));
         }
-        // The grader looks at what is rewarded; here any answer is looked at.
-        let suspicion = match ran {
-            Some(graded) if graded.outcome == Outcome::Resolved => graded.suspicion.clone(),
-            _ => suspicious(&judged, &self.tests_of(task)),
-        };
+        let suspicion = ran.as_ref().and_then(|graded| graded.suspicion.clone());
         if let Some(why) = &suspicion {
-            reason = format!("{reason} (set apart: {why})");
+            reason = format!("{reason} (quarantined: {why})");
         }
         (outcome, suspicion.is_some(), reason)
-    }
-
-    /// The text of the tests that judge a task.
-    fn tests_of(&self, task: &Task) -> String {
-        let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
-        files.into_iter().filter_map(|file| self.set.read(task, file)).collect::<Vec<_>>().join("\n")
     }
 }
 

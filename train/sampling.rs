@@ -28,17 +28,32 @@ pub struct Drawn {
 ///
 /// When `logits` is empty.
 pub fn draw(logits: &[f32], sampling: &Sampling, seen: &[u32], uniform: f64) -> Drawn {
+    draw_shaped(logits, None, sampling, seen, uniform)
+}
+
+/// The same from the logits `shaped`, where there are any: penalties, biases and grammars have changed them. What the
+/// model says of the token is told by `logits`.
+///
+/// # Panics
+///
+/// As [`draw`].
+pub fn draw_shaped(logits: &[f32], shaped: Option<&[f32]>, sampling: &Sampling, seen: &[u32], uniform: f64) -> Drawn {
     let temperature = if sampling.is_greedy() { 1.0 } else { sampling.temperature };
     let model = Weights::of(logits, temperature);
-    if sampling.is_whole() {
+    if sampling.is_whole() && shaped.is_none() {
         let token = if sampling.is_greedy() { model.best } else { model.nth(uniform) };
         let logprob = model.logprob(logits, temperature, token);
         return Drawn { token: token as u32, logprob, drawn: logprob };
     }
-    let penalized = penalize(logits, sampling.repetition_penalty, seen);
+    let penalized = penalize(shaped.unwrap_or(logits), sampling.repetition_penalty, seen);
     let weights = Weights::of(&penalized, temperature);
     let (token, drawn) = if sampling.is_greedy() {
         (weights.best, weights.logprob(&penalized, temperature, weights.best))
+    } else if sampling.is_whole() {
+        // A weight of 0 is that of a token that must not be drawn.
+        let possible = weights.values.iter().copied().enumerate().filter(|(_, weight)| *weight > 0.0);
+        let token = nth(possible, uniform * weights.total).unwrap_or(weights.best);
+        (token, weights.logprob(&penalized, temperature, token))
     } else {
         let kept = weights.cut(sampling);
         let total: f64 = kept.iter().map(|&token| f64::from(weights.values[token as usize])).sum();
@@ -47,6 +62,19 @@ pub fn draw(logits: &[f32], sampling: &Sampling, seen: &[u32], uniform: f64) -> 
         (token, ((f64::from(penalized[token] - weights.most) / f64::from(temperature)) - total.ln()) as f32)
     };
     Drawn { token: token as u32, logprob: model.logprob(logits, temperature, token), drawn }
+}
+
+/// The `count` likeliest tokens by the model at this temperature (1 when greedy), the likeliest first, with `ln p`.
+///
+/// # Panics
+///
+/// As [`draw`].
+pub fn likeliest(logits: &[f32], sampling: &Sampling, count: usize) -> Vec<(u32, f32)> {
+    let temperature = if sampling.is_greedy() { 1.0 } else { sampling.temperature };
+    let weights = Weights::of(logits, temperature);
+    let mut order = weights.cut(&Sampling { top_k: count, ..Sampling::default() });
+    order.truncate(count);
+    order.into_iter().map(|token| (token, weights.logprob(logits, temperature, token as usize))).collect()
 }
 
 /// The logits after the repetition penalty: each token of `seen` counts once, however often it stands there.
@@ -114,7 +142,9 @@ impl Weights {
         if sampling.top_p < 1.0 {
             self.keep_nucleus(&mut kept, f64::from(sampling.top_p), likelier);
         }
-        kept.retain(|&token| self.values[token as usize] >= sampling.min_p);
+        // A weight of 0 is that of a token that must not be drawn.
+        let possible = |weight: f32| weight >= sampling.min_p && weight > 0.0;
+        kept.retain(|&token| possible(self.values[token as usize]));
         kept.sort_unstable_by(likelier);
         kept
     }
@@ -263,6 +293,32 @@ mod tests {
         for sampling in [Sampling::default(), Sampling::greedy(1), Sampling { top_k: 2, ..Sampling::default() }] {
             assert!(draw(&[0.0, f32::NAN, 1.0], &sampling, &[], 0.5).logprob.is_nan());
         }
+    }
+
+    #[test]
+    fn what_is_drawn_from_shaped_logits_is_told_with_the_models_probability() {
+        let shaped = [0.0, -1e30, 1.0];
+        for sampling in [Sampling::greedy(1), Sampling::default(), Sampling { top_p: 0.5, ..Sampling::default() }] {
+            let drawn = draw_shaped(&LOGITS, Some(&shaped), &sampling, &[], 0.5);
+            assert_eq!(drawn.token, 2);
+            assert_close(drawn.logprob, 0.25f32.ln());
+        }
+        // Of e⁰ and e¹ the first has 0.269.
+        assert_eq!(draw_shaped(&LOGITS, Some(&shaped), &Sampling::default(), &[], 0.26).token, 0);
+        let only = [-1e30, 0.0, -1e30];
+        let last = draw_shaped(&LOGITS, Some(&only), &Sampling::default(), &[], 1.0 - f64::EPSILON / 2.0);
+        assert_eq!((last.token, last.drawn), (1, 0.0), "no token that must not be drawn ever is");
+    }
+
+    #[test]
+    fn the_likeliest_tokens_are_told_in_their_order() {
+        let told = likeliest(&LOGITS, &Sampling::default(), 2);
+        assert_eq!(told.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 0]);
+        assert_close(told[0].1, 0.5f32.ln());
+        assert!(
+            likeliest(&LOGITS, &Sampling::greedy(1), 9).len() == 3
+                && likeliest(&LOGITS, &Sampling::greedy(1), 0).is_empty()
+        );
     }
 
     #[test]

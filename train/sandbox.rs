@@ -59,7 +59,7 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
     let folder = image.map(Path::new).filter(|folder| kind == SandboxKind::Embedded || folder.is_dir());
     let built = folder.map(Image::open).transpose()?;
     let image_name = built.as_ref().map(|image| image.manifest.digest.as_str()).or(image).unwrap_or("none");
-    let looks = if config.tests.second_look { "" } else { ", no second look" };
+    let looks = if config.tests.evidence { "" } else { ", no evidence" };
     let named = |python: &PythonEnv, jest: Option<&str>| Environment {
         python: format!("{}, image {image_name}, {}{looks}", kind.name(), python.version()),
         jest: format!("jest {}", jest.unwrap_or("missing")),

@@ -6,13 +6,17 @@
 //! Example: `curl 127.0.0.1:8000/v1/completions -d '{"prompt": "def add(a, b):", "max_tokens": 16}'`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
+use axum::http::HeaderValue;
 use burn::tensor::Device;
 use data::Tokenizer;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rollout::http::{HttpServer, Limits};
 
 use crate::checkpoint::Loaded;
 use crate::model::ModelConfig;
@@ -20,14 +24,19 @@ use crate::model::ModelConfig;
 mod answer;
 mod calls;
 mod conversation;
+mod fields;
+mod grammar;
 mod numbers;
-mod outlet;
+mod prompt;
 mod protocol;
+mod record;
 mod reply;
 mod routes;
 mod today;
 mod worker;
 
+use calls::Syntax;
+use grammar::Grammars;
 use numbers::Numbers;
 use today::Today;
 use worker::Worker;
@@ -42,10 +51,14 @@ pub struct Served {
     pub tokenizer: Tokenizer,
     /// Its chat template.
     pub template: Today,
+    /// How it writes calls of tools, once somebody has asked.
+    syntax: OnceLock<Option<Syntax>>,
+    /// What its answers can be forced to be.
+    grammars: Grammars,
 }
 
 /// How a server serves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where it listens.
     pub address: SocketAddr,
@@ -55,12 +68,19 @@ pub struct Settings {
     pub max_requests: usize,
     /// How long answers that are being written may take when the server is told to stop.
     pub patience: Duration,
+    /// What a client must send to be answered; none for everybody.
+    pub api_key: Option<String>,
+    /// Pages that may ask from within a browser; `*` for all.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Whether each request is a line of the log.
+    pub log_requests: bool,
 }
 
 /// A server that listens.
 pub struct Serving {
-    server: Arc<Server>,
-    http: Arc<tiny_http::Server>,
+    http: HttpServer,
+    stop: SyncSender<()>,
+    stopped: Receiver<()>,
     patience: Duration,
 }
 
@@ -72,7 +92,10 @@ struct Server {
     max_requests: usize,
     /// Requests that are being answered.
     open: AtomicUsize,
-    stopping: AtomicBool,
+    api_key: Option<blake3::Hash>,
+    log_requests: bool,
+    /// Seconds since 1970.
+    started: u64,
 }
 
 /// Counts a request as long as it is answered.
@@ -91,57 +114,62 @@ impl Serving {
     ///
     /// When the address cannot be listened on.
     pub fn start(loaded: Loaded, name: String, settings: Settings, device: Device) -> Result<Self> {
+        let Loaded { config, model, tokenizer, template, .. } = loaded;
+        let (template, syntax, grammars) = (Today::new(template), OnceLock::new(), Grammars::default());
+        let served = Arc::new(Served { name, config, tokenizer, template, syntax, grammars });
+        let worker = Worker::start(model, served.clone(), settings.max_rows, device)?;
+        let server = Arc::new(Server {
+            served,
+            worker,
+            numbers: Numbers::default(),
+            max_requests: settings.max_requests,
+            open: AtomicUsize::new(0),
+            api_key: settings.api_key.as_ref().map(|key| blake3::hash(key.as_bytes())),
+            log_requests: settings.log_requests,
+            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        });
+        allow_many_files();
         let address = settings.address;
-        let http = tiny_http::Server::http(address).map_err(|error| {
+        let http = HttpServer::bind(address, routes::router(server, &settings.cors_origins), Limits::default());
+        let http = http.map_err(|error| {
             let hint = "choose another port with `--port`, or 0 for any that is free";
             anyhow!("cannot listen on `{address}`: {error}\nhint: {hint}")
         })?;
-        let Loaded { config, model, tokenizer, template, .. } = loaded;
-        let served = Arc::new(Served { name, config, tokenizer, template: Today::new(template) });
-        let worker = Worker::start(model, served.clone(), settings.max_rows, device)?;
-        let numbers = Numbers::default();
-        let server = Server {
-            served,
-            worker,
-            numbers,
-            max_requests: settings.max_requests,
-            open: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-        };
-        let server = Arc::new(server);
-        Ok(Serving { server, http: Arc::new(http), patience: settings.patience })
+        let (stop, stopped) = sync_channel(1);
+        Ok(Serving { http, stop, stopped, patience: settings.patience })
     }
 
     /// Where it listens: the port that was free, where any was asked for.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.http.server_addr().to_ip()
+    pub fn address(&self) -> SocketAddr {
+        self.http.address()
     }
 
     /// Whoever holds it can end [`Serving::run`].
     pub fn stopper(&self) -> impl Fn() + Send + use<> {
-        let (server, http) = (self.server.clone(), self.http.clone());
+        let stop = self.stop.clone();
         move || {
-            server.stopping.store(true, Ordering::SeqCst);
-            http.unblock();
+            // Where it was told already, it need not be told again.
+            stop.try_send(()).ok();
         }
     }
 
     /// Answers until it is stopped; what is being written then may end within the server's patience.
     pub fn run(self) {
-        while !self.server.stopping.load(Ordering::SeqCst) {
-            // Nothing came: the server is told to stop, or a connection could not be had.
-            let Ok(request) = self.http.recv() else { continue };
-            let server = self.server.clone();
-            // A thread waits for each request; how many may wait is bounded by `max_requests`.
-            let answer = move || routes::answer(&server, request);
-            if let Err(error) = std::thread::Builder::new().name("request".to_owned()).spawn(answer) {
-                eprintln!("warning: a request is dropped, the system gives no thread: {error}");
-            }
-        }
-        let until = Instant::now() + self.patience;
-        while self.server.open.load(Ordering::SeqCst) > 0 && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let Serving { http, stop, stopped, patience } = self;
+        // Its own end of the line keeps it open when nobody else has one.
+        stopped.recv().ok();
+        drop(stop);
+        http.shut_down(patience);
+    }
+}
+
+/// Every client is an open file; the usual limit of 1,024 is a soft one.
+fn allow_many_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Where it is not allowed, there are as many clients as before.
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok();
     }
 }
 

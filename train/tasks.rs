@@ -1,8 +1,9 @@
 //! Packages to tasks, tasks to samples: the `data` stages, with the sandbox as their judge.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use data::clean::{Dropped, HeldOut, Shown, clean};
@@ -11,12 +12,13 @@ use data::source::commits::{CommitOptions, commits};
 use data::source::jsonl::{TaskSet, read_tasks, write_rows};
 use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
-use data::{FileChange, Message, Role, Sample, Task, Tokenizer};
+use data::{FileChange, Message, Role, Sample, Task, Tokenizer, draw};
 use rollout::grade::Grader;
+use rollout::hang::past_hangs;
 use rollout::package;
 use rollout::patience::Patience;
 use rollout::python::PythonEnv;
-use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, Select, TestStatus};
+use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use rollout::watch::pace::{Pace, Paced};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ mod verdicts;
 
 pub use plant::{PLANT, PlantSummary, Planting, check_packages};
 
+/// What the seed of a run draws here: how tests are changed.
+const EXAMINED: u64 = 0x7e57;
+
 /// Where tests run: a Python of our own making behind a sandbox.
 pub struct Workshop {
     /// Python and pytest.
@@ -41,12 +46,21 @@ pub struct Workshop {
     /// What tests run on in it.
     pub environment: Environment,
     limits: Limits,
-    second_look: bool,
+    /// What changed tests are drawn by. `None` where nobody is examined.
+    secret: Option<u64>,
     patience: Patience,
+    /// The tests of each clean tree, in the order of their names.
+    tests: Mutex<HashMap<PathBuf, Vec<String>>>,
     cache: PathBuf,
 }
 
 impl Workshop {
+    /// The same, with tests changed by a secret of this process alone: verdicts on what others wrote.
+    pub fn with_own_secret(mut self) -> Self {
+        self.secret = self.secret.map(|_| RandomState::new().hash_one(EXAMINED));
+        self
+    }
+
     /// Prepares Python (once, then cached) and starts the sandbox.
     ///
     /// # Errors
@@ -55,19 +69,20 @@ impl Workshop {
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        let second_look = config.tests.second_look;
-        Ok(Workshop { python, sandbox, environment, limits, second_look, patience: Patience::default(), cache })
+        let secret = config.tests.evidence.then(|| draw::key(config.seed, &[EXAMINED]));
+        let (patience, tests) = (Patience::default(), Mutex::default());
+        Ok(Workshop { python, sandbox, environment, limits, secret, patience, tests, cache })
     }
 
     /// Judges patches in this sandbox.
     pub fn grader(&self) -> Arc<Grader> {
-        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).second_look(self.second_look))
+        Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).examining(self.secret))
     }
 
     /// As [`Workshop::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
         let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));
-        Grader::new(sandbox, self.limits.clone()).second_look(self.second_look)
+        Grader::new(sandbox, self.limits.clone()).examining(self.secret)
     }
 
     /// The clean tree of a package: a folder, or a pinned requirement that is fetched once.
@@ -85,6 +100,25 @@ impl Workshop {
         Ok(found)
     }
 
+    /// A run with a planted bug, where tests that never end count as failed. The clean tree has none of them.
+    fn past_hangs(&self, job: &Job, run: TestRun) -> Result<TestRun, SandboxError> {
+        let mut known = self.tests.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.changes.is_empty() {
+            known.insert(job.tree.clone(), run.tests.keys().cloned().collect());
+            return Ok(run);
+        }
+        let all = match known.get(&job.tree) {
+            Some(all) => all.clone(),
+            // The run on the clean tree was another process's.
+            None => {
+                let clean = self.sandbox.run(&Job { changes: Vec::new(), ..job.clone() })?;
+                known.entry(job.tree.clone()).or_insert(clean.tests.keys().cloned().collect()).clone()
+            }
+        };
+        drop(known);
+        past_hangs(&all, run, &|ids| self.sandbox.run(&Job { select: Select::Ids(ids), ..job.clone() }))
+    }
+
     fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
         let job = Job {
             tree: package.root.clone(),
@@ -93,10 +127,12 @@ impl Workshop {
             python_path: package.python_path.clone(),
             select: Select::All,
             stop_at_first_failure: false,
+            compared: false,
             limits: self.limits.clone(),
         };
         let job = self.patience.bound(self.sandbox.as_ref(), job);
-        let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
+        let run = self.sandbox.run(&job).and_then(|run| self.past_hangs(&job, run));
+        let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);
             with.map(|(test, _)| test.clone()).collect()

@@ -1,9 +1,14 @@
-//! A patch meets the files: it applies exactly, or not at all.
+//! A patch meets the files: all of it applies, or nothing does.
 //!
-//! In: hunks and a way to read files. Out: the new files, or which hunk of which file does not match.
-//! Example: a hunk made for line 10 whose context now stands, once, at line 12 applies there.
+//! In: hunks and a way to read files. Out: the new files, or which hunk of which file does not match. First it is tried
+//! as `git apply` does it, with every line of context; then, for all files anew, as `patch --batch --fuzz=5 -p1` does:
+//! the two ways in which SWE-bench applies a patch, in its order.
+//! Example: a hunk made for line 10 whose lines now stand at line 12 applies there.
 
 use super::{FileChange, FilePatch, Hunk, Side, lines};
+
+mod exact;
+mod fuzzy;
 
 /// Why a patch does not apply.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -14,6 +19,11 @@ pub enum ApplyError {
     /// A file to create is there already.
     #[error("`{0}` exists already")]
     Exists(String),
+    /// Neither program would apply it: each reads another part of the patch in its own way.
+    #[error(
+        "the patch is in a form that only `patch` reads, and it does not read the name `{0}` (a name without `a/`, or with a blank)"
+    )]
+    Unlike(String),
     /// A file to delete holds more than the patch removes.
     #[error("`{0}` would not be empty after its deletion")]
     NotEmptied(String),
@@ -37,9 +47,27 @@ pub enum ApplyError {
         /// The stated line.
         line: usize,
     },
-    /// Not at the stated line, and elsewhere more than once.
-    #[error("hunk {hunk} of `{path}` does not match at line {line} and matches at several other places")]
-    Ambiguous {
+    /// What the hunk adds is there already.
+    #[error(
+        "hunk {hunk} of `{path}` does not match, and what it leads to stands there already: it seems to be applied"
+    )]
+    Applied {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        hunk: usize,
+    },
+    /// `git apply` would write two lines as one.
+    #[error("hunk {hunk} of `{path}` would join two lines: one that comes before others has no end of line")]
+    Joins {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        hunk: usize,
+    },
+    /// The lines of the patch end in `\r\n`, and those of the file do not, or the other way round.
+    #[error("hunk {hunk} of `{path}` does not match at line {line}: the line endings differ (CRLF and LF)")]
+    LineEnds {
         /// The file.
         path: String,
         /// Counted from 1.
@@ -49,105 +77,147 @@ pub enum ApplyError {
     },
 }
 
-/// The bytes that one patch may compare while it looks for the places of hunks that moved.
+/// The bytes that one patch may compare or move while it looks for the places of its hunks.
 const MAX_SEARCH_BYTES: usize = 256 << 20;
 
+/// Why one hunk has no place.
+enum Lost {
+    Mismatch,
+    TooFar,
+    Applied,
+    Joins,
+}
+
+/// Finds the places of all hunks of a file and makes its new text; or says which hunk has none. The last value is the
+/// work that is left.
+type Way = fn(&str, &FilePatch, &mut usize) -> Result<String, (usize, Lost)>;
+
 pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
-    let mut changes = Vec::new();
+    let refused = match files.iter().any(|file| file.loose) {
+        true => None,
+        false => match with(exact::patched, files, read) {
+            Ok(changes) => return Ok(changes),
+            Err(error @ ApplyError::Joins { .. }) => return Err(error),
+            Err(error) => Some(error),
+        },
+    };
+    if let Some(file) = files.iter().find(|file| file.exact) {
+        return Err(refused.unwrap_or_else(|| ApplyError::Unlike(file.name().to_string())));
+    }
+    with(fuzzy::patched, files, read).map_err(|error| match (refused, error) {
+        (_, error @ (ApplyError::Applied { .. } | ApplyError::TooFar { .. } | ApplyError::Joins { .. })) => error,
+        (Some(refused), _) => refused,
+        (None, error) => error,
+    })
+}
+
+fn with(way: Way, files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
     let mut left = MAX_SEARCH_BYTES;
-    for file in files {
+    let mut after = After { read, changes: Vec::new() };
+    for file in files.iter().filter(|file| !file.dataless) {
         let base = match &file.old {
-            Some(old) => read(old).ok_or_else(|| ApplyError::Missing(old.clone()))?,
             None => String::new(),
+            Some(old) => match after.now(old) {
+                Some(base) => base,
+                None if file.may_create() => String::new(),
+                None => return Err(ApplyError::Missing(old.clone())),
+            },
         };
-        let name = file.new.as_deref().or(file.old.as_deref()).unwrap_or_default();
-        let content = patched(&base, &file.hunks, name, &mut left)?;
+        let content = way(&base, file, &mut left).map_err(|(hunk, lost)| told(file, &base, hunk, lost))?;
         match &file.new {
+            None if content.is_empty() => after.set(file.name(), None),
+            None => return Err(ApplyError::NotEmptied(file.name().to_string())),
             Some(new) => {
-                if file.old.as_ref() != Some(new) && read(new).is_some() {
+                if file.old.as_ref() != Some(new) && after.now(new).is_some() {
                     return Err(ApplyError::Exists(new.clone()));
                 }
                 if let Some(old) = file.old.as_ref().filter(|old| *old != new && !file.copied) {
-                    changes.push(FileChange { path: old.clone(), content: None });
+                    after.set(old, None);
                 }
-                changes.push(FileChange { path: new.clone(), content: Some(content) });
+                after.set(new, Some(content));
             }
-            None if content.is_empty() || (file.hunks.is_empty() && !file.labelled) => {
-                changes.push(FileChange { path: name.to_string(), content: None });
-            }
-            None => return Err(ApplyError::NotEmptied(name.to_string())),
         }
     }
-    Ok(changes)
+    Ok(after.changes)
 }
 
-fn patched(base: &str, hunks: &[Hunk], path: &str, left: &mut usize) -> Result<String, ApplyError> {
-    let base = lines(base);
-    let mut out = String::new();
-    let mut done = 0;
-    for (index, hunk) in hunks.iter().enumerate() {
-        let refused = (path.to_string(), index + 1, hunk.old_start);
-        let old: Vec<&str> = side(hunk, Side::Old).collect();
-        let at = place(&base, done, hunk, &old, refused, left)?;
-        base[done..at].iter().for_each(|line| out.push_str(line));
-        side(hunk, Side::New).for_each(|line| out.push_str(line));
-        done = at + old.len();
-        // A text that ends without a newline must be the end of the file, or two lines would run together.
-        if done < base.len() && !out.is_empty() && !out.ends_with('\n') {
-            return Err(ApplyError::Mismatch { path: path.to_string(), hunk: index + 1, line: hunk.old_start });
+/// The files as the part of the patch that was read leaves them.
+struct After<'a> {
+    read: &'a dyn Fn(&str) -> Option<String>,
+    changes: Vec<FileChange>,
+}
+
+impl After<'_> {
+    fn now(&self, path: &str) -> Option<String> {
+        match self.changes.iter().find(|change| change.path == path) {
+            Some(change) => change.content.clone(),
+            None => (self.read)(path),
         }
     }
-    base[done..].iter().for_each(|line| out.push_str(line));
-    Ok(out)
+
+    fn set(&mut self, path: &str, content: Option<String>) {
+        match self.changes.iter_mut().find(|change| change.path == path) {
+            Some(change) => change.content = content,
+            None => self.changes.push(FileChange { path: path.to_string(), content }),
+        }
+    }
 }
 
+fn told(file: &FilePatch, base: &str, hunk: usize, lost: Lost) -> ApplyError {
+    let (path, line) = (file.name().to_string(), file.hunks[hunk].old_start);
+    let crlf = |text: &str| text.ends_with("\r\n");
+    let (first, theirs) = (base.split_inclusive('\n').next(), side(&file.hunks[hunk], Side::Old).next());
+    let hunk = hunk + 1;
+    match lost {
+        Lost::TooFar => ApplyError::TooFar { path, hunk, line },
+        Lost::Applied => ApplyError::Applied { path, hunk },
+        Lost::Joins => ApplyError::Joins { path, hunk },
+        Lost::Mismatch if first.zip(theirs).is_some_and(|(ours, theirs)| crlf(ours) != crlf(theirs)) => {
+            ApplyError::LineEnds { path, hunk, line }
+        }
+        Lost::Mismatch => ApplyError::Mismatch { path, hunk, line },
+    }
+}
+
+/// Why a patch of a file that is there does not apply: it is Latin-1, UTF-16 or no text at all.
+pub fn not_text(path: &str) -> String {
+    format!("`{path}` is no UTF-8 text, and only such files can be patched")
+}
+
+impl FilePatch {
+    /// True where nothing is said about lines that were there, and no git header: a file that is missing is created.
+    fn may_create(&self) -> bool {
+        let [hunk] = self.hunks.as_slice() else { return false };
+        let is_plain = !self.headers.iter().any(|header| header.starts_with("diff --git "));
+        is_plain && self.old == self.new && hunk.count(Side::Old) == 0
+    }
+}
+
+/// The lines of a hunk before the change, or after it.
 fn side(hunk: &Hunk, side: Side) -> impl Iterator<Item = &str> {
     let lines = hunk.lines.iter().filter(move |line| line.side == side || line.side == Side::Both);
     lines.map(|line| line.text.as_str())
 }
 
-/// The index in `base`, not before `done`, where the hunk belongs.
-fn place(
-    base: &[&str],
-    done: usize,
-    hunk: &Hunk,
-    old: &[&str],
-    (path, number, line): (String, usize, usize),
-    left: &mut usize,
-) -> Result<usize, ApplyError> {
-    let mismatch = || ApplyError::Mismatch { path: path.clone(), hunk: number, line };
-    if old.is_empty() {
-        // Nothing to match: line 0 means an empty file, any other line must exist and end with a newline.
-        let fits = if hunk.old_start == 0 { base.is_empty() } else { (done..=base.len()).contains(&hunk.old_start) };
-        let whole = hunk.old_start == 0 || base.get(hunk.old_start - 1).is_some_and(|line| line.ends_with('\n'));
-        return if fits && whole { Ok(hunk.old_start) } else { Err(mismatch()) };
-    }
-    let matches = |at: usize| base.get(at..at + old.len()) == Some(old);
-    let stated = hunk.old_start.saturating_sub(1);
-    if stated >= done && stated <= base.len() && matches(stated) {
-        return Ok(stated);
-    }
-    let mut found = None;
-    for at in done..(base.len() + 1).saturating_sub(old.len()) {
-        match matches_within(&base[at..], old, left) {
-            None => return Err(ApplyError::TooFar { path, hunk: number, line }),
-            Some(false) => {}
-            Some(true) if found.is_some() => return Err(ApplyError::Ambiguous { path, hunk: number, line }),
-            Some(true) => found = Some(at),
-        }
-    }
-    found.ok_or_else(mismatch)
+/// How many lines of context stand before the first change, and behind the last one.
+fn context(hunk: &Hunk) -> (usize, usize) {
+    let both = |line: &&super::HunkLine| line.side == Side::Both;
+    (hunk.lines.iter().take_while(both).count(), hunk.lines.iter().rev().take_while(both).count())
 }
 
-/// Whether `base` begins with the lines of `old`; none where `left` does not suffice to tell.
-fn matches_within(base: &[&str], old: &[&str], left: &mut usize) -> Option<bool> {
-    for (base, old) in base.iter().zip(old) {
+/// Whether `base` begins with the lines of `old`; an error where `left` does not suffice to tell.
+fn matches_within<'a>(
+    base: impl Iterator<Item = &'a str>,
+    old: impl Iterator<Item = &'a str>,
+    left: &mut usize,
+) -> Result<bool, Lost> {
+    for (base, old) in base.zip(old) {
         // Texts of different lengths are told apart without a look at them.
         let cost = if base.len() == old.len() { old.len() } else { 1 };
-        *left = left.checked_sub(cost)?;
+        *left = left.checked_sub(cost).ok_or(Lost::TooFar)?;
         if base != old {
-            return Some(false);
+            return Ok(false);
         }
     }
-    Some(true)
+    Ok(true)
 }

@@ -44,11 +44,11 @@ fn between_two_texts_applies_forward_and_reversed() {
 }
 
 #[test]
-fn a_moved_hunk_applies_where_it_is_unique() {
+fn a_moved_hunk_applies_at_the_nearest_place() {
     let patch = Patch::parse(GIT).expect("parses");
     assert_eq!(apply(&patch, "zero\none\ntwo\nthree\n").as_deref(), Ok("zero\none\n2\nthree\n"));
     let twice = "zero\none\ntwo\nthree\none\ntwo\nthree\n";
-    assert!(matches!(apply(&patch, twice), Err(ApplyError::Ambiguous { .. })));
+    assert_eq!(apply(&patch, twice).as_deref(), Ok("zero\none\n2\nthree\none\ntwo\nthree\n"), "the nearest");
     assert!(matches!(apply(&patch, "one\nTWO\nthree\n"), Err(ApplyError::Mismatch { .. })));
 }
 
@@ -81,12 +81,10 @@ fn created_deleted_and_renamed_files_are_told() {
 
 #[test]
 fn a_path_never_leaves_the_repository() {
-    for path in
-        ["../x.py", "a/../../x.py", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", ".git./x", "C:/x", "a\\b", "a//b"]
-    {
+    for path in ["../x.py", "a/../../x.py", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", ".git./x", "C:/x", "a\\b"] {
         assert!(refused(&with_path(path)).starts_with("the patch names `"), "{path}");
     }
-    assert!(refused(&with_path("x").replace("+++ b/x", "+++ b/../x")).contains("differ"));
+    assert!(refused(&with_path("x").replace("+++ b/x", "+++ b/../x")).contains("leaves"));
     assert!(refused("diff --git a/x b/y\nrename from x\nrename to ../y\n").contains("leaves the repository"));
     assert!(Patch::parse(&with_path(".gitignore")).is_ok());
 }
@@ -97,8 +95,10 @@ fn links_submodules_and_binaries_are_refused() {
         assert!(refused(&format!("diff --git a/x b/x\nnew file mode {mode}\n")).contains(mode));
         assert!(refused(&format!("diff --git a/x b/x\nindex 1..2 {mode}\n")).contains(mode));
     }
-    assert!(refused("diff --git a/x b/x\nindex 1..2 100644\nGIT binary patch\nliteral 1\n").contains("binary"));
-    assert!(refused("diff --git a/x b/x\nBinary files a/x and b/x differ\n").contains("binary"));
+    for data in ["GIT binary patch\nliteral 1\n", "Binary files a/x.png and b/x.png differ\n"] {
+        let wanted = "line 3 of the patch: it changes the binary file `x.png`";
+        assert_eq!(refused(&format!("diff --git a/x.png b/x.png\nindex 1..2 100644\n{data}")), wanted);
+    }
 }
 
 #[test]
@@ -159,12 +159,16 @@ fn a_copy_leaves_its_original() {
 #[test]
 fn line_ends_are_part_of_the_lines() {
     let plain = Patch::parse("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n").expect("parses");
-    assert!(matches!(apply(&plain, "one\r\ntwo\r\n"), Err(ApplyError::Mismatch { .. })));
+    assert!(matches!(apply(&plain, "one\r\ntwo\r\n"), Err(ApplyError::LineEnds { .. })));
     let crlf = Patch::parse("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\r\n-two\r\n+2\r\n").expect("parses");
     assert_eq!(apply(&crlf, "one\r\ntwo\r\n").as_deref(), Ok("one\r\n2\r\n"));
-    assert!(matches!(apply(&crlf, "one\ntwo\n"), Err(ApplyError::Mismatch { .. })));
-    let headers = "--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-1\r\n+2\r\n";
-    assert!(refused(headers).contains("control character"));
+    assert!(matches!(apply(&crlf, "one\ntwo\n"), Err(ApplyError::LineEnds { .. })));
+    assert!(apply(&plain, "one\r\ntwo\r\n").unwrap_err().to_string().contains("the line endings differ"));
+    // Where the headers end in it as well, a mailer wrote it: the file decides, as between `git apply` and `patch`.
+    let headers = Patch::parse("--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-1\r\n+2\r\n").expect("parses");
+    assert_eq!(apply(&headers, "1\n").as_deref(), Ok("2\n"));
+    assert_eq!(apply(&headers, "1\r\n").as_deref(), Ok("2\r\n"));
+    assert_eq!(Patch::parse(headers.reversed().text()).expect("reads back"), headers.reversed());
     let ended = Patch::parse("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n\\ No newline at end of file\n+2\n").expect("parses");
     assert_eq!(apply(&ended, "1").as_deref(), Ok("2\n"));
     assert!(matches!(apply(&ended, "1\n"), Err(ApplyError::Mismatch { .. })));
@@ -187,14 +191,16 @@ fn a_malformed_patch_is_named_by_its_line() {
         ("--- a/x\n@@ -1 +1 @@\n", "line 2"),
         ("--- a/x\n+++ b/x\n", "line 3"),
         ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n", "line 3"),
+        ("--- a/x\n+++ b/x\n@@ def f(): @@\n-1\n+2\n", "line 3"),
+        ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n\n@@ -9 +9 @@\n-1\n+2\n", "line 7"),
         ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n-2\n+3\n", "line 5"),
         ("--- a/x\n+++ b/x\n@@ -99999999999999999999 +1 @@\n-1\n", "line 3"),
         ("--- a/x\n+++ b/x\n@@ -1,2 +1 @@\n-1\n\\ No newline\n-2\n+3\n", "line 5"),
-        ("diff --git a/x b/x\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-1\n+2\n", "line 2"),
     ] {
         assert!(refused(text).starts_with(line), "{text}: {}", refused(text));
     }
-    assert!(refused(&with_path("a").repeat(2)).contains("a file occurs twice"));
+    let moved = "diff --git a/x b/y\nrename from x\nrename to y\n";
+    assert!(refused(&format!("{moved}diff --git a/x b/x\n{}", with_path("x"))).contains("a file occurs twice"));
 }
 
 #[test]
@@ -235,7 +241,6 @@ fn what_judges_is_guarded() {
 fn patches_to_different_files_are_joined() {
     let (one, two) = (Patch::between("a.py", "1\n", "2\n"), Patch::between("b.py", "1\n", "2\n"));
     assert_eq!(Patch::joined(&[one.clone(), two]).expect("joins").paths(), ["a.py", "b.py"]);
-    assert!(Patch::joined(&[one.clone(), one]).is_err());
 }
 
 #[test]
@@ -261,4 +266,51 @@ fn what_judges_is_left_out() {
     assert_eq!(code.without(&is_guarded), (code.clone(), vec![]));
     assert!(test.without(&is_guarded).0.is_empty());
     assert_eq!(both.added_lines().collect::<Vec<_>>(), ["2", "2"]);
+}
+
+#[test]
+fn what_stands_around_a_diff_is_passed_over() {
+    let diff = with_path("x");
+    let mail = "From 01 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\nSubject: [PATCH] fix\n\n---\n x | 2 +-\n\n";
+    for text in [
+        format!("```diff\n{diff}```\n"),
+        format!("{mail}{diff}-- \n2.43.0\n\n"),
+        format!("Here is the repair:\n\n{diff}\nIt adds one.\n"),
+        format!("\u{feff}{diff}"),
+        format!("\u{feff}diff --git a/x b/x\n{diff}"),
+        format!("diff -u x x\nIndex: x\n=====\n{diff}"),
+    ] {
+        let patch = Patch::parse(&text).expect(&text);
+        assert_eq!(apply(&patch, "1\n").as_deref(), Ok("2\n"), "{text}");
+        assert_eq!(patch.text(), text, "byte for byte");
+    }
+    assert!(refused("Here is the repair:\n").contains("line 1"));
+}
+
+#[test]
+fn a_binary_file_beside_text_is_passed_over() {
+    let binary = "diff --git a/x.png b/x.png\nindex 1..2 100644\nBinary files a/x.png and b/x.png differ\n";
+    for text in [format!("{}{binary}", with_path("x")), format!("{binary}{}", with_path("x"))] {
+        assert_eq!(apply(&Patch::parse(&text).expect("parses"), "1\n").as_deref(), Ok("2\n"));
+    }
+    let gone = "diff --git a/x.png b/x.png\ndeleted file mode 100644\nBinary files a/x.png and /dev/null differ\n";
+    assert!(refused(&format!("{}{gone}", with_path("x"))).contains("the binary file `x.png`"));
+}
+
+#[test]
+fn hunks_for_one_file_may_be_spread_over_a_patch() {
+    let first = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-1\n+one\n 2\n";
+    let second = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-2\n+two\n";
+    let patch = Patch::parse(&format!("{first}{second}")).expect("parses");
+    assert_eq!(apply(&patch, "1\n2\n").as_deref(), Ok("one\ntwo\n"));
+    assert_eq!(apply(&patch.reversed(), "one\ntwo\n").as_deref(), Ok("1\n2\n"));
+}
+
+#[test]
+fn context_may_have_changed_and_what_is_applied_already_is_told() {
+    let base: String = (1..9).map(|n| format!("{n}\n")).collect();
+    let patch = Patch::between("x", &base, &base.replace('5', "five"));
+    let moved_on = base.replace("2\n", "two\n");
+    assert_eq!(apply(&patch, &moved_on), Ok(moved_on.replace('5', "five")));
+    assert!(matches!(apply(&patch, &base.replace('5', "five")), Err(ApplyError::Applied { hunk: 1, .. })));
 }

@@ -196,7 +196,7 @@ pub fn write_tasks(dir: &Path, tasks: &[Task]) -> Result<(), RowError> {
 }
 
 /// What makes a row that reads as a task none.
-fn fault(task: &Task) -> Option<String> {
+pub fn fault(task: &Task) -> Option<String> {
     if task.format > TASK_FORMAT {
         let format = task.format;
         return Some(format!(

@@ -55,9 +55,9 @@ pub struct FailureText {
 pub struct Verdict {
     /// Tests that ran and passed.
     pub passed: BTreeSet<String>,
-    /// Tests that ran and failed. What was skipped is in neither set.
+    /// Tests that ran and failed, or never ended. What was skipped is in neither set.
     pub failed: BTreeSet<String>,
-    /// The run came to its own end: no time limit, no crash.
+    /// The run came to its own end, but for single tests that hang: no time limit, no crash.
     pub finished: bool,
     /// The first failure, if any.
     pub failure: Option<FailureText>,
@@ -132,7 +132,7 @@ pub struct PlantCounts {
     pub flaky: usize,
     /// Nothing passes any more, or tests are no longer found: the package does not import.
     pub broke_everything: usize,
-    /// The run did not come to its end.
+    /// The run did not come to its end: it died, or more than a few tests hang.
     pub timed_out: usize,
     /// More tests fail than [`PlantOptions::max_fail_to_pass`].
     pub too_easy: usize,

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::jsonl::RowError;
-use super::rows::{Row, read_any, refused};
+use super::rows::{Limits, Row, each_row};
 use crate::patch::{MAX_BYTES, MAX_FILES, Patch, check_path};
 
 /// Lines of the old file times lines of the new one.
@@ -56,7 +56,7 @@ impl Answer {
     /// Why it is no patch.
     pub fn patch(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<Patch, String> {
         match self {
-            Answer::Diff(text) => Patch::parse(&ended(text)).map_err(|error| error.to_string()),
+            Answer::Diff(text) => Patch::parse(text).map_err(|error| error.to_string()),
             Answer::Refused(reason) => Err(reason.clone()),
             Answer::Files(files) => {
                 let mut patches = Vec::with_capacity(files.len());
@@ -78,40 +78,42 @@ impl Answer {
     }
 }
 
-/// Models forget the last end of line of a diff.
-fn ended(text: &str) -> String {
-    if text.trim().is_empty() {
-        String::new()
-    } else if text.ends_with('\n') {
-        text.to_string()
-    } else {
-        format!("{text}\n")
-    }
-}
+/// Predictions, and the rows that are none: their number, counted from 1, and why.
+pub type Read = (Vec<Prediction>, Vec<(usize, String)>);
 
-/// Reads predictions.
+/// Reads predictions. A row that is none, or answers a task a second time, stops no other.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, a row is no prediction, or a task is answered twice.
-pub fn read_predictions(path: &Path) -> Result<Vec<Prediction>, RowError> {
-    let mut rows = read_any(path)?;
-    if let [one] = rows.as_slice()
+/// When the file cannot be read.
+pub fn read_predictions(path: &Path) -> Result<Read, RowError> {
+    let (mut rows, mut refused) = (Vec::new(), Vec::new());
+    each_row(path, &Limits::default(), &mut |found| {
+        match found.value {
+            Ok(row) => rows.push((found.row, row)),
+            Err(fault) => refused.push((found.row, fault.reason)),
+        }
+        Ok(())
+    })?;
+    if let [(number, one)] = rows.as_slice()
         && is_by_id(one)
     {
-        rows = by_id(one);
+        rows = by_id(one).into_iter().map(|row| (*number, row)).collect();
     }
     let mut seen = HashSet::new();
     let mut predictions = Vec::with_capacity(rows.len());
-    for (index, row) in rows.into_iter().enumerate() {
-        let prediction = prediction(row).map_err(|reason| refused(path, index + 1, reason))?;
-        if !seen.insert(prediction.instance_id.clone()) {
-            let reason = format!("`{}` is answered twice", prediction.instance_id);
-            return Err(refused(path, index + 1, format!("{reason}\nhint: grade one file per attempt")));
+    for (number, row) in rows {
+        match prediction(row) {
+            Ok(prediction) if seen.insert(prediction.instance_id.clone()) => predictions.push(prediction),
+            Ok(prediction) => {
+                let reason = format!("`{}` is answered twice", prediction.instance_id);
+                refused.push((number, format!("{reason}\nhint: grade one file per attempt")));
+            }
+            Err(reason) => refused.push((number, reason)),
         }
-        predictions.push(prediction);
     }
-    Ok(predictions)
+    refused.sort();
+    Ok((predictions, refused))
 }
 
 /// True where a row is a dictionary of answers, and not one answer that forgot its id.
@@ -176,7 +178,22 @@ mod tests {
         std::fs::write(&path, text).expect("writes");
         let read = read_predictions(&path).map_err(|error| error.to_string());
         std::fs::remove_file(path).expect("cleans up");
-        read
+        match read? {
+            (_, refused) if !refused.is_empty() => Err(format!("row {}: {}", refused[0].0, refused[0].1)),
+            (predictions, _) => Ok(predictions),
+        }
+    }
+
+    #[test]
+    fn one_bad_row_stops_no_other() {
+        let path = std::env::temp_dir().join(format!("predictions-{}-others", std::process::id()));
+        let good = |id: &str| format!("{{\"instance_id\": \"{id}\", \"model_patch\": \"\"}}\n");
+        std::fs::write(&path, format!("{}{{\"x\": 1}}\nno json\n{}{}", good("a"), good("a"), good("b")))
+            .expect("writes");
+        let (predictions, refused) = read_predictions(&path).expect("reads");
+        std::fs::remove_file(path).expect("cleans up");
+        assert_eq!(predictions.iter().map(|one| one.instance_id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2, 3, 4]);
     }
 
     #[test]

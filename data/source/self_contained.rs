@@ -8,6 +8,7 @@
 
 mod archive;
 mod git;
+mod links;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 use super::functions::{functions, tree_hash};
 use super::rows::{Row, names, texts};
-use crate::patch::{FileChange, Patch, is_guarded};
+use crate::patch::{FileChange, Patch, is_guarded, not_text};
 use crate::task::{Focus, JAVASCRIPT, PYTHON, TASK_FORMAT, Task};
 use tree::Tree;
 
@@ -90,15 +91,17 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
     let tests = test_files(row, &base)?;
     let gold = diff(&row.patch, &row.instance_id, "patch")?;
     let mut clean = base.clone();
-    change(&mut clean, gold.apply(&|path| text(&base, path)).map_err(|error| said(row, "patch", &error))?);
+    change(&mut clean, applied(&gold, &base).map_err(|error| said(row, "patch", &error))?);
     change(&mut clean, tests.clone());
     tree::check(&clean, &row.instance_id)?;
     let trusted: Vec<String> = tests.iter().map(|test| &test.path).filter(|path| !is_guarded(path)).cloned().collect();
     // What judges is part of the clean tree, and no bug undoes it.
     let (gold, _) = gold.without(&|path| is_guarded(path) || tests.iter().any(|test| test.path == path));
-    if gold.is_empty() {
+    // A row may come without a repair: predictions are judged by its tests all the same.
+    if gold.is_empty() && !row.patch.trim().is_empty() {
         return Err(format!("the patch of `{}` changes nothing but what judges it", row.instance_id));
     }
+    let gold = exact(gold, &base, &clean).map_err(|error| said(row, "patch", &error))?;
     let tree = format!("trees/{}", folder_name(&row.instance_id));
     let root = out.join(&tree);
     tree::write(&root, &clean)?;
@@ -140,9 +143,34 @@ fn test_files(row: &SelfContained, base: &Tree) -> Result<Vec<FileChange>, Strin
         None => Ok(given),
         Some(text_of) => {
             let patch = diff(text_of, &row.instance_id, "test patch")?;
-            patch.apply(&|path| text(base, path)).map_err(|error| said(row, "test patch", &error))
+            applied(&patch, base).map_err(|error| said(row, "test patch", &error))
         }
     }
+}
+
+/// What a patch makes of a tree. Files that it does not name may be of any encoding.
+fn applied(patch: &Patch, tree: &Tree) -> Result<Vec<FileChange>, String> {
+    let is_bytes = |path: &&str| tree.contains_key(*path) && text(tree, path).is_none();
+    if let Some(path) = patch.paths().into_iter().find(is_bytes) {
+        return Err(not_text(path));
+    }
+    patch.apply(&|path| text(tree, path)).map_err(|error| error.to_string())
+}
+
+/// The repair as a patch that applies at its lines, forwards and backwards. One that applies somewhere else, or with
+/// other context, is written anew: what undoes it would not find its place.
+fn exact(gold: Patch, base: &Tree, clean: &Tree) -> Result<Patch, String> {
+    let undone = |bug: &Patch| -> Option<bool> {
+        let changes = applied(bug, clean).ok()?;
+        Some(changes.iter().all(|change| text(base, &change.path) == change.content))
+    };
+    let stands_as_written = gold.paths().iter().all(|path| gold.stands(path, &text(base, path).unwrap_or_default()));
+    if stands_as_written && undone(&gold.reversed()) == Some(true) {
+        return Ok(gold);
+    }
+    let between = |path: &&str| Patch::change(path, text(base, path).as_deref(), text(clean, path).as_deref());
+    let files: Vec<Patch> = gold.paths().iter().map(between).collect();
+    Patch::joined(&files).map_err(|error| error.to_string())
 }
 
 fn change(tree: &mut Tree, changes: Vec<FileChange>) {

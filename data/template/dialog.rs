@@ -70,6 +70,19 @@ pub(super) struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
+    /// The turns with every text as a list of one part, as processors of models that see images pass it.
+    pub(super) fn in_parts(self) -> Vec<Fields> {
+        let mut messages = self.messages.to_vec();
+        for content in messages.iter_mut().filter_map(|turn| turn.get_mut("content")) {
+            if let Json::Text(text) = content {
+                let part = [("type", "text"), ("text", text.as_str())];
+                let part = part.map(|(name, text)| (name.to_string(), Json::text(text)));
+                *content = Json::List(vec![Json::Object(part.into_iter().collect())]);
+            }
+        }
+        messages
+    }
+
     /// The first `count` turns.
     pub(super) fn first(self, count: usize) -> Turns<'a> {
         Turns { messages: &self.messages[..count], ..self }

@@ -8,12 +8,12 @@ use std::io::{self, Write};
 use chrono::NaiveDateTime;
 use chrono::format::{Item, StrftimeItems};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 use serde::{Deserialize, Serialize};
-use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::dialog::Turns;
+use super::{dumps, python, rewrite, words};
 
 /// Steps of one rendering; a chat template takes some dozens for a message.
 const STEPS: u64 = 10_000_000;
@@ -58,18 +58,28 @@ impl Engine {
     /// When it is none.
     pub(super) fn new(source: &Source) -> Result<Engine, Fault> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(fault)?;
-        environment.set_syntax(syntax);
+        let theirs = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(fault)?;
+        let ours = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(fault)?;
+        environment.set_syntax(ours);
         environment.set_fuel(Some(STEPS));
         environment.set_recursion_limit(DEPTH);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_formatter(format_value);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", to_json);
+        environment.set_unknown_method_callback(words::method);
+        words::add_to(&mut environment);
+        environment.add_function(rewrite::MOD, python::modulo);
+        environment.add_function(rewrite::SLICE, python::slice);
+        environment.add_function(rewrite::ITERATE, python::iterate);
+        environment.add_function(rewrite::CONTAINS, |part: Value, whole: Value| python::contains(&part, &whole));
+        environment.add_function(rewrite::NEGATE, python::negate);
+        environment.add_function(rewrite::LESS, |left: Value, right: Value| python::is_less(&left, &right));
+        environment.add_function(rewrite::AT_MOST, |left: Value, right: Value| python::is_at_most(&left, &right));
+        environment.add_filter("tojson", dumps::to_json);
         environment.add_function("raise_exception", raise_exception);
         let now = chrono::DateTime::from_timestamp(source.now, 0).unwrap_or_default().naive_utc();
         environment.add_function("strftime_now", move |format: String| date(now, &format));
-        environment.add_template_owned(NAME, without_generation(&source.text)).map_err(fault)?;
+        let text = rewrite::rewrite(&without_generation(&source.text), NAME, theirs).map_err(fault)?;
+        environment.add_template_owned(NAME, text).map_err(fault)?;
         Ok(Engine { environment, names: source.names.clone() })
     }
 
@@ -172,42 +182,6 @@ fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<()
         ValueKind::None => out.write_str("None").map_err(Error::from),
         ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" }).map_err(Error::from),
         _ => minijinja::escape_formatter(out, state, value),
-    }
-}
-
-/// `json.dumps` of Python, with `ensure_ascii=False`.
-fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
-    let indent = options.get::<Option<usize>>("indent")?;
-    let _: Option<bool> = options.get("ensure_ascii")?;
-    options.assert_all_used()?;
-    let mut json = Vec::new();
-    let written = match indent {
-        Some(indent) => {
-            let blanks = " ".repeat(indent.min(64));
-            let pretty = PrettyFormatter::with_indent(blanks.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, pretty))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Spaced)),
-    };
-    let failed = |error: String| Error::new(ErrorKind::BadSerialization, error);
-    written.map_err(|error| failed(error.to_string()))?;
-    String::from_utf8(json).map_err(|error| failed(error.to_string()))
-}
-
-/// A blank behind each comma and colon.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
     }
 }
 

@@ -7,14 +7,14 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 
 use super::dialog::Dialog;
 use super::engine::Source;
 use super::renderer::Renderer;
-use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY};
+use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY, check, ends};
 use crate::file::FileError;
 use crate::message::{Message, Role};
 use crate::tokenizer::{TEKKEN_FILE, Tokenizer};
@@ -39,23 +39,24 @@ impl ChatTemplate {
     pub fn from_folder(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
         let config_file = folder.join("tokenizer_config.json");
         let config = object(&config_file)?.unwrap_or_default();
+        let eos_token = special(&config, "eos_token");
         let Some((name, text)) = find(folder, &config)? else {
-            return mistral(folder, tokenizer);
+            return usual(folder, tokenizer, eos_token.as_deref());
         };
         let tools = find_for_tools(folder, &config)?;
+        let stops = ends::told(folder, tokenizer, eos_token.as_deref())?;
         // What this program writes itself is encoded part by part, as it always was.
         if text == JINJA && tools.is_none() {
-            return Ok(ChatTemplate::default());
+            return Ok(ChatTemplate { form: Form::ChatMl, told_ends: stops });
         }
         let names: Vec<(String, String)> =
             NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
-        let stops = stops(folder, tokenizer, &names)?;
         let config = Value::Object(config);
         let of = |(name, text), given| Model::new(name, text, names.clone(), stops.clone(), config.clone(), given);
         // A template for tools may not ask whether there are any.
         let no_tools = Fields::from_iter([("tools".to_string(), Json::List(Vec::new()))]);
         let tool_use = tools.map(|tools| of(tools, no_tools)).transpose()?.map(Arc::new);
-        Ok(ChatTemplate { form: Form::Model(Arc::new(Model { tool_use, ..of((name, text), Fields::new())? })) })
+        Ok(ChatTemplate::from(Model { tool_use, ..of((name, text), Fields::new())? }))
     }
 
     /// `tokenizer_config.json` of a model that uses this template with up to `positions` tokens.
@@ -85,7 +86,7 @@ impl ChatTemplate {
 }
 
 impl Model {
-    /// Compiles a template and asks it for the shortest prompt, with what is `given`.
+    /// Compiles a template and asks it for the shortest prompt, with what is `given`; in parts where it wants those.
     fn new(
         name: String,
         text: String,
@@ -100,9 +101,23 @@ impl Model {
             }
         };
         let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
-        let model = Model { name, config, stops, renderer, tool_use: None };
-        let shortest = Dialog { given, ..Dialog::from(&[Message::new(Role::User, "a")][..]) };
-        model.render(shortest.whole(), true)?;
+        let no_generation_prompt = OnceLock::new();
+        let mut model =
+            Model { name, config, stops, given, parts: false, renderer, no_generation_prompt, tool_use: None };
+        let asked = Message::new(Role::User, check::word(0));
+        let shortest = Dialog { given: model.given.clone(), ..Dialog::from(&[asked][..]) };
+        let has_text = |rendered: &Result<String, TemplateError>| {
+            rendered.as_ref().is_ok_and(|text| text.contains(&check::word(0)))
+        };
+        let plain = model.render(shortest.whole(), true);
+        if !has_text(&plain) {
+            // Templates of models that see images want the parts of a message.
+            model.parts = true;
+            model.parts = has_text(&model.render(shortest.whole(), true));
+        }
+        if !model.parts {
+            plain?;
+        }
         Ok(model)
     }
 }
@@ -158,32 +173,22 @@ fn special(config: &Map<String, Value>, name: &str) -> Option<String> {
     told.as_str().or_else(|| told["content"].as_str()).map(str::to_owned)
 }
 
-/// The markers at which the model stops: `eos_token`, and what `generation_config.json` says.
-fn stops(folder: &Path, tokenizer: &Tokenizer, names: &[(String, String)]) -> Result<Vec<u32>, TemplateError> {
-    let eos = names.iter().find(|(name, _)| name == "eos_token").and_then(|(_, token)| tokenizer.special(token));
-    let generation = object(&folder.join("generation_config.json"))?.unwrap_or_default();
-    let told = generation.get("eos_token_id").cloned().unwrap_or_default();
-    let told = told.as_array().cloned().unwrap_or_else(|| vec![told]);
-    let told = told.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok());
-    Ok(eos.into_iter().chain(told).collect())
-}
-
 /// How `mistral-common` writes conversations; the usual template for a tokenizer that is not Mistral's.
-fn mistral(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+fn usual(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<ChatTemplate, TemplateError> {
     let Some(version) = tokenizer.tekken_version() else {
-        return Ok(ChatTemplate::default());
+        let told_ends = ends::told(folder, tokenizer, eos_token)?;
+        return Ok(ChatTemplate { form: Form::ChatMl, told_ends });
     };
     let text = format!("{{%- set version = {version} %}}\n{MISTRAL}");
     let names =
         [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_string(), token.to_string()));
     let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>" });
-    let stops = tokenizer.special("</s>").into_iter().collect();
+    let stops = ends::told(folder, tokenizer, Some("</s>"))?;
     let name = folder.join(TEKKEN_FILE).display().to_string();
-    let model = Model::new(name, text, names.to_vec(), stops, config, Fields::new())?;
-    Ok(ChatTemplate { form: Form::Model(Arc::new(model)) })
+    Ok(ChatTemplate::from(Model::new(name, text, names.to_vec(), stops, config, Fields::new())?))
 }
 
-fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {
+pub(super) fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {
     let Some(text) = read(file)? else {
         return Ok(None);
     };

@@ -50,6 +50,24 @@ impl Json {
         if let Json::Object(fields) = self { Some(fields) } else { None }
     }
 
+    /// The same with the fields of every object in the order of their names.
+    pub(super) fn sorted(self) -> Json {
+        match self {
+            Json::List(items) => Json::List(items.into_iter().map(Json::sorted).collect()),
+            Json::Object(fields) => {
+                let mut fields: Fields = fields.into_iter().map(|(name, value)| (name, value.sorted())).collect();
+                fields.sort_keys();
+                Json::Object(fields)
+            }
+            plain => plain,
+        }
+    }
+
+    /// The fields of an object, to be changed.
+    pub(super) fn as_object_mut(&mut self) -> Option<&mut Fields> {
+        if let Json::Object(fields) = self { Some(fields) } else { None }
+    }
+
     /// Whether any text, or name of a field, is so.
     pub(super) fn any_text(&self, is: &mut impl FnMut(&str) -> bool) -> bool {
         match self {

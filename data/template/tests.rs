@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::*;
 use crate::tokenizer::tests::trained;
 
+mod families;
 mod folders;
 mod tools;
 

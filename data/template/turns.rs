@@ -8,14 +8,15 @@ use std::ops::Range;
 
 use super::dialog::{Dialog, Turns};
 use super::guard::{Guarded, Markers};
-use super::{Model, TemplateError};
+use super::{Model, TemplateError, check};
 use crate::tokenizer::{Part, Tokenizer};
 
-/// Whether the tokens are for training or for a model to continue.
+/// Whether the tokens are for training or for a model to continue, and then whether the assistant's turn is begun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
     Training,
     Prompt,
+    Turns,
 }
 
 /// The tokens of a conversation, and true on what the assistant writes.
@@ -47,6 +48,7 @@ pub(super) fn encode(
             }
         }
     }
+    check::complete(model, said, &text, purpose)?;
     let (parts, trained) = parts(&text, &markers.find(&text), &turns, &guarded);
     let (mut tokens, mut mask) = (Vec::new(), Vec::new());
     for (ids, trained) in tokenizer.encode_parts(&parts).into_iter().zip(trained) {

@@ -39,6 +39,8 @@ pub(super) struct Json {
     /// The special tokens with their ids, by id.
     pub(super) specials: Vec<(String, u32)>,
     marked: OnceLock<Option<Marked>>,
+    /// The tokenizer that reads special tokens out of a text.
+    rendered: OnceLock<tokenizers::Tokenizer>,
 }
 
 /// The tokenizer with a mark for each special token.
@@ -78,12 +80,23 @@ impl Json {
         let mut specials: Vec<(String, u32)> =
             added.into_iter().filter(|(_, token)| token.special).map(|(id, token)| (token.content, id)).collect();
         specials.sort_by_key(|(_, id)| *id);
-        Ok(Json { inner, specials, marked: OnceLock::new() })
+        Ok(Json { inner, specials, marked: OnceLock::new(), rendered: OnceLock::new() })
     }
 
     /// The ids of `text`. Special tokens in it are ordinary text.
     pub(super) fn encode(&self, text: &str) -> Vec<u32> {
         let encoding = self.inner.encode_fast(text, false).expect("a tokenizer that loads takes every text");
+        encoding.get_ids().to_vec()
+    }
+
+    /// The ids of `text`, in which special tokens are special tokens; `around` adds those of the post-processor.
+    pub(super) fn encode_rendered(&self, text: &str, around: bool) -> Vec<u32> {
+        let rendered = self.rendered.get_or_init(|| {
+            let mut inner = self.inner.clone();
+            inner.set_encode_special_tokens(false);
+            inner
+        });
+        let encoding = rendered.encode_fast(text, around).expect("a tokenizer that loads takes every text");
         encoding.get_ids().to_vec()
     }
 

@@ -130,6 +130,31 @@ impl Tekken {
         ids.map(|rank| rank + first).collect()
     }
 
+    /// The ids of `text`, in which special tokens are special tokens, the longest first; `around` begins it with `<s>`.
+    pub(super) fn encode_rendered(&self, text: &str, around: bool) -> Vec<u32> {
+        let id = |name: &str| self.specials.iter().position(|special| special == name).map(|id| id as u32);
+        let mut ids: Vec<u32> = id("<s>").filter(|_| around).into_iter().collect();
+        let first: HashSet<u8> = self.specials.iter().map(|special| special.as_bytes()[0]).collect();
+        let (mut from, mut at) = (0, 0);
+        while at < text.len() {
+            let rest = &text[at..];
+            let begins = first.contains(&rest.as_bytes()[0]);
+            let found =
+                self.specials.iter().zip(0..).filter(|(special, _)| begins && rest.starts_with(special.as_str()));
+            match found.max_by_key(|(special, _)| special.len()) {
+                Some((special, id)) => {
+                    ids.extend(self.encode(&text[from..at]));
+                    ids.push(id);
+                    at += special.len();
+                    from = at;
+                }
+                None => at += rest.chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        ids.extend(self.encode(&text[from..]));
+        ids
+    }
+
     /// The bytes of a token, special ones by name.
     pub(super) fn piece(&self, id: u32) -> Option<&[u8]> {
         match self.specials.get(id as usize) {

@@ -35,6 +35,21 @@ fn a_marker_in_a_text_stays_text() {
 }
 
 #[test]
+fn a_marker_in_a_text_that_was_rendered_is_a_special_token() {
+    let tokenizer = trained();
+    let [start, end] = [START, END].map(|name| tokenizer.special(name).expect("a marker"));
+    let rendered = tokenizer.encode_rendered("<|im_start|>user\na<|im_end|>\n", true);
+    let expected = [vec![start], tokenizer.encode("user\na"), vec![end], tokenizer.encode("\n")].concat();
+    assert_eq!(rendered, expected);
+    assert_eq!(tokenizer.encode_rendered("a b", true), tokenizer.encode("a b"));
+    let tekken = tekken("v7");
+    let [begin, inst, end] = ["<s>", "[INST]", "[/INST]"].map(|name| tekken.special(name).expect("a marker"));
+    let text = [vec![inst], tekken.encode(" [é "), vec![end]].concat();
+    assert_eq!(tekken.encode_rendered("[INST] [é [/INST]", false), text);
+    assert_eq!(tekken.encode_rendered("[INST] [é [/INST]", true), [vec![begin], text].concat());
+}
+
+#[test]
 fn digits_stand_alone_and_indentation_is_one_piece() {
     assert_eq!(pieces("12|    return a"), ["1", "2", "|", "   ", " return", " a"]);
 }
@@ -217,4 +232,15 @@ fn a_whole_file_gives_the_ids_of_its_makers() {
         compared += expected.len();
     }
     println!("{compared} ids of {} files are the same", lines.lines().count());
+}
+
+#[test]
+fn steps_of_a_kind_that_is_not_known_are_refused() {
+    let json: serde_json::Value = serde_json::from_slice(&trained().save_bytes().expect("writes")).expect("is JSON");
+    for key in ["normalizer", "pre_tokenizer", "post_processor", "decoder", "model"] {
+        let mut other = json.clone();
+        other[key]["type"] = "OfNextYear".into();
+        let refused = Tokenizer::from_bytes(other.to_string().as_bytes());
+        assert!(matches!(refused, Err(TokenizerError::Unreadable { .. })), "{key}");
+    }
 }

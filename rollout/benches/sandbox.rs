@@ -185,6 +185,7 @@ fn job(name: &str) -> Job {
         python_path: vec![".".into()],
         select: Select::All,
         stop_at_first_failure: true,
+        compared: false,
         limits: Limits::default(),
     }
 }

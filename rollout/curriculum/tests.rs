@@ -5,6 +5,7 @@ use data::{Patch, Task};
 use super::*;
 use crate::attempt::Base;
 use crate::attempt::example::{FIXED, FORM, Folder, task};
+use crate::grade::verdict::Grounds;
 use crate::grade::{Graded, Outcome, Seen};
 use crate::group::example::trajectories;
 use crate::policy::{Policy, Sampling, Scripted};
@@ -264,6 +265,7 @@ fn the_whole_loop_runs_without_a_model() {
         let seen = Seen::default();
         Ok(Graded {
             outcome,
+            grounds: Grounds::default(),
             failure: None,
             trace_bytes: 0,
             wall: Duration::ZERO,

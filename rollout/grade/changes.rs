@@ -1,38 +1,50 @@
 //! Patches as changes of the clean tree.
 //!
-//! In: a tree, and patches one on top of the other. Out: the files that are another way then, or nothing where a patch
-//! does not apply or no file system could hold them.
+//! In: a tree, and patches one on top of the other. Out: the files that are another way then, or why not: a patch does not
+//! apply, a file of it is no text, or no file system could hold the result. Files that no patch names are never read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use data::patch::not_text;
 use data::{FileChange, Patch, Task};
 
 use crate::sandbox::SandboxError;
 
 /// The files in which the base tree differs from the clean one.
 pub(super) fn base_changes(tree: &Path, task: &Task) -> Result<Vec<FileChange>, SandboxError> {
-    patched(tree, Vec::new(), &task.bug).ok_or_else(|| {
+    applied(tree, Vec::new(), &task.bug).map_err(|why| {
         SandboxError::Environment(format!(
-            "the bug of task `{}` does not apply to its tree `{}` (hint: the tree was changed after the task was made)",
+            "the bug of task `{}` does not apply to its tree `{}`: {why} (hint: the tree was changed after the task was made)",
             task.id,
             tree.display()
         ))
     })
 }
 
-/// `patch` on top of `base` on top of `tree`; none where it does not apply.
+/// As [`applied`]; none where the patch does not apply.
 pub(super) fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<FileChange>> {
+    applied(tree, base, patch).ok()
+}
+
+/// `patch` on top of `base` on top of `tree`, or why it does not apply.
+pub(super) fn applied(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Result<Vec<FileChange>, String> {
     let mut files: BTreeMap<String, Option<String>> =
         base.into_iter().map(|change| (change.path, change.content)).collect();
     let read = |path: &str| match files.get(path) {
         Some(content) => content.clone(),
         None => std::fs::read_to_string(tree.join(path)).ok(),
     };
-    for change in patch.apply(&read).ok()? {
-        files.insert(change.path, change.content);
+    let is_bytes = |path: &&str| !files.contains_key(*path) && tree.join(path).is_file() && read(path).is_none();
+    if let Some(path) = patch.paths().into_iter().find(is_bytes) {
+        return Err(not_text(path));
     }
-    can_stand(&files).then(|| files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
+    let changes = patch.apply(&read).map_err(|error| error.to_string())?;
+    files.extend(changes.into_iter().map(|change| (change.path, change.content)));
+    if !can_stand(&files) {
+        return Err("no file system can hold what it makes: a name is too long, or both a file and a folder".into());
+    }
+    Ok(files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
 }
 
 /// True where a file system can hold these files: no name is too long, and none is a file and a folder at once.

@@ -52,7 +52,7 @@ fn run(sum: TestStatus, zero: TestStatus) -> TestRun {
 }
 
 fn outcome_of(run: TestRun) -> Outcome {
-    judge(&task(), &run)
+    judge(&task(), &run, false, &Kept::new()).0
 }
 
 #[test]
@@ -159,6 +159,54 @@ fn a_test_that_needs_the_others_is_not_run_alone() {
     assert_eq!(selected(&sandbox), [vec![SUM], vec![SUM, ZERO]]);
 }
 
+/// Where the source is the clean one `test_zero` does the first, and else the second.
+fn passing_over(gold: TestStatus, other: TestStatus) -> (Grader, Arc<Scripted>) {
+    let answer = move |job: &Job| {
+        let zero = if job.changes[0].content.as_deref() == Some(CLEAN) { gold } else { other };
+        Ok(run(TestStatus::Passed, zero))
+    };
+    let sandbox = Arc::new(Scripted::new(answer));
+    (Grader::new(sandbox.clone(), Limits::default()).second_look(false), sandbox)
+}
+
+#[test]
+fn what_is_skipped_is_kept_where_the_gold_patch_skips_it_too() {
+    use TestStatus::{Failed, Passed, Skipped, XFailed, XPassed};
+    let set = Set::new("kept");
+    let other = Patch::between("money.py", BASE, "def add(a, b):\n    return b + a\n");
+    let broken = Outcome::BrokeOthers { broken: 1 };
+    for (gold, patched, wanted) in [
+        (Skipped, Skipped, Outcome::Resolved),
+        (XFailed, XFailed, Outcome::Resolved),
+        (XPassed, XPassed, Outcome::Resolved),
+        (XFailed, XPassed, Outcome::Resolved),
+        (Skipped, Passed, Outcome::Resolved),
+        (XPassed, XFailed, broken.clone()),
+        (XFailed, Skipped, broken.clone()),
+        (Passed, Skipped, broken.clone()),
+        (Passed, XFailed, broken.clone()),
+        (Failed, Skipped, broken.clone()),
+        (Failed, Failed, broken),
+    ] {
+        let (grader, _) = passing_over(gold, patched);
+        let graded = grader.grade(&set.0, &task(), &other).unwrap();
+        assert_eq!(graded.outcome, wanted, "{gold:?}, {patched:?}");
+    }
+}
+
+#[test]
+fn the_gold_patch_is_run_for_what_is_skipped_alone() {
+    use TestStatus::{Failed, Passed, Skipped};
+    let set = Set::new("asked");
+    let other = Patch::between("money.py", BASE, "def add(a, b):\n    return b + a\n");
+    for (patched, jobs) in [(Passed, 1), (Failed, 1), (Skipped, 2)] {
+        let (grader, sandbox) = passing_over(Skipped, patched);
+        grader.grade(&set.0, &task(), &other).unwrap();
+        grader.grade(&set.0, &task(), &other).unwrap();
+        assert_eq!(sandbox.jobs().len(), jobs, "{patched:?}");
+    }
+}
+
 #[test]
 fn what_judges_stays_as_it_is() {
     let set = Set::new("guarded");
@@ -236,11 +284,11 @@ fn memory_that_is_refused_is_no_kill() {
 }
 
 #[test]
-fn a_repair_that_talks_to_the_runner_is_set_apart() {
+fn nobody_is_quarantined_for_words() {
     let set = Set::new("apart");
-    let (grader, _) = grader(|_| Ok(run(TestStatus::Passed, TestStatus::Passed)));
-    let suspicion = |patch: &Patch| grader.grade(&set.0, &task(), patch).unwrap().suspicion;
-    assert_eq!(suspicion(&task().gold), None);
-    let sly = Patch::between("money.py", BASE, &format!("import gc\n{CLEAN}"));
-    assert!(suspicion(&sly).is_some_and(|why| why.contains("import gc")));
+    // Whoever repairs the sum passes, but not a test with another expectation.
+    let (grader, _) = grader(honest);
+    let wordy = Patch::between("money.py", BASE, &format!("import gc, ctypes, inspect\n{CLEAN}"));
+    let graded = grader.grade(&set.0, &task(), &wordy).unwrap();
+    assert_eq!((graded.outcome, graded.suspicion), (Outcome::Resolved, None));
 }

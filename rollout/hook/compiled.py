@@ -12,10 +12,9 @@ import struct
 import time
 import warnings
 
-import strict
+import raises
 
-# The tests are compiled as they will run.
-strict.install()
+raises.install()
 
 # Private to pytest: where a version has neither, tests are compiled in every job.
 try:

@@ -9,10 +9,10 @@ be back when its test is over.
 
 import builtins
 import importlib
+import sys
 import types
 import unittest.case
 
-import strict
 
 # Replaced by honest programs, and no judges: they only talk.
 TALKERS = {"print", "open", "input", "breakpoint", "help", "exit", "quit", "copyright", "credits", "license", "_"}
@@ -23,7 +23,7 @@ KINDS = (type, types.FunctionType, types.BuiltinFunctionType, classmethod, stati
 
 def judges():
     """Every place that is looked at: its name, the names in it, and whether a new name in it is a change."""
-    places = [("builtins", builtins, False), ("strict", strict, False), ("unittest", unittest.case, False)]
+    places = [("builtins", builtins, False), ("unittest", unittest.case, False)]
     places.append(("unittest.TestCase", unittest.TestCase, True))
     names = ["_pytest." + name for name in MODULES] + ["pluggy._callers", "pluggy._hooks", "pluggy._manager"]
     for name in names:
@@ -40,11 +40,26 @@ def judges():
 
 # Taken before the first fork, so that no job has to.
 KNOWN = None
+# The standard library as it was then: the functions and classes of each module, by name.
+LIBRARY = None
+# What programs exchange as they like, and what they are meant to exchange.
+HOOKS = {"showwarning", "formatwarning", "excepthook", "unraisablehook", "displayhook", "breakpointhook", "stdin", "stdout",
+         "stderr"}
 
 
 def take(own):
     """What `own` and all others are now: a function that tells the first change."""
     return compare_with(judges() + [(one.__name__, one, isinstance(one, type)) for one in own])
+
+
+def library():
+    """The functions and classes of the standard library's modules that are loaded."""
+    loaded = [(name, module) for name, module in list(sys.modules.items()) if name.split(".")[0] in sys.stdlib_module_names]
+    kinds = (type, types.FunctionType, types.BuiltinFunctionType)
+    return {
+        id(module): {word: value for word, value in vars(module).items() if isinstance(value, kinds) and word not in HOOKS}
+        for name, module in loaded if isinstance(module, types.ModuleType) and name not in ("builtins", "__main__")
+    }
 
 
 class Watch:
@@ -54,6 +69,26 @@ class Watch:
         self.changed = KNOWN or take(own)
         self.files = {"/repo/" + path for path in changed_files}
         self.plugins = -1
+        self.executable = sys.executable
+
+    def exchanged_oracle(self, test_module):
+        """A function of the standard library that a test module uses, and that a changed file exchanged for its own."""
+        if sys.executable != self.executable and isinstance(vars(test_module).get("sys"), types.ModuleType):
+            return "sys.executable"
+        for module in [value for value in vars(test_module).values() if isinstance(value, types.ModuleType)]:
+            known, now = (LIBRARY or {}).get(id(module), {}), vars(module)
+            for word, value in known.items():
+                new = now.get(word)
+                if new is not value and self.is_of_changed_file(new):
+                    return module.__name__ + "." + word
+        return None
+
+    def is_of_changed_file(self, value):
+        function = getattr(value, "__func__", value)
+        if isinstance(function, types.FunctionType):
+            return function.__code__.co_filename in self.files
+        kind = value if isinstance(value, type) else type(value)
+        return getattr(sys.modules.get(kind.__module__), "__file__", None) in self.files
 
     def foreign_plugin(self, manager):
         """The first hook that a changed file brought; none where the tree's own settings brought them all."""

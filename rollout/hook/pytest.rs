@@ -2,7 +2,7 @@
 //!
 //! The sources of the trusted side that runs inside a sandbox: the fork server (`zygote`) or the runner of a container
 //! (`container`), what both do for one job (`job`), where it may write (`landlock`), the byte code that saves it most of
-//! its time (`compiled`), comparisons that cannot be talked into being true (`strict`), the look at
+//! its time (`compiled`), exceptions that are what they say (`raises`), the look at
 //! those who judge (`integrity`), and the plugin that reports every
 //! test and the first failure as it fails (`pytest_plugin`).
 
@@ -10,7 +10,7 @@
 pub const MODULES: [(&str, &str); 10] = [
     ("landlock", include_str!("landlock.py")),
     ("memory", include_str!("memory.py")),
-    ("strict", include_str!("strict.py")),
+    ("raises", include_str!("raises.py")),
     ("integrity", include_str!("integrity.py")),
     ("compiled", include_str!("compiled.py")),
     ("pytest_plugin", include_str!("pytest_plugin.py")),

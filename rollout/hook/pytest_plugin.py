@@ -14,21 +14,25 @@ from pathlib import Path
 
 import integrity
 import pytest
-import strict
 from _pytest import config as pytest_config
+from _pytest import runner
 from _pytest.config import argparsing
 
 BASE = ["-p", "no:cacheprovider", "-p", "no:pastebin", "-p", "no:faulthandler", "-p", "no:stepwise"]
 BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 # The tree's own settings count, except for options: those may ask for plugins that are not here.
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
+# A run that is compared with another one looks like a plain program's, not like that of tests, and tells values in full.
+COMPARED = ["-s", "-p", "no:logging", "-p", "no:debugging", "-o", "verbosity_assertions=2"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
-# Of each failure after the first.
-WHY_LIMIT = 200
+# Of each failure after the first, and of each in a run that is compared.
+WHY_LIMIT, COMPARED_LIMIT = 200, 4000
 # The innermost frames of the tree that are told, of how many with their locals, and how much of each.
 FRAMES, WITH_LOCALS, LOCALS, LOCAL_LIMIT = 6, 2, 12, 120
 OUTPUT_LIMIT = 2000
+# Ids without a test that are told, and tests with such a beginning for each.
+MISSING, NEAR = 100, 3
 # The head of a frame in a short traceback: `tests/test_a.py:4: in test_sum`.
 FRAME = re.compile(r"^(\S.*?):\d+: (?:in |[A-Z]\w*$)")
 
@@ -81,8 +85,10 @@ class Reporter:
         self.canaries = spec["canaries"]
         weakened = spec.get("weakened", {})
         self.wary = not weakened.get("canaries")
-        self.watch = None if weakened.get("integrity") else self.watch_all(spec)
+        self.compared = spec["compared"]
+        self.watch = None if weakened.get("integrity") or self.compared else self.watch_all(spec)
         self.phases = {}
+        self.unread = set()
         self.whys = {}
         self.told = False
 
@@ -100,13 +106,23 @@ class Reporter:
             files.setdefault(item.nodeid.split("::", 1)[0], []).append(item)
         return [item for name in ids for item in ([known[name]] if name in known else files.get(name, []))]
 
+    def missing(self, items):
+        """Ids that no test has, although its file was read; with the first tests whose ids begin so."""
+        known = {item.nodeid for item in items}
+        known.update(name.split("::", 1)[0] for name in list(known))
+        lost = [name for name in self.ids if name not in known and name.split("::", 1)[0] not in self.unread]
+        near = lambda name: [item.nodeid for item in items if item.nodeid.startswith(name)][:NEAR]
+        return {name: near(name) for name in lost[:MISSING]}
+
     # The outermost wrapper: what it does last, no other plugin undoes.
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session, items):
         yield
+        missing = {}
         if self.ids is not None:
+            missing = self.missing(items)
             items[:] = self.chosen(self.ids, items)
-        self.send("collected", count=len(items))
+        self.send("collected", count=len(items), missing=missing)
         if items and self.wary:
             self.add_canaries(session, items)
 
@@ -131,13 +147,20 @@ class Reporter:
         report = outcome.get_result()
         if report.failed and item.name not in self.canaries:
             self.tell(report, call.excinfo)
-            why = ": ".join(describe(call.excinfo.value)) if call.excinfo is not None else str(report.longrepr)
-            self.whys.setdefault(item.nodeid, why[:WHY_LIMIT])
+            self.whys.setdefault(item.nodeid, self.why(report, call.excinfo))
             # Only the first failure is told, so later ones need no traceback.
             item.config.option.tbstyle = "no"
 
+    def why(self, report, excinfo):
+        if excinfo is None:
+            return str(report.longrepr)[:WHY_LIMIT]
+        if self.compared:
+            return ": ".join(describe(excinfo.value, COMPARED_LIMIT))
+        return ": ".join(describe(excinfo.value))[:WHY_LIMIT]
+
     def pytest_exception_interact(self, node, call, report):
         if report.failed and isinstance(node, pytest.Collector):
+            self.unread.add(node.nodeid.split("::", 1)[0])
             self.tell(report, call.excinfo)
             if self.stop:
                 node.session.shouldfail = "stopped at the first failure"
@@ -159,7 +182,8 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report):
         phases = self.phases.setdefault(report.nodeid, {})
-        phases[report.when] = "skipped" if hasattr(report, "wasxfail") else report.outcome
+        expected = {"skipped": "xfailed", "passed": "xpassed"} if hasattr(report, "wasxfail") else {}
+        phases[report.when] = expected.get(report.outcome, report.outcome)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
@@ -170,8 +194,8 @@ class Reporter:
         elif [phases.get(phase) for phase in ("setup", "call", "teardown")] == ["passed"] * 3:
             status = "passed"
         else:
-            status = "skipped"
-        self.look(item.config.pluginmanager)
+            status = next((one for one in ("xfailed", "xpassed") if one in phases.values()), "skipped")
+        self.look(item.config.pluginmanager, getattr(item, "module", None))
         if item.name in self.canaries:
             self.send("canary", name=item.name, status=status)
             return
@@ -180,11 +204,12 @@ class Reporter:
             item.session.shouldfail = "stopped at the first failure"
 
 
-    def look(self, manager=None):
+    def look(self, manager=None, module=None):
         """A run whose judges were exchanged, or joined by others, is not believed."""
         if self.watch is None:
             return
         what = self.watch.changed() or manager is not None and self.watch.foreign_plugin(manager)
+        what = what or module is not None and self.watch.exchanged_oracle(module)
         if what:
             self.send("spoiled", what=what)
 
@@ -208,8 +233,8 @@ def must_fail():
         raise AssertionError("a test that has to fail")
 
 
-def describe(error):
-    """Name and first line. A collection error is told by its cause."""
+def describe(error, limit=None):
+    """Name and first line, or with a `limit` all that it says about values. A collection error is told by its cause."""
     error = error.__cause__ or error if isinstance(error, pytest.Collector.CollectError) else error
     cause = getattr(error, "cause", None)
     if type(error).__name__ == "ConftestImportFailure" and isinstance(cause, BaseException):
@@ -218,7 +243,9 @@ def describe(error):
         lines = str(error).strip().splitlines()
     except BaseException:
         lines = ["(the exception cannot be printed)"]
-    return type(error).__name__, (lines[0] if lines else "")[:MESSAGE_LIMIT]
+    if limit is not None and lines and not lines[0].startswith("assert "):
+        return type(error).__name__, " ".join(lines)[:limit]
+    return type(error).__name__, (lines[0] if lines else "")[:limit or MESSAGE_LIMIT]
 
 
 def frames(excinfo):
@@ -278,16 +305,17 @@ def bounded(text):
 
 
 def files_of(ids):
-    return list(dict.fromkeys(name.split("::", 1)[0] for name in ids))
+    files = list(dict.fromkeys(name.split("::", 1)[0] for name in ids))
+    # A file that is not there would end the run before the others are read.
+    return [file for file in files if os.path.exists(file)] or files
 
 
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
-    if spec.get("weakened", {}).get("strict"):
-        strict.switch_off()
-        integrity.KNOWN = None
     reporter = Reporter(channel, spec)
-    args = BASE + (files_of(spec["ids"]) if spec["ids"] is not None else [])
+    if reporter.compared:
+        look_like_a_program()
+    args = BASE + COMPARED * reporter.compared + (files_of(spec["ids"]) if spec["ids"] is not None else [])
     spec.clear()
     leave = os._exit
     try:
@@ -305,6 +333,16 @@ def run(channel, spec):
             pass
     channel.send("finish", exit=status)
     leave(0)
+
+
+def look_like_a_program():
+    """Code that does its work only where it sees that tests run shows itself: it differs from the gold patch here."""
+    sys.argv[:] = ["app.py"]
+    sys.orig_argv[:] = ["python3", "app.py"]
+    runner._update_current_test_var = lambda item, when: None
+    # The interpreter keeps its own list, so whoever imports pytest still gets it.
+    sys.modules = {name: one for name, one in sys.modules.items() if not name.startswith(("pytest", "_pytest", "pluggy"))}
+    os.environ.pop("PYTEST_VERSION", None)
 
 
 def session(args, reporter):
@@ -343,6 +381,7 @@ def warm(folder):
     sys.path[:] = path
     prepare()
     integrity.KNOWN = integrity.take(OWN)
+    integrity.LIBRARY = integrity.library()
     return pytest.__version__
 
 

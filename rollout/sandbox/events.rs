@@ -41,6 +41,8 @@ enum Kind {
     Spoiled,
     Collected {
         count: usize,
+        #[serde(default)]
+        missing: BTreeMap<String, Vec<String>>,
     },
     Test {
         id: String,
@@ -81,6 +83,7 @@ pub(crate) struct Events {
     collected: usize,
     failed_canaries: usize,
     tests: BTreeMap<String, TestStatus>,
+    missing: BTreeMap<String, Vec<String>>,
     whys: BTreeMap<String, String>,
     first_failure: Option<Failure>,
     finish: Option<i32>,
@@ -102,6 +105,7 @@ impl Events {
             collected: 0,
             failed_canaries: 0,
             tests: BTreeMap::new(),
+            missing: BTreeMap::new(),
             whys: BTreeMap::new(),
             first_failure: None,
             finish: None,
@@ -158,16 +162,14 @@ impl Events {
             Kind::Refused { .. } => self.spoiled = Some("a barrier was refused after the start"),
             Kind::Start => self.started = true,
             Kind::Spoiled => self.spoiled = Some("somebody exchanged who judges"),
-            Kind::Collected { count } => self.collected = count,
+            Kind::Collected { count, missing } => (self.collected, self.missing) = (count, missing),
             Kind::Test { id, status, why } => {
                 if status == TestStatus::Failed {
                     self.whys.entry(id.clone()).or_insert(why);
                 }
                 // A test that ran twice is worth its worst run.
                 let known = self.tests.entry(id).or_insert(status);
-                if status != TestStatus::Passed && *known != TestStatus::Failed {
-                    *known = status;
-                }
+                *known = status.max(*known);
             }
             Kind::Canary { name, status } => {
                 if status != TestStatus::Failed || !self.canaries.contains(&name) {
@@ -219,7 +221,8 @@ impl Events {
             }
             (None, None) => End::Died { exit: status },
         };
-        Ok(TestRun { tests: self.tests, whys: self.whys, end, first_failure: self.first_failure, output, wall })
+        let Events { tests, missing, whys, first_failure, .. } = self;
+        Ok(TestRun { tests, missing, whys, end, first_failure, output, wall })
     }
 
     /// The runner exits with 1 because of the canaries even where every real test passed.

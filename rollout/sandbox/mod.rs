@@ -72,6 +72,9 @@ pub struct Job {
     pub select: Select,
     /// Stop at the first failing test.
     pub stop_at_first_failure: bool,
+    /// Whether what the tests say is compared with another run: values are told in full, and the run looks like that of a
+    /// plain program.
+    pub compared: bool,
     /// The bounds.
     pub limits: Limits,
 }
@@ -86,6 +89,7 @@ impl Job {
             python_path: Vec::new(),
             select: Select::All,
             stop_at_first_failure: true,
+            compared: false,
             limits,
         }
     }
@@ -119,16 +123,20 @@ pub enum Select {
     Ids(Vec<String>),
 }
 
-/// What one test did, read from structured events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one test did, read from structured events; from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestStatus {
     /// Set-up, call and tear-down passed.
     Passed,
+    /// Expected to fail, and passed.
+    XPassed,
+    /// Expected to fail, and failed.
+    XFailed,
+    /// Skipped.
+    Skipped,
     /// Any phase failed.
     Failed,
-    /// Skipped, expected to fail, or unexpectedly passed: never counts as passed.
-    Skipped,
 }
 
 /// How a run ended.
@@ -195,6 +203,8 @@ pub struct Failure {
 pub struct TestRun {
     /// Status per node id, for every test that ran.
     pub tests: BTreeMap<String, TestStatus>,
+    /// Ids that were asked for and that pytest found no test of; the first few tests whose ids begin so.
+    pub missing: BTreeMap<String, Vec<String>>,
     /// Of each test that failed, the exception and the first line of what it says. By pytest alone.
     pub whys: BTreeMap<String, String>,
     /// How it ended.

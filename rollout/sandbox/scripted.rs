@@ -40,6 +40,7 @@ impl Scripted {
         });
         TestRun {
             tests: tests.iter().map(|(id, status)| ((*id).to_string(), *status)).collect(),
+            missing: BTreeMap::new(),
             whys: BTreeMap::new(),
             end: End::Finished { exit: i32::from(first_failure.is_some()) },
             first_failure,

@@ -14,8 +14,6 @@ pub struct Weakened {
     pub channel: bool,
     /// The tree can be written to.
     pub read_only: bool,
-    /// What tests compare is not looked at twice.
-    pub strict: bool,
     /// Nobody looks whether those who judge were exchanged.
     pub integrity: bool,
     /// A program in Python that runs in the same sandbox first, as an attempt would, and can write to the tree.

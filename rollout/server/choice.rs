@@ -1,6 +1,7 @@
 //! One choice of an answer as a [`Completion`], in the words of several servers.
 
 use data::Tokenizer;
+use data::template::EndOfTurn;
 use serde_json::Value;
 
 use super::{ServerError, failed};
@@ -17,18 +18,25 @@ pub fn completion_of(
     choice: &Value,
     prompt: &[u32],
     tokenizer: &Tokenizer,
-    stops: &[String],
+    (end, stops): (&EndOfTurn, &[String]),
     version: u64,
 ) -> Result<Completion, PolicyError> {
     let unusable = |reason: String, hint| failed(Box::new(ServerError::Unusable { url: url.to_owned(), reason, hint }));
-    let logprobs = logprobs_of(choice).ok_or_else(|| {
+    let mut logprobs = logprobs_of(choice).ok_or_else(|| {
         let hint = "log-probabilities are asked for with `logprobs: 1`; this server does not give them";
         unusable("it tells no log-probabilities".to_owned(), hint)
     })?;
-    let tokens = tokens_of(choice).filter(|tokens| !tokens.is_empty()).ok_or_else(|| {
+    let mut tokens = tokens_of(choice).filter(|tokens| !tokens.is_empty()).ok_or_else(|| {
         let hint = "vLLM tells token ids from 0.10.2 on, llama.cpp's server and `train serve` always do";
         unusable("it tells text, but not which tokens it is".to_owned(), hint)
     })?;
+    // A server that knows another end of turn writes on beyond this one.
+    if let Some(at) = tokens.iter().position(|id| end.contains(*id)).filter(|at| at + 1 < tokens.len()) {
+        let text = tokenizer.decode(&tokens[..at]);
+        tokens.truncate(at + 1);
+        logprobs.truncate(at + 1);
+        return Completion::new(prompt.to_vec(), tokens, logprobs, text, Stop::EndOfTurn, version);
+    }
     let stop = match choice["finish_reason"].as_str() {
         Some("length") => Stop::Length,
         Some("stop") => {

@@ -1,29 +1,30 @@
 //! The client against a server that says what it is told to, in the words of vLLM and llama.cpp.
 
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
 
+use axum::{Json, Router};
 use data::tokenizer::SPECIALS;
 use data::{Message, Role};
 
 use super::*;
+use crate::http::{HttpServer, Limits};
 use crate::trajectory::Stop;
 
-/// Answers one request after the other with a status and a body, and tells what it was asked.
-fn scripted(answers: Vec<(u16, String)>) -> (String, Receiver<Value>, JoinHandle<()>) {
-    let server = tiny_http::Server::http("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}/v1", server.server_addr().to_ip().expect("an address"));
+/// Answers one request after the other with a status and a body, and tells what it was asked. Then it closes its doors.
+fn scripted(answers: Vec<(u16, String)>) -> (String, Receiver<Value>, HttpServer) {
     let (told, asked) = channel();
-    let thread = std::thread::spawn(move || {
-        for (status, body) in answers {
-            let mut request = server.recv().expect("a request");
-            let mut text = String::new();
-            request.as_reader().read_to_string(&mut text).expect("a body");
-            told.send(serde_json::from_str(&text).expect("JSON")).ok();
-            request.respond(tiny_http::Response::from_string(body).with_status_code(status)).ok();
-        }
-    });
-    (url, asked, thread)
+    let answers = Arc::new(Mutex::new(answers.into_iter()));
+    let answer = move |Json(body): Json<Value>| {
+        told.send(body).ok();
+        let next = answers.lock().expect("one at a time").next();
+        let (status, body) = next.unwrap_or((500, "no more answers".to_owned()));
+        std::future::ready((StatusCode::from_u16(status).expect("a status"), body))
+    };
+    let router = Router::new().fallback(answer);
+    let server = HttpServer::bind("127.0.0.1:0".parse().expect("an address"), router, Limits::default());
+    let server = server.expect("a free port");
+    (format!("http://{}/v1", server.address()), asked, server)
 }
 
 fn tokenizer() -> Tokenizer {
@@ -56,7 +57,7 @@ fn vllm(text: &str) -> Value {
 
 #[test]
 fn what_vllm_says_is_a_completion() {
-    let (url, asked, server) = scripted(vec![choices(&[vllm("ab"), vllm("c")])]);
+    let (url, asked, _server) = scripted(vec![choices(&[vllm("ab"), vllm("c")])]);
     let answers = ask(&url, 2, &Sampling { top_k: 3, ..Sampling::default() }).expect("answers");
     assert_eq!(answers.iter().map(|answer| answer.text.as_str()).collect::<Vec<_>>(), ["ab", "c"]);
     assert_eq!(answers[0].logprobs, [-0.5, -0.5]);
@@ -64,7 +65,6 @@ fn what_vllm_says_is_a_completion() {
     let body = asked.recv().expect("asked");
     assert_eq!((&body["n"], &body["seed"], &body["top_k"]), (&json!(2), &json!(5), &json!(3)));
     assert_eq!(body["prompt"], json!(answers[0].prompt));
-    server.join().expect("ends");
 }
 
 #[test]
@@ -77,20 +77,18 @@ fn what_llama_cpp_says_is_a_completion_and_what_it_leaves_out_is_asked_for_again
     let answers = ask(&url, 2, &Sampling::default()).expect("answers");
     assert_eq!((answers.len(), answers[1].tokens[0], answers[1].logprobs[0]), (2, 70, -0.25));
     assert_eq!(answers[1].stop, Stop::Length);
+    drop(server);
     let seeds: Vec<Value> = asked.iter().map(|body| body["seed"].clone()).collect();
     assert_eq!(seeds, [json!(5), json!(6)]);
-    server.join().expect("ends");
 }
 
 #[test]
 fn a_busy_server_is_asked_again_and_a_wrong_request_is_not() {
-    let (url, _, server) = scripted(vec![(429, String::new()), (503, String::new()), choices(&[vllm("x")])]);
+    let (url, _, _server) = scripted(vec![(429, String::new()), (503, String::new()), choices(&[vllm("x")])]);
     assert_eq!(ask(&url, 1, &Sampling::default()).expect("an answer")[0].text, "x");
-    server.join().expect("ends");
-    let (url, _, server) = scripted(vec![(400, r#"{"error":{"message":"too long"}}"#.to_owned())]);
+    let (url, _, _server) = scripted(vec![(400, r#"{"error":{"message":"too long"}}"#.to_owned())]);
     let refused = ask(&url, 1, &Sampling::default()).expect_err("refused");
     assert!(refused.contains("answers 400: too long"), "{refused}");
-    server.join().expect("ends");
 }
 
 #[test]
@@ -107,10 +105,9 @@ fn a_server_without_tokens_or_log_probabilities_is_an_error_that_says_so() {
     let mut no_logprobs = vllm("x");
     no_logprobs["logprobs"] = Value::Null;
     for (choice, word) in [(no_tokens, "not which tokens"), (no_logprobs, "no log-probabilities")] {
-        let (url, _, server) = scripted(vec![choices(&[choice])]);
+        let (url, _, _server) = scripted(vec![choices(&[choice])]);
         let refused = ask(&url, 1, &Sampling::default()).expect_err("unusable");
         assert!(refused.contains(word) && refused.contains("\nhint: "), "{refused}");
-        server.join().expect("ends");
     }
 }
 
@@ -118,9 +115,24 @@ fn a_server_without_tokens_or_log_probabilities_is_an_error_that_says_so() {
 fn an_answer_that_came_to_a_stop_string_says_so() {
     let mut choice = vllm("a END");
     choice["text"] = json!("a ");
-    let (url, _, server) = scripted(vec![choices(&[choice])]);
+    let (url, _, _server) = scripted(vec![choices(&[choice])]);
     let sampling = Sampling { stop: vec!["END".to_owned()], ..Sampling::default() };
     let answer = ask(&url, 1, &sampling).expect("an answer").remove(0);
     assert_eq!((answer.text.as_str(), answer.stop), ("a ", Stop::StopString));
+}
+
+#[test]
+fn an_answer_that_goes_on_behind_its_end_of_turn_is_cut_there() {
+    let tokenizer = tokenizer();
+    let end = tokenizer.special("<|im_end|>").expect("is there");
+    let mut choice = vllm("a b");
+    let tokens: Vec<u32> = tokenizer.encode("a").into_iter().chain([end]).chain(tokenizer.encode(" b")).collect();
+    choice["logprobs"]["token_logprobs"] = json!(vec![-0.5; tokens.len()]);
+    (choice["text"], choice["token_ids"]) = (json!("a b"), json!(tokens));
+    let (url, asked, server) = scripted(vec![choices(&[choice])]);
+    let answer = ask(&url, 1, &Sampling::default()).expect("an answer").remove(0);
+    assert_eq!((answer.text.as_str(), answer.stop), ("a", Stop::EndOfTurn));
+    assert_eq!((answer.tokens.last(), answer.logprobs.len()), (Some(&end), answer.tokens.len()));
+    assert_eq!(asked.recv().expect("asked")["stop_token_ids"], json!([end]));
     server.join().expect("ends");
 }

@@ -143,6 +143,7 @@ mod tests {
             python_path: Vec::new(),
             select: Select::All,
             stop_at_first_failure: true,
+            compared: false,
             limits: Limits::default(),
         }
     }

@@ -75,9 +75,15 @@ fn an_adapter_comes_back_bit_for_bit() {
 }
 
 #[test]
-fn an_adapter_that_would_mean_something_else_is_refused() {
-    let peft = r#"{"peft_type": "LORA", "task_type": null, "base_model_name_or_path": "x", "r": 8, "lora_alpha": 16,
-        "target_modules": ["q_proj"], "use_dora": true}"#;
-    let peft: PeftConfig = serde_json::from_str(peft).expect("reads");
-    assert!(problem(&peft).expect("a problem").contains("use_dora"));
+fn an_adapter_that_would_mean_something_else_is_refused_when_it_is_read() {
+    let folder = Folder::with("other", &adapted(1));
+    let file = folder.0.join(CONFIG);
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("reads")).expect("is JSON");
+    config["init_lora_weights"] = "pissa".into();
+    fs::write(&file, config.to_string()).expect("writes");
+    let said = Adapter::read(&folder.0).map(|_| ()).expect_err("is refused").to_string();
+    assert!(
+        said.contains("adapter_config.json`: `init_lora_weights` is `pissa`") && said.contains("\nhint: "),
+        "{said}"
+    );
 }

@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 
 use super::{Loaded, list, verify};
 use crate::adapter::Adapter;
-use crate::model::config::TokenIds;
 use crate::model::four_bit::{FourBitBlocks, Rounding};
 use crate::model::origin::Origin;
 use crate::model::weights::{Precision, WeightsError, WeightsFolder};
@@ -40,7 +39,7 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
     if Adapter::is_in(&path) {
         return Adapter::read(&path)?.load(&path, device);
     }
-    let config = config_of(&path)?;
+    let mut config = config_of(&path)?;
     // A large vocabulary takes as long to read as small weights. Large weights are not read to their end for nothing.
     let unwanted = AtomicBool::new(false);
     let (words, model) = std::thread::scope(|scope| {
@@ -53,6 +52,7 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
         (words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), model)
     });
     let ((tokenizer, template), model) = (words?, model?);
+    config.decide_end(&tokenizer, &template);
     Ok(Loaded { path, config, model, tokenizer, template })
 }
 
@@ -72,8 +72,9 @@ pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, FourBitBloc
     if path.join("MANIFEST.json").exists() {
         verify(&path)?;
     }
-    let config = config_of(&path)?;
+    let mut config = config_of(&path)?;
     let (tokenizer, template) = words_of(&path, &config)?;
+    config.decide_end(&tokenizer, &template);
     let mut weights =
         WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
     let mut rounding = Rounding::new(&mut weights, device);
@@ -116,8 +117,9 @@ pub fn words(path: &Path) -> Result<(ModelConfig, Tokenizer, ChatTemplate)> {
     if Adapter::is_in(&path) {
         return words(&Adapter::read(&path)?.base_of(&path)?);
     }
-    let config = config_of(&path)?;
+    let mut config = config_of(&path)?;
     let (tokenizer, template) = words_of(&path, &config)?;
+    config.decide_end(&tokenizer, &template);
     Ok((config, tokenizer, template))
 }
 
@@ -166,21 +168,44 @@ pub fn config_of(folder: &Path) -> Result<ModelConfig> {
     let file = folder.join(name);
     const HINT: &str = "hint: Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3";
     let unknown = || format!("`{}` describes no model that is known here\n{HINT}", file.display());
-    let mut config = config.with_context(unknown)?;
+    let config = config.with_context(unknown)?;
     if let Some(problem) = config.problem() {
         return Err(anyhow!(problem).context(unknown()));
     }
-    // More tokens that end a turn may stand here; what generates text is meant to look.
     if folder.join("generation_config.json").exists() {
-        #[derive(serde::Deserialize)]
-        struct Generation {
-            eos_token_id: Option<TokenIds>,
-        }
-        let generation: Generation = serde_json::from_slice(&read("generation_config.json")?)
-            .with_context(|| format!("`{}` is damaged", folder.join("generation_config.json").display()))?;
-        config.eos_token_id.extend(&generation.eos_token_id.unwrap_or_default());
+        check_generation(&folder.join("generation_config.json"), &read("generation_config.json")?)?;
     }
     Ok(config)
+}
+
+/// Refuses a `generation_config.json` that asks for what changes every answer and is not done here. How tokens are drawn
+/// (`temperature`, `top_p`, …) is told by whoever asks.
+fn check_generation(file: &Path, bytes: &[u8]) -> Result<()> {
+    const UNKNOWN: [&str; 11] = [
+        "stop_strings",
+        "suppress_tokens",
+        "begin_suppress_tokens",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "forced_decoder_ids",
+        "bad_words_ids",
+        "sequence_bias",
+        "no_repeat_ngram_size",
+        "exponential_decay_length_penalty",
+        "watermarking_config",
+    ];
+    let told: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(bytes).with_context(|| format!("`{}` is damaged", file.display()))?;
+    let unset =
+        |value: &serde_json::Value| value.is_null() || value == 0 || value.as_array().is_some_and(Vec::is_empty);
+    let found = UNKNOWN.iter().find(|key| told.get(**key).is_some_and(|value| !unset(value)));
+    if let Some(key) = found {
+        bail!(
+            "`{}` asks for `{key}`, which is not done here\nhint: remove the key if answers may do without it",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 /// The tokenizer in `folder`, for a model of `config`.

@@ -83,7 +83,7 @@ pub struct ServeArgs {
     /// What clients call it [default: the name of the folder].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where it listens. Nothing asks who a client is: beyond this machine, put a proxy before it.
+    /// Where it listens. Without `--api-key` nothing asks who a client is.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
     /// The port; 0 for any that is free.
@@ -95,6 +95,16 @@ pub struct ServeArgs {
     /// Requests that are taken in at once; the next is told to come later.
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub max_requests: usize,
+    /// What clients must send as `Authorization: Bearer KEY` to reach `/v1` [default: `TRAIN_API_KEY`, which other users
+    /// of this machine cannot read from its list of processes].
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// A page that may ask from within a browser (CORS), e.g. `https://example.org`, or `*` for all. Can be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors_origin: Vec<String>,
+    /// Write a line for each request to standard error.
+    #[arg(long)]
+    pub log_requests: bool,
     /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:1`.
     #[arg(long, value_name = "NAME", default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,

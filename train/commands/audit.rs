@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use data::template::Roles;
+use data::template::{EndOfTurn, Roles};
 use data::{Role, Sample, Tokenizer};
 
 use super::tokenizer_at;
@@ -28,8 +28,8 @@ struct Judge {
     tokenizer: Tokenizer,
     /// How turns begin; none where the chat template cannot tell.
     roles: Option<Roles>,
-    /// Ends an answer.
-    end: Option<u32>,
+    /// What ends an answer.
+    end: EndOfTurn,
     /// Ids that the model knows.
     vocab_size: usize,
     /// Tokens that the model can see at once, where a config tells.
@@ -122,7 +122,7 @@ impl Judge {
         tokenizer.require_within(vocab_size)?;
         let context = config.map(|config| config.max_position_embeddings);
         let roles = template.roles(&tokenizer).ok();
-        let end = template.end_of_turn(&tokenizer).ok();
+        let end = template.end_of_turn(&tokenizer);
         Ok(Judge { tokenizer, roles, end, vocab_size, context })
     }
 
@@ -143,7 +143,7 @@ impl Judge {
     fn answers(&self, sample: &Sample, roles: &[Option<Role>]) -> Vec<Answer> {
         // Text that is no conversation ends with the end of the text.
         let text_end = if roles.iter().all(Option::is_none) { self.tokenizer.special(END_OF_TEXT) } else { None };
-        let is_end = |id: u32| Some(id) == self.end || Some(id) == text_end;
+        let is_end = |id: u32| self.end.contains(id) || Some(id) == text_end;
         let mut answers: Vec<Answer> = Vec::new();
         let mut open = false;
         for (at, (id, trained)) in sample.tokens.iter().zip(&sample.mask).enumerate() {

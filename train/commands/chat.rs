@@ -90,7 +90,7 @@ impl Talk<'_> {
         let sampling = Arc::new(self.sampling(prompt.len()));
         let seeds = vec![draw::key(self.args.seed, &[self.turn])];
         let started = Instant::now();
-        let job = match self.engine.ask(Ask { prompt, seeds, sampling }) {
+        let job = match self.engine.ask(Ask { prompt, seeds, sampling, control: Arc::default() }) {
             Ok(job) => job,
             Err(error) => {
                 // The turn that does not fit is forgotten, so that a shorter one may.

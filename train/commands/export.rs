@@ -211,7 +211,11 @@ impl Exporting<'_> {
         let Loaded { config: shape, model, tokenizer, template, path } = loaded;
         let json = tokenizer.save_bytes()?;
         let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
-        let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), special };
+        let end = template.end_of_turn(tokenizer);
+        let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), end, special };
+        if let Some(note) = files.note() {
+            eprintln!("note: {note}");
+        }
         let name = self.args.out.file_stem();
         let name = name.map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
         let (shape, tensors) = (shape_of(shape, &name)?, to_named(to_host(model)));

@@ -39,13 +39,13 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let interrupt = Interrupt::listen()?;
     let _lock = lock(&args.out)?;
     refuse_earlier(&args.out, args.resume)?;
-    let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let predictions = predictions_of(&args.predictions, &set)?;
+    let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
+    let predictions = predictions_of(&args.predictions, &given)?;
     let watched = Watched::start(&args.out, "grade", &config, &args.watch)?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder())?.with_own_secret();
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
-        set: &set,
+        given: &given,
         grader: &workshop.paced_grader(watched.watcher.pace()).telling(telling),
         environment: &workshop.environment,
         workers: config.data.workers,
@@ -86,11 +86,11 @@ pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
         return Ok(None);
     }
     let interrupt = Interrupt::listen()?;
-    let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
+    let workshop = Workshop::open(&config, &cache_folder())?.with_own_secret();
     let Environment { python, jest } = &workshop.environment;
     let gate = Gate {
-        set: &set,
+        given: &given,
         grader: &workshop.grader(),
         workers: config.data.workers,
         runs: args.runs,

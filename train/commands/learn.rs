@@ -143,8 +143,9 @@ fn shape_of_new(args: &SftArgs, config: &Config) -> Result<(ModelConfig, Option<
     }
 }
 
-fn new_model(args: &SftArgs, shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
+fn new_model(args: &SftArgs, mut shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
     let (path, tokenizer, template) = new_tokenizer(args)?;
+    shape.decide_end(&tokenizer, &template);
     let model = CausalLm::new(&shape, config.seed, device);
     Ok(Loaded { path, config: shape, model, tokenizer, template })
 }

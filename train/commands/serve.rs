@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use axum::http::HeaderValue;
 
 use super::talk_memory;
 use crate::checkpoint;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// When the model cannot be loaded or the address cannot be listened on.
 pub fn serve(args: &ServeArgs) -> Result<()> {
+    let api_key = args.api_key.clone().or_else(|| std::env::var("TRAIN_API_KEY").ok());
+    let cors_origins = origins(&args.cors_origin)?;
     if args.max_rows == 0 || args.max_requests == 0 {
         bail!("`--max-rows` and `--max-requests` must be at least 1");
     }
@@ -39,8 +42,11 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
         max_rows: args.max_rows,
         max_requests: args.max_requests,
         patience: PATIENCE,
+        api_key: api_key.filter(|key| !key.is_empty()),
+        cors_origins,
+        log_requests: args.log_requests,
     };
-    if !args.host.is_loopback() {
+    if !args.host.is_loopback() && settings.api_key.is_none() {
         eprintln!("warning: whoever reaches `{}` can use the model; nothing asks who it is", settings.address);
     }
     let serving = Serving::start(loaded, name.clone(), settings, device)?;
@@ -54,8 +60,20 @@ pub fn serve(args: &ServeArgs) -> Result<()> {
         stop();
     };
     ctrlc::set_handler(stop).context("cannot listen for Ctrl-C")?;
-    let address = serving.address().unwrap_or(settings.address);
+    let address = serving.address();
     eprintln!("`{name}` is served at http://{address}/v1; Ctrl-C ends it");
     serving.run();
     Ok(())
+}
+
+/// The pages that `--cors-origin` names.
+fn origins(named: &[String]) -> Result<Vec<HeaderValue>> {
+    let read = |origin: &String| {
+        let is_origin = origin == "*" || (origin.contains("://") && !origin.ends_with('/'));
+        let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
+        value.with_context(|| {
+            format!("`--cors-origin {origin}` is no origin\nhint: it looks like `https://example.org`, without a path; `*` is all")
+        })
+    };
+    named.iter().map(read).collect()
 }

@@ -14,14 +14,13 @@ pub struct TestsConfig {
     /// engine's. Without one, a Python of our own making and this machine's jest do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Whether a patch that resolves its task is run once more, by tests with other inputs, and set apart where it does
-    /// what the bug does with them. Python alone.
-    pub second_look: bool,
+    /// Whether a patch that resolves its task is examined: with tests that no honest code passes, and with other inputs.
+    pub evidence: bool,
 }
 
 impl Default for TestsConfig {
     fn default() -> Self {
-        TestsConfig { sandbox: SandboxKind::default(), image: None, second_look: true }
+        TestsConfig { sandbox: SandboxKind::default(), image: None, evidence: true }
     }
 }
 

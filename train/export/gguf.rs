@@ -200,6 +200,8 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::super::{GgufModel, NamedTensor, SpecialTokens, read_gguf};
+    use data::template::EndOfTurn;
+
     use super::super::{llama::tests::shape, vocabulary::tests::tokenizer};
     use super::*;
 
@@ -245,8 +247,9 @@ mod tests {
         format: Format,
     ) -> Result<ExportSummary, ExportError> {
         let json = tokenizer().to_string().into_bytes();
-        let special = SpecialTokens::by_usual_names(&json)?;
-        write_gguf(path, shape, &TokenizerFiles { tokenizer_json: &json, chat_template: "", special }, tensors, format)
+        let (end, special) = (EndOfTurn::new(Some(5), &[]), SpecialTokens::default());
+        let files = TokenizerFiles { tokenizer_json: &json, chat_template: "", end, special };
+        write_gguf(path, shape, &files, tensors, format)
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A Hugging Face tokenizer in the words of GGUF.
 //!
-//! In: `tokenizer.json`, the chat template and the names of the special tokens. Out: the `tokenizer.*` values of the
+//! In: `tokenizer.json`, the chat template, what ends a turn and the names of the special tokens. Out: the `tokenizer.*` values of the
 //! file. Only byte-level BPE is told, and only with a rule for cutting text that llama.cpp knows by name: another
 //! rule would load and then silently cut text into other tokens than the model was trained on.
 
+mod plain;
+
 use std::collections::BTreeMap;
 
+use data::template::EndOfTurn;
 use serde_json::Value as Json;
 
 use super::ExportError;
@@ -18,7 +21,9 @@ pub struct TokenizerFiles<'a> {
     pub tokenizer_json: &'a [u8],
     /// The Jinja template that turns messages into text; empty for none.
     pub chat_template: &'a str,
-    /// The tokens with a job.
+    /// What ends a turn. A file without it is refused, since no program would know when to stop.
+    pub end: EndOfTurn,
+    /// The other tokens with a job.
     pub special: SpecialTokens,
 }
 
@@ -27,8 +32,6 @@ pub struct TokenizerFiles<'a> {
 pub struct SpecialTokens {
     /// Begins a text.
     pub begin: Option<String>,
-    /// Ends an answer. A file without it is refused, since no program would know when to stop.
-    pub end: Option<String>,
     /// Stands for what has no token.
     pub unknown: Option<String>,
     /// Fills a batch.
@@ -49,27 +52,7 @@ impl SpecialTokens {
             let token = config.get(key)?;
             token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_string)
         };
-        let (begin, end) = (text("bos_token"), text("eos_token"));
-        Ok(SpecialTokens { begin, end, unknown: text("unk_token"), padding: text("pad_token") })
-    }
-
-    /// Finds them by their usual names among the added tokens of a `tokenizer.json`, for a folder that has nothing
-    /// else to tell.
-    ///
-    /// # Errors
-    ///
-    /// When the file is no JSON.
-    pub fn by_usual_names(tokenizer_json: &[u8]) -> Result<Self, ExportError> {
-        let json = parse(tokenizer_json)?;
-        let added: Vec<&str> =
-            items(&json, "added_tokens").filter_map(|token| token.get("content")?.as_str()).collect();
-        let first = |names: &[&str]| names.iter().find(|name| added.contains(name)).map(|name| name.to_string());
-        Ok(SpecialTokens {
-            begin: first(&["<s>", "<|begin_of_text|>", "<|im_start|>", "<|endoftext|>"]),
-            end: first(&["<|im_end|>", "<|eot_id|>", "</s>", "<|end_of_text|>", "<|endoftext|>"]),
-            unknown: first(&["<unk>", "<|endoftext|>"]),
-            padding: first(&["<pad>", "<|pad|>", "<|im_end|>", "</s>", "<|endoftext|>"]),
-        })
+        Ok(SpecialTokens { begin: text("bos_token"), unknown: text("unk_token"), padding: text("pad_token") })
     }
 }
 
@@ -99,21 +82,19 @@ impl TokenizerFiles<'_> {
     /// The values of the file, for an embedding of `vocab` rows.
     pub(super) fn values(&self, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
         let json = parse(self.tokenizer_json)?;
-        let kind = json.pointer("/model/type").and_then(Json::as_str).unwrap_or("BPE");
-        if kind != "BPE" {
-            return Err(wrong(format!("its model is `{kind}`, only byte-level BPE can be written")));
+        let model = json.pointer("/model/type").and_then(Json::as_str).unwrap_or("BPE");
+        if model != "BPE" {
+            return Err(wrong(format!("its model is `{model}`, only byte-level BPE can be written")));
         }
+        self.require_plain(&json)?;
         let (tokens, types) = tokens(&json, vocab)?;
         let id = |text: &str| {
             let id = tokens.iter().position(|token| token == text);
             id.ok_or_else(|| wrong(format!("the special token `{text}` is not in the vocabulary")))
         };
-        let mut special = Vec::new();
-        let end = self.special.end.as_deref();
-        end.ok_or_else(|| wrong("no token ends an answer; name it in `tokenizer_config.json` as `eos_token`".into()))?;
+        let mut special = self.ends(vocab)?;
         let jobs = [
             ("bos", self.special.begin.as_deref()),
-            ("eos", end),
             ("unknown", self.special.unknown.as_deref()),
             ("padding", self.special.padding.as_deref()),
         ];
@@ -137,6 +118,24 @@ impl TokenizerFiles<'_> {
         ));
         if !self.chat_template.is_empty() {
             values.push(("tokenizer.chat_template".into(), Value::Text(self.chat_template.into())));
+        }
+        Ok(values)
+    }
+
+    /// What ends a turn: the token that is trained for most programs, and all of them for those that know a list.
+    fn ends(&self, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
+        let all = self.end.all();
+        let first = *all.first().ok_or_else(|| {
+            wrong("no token ends an answer; name it in `tokenizer_config.json` as `eos_token`".into())
+        })?;
+        if let Some(id) = all.iter().find(|id| **id as usize >= vocab) {
+            return Err(wrong(format!("the token {id} ends an answer, but the embedding has {vocab} rows")));
+        }
+        let mut values = vec![("tokenizer.ggml.eos_token_id".to_string(), Value::Whole(first.into()))];
+        values.extend(self.end.trained().map(|id| ("tokenizer.ggml.eot_token_id".into(), Value::Whole(id.into()))));
+        if all.len() > 1 {
+            let ids = all.iter().map(|id| *id as i32).collect();
+            values.push(("tokenizer.ggml.eos_token_ids".into(), Value::Wholes(ids)));
         }
         Ok(values)
     }
@@ -213,7 +212,9 @@ fn cutting_rule(json: &Json) -> Result<&'static str, ExportError> {
             }
         }
         [split, bytes] if is(split, "Split") && is(bytes, "ByteLevel") && !cuts(bytes) => {
-            let regex = split.pointer("/pattern/Regex").and_then(Json::as_str);
+            let plain = split.get("behavior").is_none_or(|behavior| behavior == "Isolated")
+                && split.get("invert").is_none_or(|invert| invert == false);
+            let regex = split.pointer("/pattern/Regex").and_then(Json::as_str).filter(|_| plain);
             SPLITS.iter().find(|(_, known)| Some(*known) == regex).map(|(name, _)| *name).ok_or_else(unknown)
         }
         _ => Err(unknown()),
@@ -269,10 +270,11 @@ pub(super) mod tests {
         })
     }
 
-    fn values(tokenizer: &Json, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
+    pub fn values(tokenizer: &Json, vocab: usize) -> Result<Vec<(String, Value)>, ExportError> {
         let bytes = tokenizer.to_string().into_bytes();
-        let special = SpecialTokens::by_usual_names(&bytes)?;
-        TokenizerFiles { tokenizer_json: &bytes, chat_template: "{{ x }}", special }.values(vocab)
+        let special = SpecialTokens { begin: Some("<|endoftext|>".into()), ..SpecialTokens::default() };
+        let end = EndOfTurn::new(Some(5), &[0]);
+        TokenizerFiles { tokenizer_json: &bytes, chat_template: "{{ x }}", end, special }.values(vocab)
     }
 
     fn value(values: &[(String, Value)], key: &str) -> Value {
@@ -287,9 +289,16 @@ pub(super) mod tests {
         let expected = texts(&["<|endoftext|>", "a", "b", "ab", "Ġ", "<|im_end|>", "<tool>", "[PAD7]"]);
         assert_eq!(value(&values, "tokenizer.ggml.tokens"), expected);
         assert_eq!(value(&values, "tokenizer.ggml.token_type"), Value::Wholes(vec![3, 1, 1, 1, 1, 3, 4, 5]));
-        assert_eq!(value(&values, "tokenizer.ggml.eos_token_id"), Value::Whole(5));
         assert_eq!(value(&values, "tokenizer.ggml.pre"), Value::Text("smollm".into()));
         assert_eq!(value(&values, "tokenizer.ggml.add_bos_token"), Value::Truth(false));
+    }
+
+    #[test]
+    fn what_is_trained_as_the_end_of_a_turn_is_the_end_in_the_file() {
+        let values = values(&tokenizer(), 8).unwrap();
+        assert_eq!(value(&values, "tokenizer.ggml.eos_token_id"), Value::Whole(5));
+        assert_eq!(value(&values, "tokenizer.ggml.eot_token_id"), Value::Whole(5));
+        assert_eq!(value(&values, "tokenizer.ggml.eos_token_ids"), Value::Wholes(vec![5, 0]));
     }
 
     #[test]
@@ -318,16 +327,17 @@ pub(super) mod tests {
     #[test]
     fn a_model_that_cannot_end_its_answer_is_refused() {
         let bytes = tokenizer().to_string().into_bytes();
-        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", special: SpecialTokens::default() };
+        let (end, special) = (EndOfTurn::default(), SpecialTokens::default());
+        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", end, special };
         assert!(files.values(8).unwrap_err().to_string().contains("no token ends an answer"));
     }
 
     #[test]
     fn a_special_token_is_a_text_or_an_object() {
         let config =
-            json!({"bos_token": null, "eos_token": {"content": "</s>", "lstrip": false}, "pad_token": "<pad>"});
+            json!({"bos_token": null, "unk_token": {"content": "<unk>", "lstrip": false}, "pad_token": "<pad>"});
         let special = SpecialTokens::from_config(config.to_string().as_bytes()).unwrap();
         let text = |text: &str| Some(text.to_string());
-        assert_eq!(special, SpecialTokens { begin: None, end: text("</s>"), unknown: None, padding: text("<pad>") });
+        assert_eq!(special, SpecialTokens { begin: None, unknown: text("<unk>"), padding: text("<pad>") });
     }
 }

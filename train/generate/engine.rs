@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use rollout::policy::{PolicyError, Sampling};
 use rollout::trajectory::Stop;
 
+use super::control::Control;
 use super::forward::{Computing, Forward, Prompt};
 use super::row::Row;
 use super::schedule::{Job, Schedule, Seated, Vacated};
@@ -31,6 +32,8 @@ pub struct Ask {
     pub seeds: Vec<u64>,
     /// How tokens are drawn.
     pub sampling: Arc<Sampling>,
+    /// What shapes the answers besides.
+    pub control: Arc<Control>,
 }
 
 /// A token of an attempt.
@@ -46,6 +49,8 @@ pub struct Event {
     pub logprob: f32,
     /// See [`crate::sampling::Drawn::drawn`].
     pub drawn: f32,
+    /// The likeliest tokens at its place with their `ln p`, as many as [`Control::top_logprobs`] asks for.
+    pub top: Vec<(u32, f32)>,
     /// The text that became sure with it.
     pub text: String,
     /// Why the attempt ended, if it did.

@@ -6,12 +6,13 @@ use data::{Tokenizer, draw};
 use rollout::policy::Sampling;
 use rollout::trajectory::Stop;
 
+use super::control::{Ends, Shaping};
 use super::engine::{Ask, Event};
 use super::repeats::Repeats;
 use super::schedule::Seat;
 use super::text::Writing;
 use crate::model::config::TokenIds;
-use crate::sampling::draw as draw_token;
+use crate::sampling::{draw_shaped, likeliest};
 
 /// An attempt, from its first token to its last.
 pub struct Row<'a> {
@@ -23,6 +24,7 @@ pub struct Row<'a> {
     seen: Vec<u32>,
     writing: Writing<'a>,
     repeats: Repeats,
+    shaping: Shaping,
 }
 
 impl<'a> Row<'a> {
@@ -37,6 +39,7 @@ impl<'a> Row<'a> {
             seen: if penalized { ask.prompt.clone() } else { Vec::new() },
             writing: Writing::new(tokenizer, &sampling.stop),
             repeats: Repeats::new(sampling.max_repeats),
+            shaping: Shaping::new(ask.control.clone()),
             sampling,
         }
     }
@@ -48,10 +51,16 @@ impl<'a> Row<'a> {
 
     /// Draws the next token from `logits`; those of `end` end the turn.
     pub fn write(&mut self, logits: &[f32], end: &TokenIds) -> Event {
-        let drawn = draw_token(logits, &self.sampling, &self.seen, uniform(self.seed, self.tokens.len()));
+        let shaped = self.shaping.shape(logits, end);
+        let uniform = uniform(self.seed, self.tokens.len());
+        let drawn = draw_shaped(logits, shaped.as_deref(), &self.sampling, &self.seen, uniform);
+        let top = match self.shaping.control().top_logprobs {
+            0 => Vec::new(),
+            count => likeliest(logits, &self.sampling, count),
+        };
         let (text, stop) = self.take(drawn.token, end);
         let Seat { job, attempt } = self.seat;
-        Event { job, attempt, token: drawn.token, logprob: drawn.logprob, drawn: drawn.drawn, text, stop }
+        Event { job, attempt, token: drawn.token, logprob: drawn.logprob, drawn: drawn.drawn, top, text, stop }
     }
 
     fn take(&mut self, token: u32, end: &TokenIds) -> (String, Option<Stop>) {
@@ -59,14 +68,18 @@ impl<'a> Row<'a> {
         if self.sampling.repetition_penalty != 1.0 {
             self.seen.push(token);
         }
-        if end.contains(token) {
+        let ends = self.shaping.take(token, end);
+        if ends == Ends::Before {
             return (self.writing.finish().to_owned(), Some(Stop::EndOfTurn));
         }
-        let mut text = self.writing.push(token).to_owned();
+        // An end that is ignored is no text either.
+        let mut text = if end.contains(token) { String::new() } else { self.writing.push(token).to_owned() };
         if self.writing.is_stopped() {
             return (text, Some(Stop::StopString));
         }
-        let stop = if self.repeats.too_many(&self.tokens) {
+        let stop = if ends == Ends::After {
+            Stop::EndOfTurn
+        } else if self.repeats.too_many(&self.tokens) {
             Stop::Repetition
         } else if self.tokens.len() >= self.sampling.max_new_tokens {
             Stop::Length

@@ -77,7 +77,9 @@ fn a_prompt_computed_in_parts_is_the_prompt_computed_at_once() {
         let mut engine = Engine::new(model.clone(), config, tokenizer, 2, prompt_tokens, &Device::flex());
         let sampling = Arc::new(Sampling::greedy(12));
         for prompt in [(5..60).collect::<Vec<u32>>(), (100..117).collect()] {
-            engine.ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone() }).expect("asks");
+            engine
+                .ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
+                .expect("asks");
         }
         let mut told = vec![Vec::new(); 2];
         while !engine.is_idle() {
@@ -167,7 +169,12 @@ fn a_cancelled_job_makes_room_for_who_waits() {
     let loaded = base();
     let Loaded { config, model, tokenizer, .. } = &loaded;
     let mut engine = Engine::new(model.clone(), config, tokenizer, 2, 64, &Device::flex());
-    let ask = |seeds: Vec<u64>| Ask { prompt: vec![40, 41, 42], seeds, sampling: Arc::new(Sampling::greedy(400)) };
+    let ask = |seeds: Vec<u64>| Ask {
+        prompt: vec![40, 41, 42],
+        seeds,
+        sampling: Arc::new(Sampling::greedy(400)),
+        control: Arc::default(),
+    };
     let first = engine.ask(ask(vec![1, 2, 3])).expect("asks");
     let second = engine.ask(ask(vec![4])).expect("asks");
     assert!(engine.step().iter().all(|event| event.job == first));

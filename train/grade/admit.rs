@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use data::Task;
-use data::source::jsonl::{TaskSet, write_rows};
+use data::source::jsonl::write_rows;
 use rollout::admission::{Admission, admit};
 use rollout::grade::Grader;
 use serde::{Deserialize, Serialize};
 
+use super::input::Given;
 use super::threads::on_threads;
 use crate::interrupt::Interrupt;
 use crate::journal::{Journal, Place};
@@ -30,14 +31,20 @@ pub struct AdmitSummary {
     pub refused: usize,
     /// Tasks that the sandbox could not judge; they are in neither file.
     pub infra: usize,
+    /// Tests that judge the admitted tasks.
+    pub tests: usize,
+    /// Of those, tests with a variant that no honest code passes.
+    pub varied_tests: usize,
+    /// Admitted tasks none of whose tests has one.
+    pub without_variants: Vec<String>,
     /// Seconds.
     pub seconds: f64,
 }
 
 /// What stands at the gate.
 pub struct Gate<'a> {
-    /// The tasks.
-    pub set: &'a TaskSet,
+    /// The tasks, and the rows that make none.
+    pub given: &'a Given,
     /// Judges.
     pub grader: &'a Grader,
     /// Verdicts at once.
@@ -67,7 +74,7 @@ impl Gate<'_> {
     /// When a file cannot be written, or a signal came: then the verdicts that are there are kept.
     pub fn run(&self) -> Result<Option<AdmitSummary>> {
         let started = Instant::now();
-        let tasks = &self.set.tasks;
+        let TaskSet { root, tasks } = &self.given.set;
         let hash = blake3::hash(&serde_json::to_vec(tasks)?).to_hex()[..16].to_owned();
         let settings = self.settings.clone().with("runs", self.runs).with("content of --tasks", hash);
         let journal = Journal::begin(Place::in_folder(self.out), ADMIT, settings, self.resume)?;
@@ -80,7 +87,7 @@ impl Gate<'_> {
         let mut progress = Progress::new("admit", tasks.len() as u64);
         progress.advance_to(found.len() as u64);
         let judge = |at: usize| {
-            let one = || admit(self.grader, &self.set.root, &tasks[open[at]], self.runs);
+            let one = || admit(self.grader, root, &tasks[open[at]], self.runs);
             (!self.interrupt.asked()).then(|| one().map_err(|error| error.to_string()))
         };
         on_threads(open.len(), self.workers, &judge, &mut |at, answer| {
@@ -103,19 +110,47 @@ impl Gate<'_> {
     fn write(&self, found: &BTreeMap<usize, Result<Admission, String>>, started: Instant) -> Result<AdmitSummary> {
         let infra = found.values().filter(|answer| answer.is_err()).count();
         for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
-            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.set.tasks[*at].id)));
+            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.given.set.tasks[*at].id)));
         }
-        let admissions: Vec<&Admission> = found.values().flatten().collect();
+        let mut admissions: Vec<Admission> = found.values().flatten().cloned().collect();
+        let refused = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+        let refused = refused.filter(|(id, _)| self.given.refusal(id).is_some());
+        admissions.extend(refused.map(|(instance_id, reason)| Admission {
+            instance_id,
+            admitted: false,
+            reason: Some(format!("its row makes no task: {reason}")),
+            flake_rate: 0.0,
+            tests: 0,
+            varied_tests: 0,
+        }));
+        let without_variants = without_variants(&admissions);
+        let taken = || admissions.iter().filter(|one| one.admitted);
+        let (tests, varied_tests) =
+            (taken().map(|one| one.tests).sum(), taken().map(|one| one.varied_tests).sum());
         let ids: HashSet<&str> =
             admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
-        let kept: Vec<&Task> = self.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
+        let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
         write_rows(&self.out.join(ADMISSIONS), &admissions)?;
-        write_rows(&self.set.root.join("admitted.jsonl"), &kept)?;
+        write_rows(&self.given.set.root.join("admitted.jsonl"), &kept)?;
         Ok(AdmitSummary {
             admitted: kept.len(),
             refused: admissions.len() - kept.len(),
             infra,
+            tests,
+            varied_tests,
+            without_variants,
             seconds: started.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Admitted tasks none of whose tests has a variant that no honest code passes; each is told.
+fn without_variants(admissions: &[Admission]) -> Vec<String> {
+    let bare = admissions.iter().filter(|one| one.admitted && one.varied_tests == 0);
+    let ids: Vec<String> = bare.map(|one| one.instance_id.clone()).collect();
+    for id in &ids {
+        let what = "none of its tests has a variant that no honest code passes: tricks with comparisons are not seen";
+        eprintln!("{}", plain(&format!("warning: `{id}`: {what}")));
+    }
+    ids
 }

@@ -5,7 +5,7 @@
 //! What stands there is read from structured events and told in the words of others; no verdict is read from it.
 //! A test that did not run is a failure there, as it is here. `tests_seen` says why it may not have run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use data::Task;
 use data::source::jsonl::TaskSet;
 use data::source::prediction::Prediction;
-use rollout::grade::{Graded, Outcome, Seen};
+use rollout::grade::verdict::Unmet;
+use rollout::grade::{Graded, Outcome};
 use rollout::hook::compat::Compat;
 use rollout::sandbox::TestStatus;
 use serde_json::{Map, Value, json};
@@ -152,7 +153,7 @@ fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> 
         set("infra_failure_reason", verdict.reason.clone().into());
     }
     if let (Some(task), Some(graded)) = (task, graded.as_ref().filter(|_| applied)) {
-        set("tests_status", tests_status(task, &graded.seen));
+        set("tests_status", tests_status(task, &graded.grounds.unmet));
         set("tests_seen", if graded.seen.whole { "all" } else { "until the first failure" }.into());
     }
     if let Some(compat) = compat {
@@ -163,10 +164,10 @@ fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> 
     json!({ &verdict.instance_id: report })
 }
 
-fn tests_status(task: &Task, seen: &Seen) -> Value {
+fn tests_status(task: &Task, unmet: &[Unmet]) -> Value {
+    let unmet: HashSet<&str> = unmet.iter().map(|one| one.test.as_str()).collect();
     let split = |ids: &[String]| {
-        let passed = |id: &&String| seen.tests.get(*id) == Some(&TestStatus::Passed);
-        let (success, failure): (Vec<&String>, Vec<&String>) = ids.iter().partition(passed);
+        let (success, failure): (Vec<&String>, Vec<&String>) = ids.iter().partition(|id| !unmet.contains(id.as_str()));
         json!({"success": success, "failure": failure})
     };
     json!({
@@ -196,6 +197,8 @@ fn test_output(judgement: &Judgement) -> String {
             TestStatus::Passed => "PASSED",
             TestStatus::Failed => "FAILED",
             TestStatus::Skipped => "SKIPPED",
+            TestStatus::XFailed => "XFAIL",
+            TestStatus::XPassed => "XPASS",
         };
         let _ = writeln!(text, "{status} {id}");
     }

@@ -14,7 +14,7 @@ pub const TRIES_FILE: &str = "attempts.jsonl";
 impl Grading<'_> {
     /// Tells one verdict, before it counts as judged.
     pub(super) fn tell(&self, judgement: &Judgement, log: &mut Log) -> Result<()> {
-        let task = self.set.find(&judgement.verdict.instance_id);
+        let task = self.given.set.find(&judgement.verdict.instance_id);
         let record = record(SystemTime::now(), judgement, task);
         log.write(&record)?;
         let counts = self.watcher.counts();

@@ -9,6 +9,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use data::Tokenizer;
+use data::template::ChatTemplate;
 use serde::{Deserialize, Serialize};
 
 use super::rope::RopeScaling;
@@ -115,12 +117,6 @@ impl TokenIds {
     pub fn all(&self) -> &[u32] {
         &self.0
     }
-
-    /// Takes in those of `more` that are not there yet.
-    pub fn extend(&mut self, more: &TokenIds) {
-        let new: Vec<u32> = more.0.iter().copied().filter(|id| !self.contains(*id)).collect();
-        self.0.extend(new);
-    }
 }
 
 /// The shape of a decoder. Field names are those of `config.json`.
@@ -224,6 +220,11 @@ impl ModelConfig {
             rope_theta: 100_000.0,
             ..ModelConfig::default()
         }
+    }
+
+    /// Takes what ends a turn from the words of the model: see [`data::template::EndOfTurn`].
+    pub fn decide_end(&mut self, tokenizer: &Tokenizer, template: &ChatTemplate) {
+        self.eos_token_id = TokenIds(template.end_of_turn(tokenizer).all().to_vec());
     }
 
     /// Why this shape cannot be built, if it cannot.

@@ -1,34 +1,38 @@
 //! From a request to its answer, whole or token by token.
+//!
+//! In: the body of a request. Out: an [`Asked`], whose prompts are already being written, and from it the answer. When the
+//! client leaves, hyper drops the answer, and with it [`Asked`]: its rows are free before the next token.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::convert::Infallible;
 use std::hash::{BuildHasher, Hasher};
-use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse, Response};
 use data::draw;
-use data::template::TemplateError;
-use rollout::policy::{Request as Seeds, Sampling};
+use futures_util::stream;
+use rollout::policy::Request as Seeds;
 use serde_json::Value;
-use tiny_http::Request;
+use tokio::sync::mpsc::{Receiver, channel};
 
-use super::calls::{Form, Telling};
-use super::conversation::ChatRequest;
-use super::outlet::Outlet;
-use super::protocol::{Common, CompletionRequest, PromptInput, Refusal};
+use super::calls::{Form, ToolCallParser};
+use super::prompt::Prompted;
+use super::protocol::Refusal;
+use super::record::Record;
 use super::reply::{Choice, Kind, Reply, usage};
-use super::routes::{refuse, tell};
 use super::worker::Order;
-use super::{Place, Served, Server};
-use crate::generate::{Engine, Event};
+use super::{Place, Server};
+use crate::generate::Event;
 
-/// How long a whole answer is waited for in silence. Then a blank goes out every so often, which JSON does not mind and
-/// which finds out whether the client is still there.
-const SILENCE: Duration = Duration::from_secs(1);
-
-/// The media type of an answer that goes out while it is written.
-const JSON: &str = "application/json";
+/// Tokens of one request that may wait for its reader; who lets more wait gets no more.
+const TOKENS_AHEAD: usize = 8192;
+/// A stream that says nothing says so every so often: proxies and clients see that it is alive.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// A request that was taken in.
 pub struct Asked {
@@ -45,6 +49,7 @@ pub struct Asked {
     most_calls: usize,
     /// The tokens of all answers, with the number of their prompt.
     inbox: Receiver<(usize, Event)>,
+    record: Record,
     /// When it is dropped, nothing more is written.
     _wanted: Arc<()>,
     /// Held while it is answered.
@@ -52,90 +57,47 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Takes in a request for completions.
+    /// Has the answers to `prompted` written.
     ///
     /// # Errors
     ///
-    /// When it is wrong, or there are too many.
-    pub fn completion(server: &Arc<Server>, request: &CompletionRequest) -> Result<Self, Refusal> {
-        let encode = |text: &String| server.served.tokenizer.encode(text);
-        let prompts = match &request.prompt {
-            PromptInput::Text(text) => vec![encode(text)],
-            PromptInput::Tokens(tokens) => vec![tokens.clone()],
-            PromptInput::Texts(texts) => texts.iter().map(encode).collect(),
-            PromptInput::ManyTokens(prompts) => prompts.clone(),
-        };
-        Asked::new(server, &request.common, Kind::Text, prompts, request.logprobs.is_some())
-    }
-
-    /// Takes in a request for a turn of a conversation.
-    ///
-    /// # Errors
-    ///
-    /// As [`Asked::completion`].
-    pub fn chat(server: &Arc<Server>, request: &ChatRequest) -> Result<Self, Refusal> {
-        let (dialog, offered) = (request.dialog()?, request.offered()?.is_some());
-        let refuse = |error: TemplateError| {
-            let switched =
-                |name: &String| request.chat_template_kwargs.as_ref().is_some_and(|all| all.contains_key(name));
-            let field = match &error {
-                TemplateError::Unasked { asked, .. } if switched(asked) => "chat_template_kwargs",
-                TemplateError::Unasked { asked, .. } if asked == "tools" => "tools",
-                _ => "messages",
-            };
-            Refusal::bad(Some(field), error.to_string())
-        };
-        let mut template = server.served.template.template(SystemTime::now()).map_err(refuse)?;
-        if offered {
-            template = template.with_tools();
-        }
-        let prompt = template.encode_dialog(&server.served.tokenizer, &dialog).map_err(refuse)?;
-        let calls = Form::of(template.source()).filter(|_| offered);
-        if offered && calls.is_none() {
-            let message = "how this model writes calls of tools is not known here; leave `tools` out";
-            return Err(Refusal::bad(Some("tools"), message));
-        }
-        let asked = Asked::new(server, &request.common, Kind::Chat, vec![prompt], request.logprobs == Some(true))?;
-        let most_calls = if request.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
-        Ok(Asked { calls, most_calls, ..asked })
-    }
-
-    fn new(
-        server: &Arc<Server>,
-        common: &Common,
-        kind: Kind,
-        prompts: Vec<Vec<u32>>,
-        logprobs: bool,
-    ) -> Result<Self, Refusal> {
-        let served = &server.served;
-        let attempts = common.choices()?;
-        let sampling = sampling(served, common, &prompts)?;
+    /// When there are too many requests, or the model has failed.
+    pub fn new(server: &Arc<Server>, prompted: Prompted, mut record: Record) -> Result<Self, Refusal> {
+        let Prompted { kind, prompts, common, attempts, sampling, control, logprobs, calls, most_calls } = prompted;
         let busy = || Refusal {
             status: 429,
             kind: "rate_limit_exceeded",
             ..Refusal::bad(None, "too many requests are being answered; come again in a moment")
         };
-        let place = server.place().ok_or_else(busy)?;
+        let Some(place) = server.place() else {
+            record.end(429);
+            return Err(busy());
+        };
         let seed = common.seed.map_or_else(random, |seed| seed as u64);
-        let sampling = Arc::new(sampling);
-        let (events, inbox) = channel();
+        let (sampling, control) = (Arc::new(sampling), Arc::new(control));
+        let (events, inbox) = channel(TOKENS_AHEAD);
         let wanted = Arc::new(());
         for (index, prompt) in prompts.iter().enumerate() {
             // The first prompt draws as the same request would in process.
             let seed = if index == 0 { seed } else { draw::key(seed, &[index as u64]) };
             let seeds = Seeds { messages: Vec::new(), attempts, seed };
             let seeds = (0..attempts).map(|attempt| seeds.attempt_seed(attempt)).collect();
-            server.numbers.prompt(prompt.len());
-            let (prompt, sampling, events) = (prompt.clone(), sampling.clone(), events.clone());
-            let order = Order { index, prompt, seeds, sampling, events, wanted: Arc::downgrade(&wanted) };
-            server.worker.send(order).map_err(|_| failed())?;
+            record.prompt(prompt.len());
+            let (prompt, sampling, control, events) =
+                (prompt.clone(), sampling.clone(), control.clone(), events.clone());
+            let order = Order { index, prompt, seeds, sampling, control, events, wanted: Arc::downgrade(&wanted) };
+            if server.worker.send(order).is_err() {
+                record.end(500);
+                return Err(failed());
+            }
         }
+        record.choices(prompts.len() * attempts);
         let prefix = if kind == Kind::Chat { "chatcmpl" } else { "cmpl" };
         let reply = Reply {
             kind,
             id: format!("{prefix}-{:016x}", random()),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            model: served.name.clone(),
+            model: server.served.name.clone(),
             logprobs,
             token_ids: common.return_token_ids == Some(true),
         };
@@ -148,23 +110,25 @@ impl Asked {
             attempts,
             stream,
             with_usage,
-            calls: None,
-            most_calls: usize::MAX,
+            calls,
+            most_calls,
             inbox,
+            record,
             _wanted: wanted,
             _place: place,
         })
     }
 
-    /// Answers; returns the status.
-    pub fn answer(self, request: Request) -> u16 {
+    /// Answers.
+    pub async fn answer(self) -> Response {
         if !self.stream {
-            return self.whole(request);
+            return self.whole().await;
         }
-        // A client that leaves is no fault of ours.
-        let outlet = Outlet::begin(request.into_writer(), "text/event-stream");
-        outlet.and_then(|outlet| self.tokens(outlet)).ok();
-        200
+        let events = stream::unfold(Streaming::new(self), async |mut streaming| {
+            let data = streaming.next().await?;
+            Some((Ok::<_, Infallible>(Sse::default().data(data)), streaming))
+        });
+        axum::response::Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE)).into_response()
     }
 
     fn choices(&self) -> usize {
@@ -175,124 +139,123 @@ impl Asked {
         usage(self.prompts.iter().map(Vec::len).sum(), written)
     }
 
-    /// Token by token.
-    fn tokens(&self, mut outlet: Outlet) -> io::Result<()> {
-        let tokenizer = &self.server.served.tokenizer;
-        let mut begun = vec![false; self.choices()];
-        let mut telling = vec![Telling::new(self.calls); self.choices()];
-        let (mut open, mut written) = (self.choices(), 0);
-        while let Ok((prompt, event)) = self.inbox.recv() {
-            if !event.logprob.is_finite() {
-                break;
-            }
-            let index = prompt * self.attempts + event.attempt;
-            written += 1;
-            open -= usize::from(event.stop.is_some());
-            let first = !std::mem::replace(&mut begun[index], true);
-            let (mut part, ended) = (Choice::default(), event.stop.is_some());
-            part.take(event);
-            part.tell_by(&mut telling[index], ended, self.most_calls);
-            outlet.event(&self.reply.chunk(tokenizer, index, &part, first).to_string())?;
+    /// The number of the choice that a token belongs to, and the token; none where no more come.
+    async fn next(&mut self) -> Option<(usize, Event)> {
+        let (prompt, event) = self.inbox.recv().await?;
+        let choice = prompt * self.attempts + event.attempt;
+        self.record.token(choice);
+        Some((choice, event))
+    }
+
+    /// Why an answer is not whole though no more tokens come.
+    fn cut_off(&self) -> Refusal {
+        if self.server.worker.is_well() && self.inbox.len() == 0 && self.record.tokens() >= TOKENS_AHEAD {
+            let message = format!("the answer was read too slowly: {TOKENS_AHEAD} tokens waited for their reader");
+            return Refusal { status: 408, kind: "timeout_error", ..Refusal::bad(None, message) };
         }
-        if open > 0 {
-            outlet.event(&failed().body().to_string())?;
-        } else if self.with_usage {
-            outlet.event(&self.reply.last(self.usage(written)).to_string())?;
-        }
-        outlet.event("[DONE]")?;
-        outlet.end()
+        failed()
     }
 
     /// All at once.
-    fn whole(self, request: Request) -> u16 {
+    async fn whole(mut self) -> Response {
         let mut answers = vec![Choice::default(); self.choices()];
-        let mut waiting = Waiting::Silent(request);
-        let mut said = Instant::now();
-        loop {
-            match self.inbox.recv_timeout(SILENCE) {
-                Ok((_, event)) if !event.logprob.is_finite() => return waiting.fail(),
-                Ok((prompt, event)) => answers[prompt * self.attempts + event.attempt].take(event),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        let mut parsers = vec![ToolCallParser::new(self.calls, self.most_calls); self.choices()];
+        while let Some((choice, event)) = self.next().await {
+            if !event.logprob.is_finite() {
+                self.record.end(500);
+                return failed().into_response();
             }
-            if said.elapsed() >= SILENCE {
-                said = Instant::now();
-                match waiting.blank() {
-                    Ok(still) => waiting = still,
-                    // Who has left wants no answer.
-                    Err(_) => return 200,
-                }
-            }
+            answers[choice].take(event, &mut parsers[choice]);
         }
         if !answers.iter().all(Choice::is_done) {
-            return waiting.fail();
+            let refusal = self.cut_off();
+            self.record.end(refusal.status);
+            return refusal.into_response();
         }
+        self.record.end(200);
         let written = answers.iter().map(Choice::tokens).sum();
-        answers.iter_mut().for_each(|answer| answer.find_calls(self.calls, self.most_calls));
         let prompts: Vec<&[u32]> =
             self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(&prompt[..], self.attempts)).collect();
-        waiting.tell(&self.reply.whole(&self.server.served.tokenizer, &answers, &prompts, self.usage(written)));
-        200
+        Json(self.reply.whole(&self.server.served.tokenizer, &answers, &prompts, self.usage(written))).into_response()
     }
 }
 
-/// How tokens are drawn, once everything that could be wrong with a request was looked at.
-fn sampling(served: &Served, common: &Common, prompts: &[Vec<u32>]) -> Result<Sampling, Refusal> {
-    if let Some(model) = common.model.as_ref().filter(|model| **model != served.name) {
-        let message = format!("the model `{model}` is not served here; `{}` is", served.name);
-        return Err(Refusal { status: 404, ..Refusal::bad(Some("model"), message) });
-    }
-    let vocab = served.config.vocab_size;
-    if let Some(token) = prompts.iter().flatten().find(|&&token| token as usize >= vocab) {
-        return Err(Refusal::bad(Some("prompt"), format!("token {token} is not among the {vocab} of this model")));
-    }
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    let sampling = common.sampling(longest, served.config.max_position_embeddings)?;
-    for prompt in prompts {
-        let checked = Engine::check(&served.config, prompt.len(), &sampling);
-        checked.map_err(|error| Refusal::bad(Some("prompt"), error.to_string()))?;
-    }
-    Ok(sampling)
+/// An answer that is told token by token.
+struct Streaming {
+    asked: Asked,
+    parsers: Vec<ToolCallParser>,
+    /// Whether each choice has begun, and how many calls of it were told.
+    begun: Vec<bool>,
+    told_calls: Vec<usize>,
+    /// Choices that have not ended.
+    open: usize,
+    written: usize,
+    /// What is said after the last token.
+    last: Option<VecDeque<String>>,
 }
 
-/// A client that waits for a whole answer.
-enum Waiting {
-    /// Nothing was said yet.
-    Silent(Request),
-    /// The head of the answer went out, and blanks.
-    Begun(Outlet),
-}
-
-impl Waiting {
-    fn blank(self) -> io::Result<Self> {
-        let mut outlet = match self {
-            Waiting::Silent(request) => Outlet::begin(request.into_writer(), JSON)?,
-            Waiting::Begun(outlet) => outlet,
-        };
-        outlet.send(" ")?;
-        Ok(Waiting::Begun(outlet))
+impl Streaming {
+    fn new(asked: Asked) -> Self {
+        let choices = asked.choices();
+        let parsers = vec![ToolCallParser::new(asked.calls, asked.most_calls); choices];
+        let (begun, told_calls) = (vec![false; choices], vec![0; choices]);
+        Streaming { asked, parsers, begun, told_calls, open: choices, written: 0, last: None }
     }
 
-    fn tell(self, value: &Value) {
-        match self {
-            Waiting::Silent(request) => tell(request, 200, value),
-            Waiting::Begun(mut outlet) => {
-                // Who has left does not hear it.
-                outlet.send(&value.to_string()).and_then(|()| outlet.end()).ok();
+    /// The data of the next event; none when all is said.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(last) = &mut self.last {
+            return last.pop_front();
+        }
+        match self.asked.next().await {
+            Some((choice, event)) if event.logprob.is_finite() => Some(self.chunk(choice, event)),
+            broken => {
+                let last = self.ending(broken.is_some());
+                self.last.insert(last).pop_front()
             }
         }
     }
 
-    fn fail(self) -> u16 {
-        match self {
-            Waiting::Silent(request) => refuse(request, &failed()),
-            Waiting::Begun(_) => self.tell(&failed().body()),
+    fn chunk(&mut self, choice: usize, event: Event) -> String {
+        self.written += 1;
+        self.open -= usize::from(event.stop.is_some());
+        let first = !std::mem::replace(&mut self.begun[choice], true);
+        let mut part = Choice::part(self.told_calls[choice]);
+        part.take(event, &mut self.parsers[choice]);
+        self.told_calls[choice] = part.calls_so_far();
+        self.asked.reply.chunk(&self.asked.server.served.tokenizer, choice, &part, first).to_string()
+    }
+
+    fn ending(&mut self, broken: bool) -> VecDeque<String> {
+        let mut last = VecDeque::new();
+        if broken || self.open > 0 {
+            let refusal = if broken { failed() } else { self.asked.cut_off() };
+            self.asked.record.end(refusal.status);
+            last.push_back(refusal.body().to_string());
+        } else {
+            self.asked.record.end(200);
+            if self.asked.with_usage {
+                last.push_back(self.asked.reply.last(self.asked.usage(self.written)).to_string());
+            }
         }
-        500
+        last.push_back("[DONE]".to_owned());
+        last
     }
 }
 
-fn failed() -> Refusal {
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.body())).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The model is broken, or gone.
+pub fn failed() -> Refusal {
     let message = "the model failed to answer; see the log of the server";
     Refusal { status: 500, kind: "server_error", ..Refusal::bad(None, message) }
 }

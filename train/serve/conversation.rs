@@ -4,9 +4,9 @@
 
 use data::template::{Dialog, Fields, Json};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::protocol::{Common, Refusal};
+use super::protocol::Refusal;
 
 /// `POST /v1/chat/completions`
 #[derive(Debug, Deserialize)]
@@ -15,19 +15,51 @@ pub struct ChatRequest {
     pub messages: Vec<ChatMessage>,
     /// Whether log-probabilities are told.
     pub logprobs: Option<bool>,
+    /// How many of the likeliest tokens are told for each token.
+    pub top_logprobs: Option<usize>,
     /// What the model may call.
     #[serde(default)]
     pub tools: Option<Vec<Json>>,
-    /// `auto`, or `none`.
+    /// `auto`, `none`, `required`, or a tool.
     pub tool_choice: Option<Value>,
     /// Whether it may call more than one at once.
     pub parallel_tool_calls: Option<bool>,
     /// Switches of the chat template, as vLLM takes them: `{"enable_thinking": false}`.
     #[serde(default)]
     pub chat_template_kwargs: Option<Fields>,
-    /// What both kinds share.
-    #[serde(flatten)]
-    pub common: Common,
+    /// Whether the assistant's turn is begun; it is.
+    pub add_generation_prompt: Option<bool>,
+    /// Whether the last message goes on instead.
+    pub continue_final_message: Option<bool>,
+}
+
+/// Tools that are offered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offered {
+    /// The tools.
+    pub tools: Vec<Json>,
+    /// What must be called, if anything must.
+    pub forced: Option<Forced>,
+}
+
+/// What must be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// Any of the tools.
+    Any,
+    /// This one.
+    Named(String),
+}
+
+/// Where an answer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// In a turn of the assistant that is begun.
+    Turn,
+    /// Behind the last turn.
+    Behind,
+    /// Within the last turn.
+    Within,
 }
 
 /// One turn.
@@ -46,6 +78,7 @@ pub struct ChatMessage {
     /// Who speaks, or which tool.
     pub name: Option<String>,
     /// What the assistant thought before it spoke.
+    #[serde(alias = "reasoning")]
     pub reasoning_content: Option<String>,
 }
 
@@ -71,8 +104,8 @@ impl ChatRequest {
             let message = format!("`{name}` is no switch of a template; it comes with the request");
             return Err(Refusal::bad(Some("chat_template_kwargs"), message));
         }
-        if let Some(tools) = self.offered()? {
-            given.insert("tools".to_owned(), Json::List(tools.to_vec()));
+        if let Some(offered) = self.offered()? {
+            given.insert("tools".to_owned(), Json::List(offered.tools));
         }
         Ok(Dialog { messages, given })
     }
@@ -81,24 +114,74 @@ impl ChatRequest {
     ///
     /// # Errors
     ///
-    /// When one has no name, or one must be called: nothing forces a model to.
-    pub fn offered(&self) -> Result<Option<&[Json]>, Refusal> {
-        let choice = self.tool_choice.as_ref().filter(|choice| !choice.is_null());
-        if let Some(choice) = choice.filter(|choice| **choice != "auto" && **choice != "none") {
-            let message =
-                format!("`tool_choice` is {choice}; `auto` and `none` are possible: nothing forces a model to call");
-            return Err(Refusal::bad(Some("tool_choice"), message));
-        }
-        let tools = self.tools.as_deref().unwrap_or_default();
-        let is_tool = |tool: &Json| {
-            let name = || tool.get("function")?.get("name")?.as_str();
-            tool.get("type").and_then(Json::as_str) == Some("function") && name().is_some()
-        };
+    /// When one has no name, or one that is not offered must be called.
+    pub fn offered(&self) -> Result<Option<Offered>, Refusal> {
+        let tools = self.tools.clone().unwrap_or_default();
+        let name = |tool: &Json| Some(tool.get("function")?.get("name")?.as_str()?.to_owned());
+        let is_tool = |tool: &Json| tool.get("type").and_then(Json::as_str) == Some("function") && name(tool).is_some();
         if let Some(at) = tools.iter().position(|tool| !is_tool(tool)) {
             let form = r#"`{"type": "function", "function": {"name": …}}`"#;
             return Err(Refusal::bad(Some("tools"), format!("tool {at} is not of the form {form}")));
         }
-        Ok((!tools.is_empty() && choice.is_none_or(|choice| choice != "none")).then_some(tools))
+        let refuse = |why: String| Err(Refusal::bad(Some("tool_choice"), why));
+        let known =
+            "`auto`, `none`, `required` and `{\"type\": \"function\", \"function\": {\"name\": …}}` are possible";
+        let forced = match self.tool_choice.as_ref() {
+            None | Some(Value::Null) => None,
+            Some(choice) if choice == "auto" => None,
+            Some(choice) if choice == "none" => return Ok(None),
+            Some(choice) if choice == "required" => Some(Forced::Any),
+            Some(choice) => match choice["function"]["name"].as_str() {
+                Some(name) if choice["type"] == "function" => Some(Forced::Named(name.to_owned())),
+                _ => return refuse(format!("`tool_choice` is {choice}; {known}")),
+            },
+        };
+        match &forced {
+            Some(_) if tools.is_empty() => {
+                refuse("`tool_choice` asks for a call, but no `tools` are offered".to_owned())
+            }
+            Some(Forced::Named(named)) if !tools.iter().any(|tool| name(tool).as_ref() == Some(named)) => {
+                refuse(format!("`tool_choice` names `{named}`, which is not among the `tools`"))
+            }
+            _ => Ok((!tools.is_empty()).then_some(Offered { tools, forced })),
+        }
+    }
+
+    /// Where the answer begins.
+    ///
+    /// # Errors
+    ///
+    /// When two places are asked for, or the last message cannot go on.
+    pub fn begin(&self) -> Result<Begin, Refusal> {
+        let field = "continue_final_message";
+        if self.continue_final_message != Some(true) {
+            return Ok(if self.add_generation_prompt == Some(false) { Begin::Behind } else { Begin::Turn });
+        }
+        if self.add_generation_prompt == Some(true) {
+            let why =
+                "`continue_final_message` goes on with the last message, so `add_generation_prompt` must be `false`";
+            return Err(Refusal::bad(Some(field), why));
+        }
+        let last = self.messages.last().filter(|last| last.role == "assistant" && last.tool_calls.is_none());
+        match last {
+            Some(_) => Ok(Begin::Within),
+            None => Err(Refusal::bad(Some(field), "only a text of the assistant at the end can be continued")),
+        }
+    }
+}
+
+impl Offered {
+    /// The tools that may be called, with the schemas of their arguments.
+    pub fn callable(&self) -> Vec<(String, Value)> {
+        let read = |tool: &Json| {
+            let function = tool.get("function")?;
+            let name = function.get("name")?.as_str()?.to_owned();
+            let schema = function.get("parameters").filter(|schema| schema.as_object().is_some());
+            let schema = schema.map_or_else(|| json!({ "type": "object" }), |schema| json!(schema));
+            Some((name, schema))
+        };
+        let may = |name: &String| !matches!(&self.forced, Some(Forced::Named(named)) if named != name);
+        self.tools.iter().filter_map(read).filter(|(name, _)| may(name)).collect()
     }
 }
 
@@ -200,17 +283,37 @@ mod tests {
     }
 
     #[test]
-    fn tools_that_are_none_or_must_be_called_are_refused() {
+    fn tools_that_are_none_or_are_not_offered_are_refused() {
         let with = |more: &str| dialog(&format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{more}}}"#));
-        let refused = |more: &str| with(more).expect_err(more);
+        let refused = |more: &str| with(more).expect_err(more).field.expect("a field");
         let tools = r#""tools":[{"type":"function","function":{"name":"ls"}}]"#;
         assert!(with(&format!(r#"{tools},"tool_choice":"none""#)).expect("fine").given.is_empty());
-        assert!(with(&format!(r#"{tools},"tool_choice":"auto""#)).expect("fine").given.contains_key("tools"));
-        assert_eq!(refused(&format!(r#"{tools},"tool_choice":"required""#)).field, Some("tool_choice"));
-        assert_eq!(refused(r#""tools":[{"name":"ls"}]"#).field, Some("tools"));
-        assert_eq!(refused(r#""chat_template_kwargs":{"messages":[]}"#).field, Some("chat_template_kwargs"));
+        for choice in [r#""auto""#, r#""required""#, r#"{"type":"function","function":{"name":"ls"}}"#] {
+            let given = with(&format!(r#"{tools},"tool_choice":{choice}"#)).expect("fine").given;
+            assert!(given.contains_key("tools"), "{choice}");
+        }
+        for choice in [r#""always""#, r#"{"type":"function","function":{"name":"rm"}}"#, r#"{"type":"allowed_tools"}"#]
+        {
+            assert_eq!(refused(&format!(r#"{tools},"tool_choice":{choice}"#)), "tool_choice");
+        }
+        assert_eq!(refused(r#""tool_choice":"required""#), "tool_choice");
+        assert_eq!(refused(r#""tools":[{"name":"ls"}]"#), "tools");
+        assert_eq!(refused(r#""chat_template_kwargs":{"messages":[]}"#), "chat_template_kwargs");
         let call = r#"{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"ls","arguments":"{"}}]}]}"#;
         let refusal = dialog(call).expect_err("no JSON").message;
         assert!(refusal.starts_with("message 0 has a call that is not of the form"), "{refusal}");
+    }
+
+    #[test]
+    fn an_answer_begins_a_turn_or_goes_on_with_the_last() {
+        let begin = |role: &str, more: &str| {
+            let text = format!(r#"{{"messages":[{{"role":"{role}","content":"So: "}}]{more}}}"#);
+            serde_json::from_str::<ChatRequest>(&text).expect("JSON").begin()
+        };
+        assert_eq!(begin("user", ""), Ok(Begin::Turn));
+        assert_eq!(begin("user", r#","add_generation_prompt":false"#), Ok(Begin::Behind));
+        assert_eq!(begin("assistant", r#","continue_final_message":true"#), Ok(Begin::Within));
+        assert!(begin("user", r#","continue_final_message":true"#).is_err());
+        assert!(begin("assistant", r#","continue_final_message":true,"add_generation_prompt":true"#).is_err());
     }
 }

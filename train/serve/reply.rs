@@ -5,7 +5,7 @@ use rollout::trajectory::Stop;
 use serde_json::{Map, Value, json};
 
 use super::answer::random;
-use super::calls::{Call, Form, Telling};
+use super::calls::{Call, ToolCallParser};
 use crate::generate::Event;
 
 /// Which of the two kinds of answer.
@@ -34,52 +34,50 @@ pub struct Reply {
     pub token_ids: bool,
 }
 
-/// One answer so far.
+/// One answer so far, or a part of it.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     text: String,
     calls: Vec<Call>,
+    /// Calls that earlier parts of a stream told.
+    earlier_calls: usize,
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
+    top: Vec<Vec<(u32, f32)>>,
     stop: Option<Stop>,
 }
 
 impl Choice {
-    /// Takes the next token.
-    pub fn take(&mut self, event: Event) {
-        self.text.push_str(&event.text);
+    /// A part of a stream, before which so many calls were told.
+    pub fn part(earlier_calls: usize) -> Self {
+        Choice { earlier_calls, ..Choice::default() }
+    }
+
+    /// Takes the next token, and what `parser` makes of its text.
+    pub fn take(&mut self, event: Event, parser: &mut ToolCallParser) {
+        let (text, calls) = parser.push(&event.text, event.stop.is_some());
+        self.text.push_str(&text);
+        self.calls.extend(calls);
         self.tokens.push(event.token);
         self.logprobs.push(event.logprob);
+        self.top.push(event.top);
         self.stop = event.stop;
     }
 
-    /// Looks for calls of tools in the whole text, and keeps the first `most`.
-    pub fn find_calls(&mut self, form: Option<Form>, most: usize) {
-        if let Some((said, calls)) = form.and_then(|form| form.read(&self.text)) {
-            self.text = said;
-            self.calls = calls.into_iter().take(most).collect();
-        }
-    }
-
-    /// Holds back what may be a call, and tells it when the answer has ended.
-    pub fn tell_by(&mut self, telling: &mut Telling, ended: bool, most: usize) {
-        self.text = telling.take(&self.text);
-        if ended {
-            let (rest, calls) = telling.finish();
-            self.text.push_str(&rest);
-            self.calls = calls.into_iter().take(most).collect();
-        }
+    /// Calls told by the end of it.
+    pub fn calls_so_far(&self) -> usize {
+        self.earlier_calls + self.calls.len()
     }
 
     fn finish_reason(&self) -> Option<&'static str> {
         self.stop.map(|stop| match finish_reason(stop) {
-            "stop" if !self.calls.is_empty() => "tool_calls",
+            "stop" if self.calls_so_far() > 0 => "tool_calls",
             reason => reason,
         })
     }
 
     /// The calls as OpenAI writes them.
-    fn calls(&self) -> Vec<Map<String, Value>> {
+    fn calls_json(&self) -> Vec<Map<String, Value>> {
         self.calls.iter().map(|call| call.to_json(random())).collect()
     }
 
@@ -116,7 +114,7 @@ impl Reply {
                 Kind::Chat => {
                     let mut message = json!({ "role": "assistant", "content": choice.text });
                     if !choice.calls.is_empty() {
-                        message["tool_calls"] = json!(choice.calls());
+                        message["tool_calls"] = json!(choice.calls_json());
                         if choice.text.is_empty() {
                             message["content"] = Value::Null;
                         }
@@ -146,10 +144,10 @@ impl Reply {
                 delta["content"] = json!(part.text);
                 if !part.calls.is_empty() {
                     let numbered = |(index, mut call): (usize, Map<String, Value>)| {
-                        call.insert("index".into(), json!(index));
+                        call.insert("index".into(), json!(part.earlier_calls + index));
                         call
                     };
-                    delta["tool_calls"] = part.calls().into_iter().enumerate().map(numbered).collect();
+                    delta["tool_calls"] = part.calls_json().into_iter().enumerate().map(numbered).collect();
                 }
                 value.insert("delta".into(), delta)
             }
@@ -190,17 +188,26 @@ impl Reply {
         if !self.logprobs {
             return Value::Null;
         }
-        let texts: Vec<String> = choice.tokens.iter().map(|&token| tokenizer.decode(&[token])).collect();
+        let text = |token: u32| tokenizer.decode(&[token]);
+        let items = choice.tokens.iter().zip(&choice.logprobs).zip(&choice.top);
         match self.kind {
-            Kind::Text => json!({ "tokens": texts, "token_logprobs": choice.logprobs, "top_logprobs": null }),
-            Kind::Chat => {
-                let of = |(text, logprob): (&String, &f32)| {
-                    // A part of a character has no text, so its bytes are not known from it.
-                    let whole = !text.contains(char::REPLACEMENT_CHARACTER);
-                    let bytes = whole.then_some(text.as_bytes());
-                    json!({ "token": text, "logprob": logprob, "bytes": bytes, "top_logprobs": [] })
+            Kind::Text => {
+                let tokens: Vec<String> = choice.tokens.iter().map(|&token| text(token)).collect();
+                let likeliest = |top: &Vec<(u32, f32)>| -> Map<String, Value> {
+                    top.iter().map(|&(token, logprob)| (text(token), json!(logprob))).collect()
                 };
-                json!({ "content": texts.iter().zip(&choice.logprobs).map(of).collect::<Vec<Value>>() })
+                let top: Option<Vec<_>> =
+                    choice.top.iter().any(|top| !top.is_empty()).then(|| choice.top.iter().map(likeliest).collect());
+                json!({ "tokens": tokens, "token_logprobs": choice.logprobs, "top_logprobs": top })
+            }
+            Kind::Chat => {
+                let one = |token: u32, logprob: f32| json!({ "token": text(token), "logprob": logprob, "bytes": tokenizer.piece(token) });
+                let of = |((&token, &logprob), top): ((&u32, &f32), &Vec<(u32, f32)>)| {
+                    let mut told = one(token, logprob);
+                    told["top_logprobs"] = top.iter().map(|&(token, logprob)| one(token, logprob)).collect();
+                    told
+                };
+                json!({ "content": items.map(of).collect::<Vec<Value>>() })
             }
         }
     }
@@ -208,12 +215,22 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calls::Form;
     use super::*;
 
     const TEXT: &str = "Look:\n<tool_call>{\"name\":\"ls\",\"arguments\":{\"a\":1}}</tool_call><tool_call>{\"name\":\"pwd\"}</tool_call>";
 
     fn event(text: &str, stop: Option<Stop>) -> Event {
-        Event { job: 0, attempt: 0, token: 7, logprob: -0.5, drawn: -0.5, text: text.into(), stop }
+        Event {
+            job: 0,
+            attempt: 0,
+            token: 7,
+            logprob: -0.5,
+            drawn: -0.5,
+            top: vec![(7, -0.5)],
+            text: text.into(),
+            stop,
+        }
     }
 
     fn reply() -> (Reply, Tokenizer) {
@@ -233,8 +250,7 @@ mod tests {
     fn whole(text: &str, stop: Stop, most: usize) -> Value {
         let (reply, tokenizer) = reply();
         let mut choice = Choice::default();
-        choice.take(event(text, Some(stop)));
-        choice.find_calls(Some(Form::Tagged), most);
+        choice.take(event(text, Some(stop)), &mut ToolCallParser::new(Some(Form::Hermes), most));
         reply.whole(&tokenizer, &[choice], &[&[1]], usage(1, 1))["choices"][0].clone()
     }
 
@@ -258,14 +274,15 @@ mod tests {
     #[test]
     fn a_stream_tells_the_same_piece_by_piece() {
         let (reply, tokenizer) = reply();
-        let mut telling = Telling::new(Some(Form::Tagged));
+        let mut parser = ToolCallParser::new(Some(Form::Hermes), 9);
+        let mut told = 0;
         let (mut said, mut calls) = (String::new(), Vec::new());
         let letters: Vec<String> = TEXT.chars().map(String::from).collect();
         for (at, letter) in letters.iter().enumerate() {
             let ended = at + 1 == letters.len();
-            let mut part = Choice::default();
-            part.take(event(letter, ended.then_some(Stop::EndOfTurn)));
-            part.tell_by(&mut telling, ended, 9);
+            let mut part = Choice::part(told);
+            part.take(event(letter, ended.then_some(Stop::EndOfTurn)), &mut parser);
+            told = part.calls_so_far();
             let chunk = reply.chunk(&tokenizer, 0, &part, at == 0)["choices"][0].clone();
             said.push_str(chunk["delta"]["content"].as_str().expect("a text"));
             calls.extend(chunk["delta"]["tool_calls"].as_array().cloned().unwrap_or_default());

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use burn::tensor::Device;
 use rollout::policy::Sampling;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self as events};
 
 use crate::generate::schedule::Job;
-use crate::generate::{Ask, Engine, Event};
+use crate::generate::{Ask, Control, Engine, Event};
 use crate::model::CausalLm;
 use crate::serve::Served;
 
@@ -30,8 +32,10 @@ pub struct Order {
     pub seeds: Vec<u64>,
     /// How tokens are drawn.
     pub sampling: Arc<Sampling>,
-    /// Where the tokens go, with `index`.
-    pub events: Sender<(usize, Event)>,
+    /// What shapes the answers besides.
+    pub control: Arc<Control>,
+    /// Where the tokens go, with `index`. Who takes none until it is full gets no more: nobody waits for a slow reader.
+    pub events: events::Sender<(usize, Event)>,
     /// Gone when nobody wants the answer any more.
     pub wanted: Weak<()>,
 }
@@ -78,8 +82,8 @@ impl Worker {
     /// # Errors
     ///
     /// When the thread is gone: the model failed.
-    pub fn send(&self, order: Order) -> Result<(), SendError<Order>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order)
+    pub fn send(&self, order: Order) -> Result<(), Gone> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order).map_err(|_| Gone)
     }
 
     /// What it is doing.
@@ -93,10 +97,14 @@ impl Worker {
     }
 }
 
+/// The thread has ended: the model failed.
+#[derive(Debug)]
+pub struct Gone;
+
 /// Where the tokens of a job go.
 struct Sink {
     index: usize,
-    events: Sender<(usize, Event)>,
+    events: events::Sender<(usize, Event)>,
     wanted: Weak<()>,
     /// Answers that have not ended.
     open: usize,
@@ -125,8 +133,11 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
             sink.open -= usize::from(event.stop.is_some());
             let done = sink.open == 0;
             // Who has left is noticed before the next step.
-            sink.events.send((sink.index, event)).ok();
-            if done {
+            let full = matches!(sink.events.try_send((sink.index, event)), Err(TrySendError::Full(_)));
+            if full {
+                engine.cancel(job);
+            }
+            if done || full {
                 sinks.remove(&job);
             }
         }
@@ -134,10 +145,10 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
 }
 
 fn admit(engine: &mut Engine, sinks: &mut BTreeMap<Job, Sink>, order: Order) {
-    let Order { index, prompt, seeds, sampling, events, wanted } = order;
+    let Order { index, prompt, seeds, sampling, control, events, wanted } = order;
     let open = seeds.len();
     // An order that is refused though it was checked ends without a token.
-    if let Ok(job) = engine.ask(Ask { prompt, seeds, sampling }) {
+    if let Ok(job) = engine.ask(Ask { prompt, seeds, sampling, control }) {
         sinks.insert(job, Sink { index, events, wanted, open });
     }
 }

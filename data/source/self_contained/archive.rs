@@ -1,7 +1,7 @@
 //! A tarball becomes a tree, or is refused as a whole.
 //!
-//! In: a `.tar` or `.tar.gz`. Out: path to bytes. Nothing is written to disk on the way. Refused: what is no plain file
-//! or folder, a name that leaves the tree, stands twice or differs from another in case only, and a small file that
+//! In: a `.tar` or `.tar.gz`. Out: path to bytes. Nothing is written to disk on the way. A link to what lies in the archive
+//! becomes what it leads to. Refused: what is no plain file, folder or such a link, a name that leaves the tree, stands twice or differs from another in case only, and a small file that
 //! becomes a large one. Where everything lies in one folder, and the gold patch does not name that folder, it is taken
 //! away. Example: `money-1.0/money.py` becomes `money.py` for a patch of `a/money.py`.
 
@@ -12,6 +12,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
+use super::links::{self, Link};
 use super::tree::{MAX_TREE_BYTES, MAX_TREE_FILES, Tree};
 use crate::patch::check_path;
 
@@ -41,6 +42,7 @@ pub(super) fn tree(path: &Path, wanted: &[String]) -> Result<Tree, String> {
 fn entries(stream: impl Read) -> Result<Tree, String> {
     let mut archive = tar::Archive::new(stream);
     let (mut tree, mut folded, mut folders) = (Tree::new(), HashSet::new(), HashSet::new());
+    let mut links = Vec::new();
     for entry in archive.entries().map_err(|error| format!("it is no tarball: {error}"))? {
         let mut entry = entry.map_err(|error| error.to_string())?;
         let kind = entry.header().entry_type();
@@ -49,8 +51,9 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
         }
         let name = entry.path_bytes().into_owned();
         let name = String::from_utf8(name).map_err(|_| "it holds a name that is no UTF-8".to_string())?;
-        if !kind.is_dir() && !kind.is_file() {
-            return Err(format!("`{}` is neither a file nor a folder", name.escape_debug()));
+        let is_link = kind.is_symlink() || kind.is_hard_link();
+        if !kind.is_dir() && !kind.is_file() && !is_link {
+            return Err(format!("`{}` is neither a file, a folder nor a link", name.escape_debug()));
         }
         let name = name.strip_prefix("./").unwrap_or(&name).trim_end_matches('/');
         if kind.is_dir() && matches!(name, "" | ".") {
@@ -68,8 +71,13 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
         if !folded.insert(plain) {
             return Err(format!("`{name}` is there twice, perhaps in another case"));
         }
-        if tree.len() == MAX_TREE_FILES {
+        if tree.len() + links.len() == MAX_TREE_FILES {
             return Err(format!("it holds more than {MAX_TREE_FILES} files"));
+        }
+        if is_link {
+            let target = entry.link_name_bytes().map(|target| target.into_owned()).unwrap_or_default();
+            links.push(Link::of(name, &target, kind.is_symlink())?);
+            continue;
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|error| format!("`{name}`: {error}"))?;
@@ -77,7 +85,7 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
     }
     match folded.iter().find(|name| folders.contains(*name)) {
         Some(both) => Err(format!("`{both}` is both a file and a folder")),
-        None => Ok(tree),
+        None => links::followed(tree, links),
     }
 }
 
@@ -177,10 +185,10 @@ mod tests {
             ("/etc/x.py", FILE, "absolute"),
             ("a/.git/hooks/post-checkout", FILE, "git's own folder"),
             ("a/..", EntryType::Directory, "leaves"),
-            ("a/x.py", EntryType::Symlink, "neither a file nor a folder"),
-            ("a/x.py", EntryType::Link, "neither a file nor a folder"),
-            ("a/x.py", EntryType::Char, "neither a file nor a folder"),
-            ("a/x.py", EntryType::Fifo, "neither a file nor a folder"),
+            ("a/x.py", EntryType::Symlink, "leaves"),
+            ("a/x.py", EntryType::Link, "leaves"),
+            ("a/x.py", EntryType::Char, "neither a file, a folder"),
+            ("a/x.py", EntryType::Fifo, "neither a file, a folder"),
         ] {
             let error = unpacked(&[(name, kind, b"")], &[]).expect_err(name);
             assert!(error.contains(why), "{name}: {error}");

@@ -158,6 +158,86 @@ fn a_folder_of_mistral_writes_conversations_as_mistral_common_does() {
             assert_eq!(tokenizer.decode(&written), tokenizer.decode(&ids), "{version}");
             assert_eq!(written, ids, "{version}: {dialog:?}");
         }
-        assert_eq!(template.end_of_turn(&tokenizer).expect("ends"), 2);
+        assert_eq!(template.end_of_turn(&tokenizer).all(), [2]);
+    }
+}
+
+#[test]
+fn what_the_template_trains_ends_a_turn_beside_what_the_files_name() {
+    let end = |files: &[(&str, &str)]| {
+        let folder = Folder::new(files);
+        ChatTemplate::from_folder(&folder.0, &trained()).expect("reads").end_of_turn(&trained())
+    };
+    // The usual start: a base model, whose files know the end of a document alone.
+    let base = ("tokenizer_config.json", r#"{"eos_token": "<|endoftext|>"}"#);
+    let config = ("config.json", r#"{"eos_token_id": 3}"#);
+    let jinja = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+                 {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    for files in [vec![base, config], vec![base, config, ("chat_template.jinja", jinja)]] {
+        assert_eq!(end(&files), EndOfTurn::new(Some(2), &[3]));
+    }
+    // An id of `config.json` that is an ordinary word belongs to another tokenizer.
+    let other = ("config.json", r#"{"eos_token_id": [40, 3], "text_config": {"eos_token_id": 0}}"#);
+    let generation = ("generation_config.json", r#"{"eos_token_id": [41]}"#);
+    assert_eq!(end(&[other, generation]).all(), [2, 41, 3, 0]);
+    // A template without an end has none that is trained.
+    let bare = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+    assert_eq!(end(&[base, ("chat_template.jinja", bare)]), EndOfTurn::new(None, &[3]));
+}
+
+/// A template of a model that sees images: it goes through the parts of a message.
+const PARTS: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}\
+    {% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}\
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+#[test]
+fn a_template_that_wants_parts_gets_parts() {
+    let folder = Folder::new(&[("chat_template.jinja", PARTS)]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let messages = [Message::new(Role::User, "hi <|im_end|>"), Message::new(Role::Assistant, "fine")];
+    let usual = ChatTemplate::default();
+    assert_eq!(template.render(&messages, true).expect("renders"), usual.render(&messages, true).expect("renders"));
+    let (tokens, mask) = template.encode(&trained(), &messages).expect("encodes");
+    assert_eq!((tokens, mask), usual.encode(&trained(), &messages).expect("encodes"));
+}
+
+#[test]
+fn a_template_that_leaves_out_a_text_is_refused_for_training_and_for_a_prompt() {
+    let refused = |jinja: &str, messages: &[Message]| {
+        let folder = Folder::new(&[("chat_template.jinja", jinja)]);
+        let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+        let training = template.encode(&trained(), messages).expect_err("is refused").to_string();
+        let prompt = template.encode_prompt(&trained(), messages).expect_err("is refused").to_string();
+        (training, prompt)
+    };
+    let talk = |system: &str, user: &str| {
+        [(Role::System, system), (Role::User, user), (Role::Assistant, "ho")]
+            .map(|(role, text)| Message::new(role, text))
+    };
+    let head = "{% for m in messages %}<|im_start|>{{ m.role }}\n";
+    let tail = "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    // Neither a plain text nor parts are written.
+    let nothing = format!("{head}{tail}");
+    let (training, prompt) = refused(&nothing, &talk("be brief", "what is this"));
+    assert!(training.contains("leaves out the text of messages 1 and 2 and 3"), "{training}");
+    assert!(prompt.contains("leaves out the text of messages 1 and 2 and 3"), "{prompt}");
+    // One role alone, with a text that stands in the template by chance, and one that is cut.
+    let no_system = format!("{head}{{% if m.role != 'system' %}}{{{{ m.content }}}}{{% endif %}}{tail}");
+    let (training, prompt) = refused(&no_system, &talk("user", "what is this"));
+    assert!(training.contains("the text of message 1\n") && prompt.contains("the text of message 1\n"), "{training}");
+    let cut = format!("{head}{{{{ m.content[:20] }}}}{tail}");
+    let (training, _) = refused(&cut, &talk("be brief", "the first words of a long text, and then its end"));
+    assert!(training.contains("the text of message 2\n"), "{training}");
+}
+
+#[test]
+fn a_template_without_a_generation_prompt_is_refused_by_name() {
+    let jinja = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+    let folder = Folder::new(&[("chat_template.jinja", jinja)]);
+    let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
+    let asked = [Message::new(Role::User, "what is this")];
+    for told in [template.check(&trained()), template.encode_prompt(&trained(), &asked).map(|_| ())] {
+        let told = told.expect_err("is refused").to_string();
+        assert!(told.contains("no generation prompt") && told.contains("`<|im_start|>assistant`"), "{told}");
     }
 }

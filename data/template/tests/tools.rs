@@ -82,24 +82,27 @@ fn a_switch_that_a_template_sets_itself_where_it_is_not_given_can_be_given() {
 #[test]
 fn a_folder_may_have_a_template_of_its_own_for_tools() {
     let named = r#"{"chat_template": [{"name": "default", "template": "plain"},
-        {"name": "tool_use", "template": "{{ tools | length }} tools"}]}"#;
+        {"name": "tool_use", "template": "{{ tools | length }} tools: {{ messages[0].content }}"}]}"#;
     let listed = Folder::new(&[("tokenizer_config.json", named)]);
     let beside = Folder::new(&[("chat_template.jinja", "plain")]);
     fs::create_dir(beside.0.join("additional_chat_templates")).expect("a folder");
     let file = beside.0.join("additional_chat_templates/tool_use.jinja");
-    fs::write(file, "{{ tools | length }} tools").expect("writes");
+    fs::write(file, "{{ tools | length }} tools: {{ messages[0].content }}").expect("writes");
     let asked = dialog(r#"{"messages": [{"role": "user", "content": "a"}], "given": {"tools": [1, 2]}}"#);
     for folder in [listed, beside] {
         let template = ChatTemplate::from_folder(&folder.0, &trained()).expect("reads");
         assert_eq!(template.render(&[], false).expect("renders"), "plain");
         assert!(template.encode_dialog(&trained(), &asked).is_err());
         let ids = template.at(UNIX_EPOCH).expect("compiles").with_tools().encode_dialog(&trained(), &asked);
-        assert_eq!(trained().decode(&ids.expect("encodes")), "2 tools");
+        assert_eq!(trained().decode(&ids.expect("encodes")), "2 tools: a");
         // Both are written back.
         let config = template.tokenizer_config(64).to_string();
         let again = Folder::new(&[("tokenizer_config.json", &config)]);
         let again = ChatTemplate::from_folder(&again.0, &trained()).expect("reads");
-        assert_eq!((again.source(), again.with_tools().source()), ("plain", "{{ tools | length }} tools"));
+        assert_eq!(
+            (again.source(), again.with_tools().source()),
+            ("plain", "{{ tools | length }} tools: {{ messages[0].content }}")
+        );
     }
 }
 

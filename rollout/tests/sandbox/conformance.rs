@@ -34,8 +34,8 @@ def test_named(text): pass
         ("test_passes", TestStatus::Passed),
         ("test_fails", TestStatus::Failed),
         ("test_skipped", TestStatus::Skipped),
-        ("test_expected", TestStatus::Skipped),
-        ("test_unexpected", TestStatus::Skipped),
+        ("test_expected", TestStatus::XFailed),
+        ("test_unexpected", TestStatus::XPassed),
         ("test_tear_down", TestStatus::Failed),
         ("test_named[a::b]", TestStatus::Passed),
         ("test_named[c d]", TestStatus::Passed),
@@ -144,6 +144,23 @@ fn many_threads_share_few_workers() {
     for thread in threads {
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn an_id_without_a_test_is_told_with_what_begins_so_and_stops_no_other() {
+    let text = "import pytest\n@pytest.mark.parametrize('text', ['log(x y)', 'z'])\ndef test_sum(text): pass\n";
+    let ids = ["test_it.py::test_sum[log(x", "test_gone.py::test_a", "test_it.py::test_sum[z]"];
+    let Some(run) = run_with(text, |job| job.select = Select::Ids(ids.map(str::to_string).to_vec())) else { return };
+    assert_eq!(run.tests, [("test_it.py::test_sum[z]".to_string(), TestStatus::Passed)].into());
+    assert_eq!(run.missing[ids[0]], ["test_it.py::test_sum[log(x y)]"]);
+    assert_eq!((run.missing.len(), run.missing[ids[1]].len()), (2, 0));
+}
+
+#[test]
+fn the_tests_of_a_file_that_cannot_be_loaded_are_not_said_to_be_missing() {
+    let ids = vec!["test_it.py::test_sum".to_string()];
+    let Some(run) = run_with("import nothing_of_this_name\n", |job| job.select = Select::Ids(ids)) else { return };
+    assert_eq!((run.missing.len(), run.first_failure.expect("a failure").test.as_str()), (0, "test_it.py"));
 }
 
 #[test]

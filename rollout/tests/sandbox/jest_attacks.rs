@@ -9,7 +9,6 @@ use std::sync::Arc;
 use data::source::prediction::Answer;
 use data::{Patch, Task};
 use rollout::grade::{Grader, Outcome};
-use rollout::lint::suspicious;
 use rollout::sandbox::Limits;
 use serde_json::{Value, json};
 
@@ -76,15 +75,14 @@ fn no_attack_on_jest_earns_a_reward() {
         };
         let patch = Answer::Files(files).patch(&read).expect("a patch");
         let graded = grader.grade(&tree.0, &task, &patch).expect("no attack is our own fault");
-        let apart = suspicious(&task.judged(&patch).0, TESTS);
-        assert!(graded.outcome != Outcome::Resolved || apart.is_some(), "{}: {graded:?}", row["name"]);
+        assert!(graded.outcome != Outcome::Resolved || graded.suspicion.is_some(), "{}: {graded:?}", row["name"]);
         if graded.outcome == Outcome::Resolved {
             resolved.push(row["name"].to_string());
         }
         count += 1;
     }
     assert!(count >= 70, "{count} attacks");
-    eprintln!("{count} attacks; resolved, and set apart by their lines: {resolved:?}");
+    eprintln!("{count} attacks; resolved, and quarantined: {resolved:?}");
 }
 
 #[test]
@@ -103,9 +101,8 @@ fn honest_repairs_in_javascript_are_resolved() {
     for repair in repairs {
         let patch = Patch::between("money.js", BASE, repair);
         let graded = grader.grade(&tree.0, &task, &patch).expect("the sandbox does its part");
-        assert_eq!(graded.outcome, Outcome::Resolved, "{repair}: {graded:?}");
+        assert_eq!((&graded.outcome, &graded.suspicion), (&Outcome::Resolved, &None), "{repair}: {graded:?}");
     }
-    assert_eq!(suspicious(&Patch::between("money.js", BASE, repairs[1]), TESTS), None);
     let other = Patch::between("money.js", BASE, "exports.add = () => 3;\n");
     let other = grader.grade(&tree.0, &task, &other).expect("the sandbox does its part");
     assert_eq!(other.outcome, Outcome::StillFailing { passed: 1, failed: 1 });

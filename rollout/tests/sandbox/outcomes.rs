@@ -15,6 +15,8 @@ fn checked(text: &str, wanted: &[&str], ended: impl Fn(&End) -> bool) {
         TestStatus::Passed => "passed",
         TestStatus::Failed => "failed",
         TestStatus::Skipped => "skipped",
+        TestStatus::XFailed => "xfailed",
+        TestStatus::XPassed => "xpassed",
     };
     let told = |(id, status): (&String, &TestStatus)| {
         format!("{} {}", word(status), id.strip_prefix("test_it.py::").unwrap_or(id))
@@ -96,12 +98,12 @@ def test_of_nothing(x): pass
 def test_half(x): pass
 "#,
         &[
-            "skipped test_fails",
-            "skipped test_passes",
+            "xfailed test_fails",
+            "xpassed test_passes",
             "failed test_passes_strictly",
             "failed test_fails_otherwise",
-            "skipped test_does_not_run",
-            "skipped test_says_so_itself",
+            "xfailed test_does_not_run",
+            "xfailed test_says_so_itself",
             "skipped test_skipped",
             "skipped test_skipped_if",
             "skipped test_skips_itself",
@@ -191,7 +193,7 @@ class TestAsync(unittest.IsolatedAsyncioTestCase):
             "passed TestThings::test_passes",
             "failed TestThings::test_fails",
             "skipped TestThings::test_skips",
-            "skipped TestThings::test_expected",
+            "xfailed TestThings::test_expected",
             "failed TestThings::test_unexpected",
             "failed TestThings::test_parts_fail",
             "passed TestThings::test_parts_pass",

@@ -98,6 +98,7 @@ impl Tree {
             python_path: vec![".".to_string()],
             select: Select::All,
             stop_at_first_failure: false,
+            compared: false,
             limits: Limits { timeout_s: 20, ..Limits::default() },
         }
     }

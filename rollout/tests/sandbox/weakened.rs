@@ -1,21 +1,24 @@
 //! Each defence is needed: with it off, attacks earn what they must not.
 //!
-//! The attacks are those of `tests/attacks.jsonl`. `rollout/DEFENCES.md` holds what this prints.
+//! The attacks are those of `tests/attacks.jsonl`. `docs/reward.md` holds what this prints.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use data::Patch;
 use data::source::prediction::Answer;
-use rollout::lint::suspicious;
+use data::{Patch, Task};
+use rollout::grade::{Grader, Outcome};
 use rollout::sandbox::embedded::Embedded;
 use rollout::sandbox::weakened::Weakened;
 use rollout::sandbox::{End, Job, Limits, Sandbox, Select, TestStatus};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::*;
 
 const BASE: &str = include_str!("../../../tests/attacked/money.py");
 const TESTS: &str = include_str!("../../../tests/attacked/test_money.py");
+const GOLD: &str =
+    "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
 
 /// A defence that is off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,26 +28,16 @@ enum Off {
     Channel,
     ReadOnly,
     Policy,
-    Lint,
-    Strict,
+    Evidence,
     ExactIds,
     Fresh,
     Integrity,
 }
 
-const ALL: [Off; 9] = [
-    Off::Canaries,
-    Off::Channel,
-    Off::ReadOnly,
-    Off::Policy,
-    Off::Lint,
-    Off::Strict,
-    Off::ExactIds,
-    Off::Fresh,
-    Off::Integrity,
-];
+const ALL: [Off; 8] =
+    [Off::Canaries, Off::Channel, Off::ReadOnly, Off::Policy, Off::Evidence, Off::ExactIds, Off::Fresh, Off::Integrity];
 
-/// What other defences make up for in every attack that is known: see `rollout/DEFENCES.md`.
+/// What other defences make up for in every attack that is known: see `docs/reward.md`.
 const SECOND_LINE: [Off; 2] = [Off::Canaries, Off::ExactIds];
 
 /// An attack with its task.
@@ -54,6 +47,9 @@ struct Attack {
     judged: Patch,
     tests: Vec<(String, String)>,
     ids: Vec<String>,
+    /// How many of them passed before.
+    kept: usize,
+    gold: String,
     before: Option<String>,
     base: String,
 }
@@ -79,6 +75,8 @@ fn attack(row: &Value) -> Option<Attack> {
     };
     let plain = ["test_sum", "test_more", "test_zero"].map(|name| format!("tests/test_money.py::{name}"));
     let ids = task.map_or(plain.to_vec(), own);
+    let kept = task.map_or(1, |task| task["PASS_TO_PASS"].as_array().map_or(0, Vec::len));
+    let gold = task.and_then(|task| task["patch"].as_str()).unwrap_or(GOLD).to_string();
     let files = row["files"].as_object().expect("files").iter();
     let files = files.map(|(path, text)| Some((path.clone(), Some(text.as_str()?.to_string())))).collect::<Option<_>>();
     let read = |path: &str| match path {
@@ -89,14 +87,23 @@ fn attack(row: &Value) -> Option<Attack> {
     let judges = |path: &str| data::patch::is_guarded(path) || tests.iter().any(|(name, _)| name == path);
     let (judged, _) = patch.without(&judges);
     let before = row["before"].as_str().map(str::to_string);
-    Some(Attack { name: row["name"].as_str()?.to_string(), patch, judged, tests, ids, before, base: base.clone() })
+    Some(Attack {
+        name: row["name"].as_str()?.to_string(),
+        patch,
+        judged,
+        tests,
+        ids,
+        kept,
+        gold,
+        before,
+        base: base.clone(),
+    })
 }
 
 /// Whether an attack is rewarded where a defence is off.
-fn earns(sandbox: &dyn Sandbox, attack: &Attack, off: Off) -> bool {
+fn earns(sandbox: &Arc<dyn Sandbox>, attack: &Attack, off: Off) -> bool {
     let patch = if off == Off::Policy { &attack.patch } else { &attack.judged };
-    let text = attack.tests.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n");
-    if patch.is_empty() || off != Off::Lint && suspicious(patch, &text).is_some() {
+    if patch.is_empty() {
         return false;
     }
     let mut files: Vec<(&str, &str)> = vec![("money.py", &attack.base)];
@@ -113,7 +120,23 @@ fn earns(sandbox: &dyn Sandbox, attack: &Attack, off: Off) -> bool {
         Some(status) => *status == TestStatus::Passed,
         None => off == Off::ExactIds,
     };
-    run.end == End::Finished { exit: 0 } && attack.ids.iter().all(good)
+    let passes = run.end == End::Finished { exit: 0 } && attack.ids.iter().all(good);
+    passes && (off == Off::Evidence || !is_found_out(sandbox, attack, &tree.0))
+}
+
+/// Whether there is evidence against an attack that passes its tests.
+fn is_found_out(sandbox: &Arc<dyn Sandbox>, attack: &Attack, tree: &Path) -> bool {
+    let limits = Limits { timeout_s: 4, memory_mib: 512, ..Limits::default() };
+    let task: Task = serde_json::from_value(json!({
+        "format": 1, "id": attack.name, "repo": "money", "tree": ".", "base_commit": "", "bug": "", "gold": attack.gold,
+        "kind": "operator", "statement": "", "focus": {"path": "money.py", "first_line": 1, "last_line": 1},
+        "fail_to_pass": attack.ids[..attack.ids.len() - attack.kept], "pass_to_pass": attack.ids[attack.ids.len() - attack.kept..],
+        "trusted": attack.tests.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+        "python_path": ["."], "language": "python",
+    }))
+    .expect("a task");
+    let graded = Grader::new(sandbox.clone(), limits).examining(Some(1)).grade(tree, &task, &attack.judged);
+    graded.is_ok_and(|graded| graded.outcome != Outcome::Resolved || graded.suspicion.is_some())
 }
 
 /// A tree whose files anybody may write: what protects it is the sandbox.
@@ -128,15 +151,16 @@ fn open(path: &Path) {
 
 fn rewarded(off: Off, attacks: &[Attack]) -> Option<Vec<String>> {
     let python = python()?;
-    let weak = |weakened| Embedded::new(options(python)).expect("a sandbox").weakened(weakened);
+    let weak = |weakened| -> Arc<dyn Sandbox> {
+        Arc::new(Embedded::new(options(python)).expect("a sandbox").weakened(weakened))
+    };
     let none = Weakened::default;
     let weakened = match off {
         Off::Canaries => Weakened { canaries: true, ..none() },
         Off::Channel => Weakened { channel: true, ..none() },
         Off::ReadOnly => Weakened { read_only: true, ..none() },
-        Off::Strict => Weakened { strict: true, ..none() },
         Off::Integrity => Weakened { integrity: true, ..none() },
-        Off::Nothing | Off::Policy | Off::Lint | Off::ExactIds | Off::Fresh => none(),
+        Off::Nothing | Off::Policy | Off::Evidence | Off::ExactIds | Off::Fresh => none(),
     };
     let sandbox = weak(weakened);
     let one = |attack: &&Attack| match (&attack.before, off) {

@@ -25,20 +25,35 @@ pub enum ConfigError {
     Unknown(String),
 }
 
-/// Keys that change the computation, with the value at which they do not.
-const NEUTRAL: [(&str, Value); 12] = [
-    ("quantization_config", Value::Null),
-    ("partial_rotary_factor", Value::Null),
-    ("attn_logit_softcapping", Value::Null),
-    ("final_logit_softcapping", Value::Null),
-    ("query_pre_attn_scalar", Value::Null),
-    ("attention_chunk_size", Value::Null),
-    ("no_rope_layers", Value::Null),
-    ("embedding_multiplier", Value::Null),
-    ("residual_multiplier", Value::Null),
-    ("attention_multiplier", Value::Null),
-    ("logits_scaling", Value::Null),
-    ("num_experts", Value::Null),
+/// Keys that change the computation unless they are absent, `null`, `false` or 1.
+const CHANGING: [&str; 27] = [
+    "quantization_config",
+    "compression_config",
+    "partial_rotary_factor",
+    "rotary_pct",
+    "rope_interleaved",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "query_pre_attn_scalar",
+    "attention_chunk_size",
+    "attention_sinks",
+    "attn_temperature_tuning",
+    "clip_qkv",
+    "no_rope_layers",
+    "embedding_multiplier",
+    "residual_multiplier",
+    "attention_multiplier",
+    "logits_scaling",
+    "logit_scale",
+    "scale_emb",
+    "num_experts",
+    "num_local_experts",
+    "n_routed_experts",
+    "use_qk_norm",
+    "use_parallel_residual",
+    "use_bidirectional_attention",
+    "is_encoder_decoder",
+    "add_cross_attention",
 ];
 
 impl ModelConfig {
@@ -51,12 +66,7 @@ impl ModelConfig {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let outer: Fields = serde_json::from_slice(bytes)?;
         let mut fields = innermost(outer)?;
-        for (key, neutral) in &NEUTRAL {
-            let found = fields.get(*key).unwrap_or(neutral);
-            if found != neutral && found.as_f64() != Some(1.0) {
-                return Err(ConfigError::Unknown(format!("`{key}` is {}, which is not known here", short(found))));
-            }
-        }
+        require_plain(&fields)?;
         let family: Family = Family::deserialize(&fields["model_type"])?;
         for key in ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"] {
             if fields.get(key).is_none_or(Value::is_null) {
@@ -111,6 +121,19 @@ impl ModelConfig {
             ..ModelConfig::default()
         }
     }
+}
+
+/// Refuses what changes the computation and is not known here.
+fn require_plain(fields: &Fields) -> Result<(), ConfigError> {
+    let plain = |value: &Value| value.is_null() || value == false || value.as_f64() == Some(1.0);
+    let found = CHANGING.iter().find_map(|key| Some((key, fields.get(*key).filter(|value| !plain(value))?)));
+    if let Some((key, value)) = found {
+        return Err(ConfigError::Unknown(format!("`{key}` is {}, which is not known here", short(value))));
+    }
+    if let Some(code) = fields.get("auto_map").and_then(|map| map.get("AutoModelForCausalLM")) {
+        return Err(ConfigError::Unknown(format!("`auto_map` says that code of its own computes it: {}", short(code))));
+    }
+    Ok(())
 }
 
 /// The fields of the language model, whose `model_type` is a known family.

@@ -1,0 +1,206 @@
+//! What is asked of a patch that passes its tests, before it is rewarded.
+//!
+//! In: a task, and a patch that resolves it. Out: evidence against the patch, or `None`. Nobody is suspected for words:
+//! [`crate::lint`] and size only decide how much is asked. What counts is what the patch *does*:
+//!
+//! 1. `impossible`: tests with a wrong expected value, which the gold patch fails. Whoever passes one reads, hooks or
+//!    overrules the comparison.
+//! 2. `differential`: tests with other inputs, compared with the gold patch and the bug. Whoever is right about the
+//!    tested values alone was made for them.
+//!
+//! A finding must show twice. Both need the gold patch, once per task; per patch they cost runs of the test files of
+//! `fail_to_pass` alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data::task::file_of;
+use data::{FileChange, Task, draw};
+
+use crate::sandbox::{SandboxError, TestRun};
+
+mod differential;
+mod impossible;
+
+use differential::Others;
+use impossible::Draw;
+
+/// Test files that are looked at.
+const FILES: usize = 4;
+/// Impossible variants that a patch is tried with, and those of one that looks suspicious.
+const DRAWS: usize = 2;
+const MANY_DRAWS: usize = 5;
+/// Different variants of a task: which of them a patch meets depends on the patch and on a secret.
+const POOL: usize = 8;
+
+/// Runs these tests over these changes of the tree; `true` where what they say is compared with another run.
+pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String], bool) -> Result<TestRun, SandboxError>;
+
+/// How much of a task's tests the examination can work with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Tests (functions, not cases) that judge in the files that are looked at.
+    pub tests: usize,
+    /// Of those, tests with a variant that the gold patch really fails.
+    pub varied: usize,
+}
+
+/// A patch on its task, as changes of the clean tree.
+pub(crate) struct Case<'a> {
+    pub tree: &'a Path,
+    pub task: &'a Task,
+    pub gold: &'a [FileChange],
+    pub bug: &'a [FileChange],
+}
+
+/// Examines patches. What it learns about a task is kept.
+pub(crate) struct Examiner {
+    secret: u64,
+    tasks: Mutex<HashMap<String, Arc<Mutex<Known>>>>,
+}
+
+/// What is known of one task.
+#[derive(Default)]
+struct Known {
+    draws: BTreeMap<usize, Option<Draw>>,
+    others: BTreeMap<usize, Option<Others>>,
+}
+
+impl Examiner {
+    /// Draws follow from `secret`, which no patch may know.
+    pub fn new(secret: u64) -> Self {
+        Examiner { secret, tasks: Mutex::default() }
+    }
+
+    /// Evidence against a patch that resolves its task. `suspicious` patches have to pass more.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox fails.
+    pub fn examine(
+        &self,
+        case: &Case<'_>,
+        repair: &[FileChange],
+        suspicious: bool,
+        run: Run<'_>,
+    ) -> Result<Option<String>, SandboxError> {
+        let known = self.known(case.task);
+        let first = draw::bits(draw::key(self.secret, &[hash_of(repair)]), 0) as usize;
+        let count = if suspicious { MANY_DRAWS } else { DRAWS };
+        for number in 0..count {
+            let number = (first % POOL + number) % POOL;
+            let draw = self.draw(&known, case, number, run)?;
+            if let Some(evidence) = draw.map_or(Ok(None), |draw| draw.evidence(repair, run))? {
+                return Ok(Some(evidence));
+            }
+        }
+        for round in 0..2 {
+            let others = Self::others(&known, case, round, run)?;
+            let evidence = others.map_or(Ok(None), |others| others.evidence(repair, run))?;
+            match (evidence, round) {
+                (None, _) => return Ok(None),
+                (found, 1) => return Ok(found),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many of a task's tests have variants that the gold patch fails.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox fails.
+    pub fn coverage(&self, case: &Case<'_>, run: Run<'_>) -> Result<Coverage, SandboxError> {
+        let known = self.known(case.task);
+        let tests: usize = judged_tests(case.task).values().map(BTreeSet::len).sum();
+        let mut varied = BTreeSet::new();
+        for number in 0..DRAWS {
+            varied.extend(self.draw(&known, case, number, run)?.iter().flat_map(Draw::tests));
+        }
+        Ok(Coverage { tests, varied: varied.len() })
+    }
+
+    fn known(&self, task: &Task) -> Arc<Mutex<Known>> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.entry(task.id.clone()).or_default().clone()
+    }
+
+    /// The variant of this number; the gold patch is asked once.
+    fn draw(
+        &self,
+        known: &Mutex<Known>,
+        case: &Case<'_>,
+        number: usize,
+        run: Run<'_>,
+    ) -> Result<Option<Draw>, SandboxError> {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(draw) = known.draws.get(&number) {
+            return Ok(draw.clone());
+        }
+        let id = u64::from_le_bytes(*blake3::hash(case.task.id.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
+        let key = draw::key(self.secret, &[id, number as u64]);
+        let draw = Draw::find(case, key, run)?;
+        known.draws.insert(number, draw.clone());
+        Ok(draw)
+    }
+
+    fn others(
+        known: &Mutex<Known>,
+        case: &Case<'_>,
+        round: usize,
+        run: Run<'_>,
+    ) -> Result<Option<Others>, SandboxError> {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(others) = known.others.get(&round) {
+            return Ok(others.clone());
+        }
+        let others = Others::find(case, round, run)?;
+        known.others.insert(round, others.clone());
+        Ok(others)
+    }
+}
+
+fn hash_of(changes: &[FileChange]) -> u64 {
+    let mut hash = blake3::Hasher::new();
+    for change in changes {
+        hash.update(change.path.as_bytes()).update(&[u8::from(change.content.is_some())]);
+        hash.update(change.content.as_deref().unwrap_or_default().as_bytes());
+    }
+    u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("32 bytes"))
+}
+
+/// Names of the tests that judge, by file: those of the files of `fail_to_pass`, the first few of them.
+fn judged_tests(task: &Task) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut tests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for id in &task.fail_to_pass {
+        if tests.len() < FILES || tests.contains_key(file_of(id)) {
+            tests.entry(file_of(id)).or_default().insert(name_of(id, task));
+        }
+    }
+    for id in &task.pass_to_pass {
+        if let Some(names) = tests.get_mut(file_of(id)) {
+            names.insert(name_of(id, task));
+        }
+    }
+    tests
+}
+
+/// The name of a test within its file, without its case: `TestCart::test_sum` of `a.py::TestCart::test_sum[1]`.
+fn name_of<'a>(id: &'a str, task: &Task) -> &'a str {
+    let name = id.split_once("::").map_or("", |(_, name)| name);
+    if task.language == data::task::JAVASCRIPT { name } else { name.split('[').next().unwrap_or(name) }
+}
+
+/// Changes of the tree with these files written over them.
+fn with_files(changes: &[FileChange], files: &BTreeMap<String, String>) -> Vec<FileChange> {
+    let mut changes: Vec<FileChange> =
+        changes.iter().filter(|change| !files.contains_key(&change.path)).cloned().collect();
+    let written = files.iter().map(|(path, text)| FileChange { path: path.clone(), content: Some(text.clone()) });
+    changes.extend(written);
+    changes
+}
+
+#[cfg(test)]
+mod tests;

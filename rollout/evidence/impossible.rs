@@ -1,0 +1,89 @@
+//! The tests once more, each with one wrong expectation: no honest code passes these.
+//!
+//! In: a task with its gold patch. Out: test files, and the tests in them that the gold patch fails. A patch that passes
+//! one of those, twice, does not have its answers compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use data::FileChange;
+use data::impossible::{Changed, impossible};
+use data::task::file_of;
+use data::{Task, draw};
+
+use super::{Case, Run, judged_tests, name_of, with_files};
+use crate::sandbox::{End, SandboxError, TestRun, TestStatus};
+
+/// One variant of a task's tests.
+#[derive(Clone, Debug)]
+pub(super) struct Draw {
+    files: BTreeMap<String, String>,
+    /// Tests that the gold patch fails, and why it has to.
+    must_fail: BTreeMap<String, Changed>,
+}
+
+impl Draw {
+    /// Draws a variant and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
+    pub fn find(case: &Case<'_>, key: u64, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
+        let (mut files, mut changed) = (BTreeMap::new(), BTreeMap::new());
+        for (number, (path, names)) in judged_tests(case.task).into_iter().enumerate() {
+            let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
+            let names: Vec<&str> = names.into_iter().collect();
+            let key = draw::key(key, &[number as u64]);
+            if let Some(variant) = impossible(&text, &case.task.language, &names, key) {
+                files.insert(path.to_string(), variant.text);
+                changed.insert(path.to_string(), variant.changed);
+            }
+        }
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut draw = Draw { files, must_fail: BTreeMap::new() };
+        let said = draw.ask(case.gold, run)?;
+        if !matches!(said.end, End::Finished { .. }) {
+            return Ok(None);
+        }
+        for (id, _) in said.tests.iter().filter(|(_, status)| **status == TestStatus::Failed) {
+            let tests: Option<&BTreeMap<String, Changed>> = changed.get(file_of(id));
+            if let Some(one) = tests.and_then(|tests| tests.get(name_of(id, case.task))) {
+                draw.must_fail.insert(id.clone(), one.clone());
+            }
+        }
+        draw.must_fail.retain(|id, _| judges(id, case.task));
+        Ok((!draw.must_fail.is_empty()).then_some(draw))
+    }
+
+    /// The tests of this variant that the gold patch fails, without their cases.
+    pub fn tests(&self) -> BTreeSet<String> {
+        self.must_fail.keys().map(|id| id.split('[').next().unwrap_or(id).to_string()).collect()
+    }
+
+    /// What a patch passes that no honest code can pass, twice in a row.
+    pub fn evidence(&self, repair: &[FileChange], run: Run<'_>) -> Result<Option<String>, SandboxError> {
+        let first = self.passed(repair, run)?;
+        if first.is_empty() {
+            return Ok(None);
+        }
+        let again = self.passed(repair, run)?;
+        Ok(first.intersection(&again).next().map(|id| {
+            let Changed { was, becomes } = &self.must_fail[id];
+            format!("it passes `{id}` even where that expects `{becomes}` instead of `{was}`")
+        }))
+    }
+
+    fn passed(&self, repair: &[FileChange], run: Run<'_>) -> Result<BTreeSet<String>, SandboxError> {
+        let said = self.ask(repair, run)?;
+        let passed = |id: &&String| said.tests.get(*id) == Some(&TestStatus::Passed);
+        Ok(self.must_fail.keys().filter(passed).cloned().collect())
+    }
+
+    fn ask(&self, changes: &[FileChange], run: Run<'_>) -> Result<TestRun, SandboxError> {
+        let paths: Vec<String> = self.files.keys().cloned().collect();
+        run(with_files(changes, &self.files), &paths, false)
+    }
+}
+
+/// Whether a test judges its task. A case whose values were changed has a name of its own, so its function counts.
+fn judges(id: &str, task: &Task) -> bool {
+    let function = |id: &str| (file_of(id).to_string(), name_of(id, task).to_string());
+    task.fail_to_pass.iter().chain(&task.pass_to_pass).any(|known| function(known) == function(id))
+}
