@@ -13,8 +13,8 @@ const STOPPED: Option<i32> = Some(130);
 
 /// Files below a folder by their path in it: what a run wrote, without the clocks of summaries and of logs.
 fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    const CLOCKS: [&str; 7] =
-        ["seconds", "candidates_per_s", "attempts_per_s", "ts", "wall_ms", "cached", "trace_bytes"];
+    const CLOCKS: [&str; 8] =
+        ["seconds", "candidates_per_s", "attempts_per_s", "ts", "wall_ms", "cached", "trace_bytes", "provenance"];
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(at) = folders.pop() {
@@ -25,7 +25,7 @@ fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             }
             let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
             // The trees hold what the packages do, and plans name the folder of their run.
-            if name == "plan.toml" || name == ".lock" {
+            if name.ends_with("plan.toml") || name == ".lock" {
                 continue;
             }
             let bytes = fs::read(&entry).expect("reads");
