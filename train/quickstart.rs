@@ -93,7 +93,7 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
         );
     }
     data::file::write_whole(&file, text.as_bytes())?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let mut run = Quickstart { config, places, file, resume: args.resume, workshop, stages: Vec::new() };
     run.all()?;
     run.write_report(started.elapsed().as_secs_f64())

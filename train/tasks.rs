@@ -76,12 +76,8 @@ impl Workshop {
                 "the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`"
             );
         }
-        let found = package::Package::fetch(spec, &self.cache.join("packages"), &self.python)?;
-        let (_, installed) = found.run_suite(self.sandbox.as_ref(), &self.python, &self.limits)?;
-        if !installed.is_empty() {
-            eprintln!("{spec}: its tests also needed {}", installed.join(", "));
-        }
-        Ok(found)
+        let say = |line: &str| eprintln!("{line}");
+        Ok(package::Package::fetch(spec, &self.cache.join("packages"), &self.python, &say)?)
     }
 
     fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
@@ -194,14 +190,16 @@ fn plant_options(data: &DataConfig, seed: u64, max_tasks: usize) -> PlantOptions
     }
 }
 
-/// Copies files and folders; links, caches and what is hidden stay behind.
+/// Copies files and folders; links, what is hidden and caches stay behind, but for those of dependencies, which hold
+/// whatever the time of a file is.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create the folder `{}`", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot list `{}`", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let kind = entry.file_type()?;
-        if name == "__pycache__" || name.to_string_lossy().starts_with('.') {
+        let dependencies = from.components().any(|part| part.as_os_str() == "site-packages");
+        if (name == "__pycache__" && !dependencies) || name.to_string_lossy().starts_with('.') {
             continue;
         }
         if kind.is_dir() {

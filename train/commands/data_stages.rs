@@ -38,7 +38,7 @@ pub fn plant(args: &PlantArgs) -> Result<Option<PlantSummary>> {
     if Plan::new("data plant", &config).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     plant_in(&workshop, args, &config).map(Some)
 }
 

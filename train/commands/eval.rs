@@ -46,7 +46,7 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         None => checkpoint::check(&args.model, &config.device.open()?)?,
     }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let summary = eval_in(&workshop, args, &config)?;
     println!(
         "{}",

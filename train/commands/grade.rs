@@ -29,7 +29,7 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
     let predictions = predictions_of(&args.predictions, &set)?;
     let watched = Watched::start(&args.out, "grade", &config, &args.watch)?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
         set: &set,
@@ -63,7 +63,7 @@ pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
     }
     let _lock = lock(&args.out)?;
     let set = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let summary = admit_all(&set, &workshop.grader(), config.data.workers, args.runs, &args.out)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);

@@ -52,7 +52,8 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
     let options = BuildOptions {
         out: args.out.clone(),
         mirror: args.mirror.clone(),
-        python: "python3".into(),
+        python: data::trust::program("python3")?
+            .context("there is no `python3` on `PATH`\nhint: `apt-get install python3-pip`")?,
         unpack: args.unpack,
     };
     if args.dry_run {

@@ -138,7 +138,7 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
         )?;
     }
     checkpoint::check(&args.model, &Device::flex())?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     grpo_in(&workshop, args, &config).map(Some)
 }
 
