@@ -90,12 +90,7 @@ impl Package {
     ///
     /// When there is no such version, no network on the first call, the archive is refused, or something that it requires
     /// has no wheel.
-    pub fn fetch(
-        spec: &str,
-        cache: &Path,
-        python: &PythonEnv,
-        say: &dyn Fn(&str),
-    ) -> Result<Package, PackageError> {
+    pub fn fetch(spec: &str, cache: &Path, python: &PythonEnv, say: &dyn Fn(&str)) -> Result<Package, PackageError> {
         // Wheels may be for one Python alone.
         let name = format!("{}-py{}", folder_name(spec)?, python.minor_version());
         let cache = trust::private_folder(cache)?;
@@ -231,6 +226,9 @@ mod tests {
             fs::write(path, "").expect("writes");
         }
         let package = Package::open("money==1.0", tree.path()).expect("has tests");
-        assert_eq!((package.python_path, package.tests), (vec!["src".into(), "site-packages".into()], vec!["tests".into()]));
+        assert_eq!(
+            (package.python_path, package.tests),
+            (vec!["src".into(), "site-packages".into()], vec!["tests".into()])
+        );
     }
 }

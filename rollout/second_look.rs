@@ -217,7 +217,7 @@ mod tests {
             whys.insert(id, format!("AssertionError: assert {} == {wanted} at 0x7f3a6c01", got + more));
         }
         let end = End::Finished { exit: 1 };
-        TestRun { tests, whys, end, first_failure: None, output: String::new(), wall: Duration::ZERO }
+        TestRun { tests, whys, end, first_failure: None, output: String::new(), wall: Duration::ZERO, cpu: None }
     }
 
     fn repair(who: &str) -> Vec<FileChange> {

@@ -9,6 +9,7 @@ mod grade;
 mod import;
 mod parity;
 mod resume;
+mod security;
 mod sft;
 mod smoke;
 mod support;

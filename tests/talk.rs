@@ -19,7 +19,7 @@ use train::generate::Generator;
 
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `train serve` on a free port; killed at the end of the test.
 struct Serving {

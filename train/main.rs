@@ -15,9 +15,11 @@ fn main() -> ExitCode {
     rollout::sandbox::init::main_if_asked();
     // And once more to decode Parquet, or to fill in a chat template, of unknown origin.
     data::child::main_if_asked();
+    train::end_with_the_reader();
     let cli = Cli::parse();
     match train::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if train::is_end_of_reader(&error) => ExitCode::from(train::BROKEN_PIPE),
         Err(error) => {
             train::say_error(&error);
             ExitCode::from(train::exit_code(&error))

@@ -90,8 +90,7 @@ impl Workshop {
             stop_at_first_failure: false,
             limits: self.limits.clone(),
         };
-        let job = self.patience.bound(self.sandbox.as_ref(), job);
-        let run = self.sandbox.run(&job).map_err(|error| JudgeError(error.to_string()))?;
+        let run = self.patience.run(self.sandbox.as_ref(), job).map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);
             with.map(|(test, _)| test.clone()).collect()

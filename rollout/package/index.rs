@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -71,7 +72,10 @@ impl Index<'_> {
             Ok(()) => all,
             Err(said) if !tests.is_empty() && InstallFault::of(&said) == InstallFault::Resolve => {
                 let left_out = tests.join(" ");
-                (self.say)(&format!("{}: its tests go without `{left_out}`, of which no wheels fit: {said}", self.spec));
+                (self.say)(&format!(
+                    "{}: its tests go without `{left_out}`, of which no wheels fit: {said}",
+                    self.spec
+                ));
                 self.until_review(wheels, &run)?;
                 run
             }
@@ -86,7 +90,8 @@ impl Index<'_> {
         let failed = |said| PackageError::Fetch { spec: self.spec.to_string(), said };
         let unpacked = self.ask::<Unpacked>(&["unpack", &text(wheels), &text(target)]).map_err(failed)?;
         if !unpacked.packages.is_empty() {
-            let list: Vec<String> = unpacked.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
+            let list: Vec<String> =
+                unpacked.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
             (self.say)(&format!("{}: with what it declares to need: {}", self.spec, list.join(", ")));
         }
         Ok(())
@@ -125,8 +130,7 @@ impl Index<'_> {
             return Ok(());
         }
         let folder = text(folder);
-        let words: Vec<&str> =
-            ["wheels", &folder].into_iter().chain(requirements.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = ["wheels", &folder].into_iter().chain(requirements.iter().map(String::as_str)).collect();
         self.ask::<Wheels>(&words).map(drop)
     }
 
@@ -146,12 +150,95 @@ impl Index<'_> {
     }
 
     fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T, String> {
-        let mut command = self.python.command();
-        let answer = said(command.args(["-c", SCRIPT]).args(words).output())?;
-        serde_json::from_str(answer.trim()).map_err(|error| error.to_string())
+        ask(self.python.command(), words)
     }
+}
+
+/// What `index.py` answers.
+fn ask<T: DeserializeOwned>(mut python: Command, words: &[&str]) -> Result<T, String> {
+    let answer = said(python.args(["-c", SCRIPT]).args(words).output())?;
+    serde_json::from_str(answer.trim()).map_err(|error| error.to_string())
 }
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::command;
+
+    /// A Python with pip, for what needs no network; none, said aloud, where there is none.
+    fn python(promise: &str) -> Option<PathBuf> {
+        let python = data::trust::program("python3").ok().flatten();
+        let has_pip = |python: &PathBuf| said(command(python).args(["-m", "pip", "--version"]).output()).is_ok();
+        let found = python.filter(has_pip);
+        if found.is_none() {
+            eprintln!("SKIPPED, not tested: {promise}: there is no Python with pip");
+        }
+        found
+    }
+
+    /// What a source archive with these files declares.
+    fn declared(python: &Path, files: &[(&str, &str)]) -> Result<Declared, String> {
+        let tree = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = tree.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("writes");
+        }
+        ask(command(python), &["declared", "money", &text(tree.path())])
+    }
+
+    fn of(known: bool, run: &[&str], tests: &[&str], dev: &[&str]) -> Result<Declared, String> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
+        Ok(Declared { known, run: owned(run), tests: owned(tests), dev: owned(dev) })
+    }
+
+    #[test]
+    fn what_a_package_declares_is_read_from_its_own_words() {
+        let Some(python) = python("what a package declares is read") else { return };
+        let info = "Metadata-Version: 2.4\nName: money\nRequires-Dist: jaraco.functools\nRequires-Dist: typeguard>=4.0.1\n\
+                    Requires-Dist: old; python_version < '3'\nRequires-Dist: hypothesis<7; extra == 'test'\n\
+                    Requires-Dist: money[test]; extra == 'dev'\nRequires-Dist: ruff; extra == 'dev'\n\n";
+        let groups = "[dependency-groups]\nTests = ['freezegun', {include-group = 'more'}]\nmore = ['PyYAML~=6.0']\n";
+        let run = ["jaraco.functools", "typeguard>=4.0.1"];
+        assert_eq!(
+            declared(&python, &[("PKG-INFO", info)]),
+            of(true, &run, &["hypothesis<7"], &["hypothesis<7", "ruff"])
+        );
+        assert_eq!(
+            declared(&python, &[("PKG-INFO", info), ("pyproject.toml", groups)]),
+            of(true, &run, &["PyYAML~=6.0", "freezegun", "hypothesis<7"], &["hypothesis<7", "ruff"])
+        );
+        // Older archives keep it in a file of setuptools, or in `pyproject.toml` alone.
+        let old = ("PKG-INFO", "Metadata-Version: 1.2\nName: money\n\n");
+        let requires = "six>=1.9\n\n[:python_version < \"3\"]\nfutures\n\n[tests]\nmock\n";
+        let egg = [old, ("src/money.egg-info/PKG-INFO", ""), ("src/money.egg-info/requires.txt", requires)];
+        assert_eq!(declared(&python, &egg), of(true, &["six>=1.9"], &["mock"], &[]));
+        let project = "[project]\nname = 'money'\ndependencies = ['six']\n[project.optional-dependencies]\ntest = ['mock; python_version > \"3\"']\n";
+        assert_eq!(declared(&python, &[old, ("pyproject.toml", project)]), of(true, &["six"], &["mock"], &[]));
+        assert_eq!(declared(&python, &[old, ("setup.py", "raise SystemExit('is run')")]), of(false, &[], &[], &[]));
+    }
+
+    #[test]
+    fn what_is_required_from_an_address_is_refused() {
+        let Some(python) = python("what is required from an address is refused") else { return };
+        let info = "Metadata-Version: 2.4\nName: money\nRequires-Dist: evil @ https://example.org/evil.whl\n\n";
+        let said = declared(&python, &[("PKG-INFO", info)]).expect_err("is refused");
+        assert!(said.contains("evil") && said.contains("address"), "{said}");
+    }
+
+    #[test]
+    fn nothing_of_a_package_is_built_or_run_even_where_pip_is_told_to() {
+        let Some(python) = python("nothing of a package is run") else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mark, evil) = (folder.path().join("mark"), folder.path().join("evil"));
+        fs::create_dir(&evil).expect("a folder");
+        fs::write(evil.join("setup.py"), format!("open({:?}, 'w')", text(&mark))).expect("writes");
+        let wanted = format!("evil @ file://{}", evil.display());
+        let answer = ask::<Wheels>(command(&python), &["wheels", &text(folder.path()), &wanted]);
+        assert!(answer.is_err() && !mark.exists());
+    }
 }

@@ -219,7 +219,15 @@ impl Events {
             }
             (None, None) => End::Died { exit: status },
         };
-        Ok(TestRun { tests: self.tests, whys: self.whys, end, first_failure: self.first_failure, output, wall })
+        Ok(TestRun {
+            tests: self.tests,
+            whys: self.whys,
+            end,
+            first_failure: self.first_failure,
+            output,
+            wall,
+            cpu: None,
+        })
     }
 
     /// The runner exits with 1 because of the canaries even where every real test passed.

@@ -200,10 +200,8 @@ impl ImageSpec {
 
 /// A program of this machine.
 fn tool(program: &'static str, cure: &'static str) -> Result<PathBuf, ImageError> {
-    let refused = |error: trust::Untrusted| ImageError::Step {
-        doing: format!("start `{program}`"),
-        said: error.to_string(),
-    };
+    let refused =
+        |error: trust::Untrusted| ImageError::Step { doing: format!("start `{program}`"), said: error.to_string() };
     trust::program(program).map_err(refused)?.ok_or(ImageError::Missing { program, cure })
 }
 

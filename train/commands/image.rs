@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use rollout::sandbox::image::lint::{Finding, LintOptions, Subject, lint};
 use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
 use serde::Serialize;

@@ -62,9 +62,11 @@ pub(crate) fn serve(numbers: &[u64]) -> io::Result<()> {
 
 /// Reads a Parquet file, in a child where that is possible.
 pub(super) fn read(path: &Path, file: File, limits: &Limits, each: &mut Each) -> Result<(), RowError> {
+    let reading = Reading { path, limits, each, rows: 0 };
     match child::program() {
-        Some(program) => Reading { path, limits, each, rows: 0 }.in_child(program, file),
-        None => Reading { path, limits, each, rows: 0 }.here(file),
+        Ok(Some(program)) => reading.in_child(program, file),
+        Ok(None) => reading.here(file),
+        Err(error) => Err(reading.no_child(&error)),
     }
 }
 
@@ -78,6 +80,10 @@ struct Reading<'a, 'b> {
 impl Reading<'_, '_> {
     fn broken(&self, reason: String) -> RowError {
         RowError::Broken { path: self.path.to_path_buf(), reason }
+    }
+
+    fn no_child(&self, error: &io::Error) -> RowError {
+        self.broken(format!("a process that reads it cannot be started: {error}"))
     }
 
     fn row(&mut self, json: &[u8]) -> Result<(), RowError> {
@@ -105,8 +111,7 @@ impl Reading<'_, '_> {
         let Limits { rows, row_bytes, bytes, expansion, free_bytes, memory, silence } = self.limits.clone();
         let numbers = [rows as u64, row_bytes as u64, bytes, expansion, free_bytes, memory];
         let child = Child::start(program, CHILD_ARGUMENT, &numbers, file.into(), row_bytes);
-        let started = |error| self.broken(format!("a process that reads it cannot be started: {error}"));
-        let mut child = child.map_err(started)?;
+        let mut child = child.map_err(|error| self.no_child(&error))?;
         loop {
             match child.lines.recv_timeout(silence) {
                 Ok(line) => match line.split_first() {
