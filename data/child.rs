@@ -4,7 +4,8 @@
 //! In: a hidden first argument, numbers after it, and standard input. Out: lines on standard output, or frames (a length
 //! of eight bytes, then as many bytes), each no longer than was agreed. The child has no environment and limits on
 //! memory, time and files.
-//! A program whose `main` does not begin with [`main_if_asked`], such as a test of this crate, does these things itself.
+//! A program whose `main` does not begin with [`main_if_asked`] is refused, unless it says with [`in_this_process`] that it
+//! reads nothing of unknown origin.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -23,8 +24,8 @@ const WAITING: usize = 2;
 /// What the pipe between the two holds.
 const PIPE_BYTES: i32 = 1 << 20;
 
-/// The program that can be started again.
-static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+/// The program that can be started again, or why there is none; nothing where this process does it itself.
+static PROGRAM: OnceLock<Result<Option<PathBuf>, String>> = OnceLock::new();
 
 /// Becomes a child when the first argument asks for it, and never returns then. The first line of every `main` that
 /// reads rows or chat templates of unknown origin.
@@ -34,9 +35,8 @@ pub fn main_if_asked() {
         Some(source::rows::CHILD_ARGUMENT) => source::rows::serve,
         Some(template::CHILD_ARGUMENT) => template::serve,
         _ => {
-            if let Ok(program) = std::env::current_exe() {
-                let _ = PROGRAM.set(program);
-            }
+            let program = std::env::current_exe().map(Some);
+            let _ = PROGRAM.set(program.map_err(|error| format!("this program cannot be found again: {error}")));
             return;
         }
     };
@@ -44,9 +44,25 @@ pub fn main_if_asked() {
     std::process::exit(if serve(&numbers).is_ok() { 0 } else { 1 });
 }
 
-/// The program that can be started again; none in a test of this crate.
-pub(crate) fn program() -> Option<&'static Path> {
-    PROGRAM.get().map(PathBuf::as_path)
+/// Has this process do itself what children are there for. Only for tests, which read what they have written: a file that
+/// is made to do harm ends the process, or takes all of its memory.
+pub fn in_this_process() {
+    let _ = PROGRAM.set(Ok(None));
+}
+
+/// The program that can be started again; none where this process does the work.
+///
+/// # Errors
+///
+/// When neither was decided: nothing of unknown origin is read by accident where it can do harm.
+pub(crate) fn program() -> io::Result<Option<&'static Path>> {
+    let undecided = "its `main` does not begin with `data::child::main_if_asked`";
+    match PROGRAM.get() {
+        Some(Ok(program)) => Ok(program.as_deref()),
+        Some(Err(why)) => Err(io::Error::other(why.as_str())),
+        None if cfg!(test) => Ok(None),
+        None => Err(io::Error::other(undecided)),
+    }
 }
 
 /// In the child: what it may use from here on. Nobody reads standard error, so a panic says nothing.

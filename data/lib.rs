@@ -22,6 +22,7 @@ pub mod store;
 pub mod task;
 pub mod template;
 pub mod tokenizer;
+pub mod trust;
 pub mod vary;
 
 pub use edit::LineEdit;

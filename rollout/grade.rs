@@ -3,7 +3,8 @@
 //! In: a task and a patch on its base tree. Out: what the tests said. Resolved means that every test of
 //! `fail_to_pass` ran and passed, and every one of `pass_to_pass` passed or did what it does with the gold patch: see
 //! [`verdict`].
-//! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome.
+//! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome; a time-out is tried again
+//! alone before it counts (see [`crate::patience`]).
 //!
 //! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
 //! resolves its task is examined: see `crate::evidence`.
@@ -32,9 +33,6 @@ use verdict::{Grounds, Kept, asks_for_gold, judge, kept};
 
 /// Memory that Python did not get.
 const REFUSED: &str = "MemoryError";
-
-/// Runs of one job before an error of the sandbox is given up on.
-const TRIES: usize = 3;
 
 /// What the tests said about a patch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,17 +362,7 @@ impl Grader {
     }
 
     fn run_job(&self, job: Job) -> Result<TestRun, SandboxError> {
-        self.run_again(&self.patience.bound(self.sandbox.as_ref(), job))
-    }
-
-    fn run_again(&self, job: &Job) -> Result<TestRun, SandboxError> {
-        let mut tries = 1;
-        loop {
-            match self.sandbox.run(job) {
-                Err(_) if tries < TRIES => tries += 1,
-                answer => return answer,
-            }
-        }
+        self.patience.run(self.sandbox.as_ref(), job)
     }
 }
 

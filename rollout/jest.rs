@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data::trust;
 use serde::{Deserialize, Serialize};
 
 /// Names a folder of modules that holds jest.
@@ -148,7 +149,7 @@ impl JestEnv {
     ///
     /// When there is no Node.js or no jest 29.
     pub fn find() -> Result<JestEnv, JestError> {
-        let node = find_node().ok_or_else(|| JestError { said: "Node.js was not found on `PATH`".to_string() })?;
+        let node = find_node().map_err(|said| JestError { said })?;
         if let Some(named) = std::env::var_os(JEST_VARIABLE).filter(|named| !named.is_empty()) {
             return JestEnv::existing(&node, Path::new(&named));
         }
@@ -170,9 +171,10 @@ impl JestEnv {
     pub fn existing(node: &Path, modules: &Path) -> Result<JestEnv, JestError> {
         let told = |why: String| JestError { said: format!("`{}`: {why}", modules.display()) };
         let version = version_in(modules).map_err(told)?;
-        let real = |path: &Path| path.canonicalize().map_err(|error| told(error.to_string()));
+        // What judges is in no hands but the user's and root's.
+        let real = |path: &Path| trust::code(path).map_err(|error| told(error.to_string()));
         let (node, modules) = (real(node)?, real(modules)?);
-        let beside = beside(&modules).into_iter().flat_map(|folder| folder.canonicalize()).collect();
+        let beside = beside(&modules).into_iter().flat_map(|folder| trust::code(&folder)).collect();
         Ok(JestEnv { node, modules, version, beside })
     }
 
@@ -241,10 +243,12 @@ fn beside(modules: &Path) -> [PathBuf; 2] {
 }
 
 /// The first `node` of `PATH`, or the system's.
-fn find_node() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let named = std::env::split_paths(&path).map(|folder| folder.join("node"));
-    named.chain(NODES.map(PathBuf::from)).find(|node| node.is_file())
+fn find_node() -> Result<PathBuf, String> {
+    if let Some(node) = trust::program("node").map_err(|error| error.to_string())? {
+        return Ok(node);
+    }
+    let usual = NODES.iter().map(Path::new).find(|node| trust::code(node).is_ok());
+    usual.map(Path::to_path_buf).ok_or_else(|| "Node.js was not found on `PATH`".to_string())
 }
 
 #[cfg(test)]

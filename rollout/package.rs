@@ -1,35 +1,27 @@
-//! A package from the index becomes a clean source tree.
+//! A package from the index becomes a clean source tree, with what it declares to need beside it.
 //!
 //! In: `cachetools==6.1.0`. Out: its source archive, unpacked, with the folder that goes on the path and the folders
-//! that hold tests. Fetched once; a second call needs no network.
-//! Asking pip for a source archive runs that archive's own build script here, as `pip install` would: name only
-//! packages that you would install. Its tests run in the sandbox.
-//! A test that skips itself where a module is missing says nothing: name the module with [`PythonEnv::install`].
+//! that hold tests. What its metadata requires, to run and to test, lies in `site-packages` of the same tree, from wheels:
+//! every package has an environment of its own, which goes with its tasks. Fetched once; a second call needs no network.
+//!
+//! Nothing of a package is run for it, neither its own build nor that of a dependency (see `package/index.py`): its code
+//! runs in the sandbox alone. Nor does its code choose what is fetched: a module that a test misses and the package does
+//! not declare stays missing.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use data::trust::{self, Untrusted};
 use serde::{Deserialize, Serialize};
 
-use crate::python::{PythonEnv, PythonError, lock, said};
-use crate::sandbox::{Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun};
+use crate::python::{PythonEnv, PythonError, lock};
+use crate::sandbox::{Job, Limits, Runner, Select};
 
 mod archive;
+mod index;
 
-/// Missing modules that are installed before a package is given up on.
-const MAX_INSTALLS: usize = 8;
-
-/// Modules whose distribution has another name.
-const DISTRIBUTIONS: [(&str, &str); 6] = [
-    ("yaml", "PyYAML"),
-    ("dateutil", "python-dateutil"),
-    ("attr", "attrs"),
-    ("bs4", "beautifulsoup4"),
-    ("dotenv", "python-dotenv"),
-    ("pytest_asyncio", "pytest-asyncio"),
-];
+use index::{Index, SITE_PACKAGES};
 
 /// A package that cannot be had, or cannot be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +54,9 @@ pub enum PackageError {
     /// What its tests need cannot be had.
     #[error(transparent)]
     Python(#[from] PythonError),
-    /// The sandbox failed.
+    /// The cache is in the hands of others.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Untrusted(#[from] Untrusted),
     /// A file of the cache.
     #[error("cannot {doing} `{path}`: {source}")]
     File {
@@ -92,22 +84,24 @@ pub struct Package {
 }
 
 impl Package {
-    /// Fetches and unpacks `spec` below `cache`, or finds it there.
+    /// Fetches and unpacks `spec` below `cache` with what it requires, or finds it there. `say` hears what was fetched.
     ///
     /// # Errors
     ///
-    /// When there is no such version, no network on the first call, or the archive is refused.
-    pub fn fetch(spec: &str, cache: &Path, python: &PythonEnv) -> Result<Package, PackageError> {
-        let name = folder_name(spec)?;
-        fs::create_dir_all(cache).map_err(|source| file_error("make the folder", cache, source))?;
-        let cache = cache.canonicalize().map_err(|source| file_error("find", cache, source))?;
+    /// When there is no such version, no network on the first call, the archive is refused, or something that it requires
+    /// has no wheel.
+    pub fn fetch(spec: &str, cache: &Path, python: &PythonEnv, say: &dyn Fn(&str)) -> Result<Package, PackageError> {
+        // Wheels may be for one Python alone.
+        let name = format!("{}-py{}", folder_name(spec)?, python.minor_version());
+        let cache = trust::private_folder(cache)?;
         let _lock = lock(&cache.join(format!("{name}.lock")))?;
         let tree = cache.join(&name);
         // The tree is renamed into its place when it is whole, so being there is being complete.
         if !tree.is_dir() {
             let work = cache.join(format!(".{name}.tmp-{}", std::process::id()));
             fs::remove_dir_all(&work).ok();
-            let made = fetch_into(spec, &work, &tree, python);
+            let index = Index { spec, python, reviews: &cache, say };
+            let made = fetch_into(&index, &work, &tree);
             fs::remove_dir_all(&work).ok();
             made?;
         }
@@ -125,7 +119,11 @@ impl Package {
             return Err(PackageError::NoTests { spec: spec.to_string() });
         }
         let folder = if holds_modules(&tree.join("src")) { "src" } else { "." };
-        Ok(Package { spec: spec.to_string(), tree: tree.to_path_buf(), python_path: vec![folder.to_string()], tests })
+        let mut python_path = vec![folder.to_string()];
+        if tree.join(SITE_PACKAGES).is_dir() {
+            python_path.push(SITE_PACKAGES.to_string());
+        }
+        Ok(Package { spec: spec.to_string(), tree: tree.to_path_buf(), python_path, tests })
     }
 
     /// A job that runs the whole suite on the clean tree.
@@ -141,57 +139,6 @@ impl Package {
             limits: limits.clone(),
         }
     }
-
-    /// Runs the whole suite; where a test cannot be imported because a module is missing, installs that module and
-    /// runs again. Returns the last run and what was installed: what the package's tests need and do not declare.
-    ///
-    /// # Errors
-    ///
-    /// When the sandbox fails or a module cannot be installed.
-    pub fn run_suite(
-        &self,
-        sandbox: &dyn Sandbox,
-        python: &PythonEnv,
-        limits: &Limits,
-    ) -> Result<(TestRun, Vec<String>), PackageError> {
-        let mut installed: Vec<String> = Vec::new();
-        loop {
-            let run = sandbox.run(&self.suite(limits))?;
-            let missing = run.first_failure.as_ref().and_then(missing_module).filter(|module| !self.holds(module));
-            match missing.map(|module| distribution(&module)) {
-                Some(wanted) if !installed.contains(&wanted) && installed.len() < MAX_INSTALLS => {
-                    python.install(&self.spec, std::slice::from_ref(&wanted))?;
-                    installed.push(wanted);
-                }
-                _ => return Ok((run, installed)),
-            }
-        }
-    }
-
-    /// True where the package itself has the module: then it is not missing but broken.
-    fn holds(&self, module: &str) -> bool {
-        self.python_path.iter().any(|folder| {
-            let folder = self.tree.join(folder);
-            folder.join(module).is_dir() || folder.join(format!("{module}.py")).is_file()
-        })
-    }
-}
-
-/// The top-level module that a failed import asked for.
-pub fn missing_module(failure: &Failure) -> Option<String> {
-    if failure.exception != "ModuleNotFoundError" {
-        return None;
-    }
-    let name = failure.message.strip_prefix("No module named '")?.split('\'').next()?;
-    let top = name.split('.').next()?;
-    (!top.is_empty() && top.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_'))
-        .then(|| top.to_string())
-}
-
-/// What to install for a module.
-fn distribution(module: &str) -> String {
-    let known = DISTRIBUTIONS.iter().find(|(name, _)| *name == module);
-    known.map_or(module, |(_, distribution)| distribution).to_string()
 }
 
 /// `name-version`, checked to be harmless as a file name and as an argument.
@@ -206,21 +153,19 @@ fn folder_name(spec: &str) -> Result<String, PackageError> {
     }
 }
 
-fn fetch_into(spec: &str, work: &Path, tree: &Path, python: &PythonEnv) -> Result<(), PackageError> {
-    let unpacked = work.join("tree");
-    fs::create_dir_all(&unpacked).map_err(|source| file_error("make the folder", work, source))?;
-    let name = spec.split("==").next().unwrap_or(spec);
-    let mut pip = Command::new(python.program());
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]);
-    pip.args(["--no-binary", name, "--dest"]).arg(work).arg(spec);
-    said(pip.output()).map_err(|said| PackageError::Fetch { spec: spec.to_string(), said })?;
-    let archives = fs::read_dir(work).map_err(|source| file_error("read", work, source))?;
-    let archive = archives.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with(".tar.gz"));
-    let archive = archive.ok_or_else(|| {
-        let said = "the index offers no `.tar.gz` source archive".to_string();
-        PackageError::Fetch { spec: spec.to_string(), said }
-    })?;
-    archive::unpack(&archive, &unpacked).map_err(|why| PackageError::Archive { spec: spec.to_string(), why })?;
+fn fetch_into(index: &Index<'_>, work: &Path, tree: &Path) -> Result<(), PackageError> {
+    let (unpacked, wheels) = (work.join("tree"), work.join("wheels"));
+    for folder in [&unpacked, &wheels] {
+        fs::create_dir_all(folder).map_err(|source| file_error("make the folder", folder, source))?;
+    }
+    let archive = index.source(work)?;
+    let refused = |why: String| PackageError::Archive { spec: index.spec.to_string(), why };
+    archive::unpack(&archive, &unpacked).map_err(refused)?;
+    let target = unpacked.join(SITE_PACKAGES);
+    if target.exists() {
+        return Err(refused(format!("it holds `{SITE_PACKAGES}`, where what it requires is put")));
+    }
+    index.requirements(&unpacked, &wheels, &target)?;
     fs::rename(&unpacked, tree).map_err(|source| file_error("rename", &unpacked, source))
 }
 
@@ -245,7 +190,8 @@ fn find_tests(tree: &Path) -> Vec<String> {
             found.push(if below.is_empty() { ".".to_string() } else { below });
             continue;
         }
-        folders.extend(paths.into_iter().filter(|path| path.is_dir() && !path.is_symlink()));
+        let own = |path: &PathBuf| path.is_dir() && !path.is_symlink() && !path.ends_with(SITE_PACKAGES);
+        folders.extend(paths.into_iter().filter(own));
     }
     found.sort();
     found
@@ -273,15 +219,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_module_is_read_from_the_failure() {
-        let failure = |exception: &str, message: &str| Failure {
-            test: "tests/test_a.py".to_string(),
-            exception: exception.to_string(),
-            message: message.to_string(),
-            ..Failure::default()
-        };
-        let missing = failure("ModuleNotFoundError", "No module named 'yaml.loader'");
-        assert_eq!(missing_module(&missing).map(|module| distribution(&module)), Some("PyYAML".to_string()));
-        assert_eq!(missing_module(&failure("ImportError", "No module named 'yaml'")), None);
+    fn what_a_package_requires_is_on_the_path_and_holds_no_tests_of_its_own() {
+        let tree = tempfile::tempdir().expect("a folder");
+        for file in ["src/money/__init__.py", "tests/test_a.py", "site-packages/other/tests/test_b.py"] {
+            let path = tree.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, "").expect("writes");
+        }
+        let package = Package::open("money==1.0", tree.path()).expect("has tests");
+        assert_eq!(
+            (package.python_path, package.tests),
+            (vec!["src".into(), "site-packages".into()], vec!["tests".into()])
+        );
     }
 }

@@ -3,17 +3,19 @@
 //! In: a cache folder. Out: a [`PythonEnv`] that imports pytest, made once and found again without a network.
 //! Example: `PythonEnv::prepare(Path::new("cache"), &|line| eprintln!("{line}"))?`.
 //! The environment variable `TRAIN_PYTHON` names a Python that already imports pytest; nothing is installed then.
+//! A Python that others can change, or that looks for modules where others can write, is not started.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data::trust::{self, Untrusted};
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::image::{Image, ImageError};
 use crate::watch::InstallConfig;
-use crate::watch::install::{InstallError, Wish, until_review};
+use crate::watch::install::InstallError;
 
 /// Names a Python that already imports pytest.
 pub const PYTHON_VARIABLE: &str = "TRAIN_PYTHON";
@@ -69,6 +71,9 @@ pub enum PythonError {
     /// pip failed so often that a person has to look at it.
     #[error(transparent)]
     Review(#[from] InstallError),
+    /// It is in the hands of others.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// The named Python does not import pytest.
     #[error("`{program}` does not import pytest (hint: `{program} -m pip install {PYTEST}`)")]
     NoPytest {
@@ -91,8 +96,6 @@ pub enum PythonError {
 #[derive(Clone, Debug)]
 pub struct PythonEnv {
     found: Probe,
-    /// The cache folder of our own environment; none for a Python of the user's.
-    home: Option<PathBuf>,
     /// The unpacked image that the interpreter is part of.
     image_root: Option<PathBuf>,
     installs: InstallConfig,
@@ -125,36 +128,35 @@ impl PythonEnv {
         if let Some(program) = std::env::var_os(PYTHON_VARIABLE).filter(|program| !program.is_empty()) {
             return PythonEnv::existing(Path::new(&program));
         }
+        let cache = trust::private_folder(cache)?;
         let base = find_python()?;
         let (major, minor, micro) = base.version;
         let name = format!("python-{major}.{minor}.{micro}-{}", PYTEST.replace("==", "-"));
-        fs::create_dir_all(cache).map_err(|source| file_error("make the folder", cache, source))?;
-        let cache = cache.canonicalize().map_err(|source| file_error("find", cache, source))?;
         let _lock = lock(&cache.join(format!("{name}.lock")))?;
         let home = cache.join(&name);
         let program = home.join("bin/python");
         let wanted = Marker { pytest: PYTEST.to_string(), python: base.version };
         if read_marker(&home) == Some(wanted)
-            && let Ok(found) = probe(&program)
+            && let Ok(found) = trusted(&program)
             && found.pytest.is_some()
         {
-            return Ok(PythonEnv { found, home: Some(home), image_root: None, installs: InstallConfig::default() });
+            return Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() });
         }
         progress(&format!("making a Python {major}.{minor} environment with {PYTEST} in `{}`", home.display()));
         if home.exists() {
             fs::remove_dir_all(&home).map_err(|source| file_error("remove", &home, source))?;
         }
-        let made = Command::new(&base.program).args(["-m", "venv"]).arg(&home).output();
+        let made = command(&base.program).args(["-m", "venv"]).arg(&home).output();
         said(made).map_err(|said| PythonError::Venv { said })?;
-        pip_install(&program, &[PYTEST.to_string()])?;
-        let found = probe(&program).map_err(|said| PythonError::Venv { said })?;
+        pip_install(&program, PYTEST)?;
+        let found = trusted(&program).map_err(|said| PythonError::Venv { said })?;
         if found.pytest.is_none() {
             return Err(PythonError::NoPytest { program: program.display().to_string() });
         }
         let marker = Marker { pytest: PYTEST.to_string(), python: base.version };
         let text = serde_json::to_vec(&marker).expect("a marker is plain data");
         write(&home.join("complete.json"), &text)?;
-        Ok(PythonEnv { found, home: Some(home), image_root: None, installs: InstallConfig::default() })
+        Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() })
     }
 
     /// A Python of the user's that already imports pytest. Nothing will be installed into it.
@@ -163,12 +165,19 @@ impl PythonEnv {
     ///
     /// When it does not start or does not import pytest.
     pub fn existing(program: &Path) -> Result<PythonEnv, PythonError> {
-        let found = probe(program)
-            .map_err(|said| PythonError::Missing { tried: format!("`{}`: {said}", program.display()) })?;
+        let told = |said| PythonError::Missing { tried: format!("`{}`: {said}", program.display()) };
+        let named = match program.components().count() {
+            1 => on_path(&program.to_string_lossy()).map_err(told)?,
+            _ => std::path::absolute(program).map_err(|error| told(error.to_string()))?,
+        };
+        if named.exists() {
+            trust::code(&named)?;
+        }
+        let found = trusted(&named).map_err(told)?;
         if found.pytest.is_none() {
             return Err(PythonError::NoPytest { program: program.display().to_string() });
         }
-        Ok(PythonEnv { found, home: None, image_root: None, installs: InstallConfig::default() })
+        Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() })
     }
 
     /// The Python of an image, which has its pytest and gets nothing else. Its paths are those inside of the image.
@@ -187,7 +196,7 @@ impl PythonEnv {
             folders: Vec::new(),
             sys_path: vec![library.clone(), library.join("lib-dynload"), "/usr/lib/python3/dist-packages".into()],
         };
-        Ok(PythonEnv { found, home: None, image_root: Some(root), installs: InstallConfig::default() })
+        Ok(PythonEnv { found, image_root: Some(root), installs: InstallConfig::default() })
     }
 
     /// The unpacked image that this Python is part of, if any.
@@ -221,37 +230,19 @@ impl PythonEnv {
         PythonEnv { installs, ..self }
     }
 
-    /// Installs what the tests of `repo` need besides pytest, e.g. `PyYAML==6.0.2`. Once: a second call finds it
-    /// without a network. What keeps failing is written down for a person and not tried again by itself.
-    ///
-    /// # Errors
-    ///
-    /// When pip fails too often, now or earlier, or this is a Python of the user's.
-    pub fn install(&self, repo: &str, requirements: &[String]) -> Result<(), PythonError> {
-        if requirements.is_empty() {
-            return Ok(());
-        }
-        let what = requirements.join(" ");
-        let Some(home) = &self.home else {
-            let said = format!("`{}` is yours, so nothing is installed into it", self.program().display());
-            return Err(PythonError::Install { what, said });
-        };
-        let _lock = lock(&home.with_extension("install.lock"))?;
-        let key = blake3::hash(what.as_bytes()).to_hex();
-        let marker = home.join(format!("installed-{}", &key[..16]));
-        if marker.exists() {
-            return Ok(());
-        }
-        let program = self.program();
-        // Another wish in the same environment is another matter.
-        let environment = format!("{} {} {what}", self.version(), program.display());
-        let environment = blake3::hash(environment.as_bytes()).to_hex()[..16].to_string();
-        let wish = Wish { repo: repo.to_string(), environment };
-        let command = format!("{} -m pip install {what}", program.display());
-        let mut pip = || pip_install(program, requirements).map_err(|error| error.to_string());
-        let folder = home.parent().unwrap_or(home);
-        until_review(folder, &self.installs, &wish, &command, &mut pip, &mut std::thread::sleep)?;
-        write(&marker, what.as_bytes())
+    /// The bounds on installations that fail.
+    pub(crate) fn installs(&self) -> &InstallConfig {
+        &self.installs
+    }
+
+    /// `3.11`.
+    pub(crate) fn minor_version(&self) -> String {
+        format!("{}.{}", self.found.version.0, self.found.version.1)
+    }
+
+    /// This Python, to be told what to run: it takes no module from the folder that we happen to be in.
+    pub(crate) fn command(&self) -> Command {
+        command(self.program())
     }
 }
 
@@ -259,7 +250,11 @@ impl PythonEnv {
 fn find_python() -> Result<Probe, PythonError> {
     let mut tried = Vec::new();
     for name in ["python3", "python", "/usr/bin/python3"] {
-        match probe(Path::new(name)) {
+        let found = match Path::new(name).is_absolute() {
+            true => trusted(Path::new(name)),
+            false => on_path(name).and_then(|program| trusted(&program)),
+        };
+        match found {
             Ok(found) if (found.version.0, found.version.1) >= (3, 9) => return Ok(found),
             Ok(found) => tried.push(format!("`{name}` is {}.{}", found.version.0, found.version.1)),
             Err(said) => tried.push(format!("`{name}`: {said}")),
@@ -268,20 +263,37 @@ fn find_python() -> Result<Probe, PythonError> {
     Err(PythonError::Missing { tried: tried.join("; ") })
 }
 
-fn probe(program: &Path) -> Result<Probe, String> {
-    // The user's own module path has no business in a sandbox.
-    let mut command = Command::new(program);
-    command.args(["-c", PROBE]).current_dir("/").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
-    let text = said(command.output())?;
-    serde_json::from_str(text.trim()).map_err(|error| error.to_string())
+fn on_path(name: &str) -> Result<PathBuf, String> {
+    let found = trust::program(name).map_err(|error| error.to_string())?;
+    found.ok_or_else(|| "it is not on `PATH`".to_string())
 }
 
-fn pip_install(program: &Path, requirements: &[String]) -> Result<(), PythonError> {
+/// Asks a Python what it is, if it and all that it loads are in no other hands.
+fn trusted(program: &Path) -> Result<Probe, String> {
+    let told = |error: Untrusted| error.to_string();
+    trust::code(program).map_err(told)?;
+    let text = said(command(program).args(["-c", PROBE]).output())?;
+    let found: Probe = serde_json::from_str(text.trim()).map_err(|error| error.to_string())?;
+    for path in [&found.program].into_iter().chain(&found.sys_path) {
+        trust::code(path).map_err(told)?;
+    }
+    Ok(found)
+}
+
+/// A Python that takes no modules from where we are, nor from where the user's own programs have them.
+pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-    said(command.args(requirements).output())
+    command.current_dir("/").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    command
+}
+
+/// Wheels alone: nothing of a package is run for its installation.
+fn pip_install(program: &Path, requirement: &str) -> Result<(), PythonError> {
+    let mut pip = command(program);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    said(pip.args(["--only-binary", ":all:", requirement]).output())
         .map(drop)
-        .map_err(|said| PythonError::Install { what: requirements.join(" "), said })
+        .map_err(|said| PythonError::Install { what: requirement.to_string(), said })
 }
 
 /// Standard output of a command that went well; otherwise the last lines of what it complained about.

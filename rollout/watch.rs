@@ -10,7 +10,7 @@ mod config;
 pub mod gpu;
 mod held;
 pub mod install;
-mod load;
+pub(crate) mod load;
 mod oom;
 pub mod pace;
 mod throttle;

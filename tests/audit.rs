@@ -35,6 +35,7 @@ fn conversation() -> Vec<Message> {
 /// Samples of the tokenizer in `model`, each changed by `change`.
 fn samples(folder: &Folder, model: &Path, change: impl Fn(&mut Sample)) -> PathBuf {
     let tokenizer = Tokenizer::from_folder(model).expect("reads");
+    data::child::in_this_process();
     let template = ChatTemplate::from_folder(model, &tokenizer).expect("reads");
     let mut sample = template.to_sample(&tokenizer, &conversation(), "one\u{7}").expect("a sample");
     change(&mut sample);

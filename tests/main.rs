@@ -11,6 +11,7 @@ mod memory;
 mod outcomes;
 mod parity;
 mod resume;
+mod security;
 mod serve;
 mod serve_clients;
 mod serve_fields;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::serving::with_template;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `train chat` with lines on its standard input.
 fn chat(options: &str, lines: &str) -> Said {

@@ -63,11 +63,22 @@ pub fn config_of(args: &RunArgs) -> Result<Config> {
     }
 }
 
-/// Where this program keeps what it fetched: `$XDG_CACHE_HOME/train` or `~/.cache/train`.
-pub fn cache_folder() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty()).map(PathBuf::from);
-    cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("train")
+/// Where this program keeps what it fetched: `$XDG_CACHE_HOME/train` or `~/.cache/train`, a folder of its user alone.
+///
+/// # Errors
+///
+/// When nobody says where the user's files are, or the folder is in the hands of others.
+pub fn cache_folder() -> Result<PathBuf> {
+    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let user = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
+    let home = || named("HOME").or_else(user).filter(|home| home.is_dir() && home.parent().is_some());
+    let Some(cache) = named("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache"))) else {
+        bail!(
+            "nothing says where fetched packages can be kept: neither `HOME` nor the user's entry in `/etc/passwd` names \
+             a folder\nhint: name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`"
+        );
+    };
+    Ok(data::trust::private_folder(&cache.join("train"))?)
 }
 
 /// Tokens of a prompt and its answer at most.

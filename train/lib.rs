@@ -44,7 +44,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 
 use cli::{Cli, Command};
-pub use terminal::say_error;
+pub use terminal::{BROKEN_PIPE, end_with_the_reader, is_end_of_reader, say_error};
 
 /// Runs one command.
 ///

@@ -18,9 +18,11 @@ fn main() -> ExitCode {
     // And once more to decode Parquet, or to fill in a chat template, of unknown origin.
     data::child::main_if_asked();
     ALLOCATOR.speak();
+    train::end_with_the_reader();
     let cli = Cli::parse();
     match train::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if train::is_end_of_reader(&error) => ExitCode::from(train::BROKEN_PIPE),
         Err(error) => {
             train::say_error(&error);
             ExitCode::from(train::exit_code(&error))

@@ -117,7 +117,7 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
         before.require_same(&now, &format!("`{}`", places.run.display()))?;
     }
     data::file::write_whole(&file, text.as_bytes())?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let provenance = plan.provenance.clone();
     let stages = Vec::new();
     let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, workshop, stages, provenance };

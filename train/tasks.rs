@@ -92,12 +92,8 @@ impl Workshop {
             let name = folder.file_name().map_or_else(|| spec.to_owned(), |name| name.to_string_lossy().into_owned());
             return Ok(package::Package::open(&name, folder)?);
         }
-        let found = package::Package::fetch(spec, &self.cache.join("packages"), &self.python)?;
-        let (_, installed) = found.run_suite(self.sandbox.as_ref(), &self.python, &self.limits)?;
-        if !installed.is_empty() {
-            eprintln!("{spec}: its tests also needed {}", installed.join(", "));
-        }
-        Ok(found)
+        let say = |line: &str| eprintln!("{line}");
+        Ok(package::Package::fetch(spec, &self.cache.join("packages"), &self.python, &say)?)
     }
 
     /// A run with a planted bug, where tests that never end count as failed. The clean tree has none of them.
@@ -111,12 +107,13 @@ impl Workshop {
             Some(all) => all.clone(),
             // The run on the clean tree was another process's.
             None => {
-                let clean = self.sandbox.run(&Job { changes: Vec::new(), ..job.clone() })?;
+                let clean = self.patience.run(self.sandbox.as_ref(), Job { changes: Vec::new(), ..job.clone() })?;
                 known.entry(job.tree.clone()).or_insert(clean.tests.keys().cloned().collect()).clone()
             }
         };
         drop(known);
-        past_hangs(&all, run, &|ids| self.sandbox.run(&Job { select: Select::Ids(ids), ..job.clone() }))
+        let again = |ids| self.patience.run(self.sandbox.as_ref(), Job { select: Select::Ids(ids), ..job.clone() });
+        past_hangs(&all, run, &again)
     }
 
     fn judge(&self, package: &Package, changes: &[FileChange]) -> Result<Verdict, JudgeError> {
@@ -130,8 +127,7 @@ impl Workshop {
             compared: false,
             limits: self.limits.clone(),
         };
-        let job = self.patience.bound(self.sandbox.as_ref(), job);
-        let run = self.sandbox.run(&job).and_then(|run| self.past_hangs(&job, run));
+        let run = self.patience.run(self.sandbox.as_ref(), job.clone()).and_then(|run| self.past_hangs(&job, run));
         let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);

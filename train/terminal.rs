@@ -6,6 +6,42 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
+use std::os::fd::AsFd as _;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How a shell tells the end by a pipe that nobody reads.
+pub const BROKEN_PIPE: u8 = 141;
+
+/// Has the program end without a word when whoever read its words is gone, such as `head`. To be called before any is said.
+pub fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        let about_words = said.starts_with("failed printing to std") || said.contains("BrokenPipe");
+        if about_words && reader_is_gone() {
+            std::process::exit(BROKEN_PIPE.into());
+        }
+        usual(panic);
+    }));
+}
+
+/// Whether an error says no more than that whoever read our words is gone.
+pub fn is_end_of_reader(error: &anyhow::Error) -> bool {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    error.chain().any(broken) && reader_is_gone()
+}
+
+/// Whether nobody reads standard output or standard error any more. Other pipes, such as those of a sandbox, may break too.
+fn reader_is_gone() -> bool {
+    let (out, err) = (std::io::stdout(), std::io::stderr());
+    let mut ends = [out.as_fd(), err.as_fd()].map(|end| PollFd::new(end, PollFlags::POLLOUT));
+    let told = poll(&mut ends, PollTimeout::ZERO);
+    let gone = |end: &PollFd<'_>| end.revents().is_some_and(|event| event.contains(PollFlags::POLLERR));
+    told.is_ok() && ends.iter().any(gone)
+}
 
 /// Prints an error as `error:`, the story behind it, and `hint:` lines, on standard error.
 pub fn say_error(error: &anyhow::Error) {

@@ -58,8 +58,10 @@ pub fn is_guarded(path: &str) -> bool {
     let path = path.to_lowercase();
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let guarded_folder = |part: &str| {
-        matches!(part, "test" | "tests" | "__pycache__" | "pytest" | "_pytest" | "pluggy" | "iniconfig")
-            || matches!(part, "__tests__" | "__mocks__" | "__snapshots__" | "node_modules")
+        matches!(
+            part,
+            "test" | "tests" | "__pycache__" | "site-packages" | "pytest" | "_pytest" | "pluggy" | "iniconfig"
+        ) || matches!(part, "__tests__" | "__mocks__" | "__snapshots__" | "node_modules")
             || part.ends_with(".dist-info")
             || part.ends_with(".egg-info")
     };

@@ -173,8 +173,8 @@ pub enum PlantError {
     Unfinished(String),
     /// No test passes on the clean tree.
     #[error(
-        "no test of `{0}` passes on its clean tree\nhint: check that its tests are in the tree and that its \
-         `python_path` is right"
+        "no test of `{0}` passes on its clean tree\nhint: check that its tests are in the tree, that its `python_path` is \
+         right, and that it declares what its tests import: nothing else is installed for it"
     )]
     NothingPasses(String),
     /// The judge erred on every candidate.

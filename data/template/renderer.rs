@@ -74,16 +74,15 @@ impl Renderer {
     ///
     /// As [`Engine::render`], and when the template takes too much memory or time.
     pub(super) fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, Fault> {
-        let Some(program) = child::program() else {
+        let no_child = |error| Fault::Broken(format!("a process that fills it in cannot be started: {error}"));
+        let Some(program) = child::program().map_err(no_child)? else {
             return self.engine.render(dialog, add_generation_prompt);
         };
         let mut place = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // A child that fails is not put back.
         let mut child = match place.take() {
             Some(child) => child,
-            None => self
-                .start(program)
-                .map_err(|error| Fault::Broken(format!("a process that fills it in cannot be started: {error}")))?,
+            None => self.start(program).map_err(no_child)?,
         };
         let question = Question { dialog, add_generation_prompt };
         // One that died while it was asked is noticed when it does not answer.

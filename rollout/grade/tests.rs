@@ -1,4 +1,5 @@
 use super::*;
+use crate::patience::TRIES;
 use crate::sandbox::scripted::Scripted;
 use data::Focus;
 use data::task::TASK_FORMAT;

@@ -22,6 +22,8 @@ try:
 except ImportError:
     PYC_TAIL = rewrite_asserts = None
 
+# Dependencies have their byte code beside them (see `package/index.py`).
+LEFT_OUT = {"__pycache__", "site-packages"}
 # Every job writes the archive out, so a huge tree gets only a part of it.
 MAX_ARCHIVE, MAX_SOURCE, MAX_SECONDS = 8 << 20, 1 << 20, 20
 
@@ -50,7 +52,7 @@ def write(descriptor):
 
 def sources():
     for folder, folders, names in os.walk("."):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in LEFT_OUT]
         for name in names:
             path = os.path.normpath(os.path.join(folder, name))
             if name.endswith(".py") and not os.path.islink(path) and os.path.getsize(path) <= MAX_SOURCE:

@@ -222,7 +222,7 @@ impl Events {
             (None, None) => End::Died { exit: status },
         };
         let Events { tests, missing, whys, first_failure, .. } = self;
-        Ok(TestRun { tests, missing, whys, end, first_failure, output, wall })
+        Ok(TestRun { tests, missing, whys, end, first_failure, output, wall, cpu: None })
     }
 
     /// The runner exits with 1 because of the canaries even where every real test passed.

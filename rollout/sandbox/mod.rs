@@ -14,6 +14,7 @@ mod events;
 pub mod image;
 pub mod init;
 pub mod outside;
+mod overtime;
 mod owner;
 mod pipes;
 pub mod probe;
@@ -37,7 +38,8 @@ pub fn hear_of_children() {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Wall time after which the whole process tree is killed.
+    /// Time after which the whole process tree is killed: as many seconds of CPU, where it competes for it, and of wall
+    /// time, where it mostly sleeps; four times as many of wall time in any case.
     pub timeout_s: u64,
     /// Less than that: so many times what the tests take on the clean tree. 0 where only `timeout_s` counts.
     pub times_clean: u64,
@@ -215,6 +217,8 @@ pub struct TestRun {
     pub output: String,
     /// Wall time.
     pub wall: Duration,
+    /// CPU time of a job that was killed for being late, where somebody could measure it.
+    pub cpu: Option<Duration>,
 }
 
 /// Which barriers stand between the code under test and the machine.

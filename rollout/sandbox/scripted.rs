@@ -46,6 +46,7 @@ impl Scripted {
             first_failure,
             output: String::new(),
             wall: Duration::from_millis(1),
+            cpu: None,
         }
     }
 

@@ -18,11 +18,13 @@ use super::cgroup::{Bounds, Group, Meter};
 use super::events::Events;
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
 use super::outside;
+use super::overtime::next_look;
 use super::pipes::{Pipes, failed, memory_file, readable, receive};
 use super::spec::{Names, Spec};
 use super::sys;
 use super::weakened::Weakened;
 use super::{End, Job, Limits, SandboxError, TestRun};
+use crate::watch::load;
 
 /// Starting Python and importing pytest takes less than this on any machine that is fit for use.
 const START: Duration = Duration::from_secs(60);
@@ -215,10 +217,17 @@ impl Worker {
         let counted = self.bound(&job.limits)?;
         let (event_pipe, output_pipe) = self.send(job, &names, compiled, task)?;
         let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
-        let (mut deadline, mut look) = (began + Duration::from_secs(job.limits.timeout_s), began + LOOK);
-        let mut order = None;
+        let limit = Duration::from_secs(job.limits.timeout_s);
+        let (mut deadline, mut look) = (began + limit, began + LOOK);
+        let (mut order, mut cpu) = (None, None);
         let done = loop {
             let now = Instant::now();
+            if now >= deadline && order.is_none() && !events.finished() {
+                cpu = self.cpu_of_job();
+                if let Some(at) = next_look(limit, now - began, cpu) {
+                    deadline = began + at;
+                }
+            }
             let kill = if now >= deadline {
                 // A run that has told its end is not late, however long its goodbye takes.
                 Some(if events.finished() { Order::Goodbye } else { Order::Late })
@@ -250,7 +259,13 @@ impl Worker {
         let run = events
             .into_run(order == Some(Order::Late), done.status, pipes.output.text(), began.elapsed())
             .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
+        let run = TestRun { cpu: cpu.filter(|_| order == Some(Order::Late)), ..run };
         Ok(if out_of_memory { TestRun { end: End::OutOfMemory, ..run } } else { run })
+    }
+
+    /// What the processes of the job used of the CPU: those below the fork server, which is all that `sandbox-init` has.
+    fn cpu_of_job(&self) -> Option<Duration> {
+        load::only_child(self.child.id()).map(load::cpu_below)
     }
 
     /// Sets the limits of the cgroup, and returns what was killed for memory so far.

@@ -32,6 +32,7 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn ask(url: &str, attempts: usize, sampling: &Sampling) -> Result<Vec<Completion>, String> {
+    data::child::in_this_process();
     let (tokenizer, template) = (tokenizer(), ChatTemplate::default());
     let config = ServerConfig { tries: 3, first_wait: Duration::from_millis(1), ..ServerConfig::new(url, "m") };
     let mut policy = Server::new(config, &tokenizer, &template).expect("a client");

@@ -43,6 +43,17 @@ impl Load {
     }
 }
 
+/// CPU time of all processes below one, and below those that it started itself.
+pub(crate) fn cpu_below(own: u32) -> Duration {
+    Duration::from_secs_f64(below(own, &processes()) as f64 / ticks_per_second())
+}
+
+/// What a process started, where that is one.
+pub(crate) fn only_child(own: u32) -> Option<u32> {
+    let mut children = processes().into_iter().filter(|(_, stat)| stat.parent == own).map(|(pid, _)| pid);
+    children.next().filter(|_| children.next().is_none())
+}
+
 fn ticks_per_second() -> f64 {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(0);
     if ticks > 0 { ticks as f64 } else { 100.0 }
@@ -109,7 +120,7 @@ mod tests {
         // Its own child does the work, and is waited for.
         let script = "sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; sleep 60";
         let mut child = Command::new("sh").args(["-c", script]).spawn().expect("a shell");
-        let seen = (1..3000).any(|at| {
+        let seen = (1..30_000).any(|at| {
             std::thread::sleep(Duration::from_millis(10));
             load.share(Duration::from_secs(at)).is_some_and(|share| share > 0.0)
         });

@@ -50,7 +50,7 @@ pub fn plant(args: &PlantArgs) -> Result<Option<PlantSummary>> {
         return Ok(None);
     }
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let summary = plant_in(&workshop, args, &config)?;
     plan.save(&args.out)?;
     summary.partial().map_or(Ok(Some(summary)), |partial| Err(partial.into()))

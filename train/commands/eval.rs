@@ -65,7 +65,7 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         same_tasks(before, &read_tasks(&args.tasks)?, args)?;
     }
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     let summary = eval_in(&workshop, args, &config)?;
     plan.save_beside(&args.out)?;
     println!(

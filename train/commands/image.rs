@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use rollout::sandbox::image::lint::{Finding, LintOptions, Subject, lint};
 use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
 use serde::Serialize;
@@ -54,7 +54,8 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
     let options = BuildOptions {
         out: args.out.clone(),
         mirror: args.mirror.clone(),
-        python: "python3".into(),
+        python: data::trust::program("python3")?
+            .context("there is no `python3` on `PATH`\nhint: `apt-get install python3-pip`")?,
         unpack: args.unpack,
         resume: args.resume,
         stopped: interrupt::came,

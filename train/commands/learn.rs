@@ -186,7 +186,7 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     checkpoint::check(&args.model, &Device::flex())?;
     read_tasks(&args.tasks)?;
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder())?;
+    let workshop = Workshop::open(&config, &cache_folder()?)?;
     grpo_in(&workshop, args, &config).map(Some)
 }
 

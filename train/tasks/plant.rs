@@ -291,14 +291,16 @@ fn publish_tree(source: &package::Package, to: &Path) -> Result<PathBuf> {
     copied().with_context(told)
 }
 
-/// Copies files and folders; links, caches and what is hidden stay behind.
+/// Copies files and folders; links, what is hidden and caches stay behind, but for those of dependencies, which hold
+/// whatever the time of a file is.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create the folder `{}`", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot list `{}`", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let kind = entry.file_type()?;
-        if name == "__pycache__" || name.to_string_lossy().starts_with('.') {
+        let dependencies = from.components().any(|part| part.as_os_str() == "site-packages");
+        if (name == "__pycache__" && !dependencies) || name.to_string_lossy().starts_with('.') {
             continue;
         }
         if kind.is_dir() {

@@ -95,8 +95,9 @@ fn unpacked(columns: Buffer) -> Result<Option<RecordBatch>, ArrowError> {
 pub(super) fn read(path: &Path, file: File, limits: &Limits, each: &mut EachBatch) -> Result<(), RowError> {
     let reading = Reading { path, limits, each, rows: 0, last: None };
     match child::program() {
-        Some(program) => reading.in_child(program, file),
-        None => reading.here(file),
+        Ok(Some(program)) => reading.in_child(program, file),
+        Ok(None) => reading.here(file),
+        Err(error) => Err(reading.no_child(&error)),
     }
 }
 
@@ -111,6 +112,10 @@ struct Reading<'a, 'b> {
 impl Reading<'_, '_> {
     fn broken(&self, reason: String) -> RowError {
         RowError::Broken { path: self.path.to_path_buf(), reason }
+    }
+
+    fn no_child(&self, error: &io::Error) -> RowError {
+        self.broken(format!("a process that reads it cannot be started: {error}"))
     }
 
     fn batch(&mut self, columns: RecordBatch) -> Result<(), RowError> {
@@ -137,8 +142,7 @@ impl Reading<'_, '_> {
         let numbers = [rows as u64, row_bytes as u64, bytes, expansion, free_bytes, memory];
         let longest = row_bytes.saturating_mul(2).saturating_add(FRAME_BYTES);
         let child = Child::start_framed(program, CHILD_ARGUMENT, &numbers, file.into(), longest);
-        let started = |error| self.broken(format!("a process that reads it cannot be started: {error}"));
-        let mut child = child.map_err(started)?;
+        let mut child = child.map_err(|error| self.no_child(&error))?;
         loop {
             let frame = match child.lines.recv_timeout(silence) {
                 Ok(frame) => frame,

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use crate::trust;
+
 use super::tree::{MAX_TREE_BYTES, MAX_TREE_FILES, Tree, too_large};
 
 /// The longest that one call of `git` may take.
@@ -141,7 +143,8 @@ impl Repository {
     }
 
     fn git(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
-        let mut command = Command::new("git");
+        let program = trust::program("git").map_err(|error| error.to_string())?;
+        let mut command = Command::new(program.ok_or("git is not on `PATH`\nhint: install `git`")?);
         for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"] {
             command.env_remove(variable);
         }

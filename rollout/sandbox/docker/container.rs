@@ -20,11 +20,12 @@ use tokio::task::JoinHandle;
 
 use super::engine::{ACT, ASK, Engine, failed};
 use super::files::Files;
-use super::harden::{Made, body, lifetime_s};
+use super::harden::{Made, body, lifetime_s, longest_s};
 use crate::hook::{jest, pytest};
 use crate::jest::JestFound;
 use crate::sandbox::events::Events;
 use crate::sandbox::init::Refused;
+use crate::sandbox::overtime::next_look;
 use crate::sandbox::spec::{Names, Spec};
 use crate::sandbox::tail::Tail;
 use crate::sandbox::{End, Job, Runner, SandboxError, TestRun, seccomp};
@@ -119,7 +120,7 @@ impl Container {
     /// True where it will outlive a job of these seconds.
     pub fn is_fit(&self, timeout_s: u64) -> bool {
         let left = Duration::from_secs(self.lifetime_s).saturating_sub(self.born.elapsed());
-        !self.exit.is_finished() && left > Duration::from_secs(timeout_s) + GOODBYE
+        !self.exit.is_finished() && left > Duration::from_secs(longest_s(timeout_s)) + GOODBYE
     }
 
     /// Runs the job, with the byte code of its clean tree where there is some. The container is of no use afterwards,
@@ -155,8 +156,9 @@ impl Container {
         let message = message(job, &names, compiled)?;
         send(&mut self.input, &message).await?;
         // The code's time begins when it has been handed over.
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(job.limits.timeout_s);
-        let mut killed = false;
+        let limit = Duration::from_secs(job.limits.timeout_s);
+        let handed_over = tokio::time::Instant::now();
+        let (mut deadline, mut killed, mut cpu) = (handed_over + limit, false, None);
         loop {
             match tokio::time::timeout_at(deadline, self.output.next()).await {
                 Ok(Some(Ok(LogOutput::StdOut { message }))) => events.take(&message),
@@ -165,8 +167,17 @@ impl Container {
                 Ok(None) => break,
                 Err(_) => {
                     // A run that has told its end is not late, however long its goodbye takes.
-                    killed = !events.finished();
-                    break;
+                    if events.finished() {
+                        break;
+                    }
+                    cpu = engine.cpu_of(&self.id).await;
+                    match next_look(limit, handed_over.elapsed(), cpu) {
+                        Some(at) => deadline = handed_over + at,
+                        None => {
+                            killed = true;
+                            break;
+                        }
+                    }
                 }
             }
         }
@@ -174,7 +185,7 @@ impl Container {
             self.is_at_work(engine).await?;
         }
         let exit = if killed { -9 } else { self.exit_status(engine, events.finished()).await? };
-        Ok(Ended { events, killed, exit, wall: began.elapsed() })
+        Ok(Ended { events, killed, exit, wall: began.elapsed(), cpu })
     }
 
     /// Time is up: the code's fault where its container is at work, and the engine's where nobody can tell.
@@ -222,12 +233,15 @@ struct Ended {
     killed: bool,
     exit: i64,
     wall: Duration,
+    /// As it was at the last look.
+    cpu: Option<Duration>,
 }
 
 impl Ended {
     fn told(self, output: String) -> Result<TestRun, SandboxError> {
         let refused = |Refused { barrier, reason }| SandboxError::Barrier { barrier, reason };
         let run = self.events.into_run(self.killed, self.exit as i32, output, self.wall).map_err(refused)?;
+        let run = TestRun { cpu: self.cpu.filter(|_| self.killed), ..run };
         Ok(if self.exit == OUT_OF_MEMORY { TestRun { end: End::OutOfMemory, ..run } } else { run })
     }
 }

@@ -11,8 +11,9 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    StatsOptionsBuilder,
 };
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::sandbox::SandboxError;
 
@@ -129,6 +130,14 @@ impl Engine {
         let told = self.api.events(Some(options)).try_collect::<Vec<_>>();
         let told = self.call("reading the engine's log", ASK, told).await?;
         Ok(told.into_iter().filter_map(|event| event.action).collect())
+    }
+
+    /// CPU time that a container has used; none where the engine does not tell.
+    pub async fn cpu_of(&self, id: &str) -> Option<Duration> {
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut all = std::pin::pin!(self.api.stats(id, Some(options)));
+        let told = tokio::time::timeout(ASK, all.next()).await.ok()??.ok()?;
+        told.cpu_stats?.cpu_usage?.total_usage.map(Duration::from_nanos)
     }
 
     /// All containers of ours, running or not, with their labels.

@@ -9,6 +9,7 @@ use bollard::models::{
 use super::dialect::Dialect;
 use crate::jest::JestPlan;
 use crate::sandbox::Limits;
+use crate::sandbox::overtime::MOST;
 
 /// The user and group of the code under test: `nobody`, who owns nothing.
 pub(super) const NOBODY: &str = "65534:65534";
@@ -21,7 +22,12 @@ const WAIT_S: u64 = 3600;
 
 /// After these seconds a container ends by itself, whatever became of us.
 pub(super) fn lifetime_s(limits: &Limits) -> u64 {
-    WAIT_S + 2 * limits.timeout_s
+    WAIT_S + 2 * longest_s(limits.timeout_s)
+}
+
+/// How long a job with this limit may take by the clock.
+pub(super) fn longest_s(timeout_s: u64) -> u64 {
+    timeout_s * u64::from(MOST)
 }
 
 /// What a container is made of.

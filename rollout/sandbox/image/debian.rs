@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{ImageError, ImageSpec, tree};
+use data::trust;
+
+use super::{ImageError, ImageSpec, tool, tree};
 use crate::python::said;
 
 /// Where Debian's packages are when the host's own configuration does not say.
@@ -28,8 +30,11 @@ pub(super) fn sources(spec: &ImageSpec, mirror: Option<&str>) -> Vec<String> {
         return vec![format!("deb {mirror} {suite} main")];
     }
     let format = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)";
-    let asked = Command::new("apt-get").args(["indextargets", "--format", format, "Identifier: Packages"]).output();
-    let lines = sources_in(&said(asked).unwrap_or_default(), suite);
+    let ask = |apt: PathBuf| {
+        said(Command::new(apt).args(["indextargets", "--format", format, "Identifier: Packages"]).output()).ok()
+    };
+    let asked = trust::program("apt-get").ok().flatten().and_then(ask);
+    let lines = sources_in(&asked.unwrap_or_default(), suite);
     // The other archives hold nothing but updates to the first.
     match lines.iter().any(|line| line.ends_with(&format!(" {suite} main"))) {
         true => lines,
@@ -56,9 +61,9 @@ fn sources_in(targets: &str, suite: &str) -> Vec<String> {
 }
 
 /// The command that makes the archive.
-pub(super) fn command(spec: &ImageSpec, list: &Path, archive: &Path) -> Command {
+pub(super) fn command(program: &Path, spec: &ImageSpec, list: &Path, archive: &Path) -> Command {
     let mode = if nix::unistd::geteuid().is_root() { "root" } else { "unshare" };
-    let mut command = Command::new("mmdebstrap");
+    let mut command = Command::new(program);
     command.args(["--quiet", "--variant=extract", "--format=tar", &format!("--mode={mode}")]);
     if Path::new(MERGED_USR).is_dir() {
         command.arg(format!("--hook-dir={MERGED_USR}"));
@@ -79,14 +84,12 @@ pub(super) fn fetch(
     work: &Path,
     tell: &dyn Fn(&str),
 ) -> Result<PathBuf, ImageError> {
-    if said(Command::new("mmdebstrap").arg("--version").output()).is_err() {
-        return Err(ImageError::Missing { program: "mmdebstrap", cure: "apt-get install mmdebstrap" });
-    }
+    let program = tool("mmdebstrap", "apt-get install mmdebstrap")?;
     let (list, archive) = (work.join("sources.list"), work.join(ARCHIVE));
     data::file::write_whole(&list, format!("{}\n", sources.join("\n")).as_bytes())?;
     let what = format!("{} packages of Debian {}", spec.debian.len(), spec.suite);
     super::build::three_tries(&what, tell, &|| {
-        said(command(spec, &list, &archive).output()).map_err(|said| {
+        said(command(&program, spec, &list, &archive).output()).map_err(|said| {
             let unknown = said.contains("Unable to locate package") || said.contains("has no installation candidate");
             let hint = match unknown {
                 true => "the name is wrong for this release; look for it with `apt-cache search`",

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde::Deserialize;
 
 use super::{ImageError, ImageSpec};
-use crate::python::said;
+use crate::python::{command, said};
 
 /// Unpacks wheels; runs on the host's Python.
 const UNPACK: &str = include_str!("wheels.py");
@@ -38,13 +37,13 @@ fn platforms(spec: &ImageSpec) -> Vec<String> {
 /// Fetches the wheels of the spec into the folder `wheels`.
 pub(super) fn fetch(spec: &ImageSpec, python: &Path, wheels: &Path, tell: &dyn Fn(&str)) -> Result<(), ImageError> {
     fs::create_dir_all(wheels).map_err(ImageError::file("make the folder", wheels))?;
-    if said(Command::new(python).args(["-m", "pip", "--version"]).output()).is_err() {
+    if said(command(python).args(["-m", "pip", "--version"]).output()).is_err() {
         return Err(ImageError::Missing { program: "pip", cure: "apt-get install python3-pip" });
     }
     let requirements: Vec<&str> = spec.requirements.iter().map(String::as_str).collect();
     let what = format!("`{}`", requirements.join(" "));
     super::build::three_tries(&what, tell, &|| {
-        let mut pip = Command::new(python);
+        let mut pip = command(python);
         pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"]);
         pip.args(["--only-binary", ":all:", "--implementation", "cp", "--python-version", &spec.python]);
         for platform in platforms(spec) {
@@ -76,9 +75,9 @@ pub(super) fn unpack(
     python_version: &str,
 ) -> Result<BTreeMap<String, String>, ImageError> {
     let step = |said: String| ImageError::Step { doing: "unpack the wheels".to_string(), said };
-    let mut unpack = Command::new(python);
+    let mut unpack = command(python);
     unpack.args(["-c", UNPACK]).arg(wheels).arg(root).args([PACKAGES, python_version]);
-    let text = said(unpack.env_remove("PYTHONPATH").output()).map_err(step)?;
+    let text = said(unpack.output()).map_err(step)?;
     let unpacked: Unpacked = serde_json::from_str(&text).map_err(|error| step(error.to_string()))?;
     Ok(unpacked.packages)
 }

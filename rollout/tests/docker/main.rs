@@ -25,10 +25,14 @@ mod shared;
 mod support;
 
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 
 use rollout::sandbox::docker::{Docker, DockerOptions};
-use rollout::sandbox::{Sandbox, SandboxError};
+use rollout::sandbox::{End, Job, Sandbox, SandboxError};
 use support::*;
+
+/// A job that is held ends by itself after these seconds: no machine is so slow that a test needs them.
+const HELD_S: u64 = 600;
 
 /// The engine's own client: what it says is not what we asked for but what is.
 fn docker(args: &[&str]) -> String {
@@ -43,21 +47,44 @@ fn containers_running(word: &str) -> Vec<String> {
     all.lines().filter(|id| docker(&["top", id]).contains(word)).map(str::to_string).collect()
 }
 
+/// A job that is at work until it is let go, however long that takes; `word` is in its processes.
+fn held(word: &str) -> (Tree, Job) {
+    let script = format!("until [ -e /tmp/go ]; do sleep 0.1; done # {word}");
+    let text = format!("import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n");
+    let tree = Tree::new(&[("test_it.py", &text)]);
+    let mut job = tree.job();
+    job.limits.timeout_s = HELD_S;
+    (tree, job)
+}
+
+/// The container of a job that is held, once it is at work; none where its run ended before.
+fn at_work<T>(word: &str, run: &ScopedJoinHandle<'_, T>) -> Option<String> {
+    while !run.is_finished() {
+        if let Some(id) = containers_running(word).into_iter().next() {
+            return Some(id);
+        }
+    }
+    None
+}
+
+/// Lets a held job go, also where a test fails meanwhile.
+struct LetGo<'a>(&'a str);
+
+impl Drop for LetGo<'_> {
+    fn drop(&mut self) {
+        docker(&["exec", self.0, "touch", "/tmp/go"]);
+    }
+}
+
 #[test]
 fn a_running_container_is_closed_as_the_engine_tells_it() {
     let Some(sandbox) = sandbox() else { return };
     let word = format!("inspected{}", std::process::id());
-    let tree = Tree::new(&[(
-        "test_it.py",
-        &format!("import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', 'exec sleep 4 # {word}'])\n"),
-    )]);
+    let (_tree, job) = held(&word);
     std::thread::scope(|scope| {
-        let run = scope.spawn(|| sandbox.run(&tree.job()).expect("a run"));
-        let mut found = Vec::new();
-        while found.is_empty() && !run.is_finished() {
-            found = containers_running("sleep 4");
-        }
-        let id = found.first().expect("the container of the job");
+        let run = scope.spawn(|| sandbox.run(&job).expect("a run"));
+        let id = &at_work(&word, &run).expect("the container of the job");
+        let let_go = LetGo(id);
         let says = |format: &str| docker(&["inspect", "-f", &format!("{{{{{format}}}}}"), id]);
         let podman = docker(&["version"]).contains("Podman");
         // Podman names each that it would have given; what is left of them, the kernel says (`capabilities`).
@@ -89,25 +116,20 @@ fn a_running_container_is_closed_as_the_engine_tells_it() {
         assert!(says(".Image").starts_with("sha256:"));
         let binds = says(".HostConfig.Binds");
         assert!(!binds.contains("docker.sock") && binds.split_whitespace().all(|bind| bind.contains(":ro")), "{binds}");
-        run.join().expect("the run ends");
+        drop(let_go);
+        assert_eq!(run.join().expect("the run ends").end, End::Finished { exit: 0 });
     });
 }
 
 #[test]
 fn what_was_killed_from_outside_is_our_fault_and_not_the_codes() {
     let Some(sandbox) = sandbox() else { return };
-    let tree = Tree::new(&[("test_of_a_kill.py", "import time\ndef test_a(): time.sleep(17.5)\n")]);
+    let word = format!("killed{}", std::process::id());
+    let (_tree, job) = held(&word);
     std::thread::scope(|scope| {
-        let run = scope.spawn(|| sandbox.run(&tree.job()));
-        // The container that is at work is the only one with files.
-        let (owner, mut busy) = (format!("label=train.owner_pid={}", std::process::id()), Vec::new());
-        while busy.is_empty() && !run.is_finished() {
-            let all = docker(&["ps", "-q", "--filter", &owner]);
-            let at_work = |id: &&str| docker(&["exec", id, "ls", "/repo"]).contains("test_of_a_kill");
-            busy = all.lines().filter(at_work).map(str::to_string).collect();
-        }
-        for id in &busy {
-            docker(&["kill", id]);
+        let run = scope.spawn(|| sandbox.run(&job));
+        if let Some(id) = at_work(&word, &run) {
+            docker(&["kill", &id]);
         }
         let error = run.join().expect("a thread").expect_err("no verdict");
         assert!(matches!(error, SandboxError::Engine { .. }), "{error}");
@@ -135,9 +157,11 @@ fn a_sandbox_that_is_dropped_leaves_no_container() {
     own.run(&tree.job()).expect("a run");
     assert!(count() > before.saturating_sub(3));
     drop(own);
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    // Those of the shared sandbox come and go: three at most, and one that is just being removed.
-    assert!(count() <= 6, "{}", docker(&["ps", "-a"]));
+    // Those of the shared sandbox come and go: three at most, and those that are just being removed.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(HELD_S);
+    while count() > 6 {
+        assert!(std::time::Instant::now() < until, "{}", docker(&["ps", "-a"]));
+    }
 }
 
 #[test]

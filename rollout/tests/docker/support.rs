@@ -14,9 +14,6 @@ pub use super::shared::{Tree, descendants, jest, processes_with, python};
 /// The user that a job sees itself as.
 pub const JOB_UID: u32 = 65534;
 
-/// Seconds between the end of a run and the end of its last process, on a machine that is busy.
-pub const SLACK_S: u64 = 30;
-
 /// Processes below a parent with one job: containers belong to the engine.
 pub const CHILDREN: Option<usize> = None;
 

@@ -66,15 +66,25 @@ fn a_worker_that_somebody_kills_is_replaced_and_the_job_runs() {
         assert_ne!(own.processes(), before);
     }
     // Now while a job runs.
-    let tree = Tree::new(&[("test_a.py", "import time\ndef test_a(): time.sleep(2)\n")]);
+    let word = format!("at_work{}", std::process::id());
+    let script = format!("until [ -e go ]; do sleep 0.1; done # {word}");
+    let text = format!("import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n");
+    let tree = Tree::new(&[("test_a.py", &text)]);
     let before = own.processes();
+    let mut job = tree.job();
+    job.limits.timeout_s = 600;
     let run = std::thread::scope(|scope| {
-        let run = scope.spawn(|| own.sandbox().run(&tree.job()));
-        std::thread::sleep(Duration::from_millis(700));
+        let run = scope.spawn(|| own.sandbox().run(&job));
+        while processes_with(&word) == 0 && !run.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The run that follows finds it and ends.
+        std::fs::write(job.tree.join("go"), "").unwrap();
         signal(before[1], Signal::SIGKILL);
         run.join().unwrap().unwrap()
     });
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
+    own.passes_once();
     assert_ne!(own.processes(), before);
 }
 

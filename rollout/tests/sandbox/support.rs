@@ -53,9 +53,6 @@ pub fn options(python: &PythonEnv) -> EmbeddedOptions {
 /// The user that a job sees itself as.
 pub const JOB_UID: u32 = 1000;
 
-/// Seconds between the end of a run and the end of its last process, on a machine that is busy.
-pub const SLACK_S: u64 = 0;
-
 /// Processes below a parent with one job: its init, its fork server, the job, what the job left.
 pub const CHILDREN: Option<usize> = Some(4);
 

@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::Findings;
 use crate::python::said;
-use crate::sandbox::image::ImageError;
+use crate::sandbox::image::{ImageError, tool};
 
 /// Names of commits that a command left behind.
 const HEADS: [&str; 7] =
@@ -29,9 +29,8 @@ pub(super) fn repository(entry: &DirEntry, findings: &mut Findings<'_>) -> Optio
 
 pub(super) fn check(git: &Path, findings: &mut Findings<'_>) -> Result<(), ImageError> {
     left_behind(git, findings);
-    if said(Command::new("git").arg("--version").output()).is_err() {
-        return Err(ImageError::Missing { program: "git", cure: "apt-get install git" });
-    }
+    let program = tool("git", "apt-get install git")?;
+    let ask = |git: &Path, words: &[&str]| ask(&program, git, words);
     let count =
         ask(git, &["rev-list", "--all", "HEAD", "--count"]).or_else(|_| ask(git, &["rev-list", "--all", "--count"]));
     match count.map(|text| text.trim().parse::<u64>()) {
@@ -102,8 +101,8 @@ fn holds_files(folder: &Path) -> bool {
 }
 
 /// Standard output of a git command that reads objects and nothing else.
-fn ask(git: &Path, words: &[&str]) -> Result<String, String> {
-    let mut command = Command::new("git");
+fn ask(program: &Path, git: &Path, words: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(program);
     command.arg("--git-dir").arg(git).args(["-c", "safe.directory=*"]).args(words);
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path).env("HOME", "/nonexistent").env("GIT_CONFIG_NOSYSTEM", "1");
