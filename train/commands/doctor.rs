@@ -12,9 +12,9 @@ use crate::doctor::Diagnosis;
 ///
 /// # Errors
 ///
-/// When the default work cannot run here.
+/// When the default work cannot run here, or the cache is in the hands of others.
 pub fn doctor(args: &DoctorArgs) -> Result<()> {
-    let diagnosis = Diagnosis::look(&cache_folder(), Path::new("."));
+    let diagnosis = Diagnosis::look(&cache_folder()?, Path::new("."));
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&diagnosis)?),
         false => print!("{diagnosis}"),
