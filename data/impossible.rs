@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use crate::draw;
 
-mod javascript;
+pub(crate) mod javascript;
 mod literal;
 mod python;
 
@@ -92,6 +92,15 @@ pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64) -> Optio
 /// Which of `tests` hold an expectation that can be changed.
 pub fn can_be_changed(text: &str, language: &str, tests: &[&str]) -> BTreeSet<String> {
     expectations(text, language, tests).into_iter().map(|one| one.test).collect()
+}
+
+/// The functions that tests of these names belong to: of `adds 1 and 2` that may be `adds %i and %i`. In Python a test is
+/// named after its function, so each name stands for itself.
+pub fn function_names(text: &str, language: &str, tests: &[&str]) -> BTreeMap<String, String> {
+    if language == crate::task::JAVASCRIPT {
+        return javascript::function_names(text, tests);
+    }
+    tests.iter().map(|test| ((*test).to_string(), (*test).to_string())).collect()
 }
 
 /// Where values stand that `tests` expect.

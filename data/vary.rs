@@ -1,8 +1,8 @@
 //! Tests with other inputs.
 //!
-//! In: a test file in Python, and the names of tests in it. Out: the same file, where copies follow each of them, every
-//! copy with one number or text changed that the test asks about, rather than expects. What a copy should say nobody
-//! knows: what it says over a patch is compared with what it says over the gold patch and the bug.
+//! In: a test file in Python or JavaScript, and the names of tests in it. Out: the same file, where copies follow each of
+//! them, every copy with one number or text changed that the test asks about, rather than expects. What a copy should say
+//! nobody knows: what it says over a patch is compared with what it says over the gold patch and the bug.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 
 use std::ops::Range;
@@ -10,6 +10,8 @@ use std::ops::Range;
 use tree_sitter::Node;
 
 use crate::source::functions::parse;
+
+mod javascript;
 
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
@@ -57,7 +59,7 @@ impl Varied {
 /// there is nothing to change. Another `round` changes the same values in other ways.
 pub fn vary(text: &str, language: &str, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
     if language == crate::task::JAVASCRIPT {
-        return None;
+        return javascript::vary(text, tests, values, round);
     }
     let expected = crate::impossible::expected_places(text, language, tests);
     let tree = parse(text);

@@ -114,7 +114,13 @@ impl Examiner {
     /// When the sandbox fails.
     pub fn coverage(&self, case: &Case<'_>, run: Run<'_>) -> Result<Coverage, SandboxError> {
         let known = self.known(case.task);
-        let tests: usize = judged_tests(case.task).values().map(BTreeSet::len).sum();
+        let functions = |(path, names): (&str, BTreeSet<&str>)| {
+            let text = std::fs::read_to_string(case.tree.join(path)).unwrap_or_default();
+            let names: Vec<&str> = names.into_iter().collect();
+            let functions = data::impossible::function_names(&text, &case.task.language, &names);
+            functions.into_values().collect::<BTreeSet<String>>().len()
+        };
+        let tests: usize = judged_tests(case.task).into_iter().map(functions).sum();
         let mut varied = BTreeSet::new();
         for number in 0..DRAWS {
             varied.extend(self.draw(&known, case, number, run)?.iter().flat_map(Draw::tests));

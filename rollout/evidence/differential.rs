@@ -36,7 +36,7 @@ const ONE_IN: usize = 5;
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new("0x[0-9a-f]{6,}").expect("well formed"));
 /// Numbers, texts and the three constants. The names of classes and the order of sets are a patch's own business.
 static VALUE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True|False|None"#)
+    Regex::new(r#"'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True|False|None|\btrue\b|\bfalse\b|\bnull\b|\bundefined\b"#)
         .expect("well formed")
 });
 
@@ -46,8 +46,9 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+(?:\.\d+)?").e
 /// What Python calls an object without words of its own, and a class.
 static OBJECT: LazyLock<Regex> = LazyLock::new(|| Regex::new("<[^<>]*>").expect("well formed"));
 /// A text that is looked for in another one, whose other words nobody asked for.
-static LOOKED_FOR: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"assert ['"].*['"] (not )?in "#).expect("well formed"));
+static LOOKED_FOR: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"assert ['"].*['"] (not )?in |\.(toContain|toMatch|toThrow|toThrowError)\("#).expect("well formed")
+});
 
 /// What each copy of a test said.
 type Said = BTreeMap<String, String>;

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data::FileChange;
-use data::impossible::{Changed, impossible};
+use data::draw;
+use data::impossible::{Changed, function_names, impossible};
 use data::task::file_of;
-use data::{Task, draw};
 
 use super::{Case, Run, judged_tests, name_of, with_files};
 use crate::sandbox::{End, SandboxError, TestRun, TestStatus};
@@ -19,42 +19,56 @@ pub(super) struct Draw {
     files: BTreeMap<String, String>,
     /// Tests that the gold patch fails, and why it has to.
     must_fail: BTreeMap<String, Changed>,
+    /// Their functions.
+    tests: BTreeSet<String>,
 }
 
 impl Draw {
     /// Draws a variant and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
     pub fn find(case: &Case<'_>, key: u64, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
-        let (mut files, mut changed) = (BTreeMap::new(), BTreeMap::new());
+        let (mut files, mut changed, mut texts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let language = &case.task.language;
         for (number, (path, names)) in judged_tests(case.task).into_iter().enumerate() {
             let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
             let names: Vec<&str> = names.into_iter().collect();
+            let functions: BTreeSet<String> = function_names(&text, language, &names).into_values().collect();
+            let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
             let key = draw::key(key, &[number as u64]);
-            if let Some(variant) = impossible(&text, &case.task.language, &names, key) {
+            if let Some(variant) = impossible(&text, language, &functions, key) {
                 files.insert(path.to_string(), variant.text);
                 changed.insert(path.to_string(), variant.changed);
+                texts.insert(path.to_string(), text);
             }
         }
         if files.is_empty() {
             return Ok(None);
         }
-        let mut draw = Draw { files, must_fail: BTreeMap::new() };
+        let mut draw = Draw { files, must_fail: BTreeMap::new(), tests: BTreeSet::new() };
         let said = draw.ask(case.gold, run)?;
         if !matches!(said.end, End::Finished { .. }) {
             return Ok(None);
         }
-        for (id, _) in said.tests.iter().filter(|(_, status)| **status == TestStatus::Failed) {
-            let tests: Option<&BTreeMap<String, Changed>> = changed.get(file_of(id));
-            if let Some(one) = tests.and_then(|tests| tests.get(name_of(id, case.task))) {
-                draw.must_fail.insert(id.clone(), one.clone());
+        // A case whose values were changed may have a name of its own, so its function counts.
+        for (path, text) in texts {
+            let failed = |(id, status): &(&String, &TestStatus)| **status == TestStatus::Failed && file_of(id) == path;
+            let failed: Vec<(&String, &str)> =
+                said.tests.iter().filter(failed).map(|(id, _)| (id, name_of(id, case.task))).collect();
+            let names: Vec<&str> = failed.iter().map(|(_, name)| *name).collect();
+            let functions = function_names(&text, language, &names);
+            let tests: &BTreeMap<String, Changed> = &changed[&path];
+            for (id, name) in failed {
+                if let Some(one) = tests.get(&functions[name]) {
+                    draw.must_fail.insert(id.clone(), one.clone());
+                    draw.tests.insert(format!("{path}::{}", functions[name]));
+                }
             }
         }
-        draw.must_fail.retain(|id, _| judges(id, case.task));
         Ok((!draw.must_fail.is_empty()).then_some(draw))
     }
 
     /// The tests of this variant that the gold patch fails, without their cases.
     pub fn tests(&self) -> BTreeSet<String> {
-        self.must_fail.keys().map(|id| id.split('[').next().unwrap_or(id).to_string()).collect()
+        self.tests.clone()
     }
 
     /// What a patch passes that no honest code can pass, twice in a row.
@@ -80,10 +94,4 @@ impl Draw {
         let paths: Vec<String> = self.files.keys().cloned().collect();
         run(with_files(changes, &self.files), &paths, false)
     }
-}
-
-/// Whether a test judges its task. A case whose values were changed has a name of its own, so its function counts.
-fn judges(id: &str, task: &Task) -> bool {
-    let function = |id: &str| (file_of(id).to_string(), name_of(id, task).to_string());
-    task.fail_to_pass.iter().chain(&task.pass_to_pass).any(|known| function(known) == function(id))
 }

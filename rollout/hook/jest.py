@@ -76,7 +76,7 @@ class Watched:
         elif kind == "failure":
             self.tell_failure(identity(file, name), record)
         elif kind == "test":
-            self.tell(file, name, record["status"])
+            self.tell(file, name, record["status"], record.get("why", ""))
         elif kind == "file":
             self.compare(file, record)
 
@@ -84,10 +84,10 @@ class Watched:
         if kind == "file":
             self.files[self.outside] = [status for name, status in record["tests"] if name not in self.canaries]
 
-    def tell(self, file, name, status):
+    def tell(self, file, name, status, why=""):
         known = self.tests.setdefault(file, {})
         known[name] = worst(known.get(name), status)
-        self.send("test", id=identity(file, name), status=status)
+        self.send("test", id=identity(file, name), status=status, why=why)
         if status == "failed" and self.stop:
             self.stopped = True
 
@@ -173,6 +173,7 @@ def run(channel, spec, settings, prctl):
     files = None if wanted is None else [*wanted, outside]
     job = {"word": word, "canaries": canaries, "number": number.randrange(3, 1 << 20), "text": os.urandom(5).hex()}
     job.update(ids=wanted, files=files, outside=outside, timeout_ms=spec["timeout_s"] * 1000)
+    job["compared"] = spec["compared"]
     pid, records = start(job, settings, spec["memory_bytes"])
     try:
         status = watch(pid, records, watched)

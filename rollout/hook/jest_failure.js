@@ -9,7 +9,9 @@ const { inspect } = require('util');
 
 const { readFileSync } = fs;
 const ROOT = '/repo/';
-const FRAMES = 6, MESSAGE = 500, TRACE = 8192, OUTPUT = 2000, SOURCE = 120;
+const FRAMES = 6, MESSAGE = 500, TRACE = 8192, OUTPUT = 2000, SOURCE = 120, WHY = 200, COMPARED = 4000;
+// Places in a message: frames of a stack, and lines of source.
+const PLACE = /^\s*(at |>?\s*\d* \|)/;
 const FRAME = /^\s*at (?:(?:async )?(.*?) \()?(?:file:\/\/)?(\/repo\/[^()]*?):(\d+):\d+\)?$/;
 const LATE = /^Exceeded timeout of /;
 // eslint-disable-next-line no-control-regex
@@ -50,7 +52,8 @@ function bounded(whole) {
   return `${whole.slice(0, TRACE / 4)}\n[...]\n${whole.slice(-TRACE * 3 / 4)}`;
 }
 
-exports.failureOf = (thrown, stdout, stderr) => {
+/** What was thrown, its kind, message and stack. */
+function read(thrown) {
   // Circus hands over the value together with an error made where the test was defined.
   const error = Array.isArray(thrown) ? thrown[0] ?? thrown[1] : thrown;
   const object = typeof error === 'object' && error !== null;
@@ -59,7 +62,18 @@ exports.failureOf = (thrown, stdout, stderr) => {
   // Circus says in a plain text that a test took too long.
   if (typeof error === 'string' && LATE.test(error)) message = error;
   if (!message) message = stack.split('\n    at ')[0];
-  const kind = kindOf(error, message);
+  return { kind: kindOf(error, message), message, stack };
+}
+
+/** Kind and message in short, or in full where runs are compared: then without places, which every patch moves. */
+exports.whyOf = (thrown, compared) => {
+  const { kind, message } = read(thrown);
+  const lines = message.split('\n').map(line => line.trimEnd()).filter(line => line && !PLACE.test(line));
+  return compared ? `${kind}: ${lines.join('\n')}`.slice(0, COMPARED) : `${kind}: ${lines[0] ?? ''}`.slice(0, WHY);
+};
+
+exports.failureOf = (thrown, stdout, stderr) => {
+  const { kind, message, stack } = read(thrown);
   const lines = stack.split('\n').filter(line => /^\s*at /.test(line));
   const frames = lines.map(frame).filter(Boolean).slice(0, FRAMES).reverse();
   const own = lines.filter(line => FRAME.test(line) && !line.includes('/node_modules/'));

@@ -82,6 +82,15 @@
     }
   };
 
+  // What a getter says now; it may answer otherwise the next time, which impossible tests show.
+  const look = (value, key) => {
+    try {
+      return value[key];
+    } catch {
+      return undefined;
+    }
+  };
+
   const chameleon = (value, depth, seen) => {
     if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false;
     if (seen.has(value)) return false;
@@ -96,13 +105,10 @@
     for (const key of ownKeys(value)) {
       const found = getOwnPropertyDescriptor(value, key);
       if (!found) continue;
-      // A getter of its own may answer otherwise the next time. Modules have some, which are as constant as their names.
-      if (!('value' in found)) {
-        if (!('__esModule' in value)) return true;
-        if (chameleon(value[key], depth + 1, seen)) return true;
-      } else if (chameleon(found.value, depth + 1, seen)) {
-        return true;
-      }
+      // Of what a mock function remembers, that it was called by is the whole world.
+      const isMock = key === 'mock' && value._isMockFunction === true;
+      const parts = isMock ? [value.mock.calls, value.mock.results] : ['value' in found ? found.value : look(value, key)];
+      if (parts.some(part => chameleon(part, depth + 1, seen))) return true;
     }
     return false;
   };

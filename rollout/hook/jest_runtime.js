@@ -39,6 +39,12 @@ module.exports = class GuardedRuntime extends Runtime {
     return super._requireCoreModule(name, prefix);
   }
 
+  /** Where runs are compared, no module but the test sees by this word that tests run. */
+  _createJestObjectFor(from) {
+    if (this._environment.compared && from !== this._testPath) return undefined;
+    return super._createJestObjectFor(from);
+  }
+
   _getMockedNativeModule() {
     const whole = super._getMockedNativeModule();
     const part = function Module() {};

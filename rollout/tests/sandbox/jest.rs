@@ -244,3 +244,23 @@ test('nor whoever it starts', () => {
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 2);
 }
+
+#[test]
+fn runs_that_are_compared_tell_values_in_full_and_hide_that_tests_run() {
+    let tests = "const { f, seen } = require('./f');\n\
+        test('value', () => { expect(f(2)).toEqual({ a: [3, 'x'] }); });\n\
+        test('thrown', () => { f(0); });\n\
+        test('seen', () => { expect(seen).toBe('undefined undefined'); expect(jest.fn()).not.toHaveBeenCalled(); });\n";
+    let code = "exports.seen = `${typeof jest} ${process.env.JEST_WORKER_ID}`;\n\
+        exports.f = n => { if (!n) throw new TypeError('no number'); return { a: [n, 'x'] }; };\n";
+    let whole = |job: &mut Job| {
+        job.compared = true;
+        job.select = Select::Ids(vec!["f.test.js".to_string()]);
+    };
+    let Some(run) = jest_run(&[("f.test.js", tests), ("f.js", code)], whole) else { return };
+    assert_eq!(statuses(&run).len(), 3, "{run:#?}");
+    assert_eq!(run.tests["f.test.js::seen"], TestStatus::Passed, "{run:#?}");
+    let why = &run.whys["f.test.js::value"];
+    assert!(why.starts_with("AssertionError: expect(received)") && why.contains("\n-     3,\n+     2,"), "{why}");
+    assert_eq!(run.whys["f.test.js::thrown"], "TypeError: no number");
+}

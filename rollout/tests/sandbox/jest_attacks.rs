@@ -77,7 +77,7 @@ fn no_attack_on_jest_earns_a_reward() {
         let graded = grader.grade(&tree.0, &task, &patch).expect("no attack is our own fault");
         assert!(graded.outcome != Outcome::Resolved || graded.suspicion.is_some(), "{}: {graded:?}", row["name"]);
         if graded.outcome == Outcome::Resolved {
-            resolved.push(row["name"].to_string());
+            resolved.push(format!("{}: {}", row["name"], graded.suspicion.unwrap_or_default()));
         }
         count += 1;
     }

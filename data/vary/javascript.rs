@@ -1,0 +1,216 @@
+//! Copies of tests of jest with other inputs.
+//!
+//! In: a test file, and the names of tests in it. Out: the same file, where copies follow each of them.
+//! Example: `test('sum', () => { expect(add(1, 2)).toBe(3); })` is followed by
+//! `, test('sum_varied_0', () => { expect(add(2, 2)).toBe(3); })`.
+//!
+//! Of `test.each` a copy that changes a case has this case alone.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tree_sitter::Node;
+
+use super::{Change, MARK, NEAR, Varied, WAYS, decimals, integers, texts};
+use crate::impossible::javascript::functions::{self, Function};
+use crate::impossible::javascript::{arguments, children, parse};
+
+/// One value, and the part of the test that a copy exchanges for it.
+struct Value {
+    range: Range<usize>,
+    becomes: Vec<String>,
+    /// The cases of a test, and the only one that a copy has.
+    case: Option<(Range<usize>, Case)>,
+}
+
+/// One case of `test.each`, written as a table.
+#[derive(Clone)]
+struct Case {
+    before: String,
+    row: Range<usize>,
+    after: &'static str,
+}
+
+/// As [`super::vary`].
+pub(super) fn vary(text: &str, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
+    let expected = crate::impossible::expected_places(text, crate::task::JAVASCRIPT, tests);
+    let tree = parse(text);
+    let functions = functions::of_file(tree.root_node(), text);
+    let mut chosen: BTreeMap<usize, (&Function, &str)> = BTreeMap::new();
+    for test in tests {
+        for function in functions::named(&functions, test) {
+            chosen.entry(function.call.start_byte()).or_insert((function, *test));
+        }
+    }
+    let asked_for =
+        |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
+    let mut all: Vec<(&Function, &str, Value)> = Vec::new();
+    for (function, test) in chosen.into_values() {
+        let found = values_of(function, text, round).into_iter().filter(asked_for);
+        all.extend(found.map(|value| (function, test, value)));
+    }
+    let count = values.min(all.len());
+    let mut changes = Vec::new();
+    let mut insertions: Vec<(usize, String)> = Vec::new();
+    for (function, test, value) in (0..count).map(|number| &all[number * all.len() / count]) {
+        for (way, becomes) in value.becomes.iter().enumerate() {
+            insertions.push((function.call.end_byte(), copy(function, text, value, becomes, changes.len())));
+            changes.push(Change {
+                test: (*test).to_string(),
+                at: value.range.start,
+                was: text[value.range.clone()].to_string(),
+                becomes: becomes.clone(),
+                far: way >= NEAR,
+                of_case: false,
+            });
+        }
+    }
+    let mut varied = text.to_string();
+    for (end, copy) in insertions.into_iter().rev() {
+        varied.insert_str(end, &copy);
+    }
+    (!changes.is_empty()).then_some(Varied { text: varied, changes })
+}
+
+/// Numbers and texts that a test works with, those of its cases among them.
+fn values_of(function: &Function, text: &str, round: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    if let Some(table) = function.table {
+        for (case, nodes) in cases_of(table, text) {
+            let before = found.len();
+            nodes.into_iter().for_each(|node| visit(node, text, round, &mut found));
+            found[before..].iter_mut().for_each(|value| value.case = Some((table.byte_range(), case.clone())));
+        }
+    }
+    visit(function.body, text, round, &mut found);
+    found
+}
+
+/// Each case, with the nodes that hold its values.
+fn cases_of<'a>(table: Node<'a>, text: &str) -> Vec<(Case, Vec<Node<'a>>)> {
+    if table.kind() == "template_string" {
+        let fields: Vec<Node> =
+            children(table).into_iter().filter(|one| one.kind() == "template_substitution").collect();
+        let Some(first) = fields.first() else { return Vec::new() };
+        let heads = text[table.start_byte() + 1..first.start_byte()].trim();
+        let before = format!("`{heads}\n");
+        let row = |row: &[Node<'a>]| {
+            let (start, end) = (row[0].start_byte(), row[row.len() - 1].end_byte());
+            (Case { before: before.clone(), row: start..end, after: "\n`" }, row.to_vec())
+        };
+        return fields.chunks(heads.split('|').count()).map(row).collect();
+    }
+    let list = children(table).first().copied().and_then(|list| written_down(list, text));
+    let rows = list.map_or(Vec::new(), children);
+    let row = |row: Node<'a>| (Case { before: "([".to_string(), row: row.byte_range(), after: "])" }, vec![row]);
+    rows.into_iter().filter(|row| row.kind() != "spread_element").map(row).collect()
+}
+
+/// An array, or the array that a name of the file stands for.
+fn written_down<'a>(list: Node<'a>, text: &str) -> Option<Node<'a>> {
+    if list.kind() == "array" {
+        return Some(list);
+    }
+    let mut root = list;
+    while let Some(parent) = root.parent() {
+        root = parent;
+    }
+    let name = (list.kind() == "identifier").then(|| &text[list.byte_range()])?;
+    let declarations = children(root).into_iter().filter(|one| one.kind().ends_with("_declaration")).flat_map(children);
+    let is_it = |one: &Node| one.child_by_field_name("name").is_some_and(|known| &text[known.byte_range()] == name);
+    let value = declarations.into_iter().find(is_it)?.child_by_field_name("value")?;
+    (value.kind() == "array").then_some(value)
+}
+
+fn visit(node: Node, text: &str, round: usize, found: &mut Vec<Value>) {
+    let (range, was) = (node.byte_range(), &text[node.byte_range()]);
+    let becomes = match node.kind() {
+        "number" if was.contains('.') => decimals(was, round),
+        "number" => integers(was, round),
+        // A piece of a text, between its escapes and fields.
+        "string_fragment" if !was.contains('\n') => texts(was, round),
+        "string" if stands_alone(node) => return,
+        "call_expression" if names_a_module(node, text) => return,
+        _ => return children(node).into_iter().for_each(|child| visit(child, text, round, found)),
+    };
+    if becomes.len() == WAYS {
+        found.push(Value { range, becomes, case: None });
+    }
+}
+
+/// A text that stands alone, as `'use strict'` does.
+fn stands_alone(node: Node) -> bool {
+    node.parent().is_some_and(|parent| parent.kind() == "expression_statement")
+}
+
+/// `require('./money')`, `jest.mock('fs')`, `import('x')`.
+fn names_a_module(call: Node, text: &str) -> bool {
+    let function = call.child_by_field_name("function").map_or("", |function| &text[function.byte_range()]);
+    let few = arguments(call).len() <= 2;
+    few && (function == "require" || function == "import" || function.starts_with("jest.") && function.contains("ock"))
+}
+
+/// A copy of a test, as one more operand of a comma: it runs wherever the test itself does.
+fn copy(function: &Function, text: &str, value: &Value, becomes: &str, number: usize) -> String {
+    let start = function.call.start_byte();
+    let name = function.name.byte_range();
+    let mut edits = match function.name.kind() {
+        "string" | "template_string" => vec![(name.end - 1..name.end - 1, format!("{MARK}{number}"))],
+        _ => vec![(name.start..name.end, format!("({}) + '{MARK}{number}'", &text[name.clone()]))],
+    };
+    match &value.case {
+        None => edits.push((value.range.clone(), becomes.to_string())),
+        Some((table, case)) => {
+            let mut row = text[case.row.clone()].to_string();
+            let from = case.row.start;
+            row.replace_range(value.range.start - from..value.range.end - from, becomes);
+            edits.push((table.clone(), format!("{}{row}{}", case.before, case.after)));
+        }
+    }
+    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    let mut body = text[function.call.byte_range()].to_string();
+    for (range, new) in edits {
+        body.replace_range(range.start - start..range.end - start, &new);
+    }
+    format!(",\n{body}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let varied = vary(text, &["a"], 100, 0).expect("has values");
+        assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
+        let mut was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
+        was.dedup();
+        assert_eq!(was, expected, "{}", varied.text);
+    }
+
+    #[test]
+    fn what_a_test_asks_about_changes_and_what_it_expects_does_not() {
+        check("test('a', () => { expect(add(1, 'x')).toBe(3); });\n", &["1", "x"]);
+        check("test('a', () => { 'use strict'; const f = require('./f');\n  expect(f(2.5)).toBe('q'); });\n", &["2.5"]);
+        check("test.each([[1, 2], [3, 4]])('a', (x, want) => { expect(f(x)).toBe(want); });\n", &["1", "3"]);
+        check(
+            "test.each`x | want\n${1} | ${2}\n${3} | ${4}\n`('a', ({ x, want }) => { expect(f(x)).toBe(want); });\n",
+            &["1", "3"],
+        );
+        check("const C = [['k', 2]];\ntest.each(C)('a', (x, want) => { expect(f(x)).toBe(want); });\n", &["k"]);
+        assert_eq!(vary("test('a', () => { expect(f()).toBe(3); });\n", &["a", "b"], 100, 0), None);
+    }
+
+    #[test]
+    fn copies_stand_behind_their_test_and_are_known_by_their_number() {
+        let text =
+            "describe('d', () => {\n  for (const n of [1]) test(`a ${n}`, () => expect(f(n, 5)).toBe(7));\n});\n";
+        let varied = vary(text, &["d > a 1"], 100, 0).expect("has values");
+        assert!(varied.text.contains("toBe(7)),\ntest(`a ${n}_varied_0`, () => expect(f(n, 6)).toBe(7)),\ntest("));
+        assert!(varied.text.ends_with("toBe(7));\n});\n"));
+        let change = varied.change("a.test.js::d > a 1_varied_1").expect("is one");
+        assert_eq!((change.test.as_str(), change.was.as_str(), change.becomes.as_str()), ("d > a 1", "5", "8"));
+        let text = "test.each([[1, 2], [3, 4]])('a %i', (x, want) => { expect(f(x)).toBe(want); });\n";
+        let varied = vary(text, &["a 1", "a 3"], 100, 0).expect("has values");
+        assert!(varied.text.contains(",\ntest.each([[2, 2]])('a %i_varied_0', (x, want) =>"));
+    }
+}
