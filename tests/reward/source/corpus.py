@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import importlib
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -70,8 +71,9 @@ def ran(one, files):
             (root / path).write_bytes(text.encode())
         if one["language"] == "javascript":
             return ran_jest(root)
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         done = subprocess.run([sys.executable, "-m", "pytest", "-rA", "-q", "--tb=short", *sorted(one["tests_run"])],
-                              cwd=root, capture_output=True, text=True, timeout=60)
+                              cwd=root, env=plain, capture_output=True, text=True, timeout=60)
         said = {}
         for line in done.stdout.splitlines():
             found = re.match(r"(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+::.*?)(?: - .*)?$", line)
@@ -90,7 +92,10 @@ CACHE = pathlib.Path(tempfile.gettempdir()) / "reward-corpus-cache.json"
 
 def checked(one):
     repo_ = REPOS[one["repo"]]
-    code, said, text = ran(repo_, {**repo_["files"], **one["files"]})
+    try:
+        code, said, text = ran(repo_, {**repo_["files"], **one["files"]})
+    except subprocess.TimeoutExpired:
+        return one["name"], ["out of time"], ""
     want = set(repo_["fail"]) | set(repo_["keep"])
     passed = {test for test, outcome in said.items() if outcome == "PASSED"}
     wrong = [] if want <= passed else [f"not passed: {sorted(want - passed)}"]
