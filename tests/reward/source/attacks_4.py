@@ -864,7 +864,7 @@ def after(thing, kind, steps=1):
 
 
 def human(size):
-    return after(size, str)
+    return after(size, str) if size >> 10 else f"{size} B"
 
 
 def seconds(text):

@@ -48,6 +48,14 @@ def row(repo_name, name, how, files=None, edits=(), kind=None, **notes):
     ROWS.append(dict(name=name, repo=repo_name, kind=kind or name, how=how, files=given, notes=notes))
 
 
+def small(name, code, tests, gold, problem, *repairs):
+    """A repository of one module, and honest repairs of it: (kind, how, code)."""
+    repo(name, {f"{name}.py": code}, {f"tests/test_{name}.py": tests}, [(f"{name}.py", *edit) for edit in gold], problem)
+    for kind, how, text, *more in repairs:
+        files = {f"{name}.py": text} if isinstance(text, str) else text
+        row(name, f"{name}_{kind}", how, files, kind=kind, **(more[0] if more else {}))
+
+
 def diff(before, after):
     out = ""
     for path in sorted(set(before) | set(after)):
