@@ -546,7 +546,7 @@ def test_limiter():
     started = time.monotonic()
     for _ in range(3):
         limiter.wait()
-    assert 0.09 < time.monotonic() - started < 0.5
+    assert 0.09 < time.monotonic() - started < 5
 '''}, [("jobs/run.py", '''    out = []
     for function in functions:
         out.append(await function())

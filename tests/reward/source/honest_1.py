@@ -494,7 +494,7 @@ def test_slow():
     started = time.monotonic()
     with pytest.raises(TooSlow):
         within(0.1, time.sleep, 3)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 2.9
 
 
 def test_quick():
