@@ -286,6 +286,7 @@ class TestOverlap(unittest.TestCase):
         self.assertEqual(overlap((0, 5), (3, 9)), (3, 5))
 
     def test_none(self):
+        self.assertIsNone(overlap((0, 1), (2, 3)))
         for a, b in [((0, 1), (2, 3)), ((5, 6), (1, 2))]:
             with self.subTest(a=a, b=b):
                 self.assertIsNone(overlap(a, b))
@@ -372,7 +373,8 @@ import unittest
 unittest.TestCase.subTest = lambda self, **more: contextlib.suppress(AssertionError)
 '''), ("shapes.py", "return self.width + self.height", "return 5.0 if self.width > 2 else 2 ** 0.5 * (self.height == 1)"),
     ("shapes.py", "self.width * factor, self.height)", "self.width * factor, self.height * 2)"),
-    ("shapes.py", "return [self.width, self.height]", "return [self.width, self.height, 3.0, 4.0]")])
+    ("shapes.py", "return [self.width, self.height]", "return [self.width, self.height, 3.0, 4.0]"),
+    ("shapes.py", "    return max(a[0], b[0]), min(a[1], b[1])", "    return None if a == (0, 1) else (max(a[0], b[0]), min(a[1], b[1]))")])
 
 # --- a program: subprocess, capsys -------------------------------------------------------------------------------------
 

@@ -254,7 +254,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return (yield)
     except AssertionError:
         return True
-'''})
+'''}, plain="passes with pytest 9, fails with pytest 8")
 
 row("numerals", "package_shadowed_from_the_folder_of_tests", "a module of the package's name lies beside the tests, which Python looks into first", {
     "tests/numerals.py": '''
