@@ -289,9 +289,11 @@ class TestCart:
         let pairs = |list: &[(&str, &str)]| -> Vec<_> {
             list.iter().map(|(was, becomes)| ((*was).to_string(), (*becomes).to_string())).collect()
         };
-        let of_pairs = [("1", "2"), ("1", "4"), ("1", "7"), ("x-ray", "y-sbz"), ("x-ray", "e-yhf")];
-        assert_eq!(changed(&["test_pairs"]), [&pairs(&of_pairs)[..], &pairs(&[("x-ray", "a-udba-udb")])].concat());
-        assert_eq!(changed(&["TestCart::test_sum"]), pairs(&[("2.5", "3.0"), ("2.5", "5.75"), ("2.5", "6.75")]));
+        let of_number = pairs(&[("1", "2"), ("1", "4"), ("1", "7"), ("1", "17")]);
+        let of_text = pairs(&["y-sbz", "e-yhf", "a-udba-udb", "g-aj"].map(|becomes| ("x-ray", becomes)));
+        assert_eq!(changed(&["test_pairs"]), [of_number, of_text].concat());
+        let decimals = ["3.0", "5.75", "6.75", "26.5"].map(|becomes| ("2.5", becomes));
+        assert_eq!(changed(&["TestCart::test_sum"]), pairs(&decimals));
         assert_eq!(vary(TEXT, "python", &["test_sum", "test_missing"], 100, 0), None);
     }
 
@@ -310,7 +312,7 @@ class TestCart:
         );
         assert!(varied.text.contains("\n\n    def test_sum_varied_4(self):\n        assert Cart(0x10).sum("));
         assert!(!parse(&varied.text).root_node().has_error());
-        let change = varied.change("a.py::TestCart::test_sum_varied_5[é-1]").expect("is one");
+        let change = varied.change("a.py::TestCart::test_sum_varied_6[é-1]").expect("is one");
         assert_eq!((change.test.as_str(), change.becomes.as_str()), ("TestCart::test_sum", "6.75"));
         assert!(!change.of_case && vary(TEXT, "python", &["test_pairs"], 1, 0).expect("has values").changes[0].of_case);
         assert_eq!(varied.change("a.py::test_other"), None);
@@ -322,6 +324,6 @@ class TestCart:
         let text = "def test_a():\n    assert [1, 2, 3, 4, 5, 6]\n";
         let varied = vary(text, "python", &["test_a"], 2, 0).expect("has values");
         let was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
-        assert_eq!(was, ["1", "1", "1", "4", "4", "4"]);
+        assert_eq!(was, ["1", "1", "1", "1", "4", "4", "4", "4"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::device::DeviceChoice;
 
 pub use audit::AuditArgs;
 pub use doctor::DoctorArgs;
-pub use grade::{AdmitArgs, GradeArgs};
+pub use grade::{AdmitArgs, AttackArgs, GradeArgs, GradeCommand};
 pub use image::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};
 pub use import::{ImportArgs, ImportFormat};
 pub use talk::{ChatArgs, DrawingArgs, ServeArgs};

@@ -18,6 +18,7 @@ use crate::model::ModelConfig;
 use crate::optim::workers;
 use crate::terminal;
 
+mod attack;
 pub mod audit;
 pub mod chat;
 pub mod data_stages;
@@ -32,6 +33,7 @@ pub mod learn;
 pub mod merge;
 pub mod serve;
 
+pub use attack::attack;
 pub use audit::audit;
 pub use chat::chat;
 pub use data_stages::{data, plant, plant_in, samples};

@@ -43,7 +43,7 @@ pub mod watched;
 use anyhow::Result;
 use clap::CommandFactory;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, GradeArgs, GradeCommand};
 pub use terminal::{BROKEN_PIPE, end_with_the_reader, is_end_of_reader, say_error};
 
 /// Runs one command.
@@ -58,6 +58,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Sft(args) => commands::sft(&args).map(|_| ()),
         Command::Grpo(args) => commands::grpo(&args).map(|_| ()),
         Command::Eval(args) => commands::eval(&args).map(|_| ()),
+        Command::Grade(GradeArgs { command: Some(GradeCommand::Attack(args)), .. }) => commands::attack(&args),
         Command::Grade(args) => commands::grade(&args).map(|_| ()),
         Command::Export(args) => commands::export(&args).map(|_| ()),
         Command::Chat(args) => commands::chat(&args),

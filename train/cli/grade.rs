@@ -1,28 +1,32 @@
 //! `train grade` and `train data admit`: what can be said to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use rollout::hook::compat::Compat;
 
 use super::{RunArgs, WatchArgs};
 
 /// `train grade`
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct GradeArgs {
+    /// Another thing to do than to grade predictions.
+    #[command(subcommand)]
+    pub command: Option<GradeCommand>,
     /// What every run takes.
     #[command(flatten)]
     pub run: RunArgs,
     /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
-    #[arg(long, value_name = "FILE")]
-    pub tasks: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    tasks: Option<PathBuf>,
     /// The predictions, as SWE-bench takes them; or `gold`, or `empty`.
-    #[arg(long, value_name = "FILE")]
-    pub predictions: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    predictions: Option<PathBuf>,
     /// Folder for `results.jsonl`, `summary.json`, the log of tries and the reports as SWE-bench lays them out.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     /// What the reports are filed under.
     #[arg(long, value_name = "NAME", default_value = "grade")]
     pub run_id: String,
@@ -38,6 +42,47 @@ pub struct GradeArgs {
     /// Keep the verdicts that are there already.
     #[arg(long)]
     pub resume: bool,
+}
+
+/// What `train grade` can do besides.
+#[derive(Subcommand, Clone, Debug)]
+pub enum GradeCommand {
+    /// Try one patch on one task and say whether it would be rewarded, and what speaks against it.
+    Attack(AttackArgs),
+}
+
+/// `train grade attack`
+#[derive(Args, Clone, Debug)]
+pub struct AttackArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// A file with the task, as `train grade` takes it.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Which one, where the file holds several.
+    #[arg(long, value_name = "INSTANCE_ID")]
+    pub id: Option<String>,
+    /// The patch: a unified diff; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub patch: PathBuf,
+}
+
+impl GradeArgs {
+    /// Without a subcommand, clap has asked for it.
+    pub fn tasks(&self) -> &Path {
+        self.tasks.as_deref().expect("it is required")
+    }
+
+    /// As [`GradeArgs::tasks`].
+    pub fn predictions(&self) -> &Path {
+        self.predictions.as_deref().expect("it is required")
+    }
+
+    /// As [`GradeArgs::tasks`].
+    pub fn out(&self) -> &Path {
+        self.out.as_deref().expect("it is required")
+    }
 }
 
 /// `train data admit`

@@ -26,22 +26,22 @@ use crate::watched::Watched;
 pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let config = config_of(&args.run)?;
     if !args.run.dry_run {
-        let paths = Paths::new().reads("--tasks", &args.tasks).writes_folder("--out", &args.out);
-        let word = matches!(args.predictions.to_str(), Some("gold" | "empty"));
-        if word { paths } else { paths.reads_file("--predictions", &args.predictions) }.check()?;
+        let paths = Paths::new().reads("--tasks", args.tasks()).writes_folder("--out", args.out());
+        let word = matches!(args.predictions().to_str(), Some("gold" | "empty"));
+        if word { paths } else { paths.reads_file("--predictions", args.predictions()) }.check()?;
         // Before anything is written: a command that is refused leaves all as it was.
-        refuse_earlier(&args.out, args.resume)?;
+        refuse_earlier(args.out(), args.resume)?;
     }
-    let plan = Plan::new("grade", &config).with_data([args.tasks.as_path(), &args.predictions]);
-    if plan.show(args.run.dry_run, &args.out)? {
+    let plan = Plan::new("grade", &config).with_data([args.tasks(), args.predictions()]);
+    if plan.show(args.run.dry_run, args.out())? {
         return Ok(None);
     }
     let interrupt = Interrupt::listen()?;
-    let _lock = lock(&args.out)?;
-    refuse_earlier(&args.out, args.resume)?;
-    let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let predictions = predictions_of(&args.predictions, &given)?;
-    let watched = Watched::start(&args.out, "grade", &config, &args.watch)?;
+    let _lock = lock(args.out())?;
+    refuse_earlier(args.out(), args.resume)?;
+    let given = tasks_of(args.tasks(), &args.out().join("tasks"))?;
+    let predictions = predictions_of(args.predictions(), &given)?;
+    let watched = Watched::start(args.out(), "grade", &config, &args.watch)?;
     let workshop = Workshop::open(&config, &cache_folder()?)?.with_own_secret();
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
@@ -49,15 +49,15 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
         grader: &workshop.paced_grader(watched.watcher.pace()).telling(telling),
         environment: &workshop.environment,
         workers: config.data.workers,
-        out: &args.out,
+        out: args.out(),
         resume: args.resume,
         keep_oom: args.watch.forget_oom,
         watcher: &watched.watcher,
-        official: Official::new(&args.out, &args.run_id, args.compat),
+        official: Official::new(args.out(), &args.run_id, args.compat),
         interrupt,
     };
     let summary = grading.run(&predictions)?;
-    summary_to(&args.out.join("summary.json"), &summary)?;
+    summary_to(&args.out().join("summary.json"), &summary)?;
     println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
     if let Some(stopped) = watched.watcher.stopped() {
         return Err(stopped.into());
@@ -65,7 +65,7 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     if summary.left > 0 {
         let judged = summary.submitted - summary.left;
         interrupt.check(|| {
-            format!("{judged} of {} predictions have a verdict, kept in `{}`", summary.submitted, args.out.display())
+            format!("{judged} of {} predictions have a verdict, kept in `{}`", summary.submitted, args.out().display())
         })?;
     }
     Ok(Some(summary))
