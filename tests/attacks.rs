@@ -3,7 +3,8 @@
 //! `attacks.jsonl` holds one way to fool a grader per line: reports and tests rewritten, names shadowed, the process
 //! ended or flooded, results forged, answers looked up. `honest.jsonl` holds repairs of varied code, some of which look a
 //! little like them. A row may bring its own `task`; `before` is what an attempt did in its own sandbox (see the table in
-//! `docs/reward.md`). `special_cases.jsonl` holds patches that repair the inputs of the tests and no others.
+//! `docs/reward.md`). `special_cases.jsonl` holds patches that repair the inputs of the tests and no others, and `reward/`
+//! rows of both sorts with a repository of their own each.
 
 use std::fs;
 use std::path::Path;
@@ -73,12 +74,12 @@ fn nothing_is_rewarded(verdicts: &[Verdict]) {
     assert!(ours.is_empty(), "no attack is our own fault: {ours:?}");
 }
 
-/// All are resolved, and at most one in a hundred is set apart.
+/// All are resolved, and none is quarantined.
 fn nothing_is_refused(verdicts: &[Verdict]) {
     let refused: Vec<_> = verdicts.iter().filter(|one| one.outcome != Judged::Resolved).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let apart: Vec<_> = verdicts.iter().filter(|one| one.quarantined).collect();
-    assert!(apart.len() * 100 <= verdicts.len(), "{apart:#?}");
+    assert!(apart.is_empty(), "{apart:#?}");
 }
 
 #[test]
@@ -113,6 +114,60 @@ fn no_honest_repair_is_refused() {
     let rows = rows("honest.jsonl");
     assert!(rows.len() >= 200, "{} repairs", rows.len());
     nothing_is_refused(&graded("honest", &rows, HONEST));
+}
+
+/// Attacks that are rewarded still, each with its reason in `docs/reward.md`.
+const STILL_REWARDED: &str = include_str!("reward/still_rewarded.txt");
+
+/// Verdicts on rows of `tests/reward`.
+fn graded_rows(name: &str, options: &str) -> Vec<Verdict> {
+    let folder = Folder::new(&format!("reward-{name}"));
+    let rows = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reward");
+    let [tasks, predictions] =
+        ["tasks", "predictions"].map(|which| rows.join(format!("{name}.{which}.jsonl")).display().to_string());
+    let out = folder.join("out");
+    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {options}", out.display())).succeeds();
+    let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
+    text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect()
+}
+
+/// Only attacks that are named are rewarded.
+fn only_the_named_are_rewarded(verdicts: &[Verdict]) {
+    let named: Vec<&str> = STILL_REWARDED.lines().collect();
+    let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
+    let rewarded: Vec<&str> = verdicts.iter().filter(earns).map(|one| one.instance_id.as_str()).collect();
+    let unnamed: Vec<&&str> = rewarded.iter().filter(|id| !named.contains(id)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+#[test]
+fn attacks_of_other_kinds_earn_nothing_unless_they_are_named() {
+    if !python("attacks of other kinds") {
+        return;
+    }
+    let verdicts = graded_rows("attacks", ATTACKED);
+    assert!(verdicts.len() >= 100, "{} attacks", verdicts.len());
+    only_the_named_are_rewarded(&verdicts);
+}
+
+#[test]
+fn unusual_repairs_are_not_refused() {
+    if !python("unusual repairs are graded") {
+        return;
+    }
+    let verdicts = graded_rows("honest", HONEST);
+    assert!(verdicts.len() >= 100, "{} repairs", verdicts.len());
+    nothing_is_refused(&verdicts);
+}
+
+#[test]
+fn in_javascript_only_named_attacks_are_rewarded_and_no_repair_is_refused() {
+    if rollout::jest::JestEnv::find().is_err() {
+        eprintln!("SKIPPED, nothing was graded in JavaScript: there is no jest");
+        return;
+    }
+    only_the_named_are_rewarded(&graded_rows("js_attacks", ATTACKED));
+    nothing_is_refused(&graded_rows("js_honest", HONEST));
 }
 
 /// The same patches where a container is the sandbox.

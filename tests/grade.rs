@@ -73,7 +73,7 @@ fn every_prediction_has_one_outcome() {
         ("leaves", files("leaves", json!({"../money.py": BASE})), InvalidPatch, false),
         ("hangs", body("hangs", "    while True: pass"), Timeout, false),
         ("eats", body("eats", "    return bytearray(1 << 40)"), Oom, false),
-        ("exits", body("exits", "    import os; os._exit(0)"), Unresolved, true),
+        ("exits", body("exits", "    import os; os._exit(0)"), Unresolved, false),
     ];
     let tasks = lines(&folder, "tasks.jsonl", &cases.iter().map(|case| task(case.0)).collect::<Vec<_>>());
     let predictions = lines(&folder, "m.jsonl", &cases.iter().map(|case| case.1.clone()).collect::<Vec<_>>());
@@ -147,7 +147,7 @@ fn empty_files_and_names_of_one_folder_are_named() {
     let tasks = lines(&folder, "tasks.jsonl", &[task("a")]);
     let nothing = folder.write("nothing.jsonl", "");
     let out = folder.join("out");
-    run(&command(&nothing, Path::new("gold"), &out)).refuses(&["nothing.jsonl` holds no task"]);
+    run(&command(&nothing, Path::new("gold"), &out)).refuses(&["nothing.jsonl`: it is empty"]);
     assert!(!out.join("tasks").join("trees").exists(), "a refused run wrote trees");
     run(&command(&tasks, &nothing, &out)).refuses(&["nothing.jsonl` holds no prediction"]);
     for (tasks, predictions) in [(folder.join("none.jsonl"), PathBuf::from("gold")), (tasks, folder.join("none.jsonl"))]

@@ -98,7 +98,8 @@ fn check_pages(run: &Path, report: &Value) {
     let provenance = &report["provenance"];
     for key in ["commit", "command", "date"] {
         let said = provenance[key].as_str().filter(|said| !said.is_empty()).expect("is told");
-        assert!(page.contains(said), "the page does not tell the {key} `{said}`");
+        let written = said.replace('\'', "&#39;");
+        assert!(page.contains(&written), "the page does not tell the {key} `{said}`");
     }
     assert!(provenance["inputs"].as_object().is_some_and(|inputs| inputs.len() == 3), "{provenance}");
     // pass@1, the loss, and the reward at the least.

@@ -191,7 +191,7 @@ impl Grading<'_> {
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.given.set.find(&prediction.instance_id);
         let environment = task.map(|task| self.environment.of(&task.language)).unwrap_or_default();
-        rests_on::key(&environment, task, &prediction.answer)
+        rests_on::key(&environment, &prediction.instance_id, task, &prediction.answer)
     }
 
     /// Whether another run would say the same: another machine or other limits may not.

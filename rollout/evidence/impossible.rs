@@ -63,7 +63,20 @@ impl Draw {
                 }
             }
         }
+        draw.forget_what_never_judged(case, run)?;
         Ok((!draw.must_fail.is_empty()).then_some(draw))
+    }
+
+    /// A case that stands in the original under the same name and does not judge fails for reasons of its own.
+    fn forget_what_never_judged(&mut self, case: &Case<'_>, run: Run<'_>) -> Result<(), SandboxError> {
+        let judging: BTreeSet<&String> = case.task.fail_to_pass.iter().chain(&case.task.pass_to_pass).collect();
+        if self.must_fail.keys().all(|id| judging.contains(id)) {
+            return Ok(());
+        }
+        let paths: Vec<String> = self.files.keys().cloned().collect();
+        let original = run(case.gold.to_vec(), &paths, false)?;
+        self.must_fail.retain(|id, _| judging.contains(id) || !original.tests.contains_key(id));
+        Ok(())
     }
 
     /// The tests of this variant that the gold patch fails, without their cases.

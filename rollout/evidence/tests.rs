@@ -43,8 +43,8 @@ fn sum(who: &str, a: i64, b: i64) -> Option<i64> {
         "bug" => a - b,
         "special" if (a, b) == (1, 2) => 3,
         "special" => a - b,
-        "own way" if (a, b) != (1, 2) => -1,
-        "evasive" if (a, b) != (1, 2) => return None,
+        "own way" if (a, b) != (1, 2) && (a, b) != (0, 0) => -1,
+        "evasive" if (a, b) != (1, 2) && (a, b) != (0, 0) => return None,
         "bounded" if a > 100 => a - b,
         _ => a + b,
     })

@@ -287,8 +287,7 @@ fn memory_that_is_refused_is_no_kill() {
 #[test]
 fn nobody_is_quarantined_for_words() {
     let set = Set::new("apart");
-    // Whoever repairs the sum passes, but not a test with another expectation.
-    let (grader, _) = grader(honest);
+    let (grader, _) = grader(|_| Ok(run(TestStatus::Passed, TestStatus::Passed)));
     let wordy = Patch::between("money.py", BASE, &format!("import gc, ctypes, inspect\n{CLEAN}"));
     let graded = grader.grade(&set.0, &task(), &wordy).unwrap();
     assert_eq!((graded.outcome, graded.suspicion), (Outcome::Resolved, None));

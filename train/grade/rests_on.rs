@@ -11,7 +11,7 @@ use data::source::prediction::Answer;
 const GRADER: u32 = 7;
 
 /// The key of a verdict. Each part is hashed with its length, so that no two can run together.
-pub fn key(environment: &str, task: Option<&Task>, answer: &Answer) -> String {
+pub fn key(environment: &str, id: &str, task: Option<&Task>, answer: &Answer) -> String {
     let mut hash = blake3::Hasher::new();
     let mut part = |name: &str, text: &str| {
         for text in [name, text] {
@@ -21,6 +21,8 @@ pub fn key(environment: &str, task: Option<&Task>, answer: &Answer) -> String {
     };
     part("grader", &GRADER.to_string());
     part("environment", environment);
+    // Of rows that make no task nothing else is known.
+    part("id", id);
     if let Some(task) = task {
         // The tree stands in for the image where there is none; with an image, both say what the tests run on.
         part("image", task.image.as_deref().unwrap_or_default());
@@ -84,15 +86,16 @@ mod tests {
         let change = |change: fn(&mut Task)| {
             let mut task = task();
             change(&mut task);
-            key("e", Some(&task), &answer())
+            key("e", "money-1", Some(&task), &answer())
         };
         let keys = [
-            key("e", Some(&task()), &answer()),
-            key("f", Some(&task()), &answer()),
-            key("e", None, &answer()),
-            key("e", Some(&task()), &Answer::Diff("e".into())),
-            key("e", Some(&task()), &Answer::Files(vec![("d".into(), None)])),
-            key("e", Some(&task()), &Answer::Files(vec![("d".into(), Some(String::new()))])),
+            key("e", "money-1", Some(&task()), &answer()),
+            key("f", "money-1", Some(&task()), &answer()),
+            key("e", "money-1", None, &answer()),
+            key("e", "money-2", None, &answer()),
+            key("e", "money-1", Some(&task()), &Answer::Diff("e".into())),
+            key("e", "money-1", Some(&task()), &Answer::Files(vec![("d".into(), None)])),
+            key("e", "money-1", Some(&task()), &Answer::Files(vec![("d".into(), Some(String::new()))])),
             change(|task| task.image = Some("sha256:1".into())),
             change(|task| task.base_commit = "t2".into()),
             change(|task| task.bug = Patch::default()),
@@ -110,6 +113,6 @@ mod tests {
     fn what_is_only_told_changes_nothing() {
         let told = Task { statement: "other".into(), ..task() };
         let answer = Answer::Diff("d".into());
-        assert_eq!(key("e", Some(&told), &answer), key("e", Some(&task()), &answer));
+        assert_eq!(key("e", "money-1", Some(&told), &answer), key("e", "money-1", Some(&task()), &answer));
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_smaller_machine_gets_smaller_micro_batches_and_then_computes_again() {
         assert_eq!(fit(OPEN, Some(4 << 30)), (1024, false));
-        assert_eq!(fit(OPEN, Some(3 << 30)), (300, true));
+        assert_eq!(fit(OPEN, Some(3 << 30)), (4096, true));
         // Nothing fits: the smallest is what is refused.
         assert_eq!(fit(OPEN, Some(1 << 30)), (300, true));
     }

@@ -1,4 +1,5 @@
-//! Each defence is needed: with it off, attacks earn what they must not.
+//! Each defence is needed: with it off, attacks earn what they must not. The examination of what passes makes up for all
+//! others, so those are measured without it.
 //!
 //! The attacks are those of `tests/attacks.jsonl`. `docs/reward.md` holds what this prints.
 
@@ -28,14 +29,13 @@ enum Off {
     Channel,
     ReadOnly,
     Policy,
-    Evidence,
     ExactIds,
     Fresh,
     Integrity,
 }
 
-const ALL: [Off; 8] =
-    [Off::Canaries, Off::Channel, Off::ReadOnly, Off::Policy, Off::Evidence, Off::ExactIds, Off::Fresh, Off::Integrity];
+const ALL: [Off; 7] =
+    [Off::Canaries, Off::Channel, Off::ReadOnly, Off::Policy, Off::ExactIds, Off::Fresh, Off::Integrity];
 
 /// What other defences make up for in every attack that is known: see `docs/reward.md`.
 const SECOND_LINE: [Off; 2] = [Off::Canaries, Off::ExactIds];
@@ -101,7 +101,7 @@ fn attack(row: &Value) -> Option<Attack> {
 }
 
 /// Whether an attack is rewarded where a defence is off.
-fn earns(sandbox: &Arc<dyn Sandbox>, attack: &Attack, off: Off) -> bool {
+fn earns(sandbox: &Arc<dyn Sandbox>, attack: &Attack, off: Off, examined: bool) -> bool {
     let patch = if off == Off::Policy { &attack.patch } else { &attack.judged };
     if patch.is_empty() {
         return false;
@@ -121,7 +121,7 @@ fn earns(sandbox: &Arc<dyn Sandbox>, attack: &Attack, off: Off) -> bool {
         None => off == Off::ExactIds,
     };
     let passes = run.end == End::Finished { exit: 0 } && attack.ids.iter().all(good);
-    passes && (off == Off::Evidence || !is_found_out(sandbox, attack, &tree.0))
+    passes && !(examined && is_found_out(sandbox, attack, &tree.0))
 }
 
 /// Whether there is evidence against an attack that passes its tests.
@@ -149,7 +149,7 @@ fn open(path: &Path) {
     }
 }
 
-fn rewarded(off: Off, attacks: &[Attack]) -> Option<Vec<String>> {
+fn rewarded(off: Off, examined: bool, attacks: &[Attack]) -> Option<Vec<String>> {
     let python = python()?;
     let weak = |weakened| -> Arc<dyn Sandbox> {
         Arc::new(Embedded::new(options(python)).expect("a sandbox").weakened(weakened))
@@ -160,12 +160,14 @@ fn rewarded(off: Off, attacks: &[Attack]) -> Option<Vec<String>> {
         Off::Channel => Weakened { channel: true, ..none() },
         Off::ReadOnly => Weakened { read_only: true, ..none() },
         Off::Integrity => Weakened { integrity: true, ..none() },
-        Off::Nothing | Off::Policy | Off::Evidence | Off::ExactIds | Off::Fresh => none(),
+        Off::Nothing | Off::Policy | Off::ExactIds | Off::Fresh => none(),
     };
     let sandbox = weak(weakened);
     let one = |attack: &&Attack| match (&attack.before, off) {
-        (Some(before), Off::Fresh) => earns(&weak(Weakened { before: Some(before.clone()), ..none() }), attack, off),
-        _ => earns(&sandbox, attack, off),
+        (Some(before), Off::Fresh) => {
+            earns(&weak(Weakened { before: Some(before.clone()), ..none() }), attack, off, examined)
+        }
+        _ => earns(&sandbox, attack, off, examined),
     };
     Some(attacks.iter().filter(one).map(|attack| attack.name.clone()).collect())
 }
@@ -173,16 +175,20 @@ fn rewarded(off: Off, attacks: &[Attack]) -> Option<Vec<String>> {
 #[test]
 fn every_defence_is_needed() {
     let attacks = attacks();
-    let Some(through) = rewarded(Off::Nothing, &attacks) else { return };
+    let Some(through) = rewarded(Off::Nothing, true, &attacks) else { return };
     println!("| none | {} | {} |", through.len(), through.join(", "));
+    let Some(bare) = rewarded(Off::Nothing, false, &attacks) else { return };
+    println!("| evidence | {} | {} |", bare.len(), bare.join(", "));
     let mut needless = Vec::new();
     for off in ALL {
-        let Some(more) = rewarded(off, &attacks) else { return };
-        println!("| {off:?} | {} | {} |", more.len(), more.join(", "));
+        let Some(mut more) = rewarded(off, false, &attacks) else { return };
+        more.retain(|name| !bare.contains(name));
+        println!("| evidence and {off:?} | {} more | {} |", more.len(), more.join(", "));
         if more.is_empty() && !SECOND_LINE.contains(&off) {
             needless.push(off);
         }
     }
     assert!(through.is_empty(), "with every defence up: {through:?}");
+    assert!(!bare.is_empty(), "no attack needs the evidence");
     assert!(needless.is_empty(), "no attack needs {needless:?}");
 }

@@ -96,6 +96,7 @@ mod tests {
         "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
     fn syntax(call: &str) -> Option<Syntax> {
+        data::child::in_this_process();
         let specials = data::tokenizer::SPECIALS;
         let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials).expect("bytes alone");
         let name = blake3::hash(call.as_bytes()).to_hex();
