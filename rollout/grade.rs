@@ -117,6 +117,9 @@ pub enum Telling {
     All,
 }
 
+/// A run of changed tests gets no more than this, in seconds.
+const MOST_EXAMINED_S: u64 = 20;
+
 /// A task and the bytes of a patch.
 type Key = (String, [u8; 32]);
 /// Held while it is being found out, so that whoever asks for the same waits instead of running it twice.
@@ -190,7 +193,7 @@ impl Grader {
         let mut graded = self.run(root, task, patch)?;
         // Where there is no repair, there is nothing to compare with.
         if graded.outcome == Outcome::Resolved && !task.gold.is_empty() {
-            graded.suspicion = self.examine(root, task, patch)?;
+            graded.suspicion = self.examine(root, task, patch, graded.wall)?;
         }
         *known = Some(graded.clone());
         Ok(graded)
@@ -247,8 +250,8 @@ impl Grader {
         Ok(alone)
     }
 
-    /// Evidence against a patch that resolves its task. The gold patch is what it is compared with.
-    fn examine(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Option<String>, SandboxError> {
+    /// Evidence against a patch that resolves its task in `wall`. The gold patch is what it is compared with.
+    fn examine(&self, root: &Path, task: &Task, patch: &Patch, wall: Duration) -> Result<Option<String>, SandboxError> {
         let tree = &root.join(&task.tree);
         let gold = &task.judged(&task.gold).0;
         let differs = !gold.is_empty() && patch.text() != gold.text();
@@ -258,7 +261,7 @@ impl Grader {
         let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
         let case = Case { tree, task, gold: &gold, bug: &bug };
         let run = |changes, tests: &[String], compared| {
-            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+            self.run_examined(Job { compared, ..self.job(tree, task, changes, tests) }, wall)
         };
         examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
     }
@@ -274,7 +277,7 @@ impl Grader {
         let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
         let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
         let run = |changes, tests: &[String], compared| {
-            self.run_job(Job { compared, ..self.job(tree, task, changes, tests) })
+            self.run_examined(Job { compared, ..self.job(tree, task, changes, tests) }, Duration::MAX)
         };
         examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
     }
@@ -358,6 +361,18 @@ impl Grader {
             stop_at_first_failure: false,
             compared: false,
             limits: self.limits.clone(),
+        }
+    }
+
+    /// Changed tests may never end, so they get a multiple of what the tests themselves took, and no second try.
+    fn run_examined(&self, mut job: Job, wall: Duration) -> Result<TestRun, SandboxError> {
+        const TIMES: f64 = 10.0;
+        const LEAST_S: f64 = 2.0;
+        let most = (LEAST_S + TIMES * wall.as_secs_f64()).ceil().min(MOST_EXAMINED_S as f64) as u64;
+        job.limits.timeout_s = job.limits.timeout_s.min(most);
+        match self.sandbox.run(&job) {
+            Err(_) => self.run_job(job),
+            run => run,
         }
     }
 

@@ -41,6 +41,8 @@ static VALUE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 const PASSES: &str = "passes";
+/// What becomes of inputs that make no sense.
+const NO_NUMBER: [&str; 2] = ["NaN", "Invalid Date"];
 
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+(?:\.\d+)?").expect("well formed"));
 /// What Python calls an object without words of its own, and a class.
@@ -128,8 +130,8 @@ impl Others {
             let Some((file, change)) = self.change(id) else { continue };
             let tally = tests.entry((file, &change.test)).or_default();
             let values = values_of(right);
-            // An answer without a value tells patches apart by their names alone.
-            if right != PASSES && values.is_empty() {
+            // An answer without a value tells patches apart by their names alone, and no number is no answer.
+            if right != PASSES && (values.is_empty() || NO_NUMBER.iter().any(|word| right.contains(word))) {
                 continue;
             }
             let same = |other: &Said| other.get(id).is_some_and(|said| said == right || values_of(said) == values);
