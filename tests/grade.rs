@@ -149,7 +149,7 @@ fn empty_files_and_names_of_one_folder_are_named() {
     let out = folder.join("out");
     run(&command(&nothing, Path::new("gold"), &out)).refuses(&["nothing.jsonl`: it is empty"]);
     assert!(!out.join("tasks").join("trees").exists(), "a refused run wrote trees");
-    run(&command(&tasks, &nothing, &out)).refuses(&["nothing.jsonl` holds no prediction"]);
+    run(&command(&tasks, &nothing, &out)).refuses(&["nothing.jsonl`: it is empty"]);
     for (tasks, predictions) in [(folder.join("none.jsonl"), PathBuf::from("gold")), (tasks, folder.join("none.jsonl"))]
     {
         let said = run(&command(&tasks, &predictions, &out)).refuses(&["none.jsonl"]);
