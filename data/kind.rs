@@ -170,7 +170,7 @@ fn text(head: &[u8], path: &Path, file: &str) -> Option<(String, String)> {
     if matches!(ending.as_str(), "yaml" | "yml") || first.trim() == "---" {
         return Some(("it is YAML".into(), "write it as JSON first".into()));
     }
-    if head.iter().any(|byte| *byte == 0) {
+    if head.contains(&0) {
         return Some((
             "it holds bytes of no known kind".into(),
             "is it the file that was meant? fetch it again".into(),

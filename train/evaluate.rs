@@ -197,7 +197,7 @@ impl Evaluating<'_> {
 impl Done {
     fn of(attempts: &[Result<Attempt, Lost>], log_offset: u64) -> Self {
         let lost = |lost: &Lost| (lost.task_id().to_owned(), lost.to_string());
-        let attempts = attempts.iter().map(|attempt| attempt.as_ref().map(Clone::clone).map_err(lost)).collect();
+        let attempts = attempts.iter().map(|attempt| attempt.as_ref().cloned().map_err(lost)).collect();
         Done { attempts, log_offset }
     }
 }

@@ -155,7 +155,7 @@ fn in_container(cgroup: &str) -> bool {
     ["/docker/", "/docker-", "/kubepods", "/containerd", "/lxc/", "libpod"].iter().any(|word| cgroup.contains(word))
 }
 
-/// `Seccomp:	2` is a filter.
+/// `Seccomp: 2` is a filter.
 fn filtered(status: &str) -> bool {
     status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
 }

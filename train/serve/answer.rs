@@ -149,7 +149,7 @@ impl Asked {
 
     /// Why an answer is not whole though no more tokens come.
     fn cut_off(&self) -> Refusal {
-        if self.server.worker.is_well() && self.inbox.len() == 0 && self.record.tokens() >= TOKENS_AHEAD {
+        if self.server.worker.is_well() && self.inbox.is_empty() && self.record.tokens() >= TOKENS_AHEAD {
             let message = format!("the answer was read too slowly: {TOKENS_AHEAD} tokens waited for their reader");
             return Refusal { status: 408, kind: "timeout_error", ..Refusal::bad(None, message) };
         }

@@ -128,7 +128,7 @@ mod tests {
             Form::Hermes,
             [&format!("<tool_call>\n{}", object[0]), object[1], "}\n</tool_call>"],
         );
-        let list = format!("[TOOL_CALLS] [{{{{ call.function | tojson }}}}]");
+        let list = "[TOOL_CALLS] [{{ call.function | tojson }}]".to_string();
         check(&list, Form::Mistral, [&format!("[TOOL_CALLS] [{}", object[0]), object[1], "}]"]);
         check(&format!("[TOOL_CALLS]{name}[ARGS]{arguments}"), Form::Mistral, ["[TOOL_CALLS]", "[ARGS]", ""]);
         let llama = format!(r#"{{"name": "{name}", "parameters": {arguments}}}"#);
