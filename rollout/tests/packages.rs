@@ -14,22 +14,14 @@ struct Expected {
     passed: usize,
     /// Skipped, expected to fail, or unexpectedly passing.
     others: usize,
-    /// What compares with an object that equals everything, which no comparison of ours believes.
-    failed: &'static [&'static str],
 }
 
 const PACKAGES: [Expected; 5] = [
-    Expected { spec: "cachetools==6.1.0", passed: 213, others: 0, failed: &[] },
-    Expected { spec: "tinydb==4.8.2", passed: 203, others: 1, failed: &[] },
-    Expected {
-        spec: "toolz==1.0.0",
-
-        passed: 179,
-        others: 0,
-        failed: &["toolz/tests/test_functoolz.py::test_compose_metadata"],
-    },
-    Expected { spec: "sqlparse==0.5.3", passed: 461, others: 3, failed: &[] },
-    Expected { spec: "inflect==7.6.0", passed: 273, others: 16, failed: &[] },
+    Expected { spec: "cachetools==6.1.0", passed: 213, others: 0 },
+    Expected { spec: "tinydb==4.8.2", passed: 203, others: 1 },
+    Expected { spec: "toolz==1.0.0", passed: 180, others: 0 },
+    Expected { spec: "sqlparse==0.5.3", passed: 461, others: 3 },
+    Expected { spec: "inflect==7.6.0", passed: 273, others: 16 },
 ];
 
 #[test]
@@ -46,7 +38,7 @@ fn the_suites_of_five_packages_end_in_the_sandbox_as_they_should() {
         workers: 1,
     };
     let sandbox = Embedded::new(options).expect("a sandbox");
-    for Expected { spec, passed, others, failed } in PACKAGES {
+    for Expected { spec, passed, others } in PACKAGES {
         let package = match Package::fetch(spec, &cache.join("packages"), &python, &|line| eprintln!("{line}")) {
             Ok(package) => package,
             Err(error @ (PackageError::Fetch { .. } | PackageError::Python(_))) => {
@@ -57,12 +49,9 @@ fn the_suites_of_five_packages_end_in_the_sandbox_as_they_should() {
         };
         let run = sandbox.run(&package.suite(&Limits::default())).expect("a run");
         eprintln!("{spec}: {} tests in {:?}, {:?}", run.tests.len(), run.wall, package);
-        let exit = i32::from(!failed.is_empty());
-        assert_eq!(run.end, End::Finished { exit }, "{spec}: {:?}\n{}", run.first_failure, run.output);
-        let failing = run.tests.iter().filter(|(_, status)| **status == TestStatus::Failed).map(|(id, _)| id.as_str());
-        assert_eq!(failing.collect::<Vec<_>>(), failed, "{spec}");
+        assert_eq!(run.end, End::Finished { exit: 0 }, "{spec}: {:?}\n{}", run.first_failure, run.output);
         let count = |wanted: fn(&TestStatus) -> bool| run.tests.values().filter(|status| wanted(status)).count();
-        let passed_over = count(|status| !matches!(status, TestStatus::Passed | TestStatus::Failed));
+        let passed_over = count(|status| *status != TestStatus::Passed);
         assert_eq!((count(|status| *status == TestStatus::Passed), passed_over), (passed, others), "{spec}");
     }
 }
