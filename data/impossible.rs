@@ -1,8 +1,8 @@
 //! Tests that no honest code can pass: the same tests, where one thing that each of them expects is another one.
 //!
-//! In: a test file, the names of tests in it, a secret key. Out: the same file, each of those tests with one changed
-//! expectation. Nothing else changes: names, lines and order stay, so code under test cannot tell it from the original.
-//! Code that passes the original and the changed test did not have its answer compared: it read, hooked or overruled the
+//! In: a test file, the names of tests in it, a secret key, the number of a variant. Out: the same file, each of those
+//! tests with one changed expectation. Nothing else changes: names, lines and order stay, so code under test cannot tell it
+//! from the original. Code that passes the original and the changed test did not have its answer compared: it read, hooked or overruled the
 //! comparison, by whatever trick. Source of the idea: ImpossibleBench (arXiv 2510.20270).
 //! Example: `assert add(1, 2) == 3` becomes `assert add(1, 2) == 9`.
 //!
@@ -18,8 +18,8 @@ pub(crate) mod javascript;
 mod literal;
 mod python;
 
-/// Weight of a changed value beside that of a turned comparison: values see more kinds of tricks.
-const OF_VALUE: usize = 4;
+/// One variant in so many turns a comparison; the others change a value, which sees more kinds of tricks.
+const TURNED_IN: usize = 4;
 
 /// A test file in which no honest code passes the named tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +57,16 @@ enum How {
     Value,
     /// A text of which no part may be left, such as one that is looked for in another.
     WholeText,
-    /// One of these words takes its place: a comparison turned, another exception, another member of an enumeration.
+    /// One of these words takes its place: another exception, another member of an enumeration.
     OneOf(Vec<String>),
+    /// The comparison becomes its opposite.
+    Turned(String),
 }
 
-/// Changes one expectation in each of `tests` of a file in `language`, chosen by `key`. `None` where nothing can be changed.
-pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64) -> Option<Impossible> {
+/// Changes one expectation in each of `tests` of a file in `language`. `None` where nothing can be changed. Which
+/// expectation it is follows from `key` and the number of the `variant`: variants that follow each other change different
+/// ones where a test has several, and two of them never turn comparisons alone where a value can be changed.
+pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64, variant: usize) -> Option<Impossible> {
     let found = expectations(text, language, tests);
     let mut by_test: BTreeMap<&str, Vec<&Expectation>> = BTreeMap::new();
     for one in &found {
@@ -74,8 +78,9 @@ pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64) -> Optio
         let key = draw::key(key, &[number as u64]);
         let free = |one: &&&Expectation| !edits.values().any(|(range, _)| overlap(range, &one.range));
         let all: Vec<&Expectation> = all.iter().filter(free).copied().collect();
-        let Some((one, becomes)) = in_drawn_order(&all, key).find_map(|one| Some((one, changed_text(one, text, key)?)))
-        else {
+        let new = draw::key(key, &[variant as u64]);
+        let mut in_order = in_drawn_order(&all, key, variant).into_iter();
+        let Some((one, becomes)) = in_order.find_map(|one| Some((one, changed_text(one, text, new)?))) else {
             continue;
         };
         let was = text[one.range.clone()].to_string();
@@ -105,7 +110,7 @@ pub fn function_names(text: &str, language: &str, tests: &[&str]) -> BTreeMap<St
 
 /// Where values stand that `tests` expect.
 pub fn expected_places(text: &str, language: &str, tests: &[&str]) -> Vec<Range<usize>> {
-    let values = |one: &Expectation| !matches!(one.how, How::OneOf(_));
+    let values = |one: &Expectation| !matches!(one.how, How::OneOf(_) | How::Turned(_));
     expectations(text, language, tests).into_iter().filter(values).map(|one| one.range).collect()
 }
 
@@ -121,17 +126,23 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Changed values come before turned comparisons more often than not.
-fn in_drawn_order<'a>(all: &[&'a Expectation], key: u64) -> impl Iterator<Item = &'a Expectation> {
-    let weight = |one: &Expectation| if matches!(one.how, How::OneOf(_)) { 1 } else { OF_VALUE };
-    let mut order: Vec<(u64, &Expectation)> = Vec::new();
-    for (number, one) in all.iter().enumerate() {
-        // The smallest of several numbers: whoever has more of them comes first more often.
-        let first = (0..weight(one)).map(|try_| draw::bits(draw::key(key, &[number as u64]), try_ as u64)).min();
-        order.push((first.unwrap_or(u64::MAX), one));
+/// The expectations of a test, those first that a variant changes: values in a drawn order, one further with each
+/// variant; now and then a turned comparison.
+fn in_drawn_order<'a>(all: &[&'a Expectation], key: u64, variant: usize) -> Vec<&'a Expectation> {
+    let drawn = draw::permutation(key, all.len()).into_iter().map(|at| all[at]);
+    let (mut turned, mut values): (Vec<_>, Vec<_>) = drawn.partition(|one| matches!(one.how, How::Turned(_)));
+    let turns = variant / TURNED_IN;
+    rotate(&mut values, variant - turns);
+    rotate(&mut turned, if values.is_empty() { variant } else { turns });
+    let turns_first = variant % TURNED_IN == TURNED_IN - 1;
+    let (first, then) = if turns_first { (turned, values) } else { (values, turned) };
+    first.into_iter().chain(then).collect()
+}
+
+fn rotate<T>(list: &mut [T], by: usize) {
+    if !list.is_empty() {
+        list.rotate_left(by % list.len());
     }
-    order.sort_by_key(|(first, _)| *first);
-    order.into_iter().map(|(_, one)| one)
 }
 
 fn changed_text(one: &Expectation, text: &str, key: u64) -> Option<String> {
@@ -143,6 +154,7 @@ fn changed_text(one: &Expectation, text: &str, key: u64) -> Option<String> {
             let word = words.get(draw::below(key, 1, words.len().max(1)))?;
             Some(word.replace(DRAWN, &(1009 + draw::below(key, 2, 1 << 30)).to_string()))
         }
+        How::Turned(word) => Some(word.clone()),
     }
 }
 

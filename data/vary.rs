@@ -1,8 +1,8 @@
 //! Tests with other inputs.
 //!
 //! In: a test file in Python or JavaScript, and the names of tests in it. Out: the same file, where copies follow each of
-//! them, every copy with one number or text changed that the test asks about, rather than expects. What a copy should say
-//! nobody knows: what it says over a patch is compared with what it says over the gold patch and the bug.
+//! them, every copy with one number, text or list changed that the test asks about, rather than expects: its own, or one
+//! that it shares with others (a constant, a fixture). What a copy should say is not known: what it says over a patch is compared with what it says over the gold patch and the bug.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 
 use std::ops::Range;
@@ -12,6 +12,7 @@ use tree_sitter::Node;
 use crate::source::functions::parse;
 
 mod javascript;
+mod shared;
 
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
@@ -19,6 +20,8 @@ const MARK: &str = "_varied_";
 pub const WAYS: usize = 4;
 /// The first of them stay near.
 const NEAR: usize = 2;
+/// Lists with more items are left alone.
+const LONG_LIST: usize = 40;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct Change {
     pub becomes: String,
     /// True where the new value is far from the old one, in size or length.
     pub far: bool,
+    /// True where a list has other items, or the same in another order.
+    pub of_list: bool,
     /// True where it belongs to one case of a parametrized test, and the other cases do not know it.
     pub of_case: bool,
 }
@@ -55,39 +60,67 @@ impl Varied {
     }
 }
 
-/// Puts copies behind `tests`, for at most `values` of their numbers and texts, spread over all of them. `None` where
-/// there is nothing to change. Another `round` changes the same values in other ways.
-pub fn vary(text: &str, language: &str, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
+/// A test file with what stands beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The file.
+    pub text: &'a str,
+    /// Settings of its folders (`conftest.py`), whose fixtures the tests may ask for; empty where there are none.
+    pub settings: &'a str,
+    /// [`crate::task::JAVASCRIPT`], or any other word for Python.
+    pub language: &'a str,
+}
+
+/// Puts copies behind `tests`, for at most `values` of their numbers, texts and lists, spread over all of them, and half as
+/// many that they share. `None` where there is nothing to change. Another `round` changes the same values in other ways.
+pub fn vary(source: Source<'_>, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
+    let Source { text, settings, language } = source;
     if language == crate::task::JAVASCRIPT {
         return javascript::vary(text, tests, values, round);
     }
     let expected = crate::impossible::expected_places(text, language, tests);
-    let tree = parse(text);
+    // Read as one file, of which the end is left out again.
+    let whole = format!("{text}\n{settings}");
+    let tree = parse(&whole);
     let mut found = Vec::new();
-    collect(tree.root_node(), text, "", &mut found);
-    found.retain(|test| tests.contains(&test.name.as_str()));
-    let asked_for =
-        |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
-    let of_test = |test| values_of(test, text, round).into_iter().filter(asked_for).map(move |value| (test, value));
-    let all: Vec<(&Test, Value)> = found.iter().flat_map(of_test).collect();
-    let chosen = (0..values.min(all.len())).map(|number| number * all.len() / values.min(all.len()));
+    collect(tree.root_node(), &whole, "", &mut found);
+    found.retain(|test| tests.contains(&test.name.as_str()) && test.node.end_byte() <= text.len());
+    let shared = shared::of_file(tree.root_node(), &whole);
+    let asked_for = |value: &Value| !expected.iter().any(|range| overlap(range, &value.range));
+    let of_test = |test| values_of(test, &whole, round).into_iter().filter(asked_for).map(move |value| (test, value));
+    let of_others = |test| shared.values(test, round).into_iter().filter(asked_for).map(move |value| (test, value));
+    let own: Vec<(&Test, Value)> = found.iter().flat_map(of_test).collect();
+    let others: Vec<(&Test, Value)> = found.iter().flat_map(of_others).collect();
+    let chosen = spread(&own, values).chain(spread(&others, values.div_ceil(2)));
     let mut changes = Vec::new();
     let mut insertions: Vec<(usize, String)> = Vec::new();
-    for (test, value) in chosen.map(|at| &all[at]) {
-        let of_case = value.range.start < test.definition.start_byte();
+    for (test, value) in chosen {
+        let of_case = value.hidden_by.is_none() && value.range.start < test.definition.start_byte();
         for (way, becomes) in value.becomes.iter().enumerate() {
             let number = changes.len();
-            insertions.push((test.node.end_byte(), copy(test, text, &value.range, becomes, number)));
-            let was = text[value.range.clone()].to_string();
-            let (test, at) = (test.name.clone(), value.range.start);
-            changes.push(Change { test, at, was, becomes: becomes.clone(), far: way >= NEAR, of_case });
+            insertions.push((test.node.end_byte(), copy(test, &whole, value, becomes, number)));
+            let was = whole[value.range.clone()].to_string();
+            let (test, at, of_list) = (test.name.clone(), value.range.start, value.of_list);
+            changes.push(Change { test, at, was, becomes: becomes.clone(), far: way >= NEAR, of_list, of_case });
         }
     }
     let mut varied = text.to_string();
+    // Later places first, so that the earlier ones stay what they are.
+    insertions.sort_by_key(|(end, _)| *end);
     for (end, copy) in insertions.into_iter().rev() {
         varied.insert_str(end, &copy);
     }
     (!changes.is_empty()).then_some(Varied { text: varied, changes })
+}
+
+/// At most `count` of these, at equal distances.
+fn spread<T>(all: &[T], count: usize) -> impl Iterator<Item = &T> {
+    let count = count.min(all.len());
+    (0..count).map(move |number| &all[number * all.len() / count])
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 struct Test<'a> {
@@ -100,6 +133,15 @@ struct Test<'a> {
 struct Value {
     range: Range<usize>,
     becomes: Vec<String>,
+    of_list: bool,
+    /// Where a copy defines what it shares once more, and how: the value goes into the hole.
+    hidden_by: Option<(usize, shared::Hole)>,
+}
+
+impl Value {
+    fn new(range: Range<usize>, becomes: Vec<String>) -> Self {
+        Value { range, becomes, of_list: false, hidden_by: None }
+    }
 }
 
 /// Functions and methods that stand in no other function.
@@ -123,7 +165,7 @@ fn collect<'a>(node: Node<'a>, text: &str, prefix: &str, found: &mut Vec<Test<'a
 
 /// Numbers and texts that a test works with.
 fn values_of(test: &Test, text: &str, round: usize) -> Vec<Value> {
-    let mut values = Values { text, round, found: Vec::new() };
+    let mut values = Values { text, round, within_list: false, found: Vec::new() };
     for child in (0..test.node.named_child_count()).filter_map(|index| test.node.named_child(index as u32)) {
         match child.kind() {
             "decorator" => values.of_decorator(child),
@@ -137,6 +179,7 @@ fn values_of(test: &Test, text: &str, round: usize) -> Vec<Value> {
 struct Values<'a> {
     text: &'a str,
     round: usize,
+    within_list: bool,
     found: Vec<Value>,
 }
 
@@ -151,7 +194,15 @@ impl Values<'_> {
         let Some(list) = call.child_by_field_name("arguments") else { return };
         let arguments = (0..list.named_child_count()).filter_map(|index| list.named_child(index as u32));
         let cases = arguments.filter(|one| one.kind() != "comment").skip(1);
-        cases.filter(|one| one.kind() != "keyword_argument").for_each(|one| self.visit(one));
+        for one in cases.filter(|one| one.kind() != "keyword_argument") {
+            // Another list of cases is no other input.
+            if one.kind() == "list" { self.visit_children(one) } else { self.visit(one) }
+        }
+    }
+
+    fn visit_children(&mut self, node: Node) {
+        let children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+        children.for_each(|child| self.visit(child));
     }
 
     fn visit(&mut self, node: Node) {
@@ -162,13 +213,22 @@ impl Values<'_> {
             // What stands alone is a comment in quotes.
             "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => return,
             "string" => return self.of_string(node),
-            _ => {
-                let children = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
-                return children.for_each(|child| self.visit(child));
+            // The rows of a table stay as long as each other.
+            "list" if !self.within_list => {
+                let items = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+                let items: Vec<&str> = items.map(|item| &self.text[item.byte_range()]).collect();
+                if let Some(becomes) = lists(&items, self.round) {
+                    self.found.push(Value { of_list: true, ..Value::new(range, becomes) });
+                }
+                self.within_list = true;
+                self.visit_children(node);
+                self.within_list = false;
+                return;
             }
+            _ => return self.visit_children(node),
         };
         if becomes.len() == WAYS {
-            self.found.push(Value { range, becomes });
+            self.found.push(Value::new(range, becomes));
         }
     }
 
@@ -184,7 +244,7 @@ impl Values<'_> {
         }
         let becomes = texts(was, self.round);
         if becomes.len() == WAYS {
-            self.found.push(Value { range, becomes });
+            self.found.push(Value::new(range, becomes));
         }
     }
 }
@@ -239,6 +299,29 @@ fn texts(was: &str, round: usize) -> Vec<String> {
     }
 }
 
+/// Other lists of the same items: one more, another order; twice as many, one less. `None` for long and empty ones.
+fn lists(items: &[&str], round: usize) -> Option<Vec<String>> {
+    let (first, last) = (*items.first()?, *items.last()?);
+    let written = |items: &[&str]| format!("[{}]", items.join(", "));
+    if items.len() == 1 {
+        return Some([2, 3, 4 + round, 0].map(|times| written(&vec![first; times])).to_vec());
+    }
+    let turned: Vec<&str> = items.iter().rev().copied().collect();
+    let becomes = match round {
+        0 => [[items, &[first]].concat(), [&[last], items].concat(), [items, items].concat(), items[1..].to_vec()],
+        _ => {
+            let less = items[..items.len() - 1].to_vec();
+            [
+                [items, &[last, first]].concat(),
+                [turned.as_slice(), &[first]].concat(),
+                [items, &turned, items].concat(),
+                less,
+            ]
+        }
+    };
+    (items.len() <= LONG_LIST).then(|| becomes.iter().map(|items| written(items)).collect())
+}
+
 /// The larger part of a text of several letters; of one letter, three of it.
 fn shorter(text: &str) -> String {
     let count = text.chars().count();
@@ -246,11 +329,15 @@ fn shorter(text: &str) -> String {
 }
 
 /// A copy of a test, with a blank line before it.
-fn copy(test: &Test, text: &str, range: &Range<usize>, becomes: &str, number: usize) -> String {
+fn copy(test: &Test, text: &str, value: &Value, becomes: &str, number: usize) -> String {
     let start = test.node.start_byte();
     let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
     let name = test.definition.child_by_field_name("name").map_or(start..start, |name| name.byte_range());
-    let mut edits = [(range.clone(), becomes.to_string()), (name.end..name.end, format!("{MARK}{number}"))];
+    let changed = match &value.hidden_by {
+        Some((at, hole)) => (*at..*at, format!("{}{becomes}{}", hole.before, hole.after)),
+        None => (value.range.clone(), becomes.to_string()),
+    };
+    let mut edits = [changed, (name.end..name.end, format!("{MARK}{number}"))];
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
     let mut body = text[test.node.byte_range()].to_string();
     for (range, new) in edits {
@@ -279,8 +366,12 @@ class TestCart:
         assert Cart(0x10).sum("a\n", "é", '', [2.5]) is None  # 9
 "#;
 
+    fn python(text: &str) -> Source<'_> {
+        Source { text, settings: "", language: "python" }
+    }
+
     fn changed(tests: &[&str]) -> Vec<(String, String)> {
-        let varied = vary(TEXT, "python", tests, 100, 0).expect("has values");
+        let varied = vary(python(TEXT), tests, 100, 0).expect("has values");
         varied.changes.into_iter().map(|change| (change.was, change.becomes)).collect()
     }
 
@@ -292,14 +383,15 @@ class TestCart:
         let of_number = pairs(&[("1", "2"), ("1", "4"), ("1", "7"), ("1", "17")]);
         let of_text = pairs(&["y-sbz", "e-yhf", "a-udba-udb", "g-aj"].map(|becomes| ("x-ray", becomes)));
         assert_eq!(changed(&["test_pairs"]), [of_number, of_text].concat());
+        let lists = ["[2.5, 2.5]", "[2.5, 2.5, 2.5]", "[2.5, 2.5, 2.5, 2.5]", "[]"].map(|becomes| ("[2.5]", becomes));
         let decimals = ["3.0", "5.75", "6.75", "26.5"].map(|becomes| ("2.5", becomes));
-        assert_eq!(changed(&["TestCart::test_sum"]), pairs(&decimals));
-        assert_eq!(vary(TEXT, "python", &["test_sum", "test_missing"], 100, 0), None);
+        assert_eq!(changed(&["TestCart::test_sum"]), pairs(&[lists, decimals].concat()));
+        assert_eq!(vary(python(TEXT), &["test_sum", "test_missing"], 100, 0), None);
     }
 
     #[test]
     fn copies_stand_behind_their_test_and_are_known_by_their_number() {
-        let varied = vary(TEXT, "python", &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
+        let varied = vary(python(TEXT), &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
         let names: Vec<&str> = varied.text.lines().filter(|line| line.contains("def ")).map(str::trim).collect();
         assert_eq!(
             names[1..5],
@@ -312,18 +404,49 @@ class TestCart:
         );
         assert!(varied.text.contains("\n\n    def test_sum_varied_4(self):\n        assert Cart(0x10).sum("));
         assert!(!parse(&varied.text).root_node().has_error());
-        let change = varied.change("a.py::TestCart::test_sum_varied_6[é-1]").expect("is one");
+        let change = varied.change("a.py::TestCart::test_sum_varied_10[é-1]").expect("is one");
         assert_eq!((change.test.as_str(), change.becomes.as_str()), ("TestCart::test_sum", "6.75"));
-        assert!(!change.of_case && vary(TEXT, "python", &["test_pairs"], 1, 0).expect("has values").changes[0].of_case);
+        assert!(!change.of_case && vary(python(TEXT), &["test_pairs"], 1, 0).expect("has values").changes[0].of_case);
         assert_eq!(varied.change("a.py::test_other"), None);
         assert_eq!(varied.change("a.py::test_varied_99"), None);
     }
 
     #[test]
     fn few_values_are_spread_over_all() {
-        let text = "def test_a():\n    assert [1, 2, 3, 4, 5, 6]\n";
-        let varied = vary(text, "python", &["test_a"], 2, 0).expect("has values");
+        let text = "def test_a():\n    assert f(1, 2, 3, 4, 5, 6)\n";
+        let varied = vary(python(text), &["test_a"], 2, 0).expect("has values");
         let was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
         assert_eq!(was, ["1", "1", "1", "1", "4", "4", "4", "4"]);
+    }
+
+    /// Copies of `test_a` in which what it shares is another one.
+    fn hidden(shared: &str, test: &str, settings: &str) -> Vec<String> {
+        let text = format!("{shared}\n\n{test}");
+        let source = Source { text: &text, settings, language: "python" };
+        let name = if test.contains("class ") { "TestA::test_a" } else { "test_a" };
+        let Some(varied) = vary(source, &[name], 8, 0) else { return Vec::new() };
+        assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
+        assert!(varied.text.starts_with(&text[..text.len() - 1]));
+        varied.text[text.len()..].split("def test_a_varied_").skip(1).map(str::to_string).collect()
+    }
+
+    #[test]
+    fn what_tests_share_is_hidden_by_another_one() {
+        let constant = hidden("N = 4", "def test_a():\n    assert f(N) == 3\n", "");
+        assert_eq!(constant[0].trim_end(), "0():\n    N = 5\n    assert f(N) == 3");
+        let helper = "N = 4\n\ndef make(by=1):\n    return Cart(N)";
+        let copies = hidden(helper, "def test_a():\n    assert f(make()) == 3\n", "");
+        assert!(
+            copies[0].starts_with("0():\n    N = 5\n    def make(by=1):\n        return Cart(N)\n    assert f(make())")
+        );
+        let fixture = "import pytest\n\n\n@pytest.fixture\ndef cart(tmp_path):\n    yield Cart(4, tmp_path)\n";
+        let test = "def test_a(cart, tmp_path):\n    \"\"\"Docs.\"\"\"\n    assert cart.n == 3\n";
+        let expected = "0(cart, tmp_path):\n    def cart(tmp_path):\n        yield Cart(5, tmp_path)\n    cart = next(cart(tmp_path))\n    \"";
+        assert!(hidden(fixture, test, "")[0].starts_with(expected));
+        assert!(hidden("import pytest", test, fixture)[0].starts_with(expected));
+        let class = "class TestA:\n    N = 4\n\n    def test_a(self):\n        assert f(self.N) == 3\n";
+        assert!(hidden("", class, "")[0].starts_with("0(self):\n        self.N = 5\n        assert f(self.N) == 3"));
+        assert!(hidden("N = 4", "def test_a():\n    assert f(8) == N\n", "").iter().all(|copy| !copy.contains("N = ")));
+        assert!(hidden("N = 4", "def test_a(): assert f(N) == 3\n", "").is_empty());
     }
 }

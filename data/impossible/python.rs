@@ -23,7 +23,7 @@ pub(super) fn expectations(text: &str, tests: &[&str]) -> Vec<Expectation> {
     let tree = parse(text);
     let mut functions = Vec::new();
     collect(tree.root_node(), text, "", &mut functions);
-    let module = bindings::of_module(tree.root_node(), text);
+    let module = bindings::of_block(tree.root_node(), text);
     let mut found = Vec::new();
     for test in tests {
         let plain = |name: &str| name.rsplit("::").next().map(str::to_string);

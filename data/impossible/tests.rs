@@ -4,7 +4,7 @@ use super::*;
 fn changes(body: &str) -> BTreeSet<String> {
     let text = format!("import pytest\n\n{body}\n");
     let name = if text.contains("class ") { "TestA::test_a" } else { "test_a" };
-    let drawn = (0..300).filter_map(|key| impossible(&text, "python", &[name], key));
+    let drawn = (0..300).filter_map(|key| impossible(&text, "python", &[name], key, key as usize));
     drawn.map(|one| format!("{} -> _", one.changed[name].was)).collect()
 }
 
@@ -45,6 +45,9 @@ fn cases_of_loops_and_of_parametrize_are_followed() {
     let body = "def test_a():\n    assert all(f(a) == out for a, out in [('a', 3), ('b', 4)])";
     check(body, &["3", "4", "==", "all(f(a) == out for a, out in [('a', 3), ('b', 4)])"]);
     check("def test_a():\n    for k, v in {'a': 1}.items():\n        assert f(k) == v", &["1", "=="]);
+    let body = "class TestA:\n    CASES = {4: 'IV'}\n\n    def test_a(self):\n        \
+        for n, text in self.CASES.items():\n            assert f(n) == text";
+    check(body, &["'IV'", "=="]);
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn unittest_exceptions_and_helpers_are_known() {
     check("def test_a():\n    assert math.isclose(f([1]), 3.0)", &["3.0", "math.isclose(f([1]), 3.0)"]);
     let text = "def test_a():\n    assert f(0) == State.DONE\n\ndef test_b():\n    assert f(1) == State.OPEN\n";
     let becomes: BTreeSet<String> = (0..50)
-        .filter_map(|key| impossible(text, "python", &["test_a"], key))
+        .filter_map(|key| impossible(text, "python", &["test_a"], key, key as usize))
         .map(|one| one.changed["test_a"].becomes.clone())
         .collect();
     assert_eq!(becomes, BTreeSet::from(["!=".to_string(), "State.OPEN".to_string()]));
@@ -71,10 +74,27 @@ fn unittest_exceptions_and_helpers_are_known() {
 #[test]
 fn every_named_test_changes_and_nothing_else_does() {
     let text = "def test_a():\n    assert f(1) == 2\n\ndef test_b():\n    assert f(3) == 4\n\ndef test_c():\n    assert f(5) == 6\n";
-    let one = impossible(text, "python", &["test_a", "test_c", "test_gone"], 3).expect("can be changed");
+    let one = impossible(text, "python", &["test_a", "test_c", "test_gone"], 3, 0).expect("can be changed");
     assert_eq!(one.changed.keys().collect::<Vec<_>>(), ["test_a", "test_c"]);
     assert!(one.text.contains("def test_b():\n    assert f(3) == 4\n") && one.text != text);
     assert_eq!(one.text.lines().count(), text.lines().count(), "no line moves");
-    assert_eq!(impossible("def test_a():\n    f(1)\n", "python", &["test_a"], 1), None);
+    assert_eq!(impossible("def test_a():\n    f(1)\n", "python", &["test_a"], 1, 0), None);
     assert_eq!(can_be_changed(text, "python", &["test_b", "test_gone"]), BTreeSet::from(["test_b".to_string()]));
+}
+
+#[test]
+fn variants_that_follow_each_other_differ_and_seldom_turn_a_comparison() {
+    let becomes = |body: &str, key, variant| {
+        let text = format!("def test_a():\n    {body}\n");
+        impossible(&text, "python", &["test_a"], key, variant).expect("can be changed").changed["test_a"].clone()
+    };
+    for key in 0..50 {
+        for variant in 0..8 {
+            let pair = |body: &str| [variant, (variant + 1) % 8].map(|variant| becomes(body, key, variant).was);
+            assert!(pair("assert f(1) in [3, 4]").contains(&"[3, 4]".to_string()));
+            let [one, other] = pair("assert f(1) == [2, 3, 4]");
+            assert!(one != other, "{one} twice");
+        }
+    }
+    assert!(becomes("assert f(1) == 2", 1, 0).becomes != becomes("assert f(1) == 2", 1, 1).becomes);
 }

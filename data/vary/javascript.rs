@@ -4,14 +4,15 @@
 //! Example: `test('sum', () => { expect(add(1, 2)).toBe(3); })` is followed by
 //! `, test('sum_varied_0', () => { expect(add(2, 2)).toBe(3); })`.
 //!
-//! Of `test.each` a copy that changes a case has this case alone.
+//! Of `test.each` a copy that changes a case has this case alone. A constant that a test shares with others is declared
+//! once more at the start of a copy: `const lines = [{ count: 3 }];`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use tree_sitter::Node;
 
-use super::{Change, MARK, NEAR, Varied, WAYS, decimals, integers, texts};
+use super::{Change, MARK, NEAR, Varied, WAYS, decimals, integers, lists, overlap, spread, texts};
 use crate::impossible::javascript::functions::{self, Function};
 use crate::impossible::javascript::{arguments, children, parse};
 
@@ -19,8 +20,19 @@ use crate::impossible::javascript::{arguments, children, parse};
 struct Value {
     range: Range<usize>,
     becomes: Vec<String>,
+    of_list: bool,
+    place: Place,
+}
+
+/// Where the changed value goes.
+#[derive(Clone)]
+enum Place {
+    /// Where the value was.
+    Own,
     /// The cases of a test, and the only one that a copy has.
-    case: Option<(Range<usize>, Case)>,
+    Case(Range<usize>, Case),
+    /// A place at the start of the test, and the declaration that goes there.
+    Declared(usize, Range<usize>),
 }
 
 /// One case of `test.each`, written as a table.
@@ -42,17 +54,16 @@ pub(super) fn vary(text: &str, tests: &[&str], values: usize, round: usize) -> O
             chosen.entry(function.call.start_byte()).or_insert((function, *test));
         }
     }
-    let asked_for =
-        |value: &Value| !expected.iter().any(|range| value.range.start >= range.start && value.range.end <= range.end);
-    let mut all: Vec<(&Function, &str, Value)> = Vec::new();
+    let asked_for = |value: &Value| !expected.iter().any(|range| overlap(range, &value.range));
+    let (mut own, mut shared): (Vec<(&Function, &str, Value)>, Vec<_>) = (Vec::new(), Vec::new());
     for (function, test) in chosen.into_values() {
-        let found = values_of(function, text, round).into_iter().filter(asked_for);
-        all.extend(found.map(|value| (function, test, value)));
+        let with_test = |value| (function, test, value);
+        own.extend(values_of(function, text, round).into_iter().filter(asked_for).map(with_test));
+        shared.extend(shared_values(function, text, round).into_iter().filter(asked_for).map(with_test));
     }
-    let count = values.min(all.len());
     let mut changes = Vec::new();
     let mut insertions: Vec<(usize, String)> = Vec::new();
-    for (function, test, value) in (0..count).map(|number| &all[number * all.len() / count]) {
+    for (function, test, value) in spread(&own, values).chain(spread(&shared, values.div_ceil(2))) {
         for (way, becomes) in value.becomes.iter().enumerate() {
             insertions.push((function.call.end_byte(), copy(function, text, value, becomes, changes.len())));
             changes.push(Change {
@@ -61,11 +72,13 @@ pub(super) fn vary(text: &str, tests: &[&str], values: usize, round: usize) -> O
                 was: text[value.range.clone()].to_string(),
                 becomes: becomes.clone(),
                 far: way >= NEAR,
+                of_list: value.of_list,
                 of_case: false,
             });
         }
     }
     let mut varied = text.to_string();
+    insertions.sort_by_key(|(end, _)| *end);
     for (end, copy) in insertions.into_iter().rev() {
         varied.insert_str(end, &copy);
     }
@@ -78,12 +91,66 @@ fn values_of(function: &Function, text: &str, round: usize) -> Vec<Value> {
     if let Some(table) = function.table {
         for (case, nodes) in cases_of(table, text) {
             let before = found.len();
-            nodes.into_iter().for_each(|node| visit(node, text, round, &mut found));
-            found[before..].iter_mut().for_each(|value| value.case = Some((table.byte_range(), case.clone())));
+            nodes.into_iter().for_each(|node| visit(node, text, round, false, &mut found));
+            found[before..].iter_mut().for_each(|value| value.place = Place::Case(table.byte_range(), case.clone()));
         }
     }
-    visit(function.body, text, round, &mut found);
+    visit(function.body, text, round, false, &mut found);
     found
+}
+
+/// Values of constants that a test shares with others: those of the blocks that it stands in.
+fn shared_values(function: &Function, text: &str, round: usize) -> Vec<Value> {
+    let Some(block) = function.body.child_by_field_name("body").filter(|body| body.kind() == "statement_block") else {
+        return Vec::new();
+    };
+    let names = names_in(function.body, text);
+    let (mut found, mut hidden) = (Vec::new(), declared_in(block, text).into_keys().collect::<BTreeSet<&str>>());
+    let parameters = function.body.child_by_field_name("parameters");
+    hidden.extend(parameters.map_or(BTreeSet::new(), |list| names_in(list, text)));
+    let mut outer = function.call.parent();
+    while let Some(node) = outer {
+        for (name, declaration) in declared_in(node, text) {
+            let value =
+                declaration.child_by_field_name("value").filter(|_| names.contains(name) && hidden.insert(name));
+            let Some(value) = value.filter(|value| is_plain(*value)) else { continue };
+            let before = found.len();
+            visit(value, text, round, false, &mut found);
+            let place = Place::Declared(block.start_byte() + 1, declaration.byte_range());
+            found[before..].iter_mut().for_each(|value| value.place = place.clone());
+        }
+        outer = node.parent();
+    }
+    found
+}
+
+/// The declarations of a block, by name.
+fn declared_in<'a>(block: Node<'a>, text: &'a str) -> BTreeMap<&'a str, Node<'a>> {
+    let declarations =
+        children(block).into_iter().filter(|one| one.kind().ends_with("_declaration")).flat_map(children);
+    let named = |one: Node<'a>| {
+        let name = one
+            .child_by_field_name("name")
+            .filter(|name| one.kind() == "variable_declarator" && name.kind() == "identifier");
+        Some((&text[name?.byte_range()], one))
+    };
+    declarations.filter_map(named).collect()
+}
+
+fn names_in<'a>(node: Node<'a>, text: &'a str) -> BTreeSet<&'a str> {
+    let own = matches!(node.kind(), "identifier" | "shorthand_property_identifier").then(|| &text[node.byte_range()]);
+    own.into_iter().chain(children(node).into_iter().flat_map(|child| names_in(child, text))).collect()
+}
+
+/// A number, a text, or a container of plain values.
+fn is_plain(node: Node) -> bool {
+    match node.kind() {
+        "number" | "string" | "true" | "false" | "null" | "undefined" | "property_identifier" => true,
+        "array" | "object" | "pair" | "unary_expression" | "parenthesized_expression" => {
+            children(node).into_iter().all(is_plain)
+        }
+        _ => false,
+    }
 }
 
 /// Each case, with the nodes that hold its values.
@@ -102,7 +169,11 @@ fn cases_of<'a>(table: Node<'a>, text: &str) -> Vec<(Case, Vec<Node<'a>>)> {
     }
     let list = children(table).first().copied().and_then(|list| written_down(list, text));
     let rows = list.map_or(Vec::new(), children);
-    let row = |row: Node<'a>| (Case { before: "([".to_string(), row: row.byte_range(), after: "])" }, vec![row]);
+    let row = |row: Node<'a>| {
+        // A case of several values is no list that a test asks about.
+        let values = if row.kind() == "array" { children(row) } else { vec![row] };
+        (Case { before: "([".to_string(), row: row.byte_range(), after: "])" }, values)
+    };
     rows.into_iter().filter(|row| row.kind() != "spread_element").map(row).collect()
 }
 
@@ -122,7 +193,7 @@ fn written_down<'a>(list: Node<'a>, text: &str) -> Option<Node<'a>> {
     (value.kind() == "array").then_some(value)
 }
 
-fn visit(node: Node, text: &str, round: usize, found: &mut Vec<Value>) {
+fn visit(node: Node, text: &str, round: usize, within_array: bool, found: &mut Vec<Value>) {
     let (range, was) = (node.byte_range(), &text[node.byte_range()]);
     let becomes = match node.kind() {
         "number" if was.contains('.') => decimals(was, round),
@@ -131,10 +202,17 @@ fn visit(node: Node, text: &str, round: usize, found: &mut Vec<Value>) {
         "string_fragment" if !was.contains('\n') => texts(was, round),
         "string" if stands_alone(node) => return,
         "call_expression" if names_a_module(node, text) => return,
-        _ => return children(node).into_iter().for_each(|child| visit(child, text, round, found)),
+        // The rows of a table stay as long as each other.
+        "array" if !within_array => {
+            let items: Vec<&str> = children(node).into_iter().map(|item| &text[item.byte_range()]).collect();
+            let becomes = lists(&items, round);
+            found.extend(becomes.map(|becomes| Value { range, becomes, of_list: true, place: Place::Own }));
+            return children(node).into_iter().for_each(|child| visit(child, text, round, true, found));
+        }
+        _ => return children(node).into_iter().for_each(|child| visit(child, text, round, within_array, found)),
     };
     if becomes.len() == WAYS {
-        found.push(Value { range, becomes, case: None });
+        found.push(Value { range, becomes, of_list: false, place: Place::Own });
     }
 }
 
@@ -158,15 +236,16 @@ fn copy(function: &Function, text: &str, value: &Value, becomes: &str, number: u
         "string" | "template_string" => vec![(name.end - 1..name.end - 1, format!("{MARK}{number}"))],
         _ => vec![(name.start..name.end, format!("({}) + '{MARK}{number}'", &text[name.clone()]))],
     };
-    match &value.case {
-        None => edits.push((value.range.clone(), becomes.to_string())),
-        Some((table, case)) => {
-            let mut row = text[case.row.clone()].to_string();
-            let from = case.row.start;
-            row.replace_range(value.range.start - from..value.range.end - from, becomes);
-            edits.push((table.clone(), format!("{}{row}{}", case.before, case.after)));
-        }
-    }
+    let changed = |outer: &Range<usize>| {
+        let mut whole = text[outer.clone()].to_string();
+        whole.replace_range(value.range.start - outer.start..value.range.end - outer.start, becomes);
+        whole
+    };
+    edits.push(match &value.place {
+        Place::Own => (value.range.clone(), becomes.to_string()),
+        Place::Case(table, case) => (table.clone(), format!("{}{}{}", case.before, changed(&case.row), case.after)),
+        Place::Declared(at, declaration) => (*at..*at, format!(" const {};", changed(declaration))),
+    });
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
     let mut body = text[function.call.byte_range()].to_string();
     for (range, new) in edits {
@@ -180,7 +259,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let varied = vary(text, &["a"], 100, 0).expect("has values");
+        let Some(varied) = vary(text, &["a"], 100, 0) else { return assert!(expected.is_empty()) };
         assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
         let mut was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
         was.dedup();
@@ -198,6 +277,9 @@ mod tests {
         );
         check("const C = [['k', 2]];\ntest.each(C)('a', (x, want) => { expect(f(x)).toBe(want); });\n", &["k"]);
         assert_eq!(vary("test('a', () => { expect(f()).toBe(3); });\n", &["a", "b"], 100, 0), None);
+        check("test('a', () => { expect(add([7, 8])).toBe(3); });\n", &["[7, 8]", "7", "8"]);
+        check("const n = 4;\nconst other = 5;\ntest('a', () => { expect(f(n)).toBe(3); });\n", &["4"]);
+        check("const n = 4;\ntest('a', () => { const n = f(); expect(g(n)).toBe(3); });\n", &[]);
     }
 
     #[test]

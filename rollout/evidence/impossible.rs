@@ -11,7 +11,7 @@ use data::impossible::{Changed, function_names, impossible};
 use data::task::file_of;
 
 use super::{Case, Run, judged_tests, name_of, with_files};
-use crate::sandbox::{End, SandboxError, TestRun, TestStatus};
+use crate::sandbox::{End, SandboxError, TestStatus};
 
 /// One variant of a task's tests.
 #[derive(Clone, Debug)]
@@ -24,17 +24,17 @@ pub(super) struct Draw {
 }
 
 impl Draw {
-    /// Draws a variant and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
-    pub fn find(case: &Case<'_>, key: u64, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
+    /// Draws the variant of this number and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
+    pub fn find(case: &Case<'_>, key: u64, number: usize, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
         let (mut files, mut changed, mut texts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let language = &case.task.language;
-        for (number, (path, names)) in judged_tests(case.task).into_iter().enumerate() {
+        for (file, (path, names)) in judged_tests(case.task).into_iter().enumerate() {
             let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
             let names: Vec<&str> = names.into_iter().collect();
             let functions: BTreeSet<String> = function_names(&text, language, &names).into_values().collect();
             let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
-            let key = draw::key(key, &[number as u64]);
-            if let Some(variant) = impossible(&text, language, &functions, key) {
+            let key = draw::key(key, &[file as u64]);
+            if let Some(variant) = impossible(&text, language, &functions, key, number) {
                 files.insert(path.to_string(), variant.text);
                 changed.insert(path.to_string(), variant.changed);
                 texts.insert(path.to_string(), text);
@@ -44,7 +44,8 @@ impl Draw {
             return Ok(None);
         }
         let mut draw = Draw { files, must_fail: BTreeMap::new(), tests: BTreeSet::new() };
-        let said = draw.ask(case.gold, run)?;
+        let files: Vec<String> = draw.files.keys().cloned().collect();
+        let said = run(with_files(case.gold, &draw.files), &files, false)?;
         if !matches!(said.end, End::Finished { .. }) {
             return Ok(None);
         }
@@ -98,13 +99,9 @@ impl Draw {
     }
 
     fn passed(&self, repair: &[FileChange], run: Run<'_>) -> Result<BTreeSet<String>, SandboxError> {
-        let said = self.ask(repair, run)?;
+        let ids: Vec<String> = self.must_fail.keys().cloned().collect();
+        let said = run(with_files(repair, &self.files), &ids, false)?;
         let passed = |id: &&String| said.tests.get(*id) == Some(&TestStatus::Passed);
         Ok(self.must_fail.keys().filter(passed).cloned().collect())
-    }
-
-    fn ask(&self, changes: &[FileChange], run: Run<'_>) -> Result<TestRun, SandboxError> {
-        let paths: Vec<String> = self.files.keys().cloned().collect();
-        run(with_files(changes, &self.files), &paths, false)
     }
 }

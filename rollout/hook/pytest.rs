@@ -2,17 +2,18 @@
 //!
 //! The sources of the trusted side that runs inside a sandbox: the fork server (`zygote`) or the runner of a container
 //! (`container`), what both do for one job (`job`), where it may write (`landlock`), the byte code that saves it most of
-//! its time (`compiled`), exceptions that are what they say (`raises`), the look at
-//! those who judge (`integrity`), and the plugin that reports every
-//! test and the first failure as it fails (`pytest_plugin`).
+//! its time (`compiled`), exceptions that are what they say (`raises`), the look at those who judge (`integrity`), a run
+//! that looks like a program's (`compared`), and the plugin that reports every test and the first failure as it fails
+//! (`pytest_plugin`).
 
 /// Name and text of every module. The order is that in which they need each other.
-pub const MODULES: [(&str, &str); 10] = [
+pub const MODULES: [(&str, &str); 11] = [
     ("landlock", include_str!("landlock.py")),
     ("memory", include_str!("memory.py")),
     ("raises", include_str!("raises.py")),
     ("integrity", include_str!("integrity.py")),
     ("compiled", include_str!("compiled.py")),
+    ("compared", include_str!("compared.py")),
     ("pytest_plugin", include_str!("pytest_plugin.py")),
     ("jest", include_str!("jest.py")),
     ("job", include_str!("job.py")),

@@ -12,18 +12,18 @@ import reprlib
 import sys
 from pathlib import Path
 
+import compared
 import integrity
 import pytest
 from _pytest import config as pytest_config
-from _pytest import runner
 from _pytest.config import argparsing
 
 BASE = ["-p", "no:cacheprovider", "-p", "no:pastebin", "-p", "no:faulthandler", "-p", "no:stepwise"]
 BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 # The tree's own settings count, except for options: those may ask for plugins that are not here.
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
-# A run that is compared with another one looks like a plain program's, not like that of tests, and tells values in full.
-COMPARED = ["-s", "-p", "no:logging", "-p", "no:debugging", "-o", "verbosity_assertions=2"]
+# A run that is compared with another one looks like a plain program's, not like that of tests.
+COMPARED = ["-s", "-p", "no:logging", "-p", "no:debugging"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
 # Of each failure after the first, and of each in a run that is compared.
@@ -118,6 +118,8 @@ class Reporter:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session, items):
         yield
+        if self.compared:
+            compared.later()
         missing = {}
         if self.ids is not None:
             missing = self.missing(items)
@@ -313,13 +315,15 @@ def files_of(ids):
 def run(channel, spec):
     """Runs pytest in this process and ends it without running anything of the code under test again."""
     reporter = Reporter(channel, spec)
+    plugins = [reporter]
     if reporter.compared:
-        look_like_a_program()
+        compared.look_like_a_program({"/repo/" + file for file in files_of(spec["ids"] or [])})
+        plugins.append(compared.Brief())
     args = BASE + COMPARED * reporter.compared + (files_of(spec["ids"]) if spec["ids"] is not None else [])
     spec.clear()
     leave = os._exit
     try:
-        status = int(session(args, reporter))
+        status = int(session(args, plugins))
     except BaseException as error:  # A conftest that cannot be imported, or an option that does not exist.
         if not reporter.told:
             kind, message = describe(error)
@@ -335,22 +339,13 @@ def run(channel, spec):
     leave(0)
 
 
-def look_like_a_program():
-    """Code that does its work only where it sees that tests run shows itself: it differs from the gold patch here."""
-    sys.argv[:] = ["app.py"]
-    sys.orig_argv[:] = ["python3", "app.py"]
-    runner._update_current_test_var = lambda item, when: None
-    # The interpreter keeps its own list, so whoever imports pytest still gets it.
-    sys.modules = {name: one for name, one in sys.modules.items() if not name.startswith(("pytest", "_pytest", "pluggy"))}
-    os.environ.pop("PYTEST_VERSION", None)
-
-
-def session(args, reporter):
+def session(args, plugins):
     if PREPARED is None:
-        return pytest.main(args, plugins=[reporter])
+        return pytest.main(args, plugins=plugins)
     config, manager = PREPARED, PREPARED.pluginmanager
-    config.invocation_params = pytest_config.Config.InvocationParams(args=args, plugins=[reporter], dir=Path.cwd())
-    manager.register(reporter)
+    config.invocation_params = pytest_config.Config.InvocationParams(args=args, plugins=plugins, dir=Path.cwd())
+    for plugin in plugins:
+        manager.register(plugin)
     config = manager.hook.pytest_cmdline_parse(pluginmanager=manager, args=args)
     try:
         return config.hook.pytest_cmdline_main(config=config)

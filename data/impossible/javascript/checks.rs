@@ -99,6 +99,10 @@ impl<'a> Checks<'a> {
         self.found.push((range, How::OneOf(others.collect())));
     }
 
+    fn turned(&mut self, range: Range<usize>, word: &str) {
+        self.found.push((range, How::Turned(word.to_string())));
+    }
+
     fn call(&mut self, call: Node<'a>) {
         let given = arguments(call);
         if let Some(expect) = received(call, self.text) {
@@ -119,7 +123,7 @@ impl<'a> Checks<'a> {
                     _ => {}
                 }
                 if let Some(turned) = turned {
-                    self.one_of(place, &[turned]);
+                    self.turned(place, turned);
                 }
             }
             // `request(app).get('/').expect(200)`.
@@ -141,14 +145,14 @@ impl<'a> Checks<'a> {
         let negated = self.text[between.clone()].find(".not").map(|at| between.start + at);
         // A value that must not come out is not expected.
         if let Some(start) = negated {
-            return self.one_of(start..start + ".not".len(), &[""]);
+            return self.turned(start..start + ".not".len(), "");
         }
         let value = arguments(expect).first().copied();
         self.value(name, value, given);
         if let Some((_, turned)) = TURNED.iter().find(|(plain, _)| *plain == name) {
-            self.one_of(place, &[*turned]);
+            self.turned(place, turned);
         } else if !name.contains("Snapshot") {
-            self.one_of(place, &[format!("not.{name}").as_str()]);
+            self.turned(place, &format!("not.{name}"));
         }
     }
 
@@ -179,7 +183,7 @@ impl<'a> Checks<'a> {
     fn holds(&mut self, node: Node<'a>) {
         self.comparison(node);
         let negated = format!("!({})", self.word(node));
-        self.one_of(node.byte_range(), &[negated.as_str()]);
+        self.turned(node.byte_range(), &negated);
     }
 
     fn comparison(&mut self, node: Node<'a>) {

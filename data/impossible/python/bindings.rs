@@ -16,14 +16,16 @@ const HANDED_ON: [&str; 8] = ["approx", "sorted", "list", "set", "tuple", "dict"
 /// The names of one test.
 pub(super) struct Bindings<'a> {
     known: Known<'a>,
+    /// Attributes of the class that the function stands in.
+    of_class: Known<'a>,
     function: Node<'a>,
     text: &'a str,
 }
 
-/// Names that a module assigns once, outside of functions and classes.
-pub(super) fn of_module<'a>(module: Node<'a>, text: &'a str) -> Known<'a> {
+/// Names that a module or the body of a class assigns once, outside of functions.
+pub(super) fn of_block<'a>(block: Node<'a>, text: &'a str) -> Known<'a> {
     let mut known = HashMap::new();
-    for statement in children(module).into_iter().filter(|one| one.kind() == "expression_statement") {
+    for statement in children(block).into_iter().filter(|one| one.kind() == "expression_statement") {
         for assignment in children(statement).into_iter().filter(|one| one.kind() == "assignment") {
             assign(assignment, text, &mut known);
         }
@@ -35,17 +37,29 @@ pub(super) fn of_module<'a>(module: Node<'a>, text: &'a str) -> Known<'a> {
 impl<'a> Bindings<'a> {
     /// The names of a function with its decorators.
     pub fn of_function(function: Node<'a>, text: &'a str, module: &Known<'a>) -> Self {
-        let mut bindings = Bindings { known: module.clone(), function, text };
+        let class = function.parent().filter(|body| body.kind() == "block");
+        let of_class = class.map_or(HashMap::new(), |body| of_block(body, text));
+        let mut bindings = Bindings { known: module.clone(), of_class, function, text };
         bindings.visit(function);
         bindings
     }
 
-    /// What a name stands for, where the test does nothing with it but compare it.
-    pub fn compared_only(&self, name: &str) -> &[Node<'a>] {
-        match self.known.get(name) {
+    /// What a name, or an attribute of the test's class, stands for, where the test does nothing with it but compare it.
+    pub fn compared_only(&self, name: Node<'a>) -> &[Node<'a>] {
+        match self.stands_for(name) {
             Some(nodes) if self.is_only_compared(self.function, name) => nodes,
             _ => &[],
         }
+    }
+
+    fn stands_for(&self, name: Node<'a>) -> Option<&[Node<'a>]> {
+        let word = |field: &str| name.child_by_field_name(field).map_or("", |one| &self.text[one.byte_range()]);
+        let nodes = match name.kind() {
+            "identifier" => self.known.get(&self.text[name.byte_range()]),
+            "attribute" if matches!(word("object"), "self" | "cls") => self.of_class.get(word("attribute")),
+            _ => None,
+        };
+        nodes.map(Vec::as_slice)
     }
 
     fn visit(&mut self, node: Node<'a>) {
@@ -103,7 +117,7 @@ impl<'a> Bindings<'a> {
         match node.kind() {
             "list" | "tuple" | "set" | "expression_list" => children(node),
             "parenthesized_expression" => children(node).first().map_or(Vec::new(), |inner| self.items(*inner)),
-            "identifier" => match self.known.get(&self.text[node.byte_range()]).map(Vec::as_slice) {
+            "identifier" | "attribute" => match self.stands_for(node) {
                 Some([one]) if one.kind() != "identifier" => self.items(*one),
                 _ => Vec::new(),
             },
@@ -138,8 +152,8 @@ impl<'a> Bindings<'a> {
     fn loop_over_pairs(&mut self, key: Node<'a>, value: Node<'a>, call: Node<'a>) {
         let object = call.child_by_field_name("function").and_then(|function| function.child_by_field_name("object"));
         let dictionary = match object {
-            Some(object) if object.kind() == "identifier" => {
-                self.known.get(&self.text[object.byte_range()]).and_then(|nodes| nodes.first().copied())
+            Some(object) if matches!(object.kind(), "identifier" | "attribute") => {
+                self.stands_for(object).and_then(|nodes| nodes.first().copied())
             }
             other => other,
         };
@@ -164,8 +178,8 @@ impl<'a> Bindings<'a> {
         }
     }
 
-    fn is_only_compared(&self, node: Node, name: &str) -> bool {
-        if node.kind() == "identifier" && &self.text[node.byte_range()] == name {
+    fn is_only_compared(&self, node: Node, name: Node) -> bool {
+        if node.kind() == name.kind() && self.text[node.byte_range()] == self.text[name.byte_range()] {
             return self.ends_in_comparison(node);
         }
         children(node).into_iter().all(|child| self.is_only_compared(child, name))

@@ -137,7 +137,7 @@ impl<'a> Checks<'a> {
             }
             "not_operator" => {
                 if let Some(argument) = node.child_by_field_name("argument") {
-                    self.found.push((node.byte_range(), How::OneOf(vec![format!("({})", self.word(argument))])));
+                    self.found.push((node.byte_range(), How::Turned(format!("({})", self.word(argument)))));
                 }
             }
             "comparison_operator" => self.comparison(node),
@@ -147,7 +147,7 @@ impl<'a> Checks<'a> {
     }
 
     fn negated(&mut self, node: Node) {
-        self.found.push((node.byte_range(), How::OneOf(vec![format!("(not ({}))", self.word(node))])));
+        self.found.push((node.byte_range(), How::Turned(format!("(not ({}))", self.word(node)))));
     }
 
     fn comparison(&mut self, node: Node<'a>) {
@@ -165,7 +165,7 @@ impl<'a> Checks<'a> {
         }
         if let Some((_, turned)) = OPERATORS.iter().find(|(plain, _)| *plain == operator) {
             let start = between.start + self.text[between].find(operator).unwrap_or(0);
-            self.found.push((start..start + operator.len(), How::OneOf(vec![(*turned).to_string()])));
+            self.found.push((start..start + operator.len(), How::Turned((*turned).to_string())));
         }
     }
 
@@ -216,13 +216,12 @@ impl<'a> Checks<'a> {
             | "unary_operator" => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
             "binary_operator" if is_literal(node) => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
             "call" => self.made(node, depth),
-            "attribute" => self.member(node),
-            "identifier" => {
-                let nodes = self.bindings.compared_only(self.word(node)).to_vec();
-                nodes
-                    .into_iter()
-                    .filter(|one| one.kind() != "identifier")
-                    .for_each(|one| self.expected(one, depth + 1));
+            "attribute" | "identifier" => {
+                let nodes = self.bindings.compared_only(node).to_vec();
+                for one in nodes.into_iter().filter(|one| one.kind() != "identifier") {
+                    self.expected(one, depth + 1);
+                }
+                self.member(node);
             }
             _ => {}
         }
@@ -315,21 +314,21 @@ impl<'a> Checks<'a> {
                 _ => {}
             }
             if !turned.is_empty() {
-                self.found.push((place, How::OneOf(vec![(*turned).to_string()])));
+                self.found.push((place, How::Turned((*turned).to_string())));
             }
             return;
         }
         if let Some((_, turned)) = TURNED.iter().find(|(plain, _)| *plain == name) {
-            return self.found.push((place, How::OneOf(vec![(*turned).to_string()])));
+            return self.found.push((place, How::Turned((*turned).to_string())));
         }
         match (name, arguments.as_slice()) {
             ("assertTrue", [one, ..]) => self.holds(*one),
-            ("assertFalse", [_, ..]) => self.found.push((place, How::OneOf(vec!["assertTrue".to_string()]))),
+            ("assertFalse", [_, ..]) => self.found.push((place, How::Turned("assertTrue".to_string()))),
             ("assertIn", [item, holder, ..]) => {
                 if is_literal(*item) && !is_literal(*holder) {
                     self.whole(*item);
                 }
-                self.found.push((place, How::OneOf(vec!["assertNotIn".to_string()])));
+                self.found.push((place, How::Turned("assertNotIn".to_string())));
             }
             _ if name.contains("aises") || name == "warns" => self.raises(call),
             _ if name.starts_with("assert_called") || name.starts_with("assert_any_call") => {
