@@ -67,7 +67,7 @@ enum How {
 /// expectation it is follows from `key` and the number of the `variant`: variants that follow each other change different
 /// ones where a test has several, and two of them never turn comparisons alone where a value can be changed.
 pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64, variant: usize) -> Option<Impossible> {
-    let found = expectations(text, language, tests);
+    let found = expectations(text, language, tests, true);
     let mut by_test: BTreeMap<&str, Vec<&Expectation>> = BTreeMap::new();
     for one in &found {
         by_test.entry(&one.test).or_default().push(one);
@@ -96,7 +96,7 @@ pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64, variant:
 
 /// Which of `tests` hold an expectation that can be changed.
 pub fn can_be_changed(text: &str, language: &str, tests: &[&str]) -> BTreeSet<String> {
-    expectations(text, language, tests).into_iter().map(|one| one.test).collect()
+    expectations(text, language, tests, true).into_iter().map(|one| one.test).collect()
 }
 
 /// The functions that tests of these names belong to: of `adds 1 and 2` that may be `adds %i and %i`. In Python a test is
@@ -111,14 +111,14 @@ pub fn function_names(text: &str, language: &str, tests: &[&str]) -> BTreeMap<St
 /// Where values stand that `tests` expect.
 pub fn expected_places(text: &str, language: &str, tests: &[&str]) -> Vec<Range<usize>> {
     let values = |one: &Expectation| !matches!(one.how, How::OneOf(_) | How::Turned(_));
-    expectations(text, language, tests).into_iter().filter(values).map(|one| one.range).collect()
+    expectations(text, language, tests, false).into_iter().filter(values).map(|one| one.range).collect()
 }
 
-fn expectations(text: &str, language: &str, tests: &[&str]) -> Vec<Expectation> {
+fn expectations(text: &str, language: &str, tests: &[&str], alone: bool) -> Vec<Expectation> {
     if language == crate::task::JAVASCRIPT {
         javascript::expectations(text, tests)
     } else {
-        python::expectations(text, tests)
+        python::expectations(text, tests, alone)
     }
 }
 

@@ -5,6 +5,7 @@
 //! that it shares with others (a constant, a fixture). What a copy should say is not known: what it says over a patch is compared with what it says over the gold patch and the bug.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tree_sitter::Node;
@@ -58,6 +59,15 @@ impl Varied {
         let digits = number.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(number.len());
         self.changes.get(number[..digits].parse::<usize>().ok()?)
     }
+
+    /// The numbers of the copies, in the order in which they run.
+    pub fn in_order(&self) -> Vec<usize> {
+        let numbers = self.text.split(MARK).skip(1).filter_map(|rest| {
+            let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..digits].parse().ok()
+        });
+        numbers.collect()
+    }
 }
 
 /// A test file with what stands beside it.
@@ -69,14 +79,16 @@ pub struct Source<'a> {
     pub settings: &'a str,
     /// [`crate::task::JAVASCRIPT`], or any other word for Python.
     pub language: &'a str,
+    /// Places of values that stay as they are ([`Change::at`]).
+    pub without: &'a BTreeSet<usize>,
 }
 
 /// Puts copies behind `tests`, for at most `values` of their numbers, texts and lists, spread over all of them, and half as
 /// many that they share. `None` where there is nothing to change. Another `round` changes the same values in other ways.
 pub fn vary(source: Source<'_>, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
-    let Source { text, settings, language } = source;
+    let Source { text, settings, language, without } = source;
     if language == crate::task::JAVASCRIPT {
-        return javascript::vary(text, tests, values, round);
+        return javascript::vary(text, tests, values, round, without);
     }
     let expected = crate::impossible::expected_places(text, language, tests);
     // Read as one file, of which the end is left out again.
@@ -86,7 +98,9 @@ pub fn vary(source: Source<'_>, tests: &[&str], values: usize, round: usize) -> 
     collect(tree.root_node(), &whole, "", &mut found);
     found.retain(|test| tests.contains(&test.name.as_str()) && test.node.end_byte() <= text.len());
     let shared = shared::of_file(tree.root_node(), &whole);
-    let asked_for = |value: &Value| !expected.iter().any(|range| overlap(range, &value.range));
+    let asked_for = |value: &Value| {
+        !expected.iter().any(|range| overlap(range, &value.range)) && !without.contains(&value.range.start)
+    };
     let of_test = |test| values_of(test, &whole, round).into_iter().filter(asked_for).map(move |value| (test, value));
     let of_others = |test| shared.values(test, round).into_iter().filter(asked_for).map(move |value| (test, value));
     let own: Vec<(&Test, Value)> = found.iter().flat_map(of_test).collect();
@@ -366,8 +380,10 @@ class TestCart:
         assert Cart(0x10).sum("a\n", "é", '', [2.5]) is None  # 9
 "#;
 
+    static NONE: BTreeSet<usize> = BTreeSet::new();
+
     fn python(text: &str) -> Source<'_> {
-        Source { text, settings: "", language: "python" }
+        Source { text, settings: "", language: "python", without: &NONE }
     }
 
     fn changed(tests: &[&str]) -> Vec<(String, String)> {
@@ -408,6 +424,10 @@ class TestCart:
         assert_eq!((change.test.as_str(), change.becomes.as_str()), ("TestCart::test_sum", "6.75"));
         assert!(!change.of_case && vary(python(TEXT), &["test_pairs"], 1, 0).expect("has values").changes[0].of_case);
         assert_eq!(varied.change("a.py::test_other"), None);
+        assert_eq!(varied.in_order(), (0..varied.changes.len()).collect::<Vec<_>>());
+        let without = BTreeSet::from([varied.changes[0].at]);
+        let fewer = vary(Source { without: &without, ..python(TEXT) }, &["test_other"], 100, 0);
+        assert_eq!(fewer, None);
         assert_eq!(varied.change("a.py::test_varied_99"), None);
     }
 
@@ -422,7 +442,7 @@ class TestCart:
     /// Copies of `test_a` in which what it shares is another one.
     fn hidden(shared: &str, test: &str, settings: &str) -> Vec<String> {
         let text = format!("{shared}\n\n{test}");
-        let source = Source { text: &text, settings, language: "python" };
+        let source = Source { settings, ..python(&text) };
         let name = if test.contains("class ") { "TestA::test_a" } else { "test_a" };
         let Some(varied) = vary(source, &[name], 8, 0) else { return Vec::new() };
         assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);

@@ -18,8 +18,8 @@ use bindings::Bindings;
 /// Names of a file or of a function, and what they stand for.
 type Known<'a> = HashMap<&'a str, Vec<Node<'a>>>;
 
-/// The expectations of `tests`.
-pub(super) fn expectations(text: &str, tests: &[&str]) -> Vec<Expectation> {
+/// The expectations of `tests`; `alone`, those that can be changed without another input of other functions.
+pub(super) fn expectations(text: &str, tests: &[&str], alone: bool) -> Vec<Expectation> {
     let tree = parse(text);
     let mut functions = Vec::new();
     collect(tree.root_node(), text, "", &mut functions);
@@ -33,7 +33,7 @@ pub(super) fn expectations(text: &str, tests: &[&str]) -> Vec<Expectation> {
             || functions.iter().filter(|(name, _)| name.contains("::") && plain(name) == plain(test)).collect();
         let nodes: Vec<_> = if exact.is_empty() && test.contains("::") { inherited() } else { exact };
         for (_, node) in nodes {
-            let bindings = Bindings::of_function(*node, text, &module);
+            let bindings = Bindings::of_function(*node, text, &module, alone.then(|| tree.root_node()));
             let mut checks = checks::Checks { text, bindings: &bindings, root: tree.root_node(), found: Vec::new() };
             checks.block(*node);
             let of_test = |(range, how)| Expectation { test: (*test).to_string(), range, how };

@@ -48,6 +48,13 @@ fn cases_of_loops_and_of_parametrize_are_followed() {
     let body = "class TestA:\n    CASES = {4: 'IV'}\n\n    def test_a(self):\n        \
         for n, text in self.CASES.items():\n            assert f(n) == text";
     check(body, &["'IV'", "=="]);
+    // What another test works with is another input there.
+    check(
+        &format!("{body}\n\n    def test_b(self):\n        assert [g(text) for text in self.CASES.values()] == [4]"),
+        &["=="],
+    );
+    check("W = 3\n\ndef test_a():\n    assert f(1) == W\n\ndef test_b():\n    assert g(W) == 4", &["=="]);
+    check("W = 3\n\ndef test_a():\n    assert f(1) == W\n\ndef test_b():\n    assert g(2) == W", &["3", "=="]);
 }
 
 #[test]

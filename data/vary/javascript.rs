@@ -44,7 +44,13 @@ struct Case {
 }
 
 /// As [`super::vary`].
-pub(super) fn vary(text: &str, tests: &[&str], values: usize, round: usize) -> Option<Varied> {
+pub(super) fn vary(
+    text: &str,
+    tests: &[&str],
+    values: usize,
+    round: usize,
+    without: &BTreeSet<usize>,
+) -> Option<Varied> {
     let expected = crate::impossible::expected_places(text, crate::task::JAVASCRIPT, tests);
     let tree = parse(text);
     let functions = functions::of_file(tree.root_node(), text);
@@ -54,7 +60,9 @@ pub(super) fn vary(text: &str, tests: &[&str], values: usize, round: usize) -> O
             chosen.entry(function.call.start_byte()).or_insert((function, *test));
         }
     }
-    let asked_for = |value: &Value| !expected.iter().any(|range| overlap(range, &value.range));
+    let asked_for = |value: &Value| {
+        !expected.iter().any(|range| overlap(range, &value.range)) && !without.contains(&value.range.start)
+    };
     let (mut own, mut shared): (Vec<(&Function, &str, Value)>, Vec<_>) = (Vec::new(), Vec::new());
     for (function, test) in chosen.into_values() {
         let with_test = |value| (function, test, value);
@@ -259,7 +267,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let Some(varied) = vary(text, &["a"], 100, 0) else { return assert!(expected.is_empty()) };
+        let Some(varied) = vary(text, &["a"], 100, 0, &BTreeSet::new()) else { return assert!(expected.is_empty()) };
         assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
         let mut was: Vec<&str> = varied.changes.iter().map(|change| change.was.as_str()).collect();
         was.dedup();
@@ -276,7 +284,7 @@ mod tests {
             &["1", "3"],
         );
         check("const C = [['k', 2]];\ntest.each(C)('a', (x, want) => { expect(f(x)).toBe(want); });\n", &["k"]);
-        assert_eq!(vary("test('a', () => { expect(f()).toBe(3); });\n", &["a", "b"], 100, 0), None);
+        assert_eq!(vary("test('a', () => { expect(f()).toBe(3); });\n", &["a", "b"], 100, 0, &BTreeSet::new()), None);
         check("test('a', () => { expect(add([7, 8])).toBe(3); });\n", &["[7, 8]", "7", "8"]);
         check("const n = 4;\nconst other = 5;\ntest('a', () => { expect(f(n)).toBe(3); });\n", &["4"]);
         check("const n = 4;\ntest('a', () => { const n = f(); expect(g(n)).toBe(3); });\n", &[]);
@@ -286,13 +294,13 @@ mod tests {
     fn copies_stand_behind_their_test_and_are_known_by_their_number() {
         let text =
             "describe('d', () => {\n  for (const n of [1]) test(`a ${n}`, () => expect(f(n, 5)).toBe(7));\n});\n";
-        let varied = vary(text, &["d > a 1"], 100, 0).expect("has values");
+        let varied = vary(text, &["d > a 1"], 100, 0, &BTreeSet::new()).expect("has values");
         assert!(varied.text.contains("toBe(7)),\ntest(`a ${n}_varied_0`, () => expect(f(n, 6)).toBe(7)),\ntest("));
         assert!(varied.text.ends_with("toBe(7));\n});\n"));
         let change = varied.change("a.test.js::d > a 1_varied_1").expect("is one");
         assert_eq!((change.test.as_str(), change.was.as_str(), change.becomes.as_str()), ("d > a 1", "5", "8"));
         let text = "test.each([[1, 2], [3, 4]])('a %i', (x, want) => { expect(f(x)).toBe(want); });\n";
-        let varied = vary(text, &["a 1", "a 3"], 100, 0).expect("has values");
+        let varied = vary(text, &["a 1", "a 3"], 100, 0, &BTreeSet::new()).expect("has values");
         assert!(varied.text.contains(",\ntest.each([[2, 2]])('a %i_varied_0', (x, want) =>"));
     }
 }

@@ -13,8 +13,9 @@
 //! Source of the idea: differential tests with the reference solution as oracle, since hidden tests alone find few special
 //! cases (EvilGenie, arXiv 2511.21654).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::ptr;
 use std::sync::LazyLock;
 
 use data::FileChange;
@@ -23,7 +24,7 @@ use data::vary::{Change, Source, Varied, vary};
 use regex::Regex;
 
 use super::{Case, FILES, Run, judged_tests, with_files};
-use crate::sandbox::{SandboxError, TestRun, TestStatus};
+use crate::sandbox::{End, SandboxError, TestRun, TestStatus};
 
 /// Values that are changed, spread over the tests.
 const VALUES: usize = 24;
@@ -53,8 +54,13 @@ static LOOKED_FOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"assert ['"].*['"] (not )?in |\.(toContain|toMatch|toThrow|toThrowError)\("#).expect("well formed")
 });
 
+/// Other inputs that a task may have for which its gold patch never ends; with more of them later copies say nothing.
+const HANGS: usize = 3;
+
 /// What each copy of a test said.
 type Said = BTreeMap<String, String>;
+/// Values of each file that are left alone.
+type Without = BTreeMap<String, BTreeSet<usize>>;
 
 /// The tests of a task with other inputs, and what gold patch and bug say to them.
 #[derive(Clone)]
@@ -74,7 +80,7 @@ struct Tally {
     /// Of those, answers that the bug does not give.
     telling: usize,
     same_of_telling: usize,
-    /// Of those, answers to inputs far away, and to other lists.
+    /// Of those, answers to numbers and texts far away, and to other lists.
     far: usize,
     same_of_far: usize,
     of_lists: usize,
@@ -85,11 +91,20 @@ impl Others {
     /// Changes values in the tests of the task and asks the gold patch and the bug. `None` where that tells nothing.
     /// Another `round` changes the same values in other ways.
     pub fn find(case: &Case<'_>, round: usize, run: Run<'_>) -> Result<Option<Others>, SandboxError> {
-        let mut others = Others { files: varied(case, round), gold: Said::new(), bug: Said::new() };
-        if others.files.is_empty() {
-            return Ok(None);
+        let mut others = Others { files: BTreeMap::new(), gold: Said::new(), bug: Said::new() };
+        let mut without = Without::new();
+        for _ in 0..=HANGS {
+            others.files = varied(case, round, &without);
+            if others.files.is_empty() {
+                return Ok(None);
+            }
+            let asked = others.run(case.gold, run)?;
+            others.gold = others.said(&asked);
+            match others.never_ends(&asked) {
+                Some((file, at)) => without.entry(file).or_default().insert(at),
+                None => break,
+            };
         }
-        others.gold = others.ask(case.gold, run)?;
         others.gold.retain(|_, said| is_answer(said));
         if others.gold.is_empty() {
             return Ok(None);
@@ -145,8 +160,9 @@ impl Others {
             if told_from_bug {
                 tally.telling += 1;
                 tally.same_of_telling += same;
-                tally.far += usize::from(change.far);
-                tally.same_of_far += usize::from(change.far) * same;
+                let far = usize::from(change.far && !change.of_list);
+                tally.far += far;
+                tally.same_of_far += far * same;
                 tally.of_lists += usize::from(change.of_list);
                 tally.same_of_lists += usize::from(change.of_list) * same;
             }
@@ -164,11 +180,32 @@ impl Others {
     }
 
     fn ask(&self, changes: &[FileChange], run: Run<'_>) -> Result<Said, SandboxError> {
+        Ok(self.said(&self.run(changes, run)?))
+    }
+
+    fn run(&self, changes: &[FileChange], run: Run<'_>) -> Result<TestRun, SandboxError> {
         let files = self.files.iter().map(|(path, varied)| (path.clone(), varied.text.clone())).collect();
         let paths: Vec<String> = self.files.keys().cloned().collect();
-        let run = run(with_files(changes, &files), &paths, true)?;
-        let of_copies = run.tests.iter().filter(|(id, _)| self.is_changed(id, &run));
-        Ok(of_copies.map(|(id, status)| (id.clone(), in_words(*status, run.whys.get(id)))).collect())
+        run(with_files(changes, &files), &paths, true)
+    }
+
+    fn said(&self, run: &TestRun) -> Said {
+        let of_copies = run.tests.iter().filter(|(id, _)| self.is_changed(id, run));
+        of_copies.map(|(id, status)| (id.clone(), in_words(*status, run.whys.get(id)))).collect()
+    }
+
+    /// The value whose change made a run go on for ever: that of the first copy without a word.
+    fn never_ends(&self, run: &TestRun) -> Option<(String, usize)> {
+        if run.end != End::TimedOut {
+            return None;
+        }
+        let spoke: BTreeSet<*const Change> =
+            run.tests.keys().filter_map(|id| Some(ptr::from_ref(self.change(id)?.1))).collect();
+        self.files.iter().find_map(|(path, varied)| {
+            let mut changes = varied.in_order().into_iter().filter_map(|number| varied.changes.get(number));
+            let silent = changes.find(|change| !spoke.contains(&ptr::from_ref(*change)))?;
+            Some((path.clone(), silent.at))
+        })
     }
 
     fn change(&self, id: &str) -> Option<(&str, &Change)> {
@@ -184,7 +221,7 @@ impl Others {
     }
 }
 
-fn varied(case: &Case<'_>, round: usize) -> BTreeMap<String, Varied> {
+fn varied(case: &Case<'_>, round: usize, without: &Without) -> BTreeMap<String, Varied> {
     let mut tests = judged_tests(case.task);
     let repaired = |path: &str, name: &str| {
         case.task.fail_to_pass.iter().any(|id| file_of(id) == path && super::name_of(id, case.task) == name)
@@ -194,7 +231,9 @@ fn varied(case: &Case<'_>, round: usize) -> BTreeMap<String, Varied> {
     let of_file = |(path, names): (&str, std::collections::BTreeSet<&str>)| {
         let text = std::fs::read_to_string(case.tree.join(path)).ok()?;
         let names: Vec<&str> = names.into_iter().collect();
-        let source = Source { text: &text, settings: &settings_of(case.tree, path), language: &case.task.language };
+        let (settings, none) = (settings_of(case.tree, path), BTreeSet::new());
+        let without = without.get(path).unwrap_or(&none);
+        let source = Source { text: &text, settings: &settings, language: &case.task.language, without };
         Some((path.to_string(), vary(source, &names, values, round)?))
     };
     tests.into_iter().filter_map(of_file).collect()

@@ -16,8 +16,11 @@ const HANDED_ON: [&str; 8] = ["approx", "sorted", "list", "set", "tuple", "dict"
 /// The names of one test.
 pub(super) struct Bindings<'a> {
     known: Known<'a>,
-    /// Attributes of the class that the function stands in.
+    /// Names of the module, and attributes of the class that the function stands in.
+    of_module: &'a Known<'a>,
     of_class: Known<'a>,
+    /// Where a shared value that changes is another input of other functions: the whole file. `None` where that does not matter.
+    root: Option<Node<'a>>,
     function: Node<'a>,
     text: &'a str,
 }
@@ -36,10 +39,10 @@ pub(super) fn of_block<'a>(block: Node<'a>, text: &'a str) -> Known<'a> {
 
 impl<'a> Bindings<'a> {
     /// The names of a function with its decorators.
-    pub fn of_function(function: Node<'a>, text: &'a str, module: &Known<'a>) -> Self {
+    pub fn of_function(function: Node<'a>, text: &'a str, of_module: &'a Known<'a>, root: Option<Node<'a>>) -> Self {
         let class = function.parent().filter(|body| body.kind() == "block");
         let of_class = class.map_or(HashMap::new(), |body| of_block(body, text));
-        let mut bindings = Bindings { known: module.clone(), of_class, function, text };
+        let mut bindings = Bindings { known: of_module.clone(), of_module, of_class, root, function, text };
         bindings.visit(function);
         bindings
     }
@@ -54,12 +57,25 @@ impl<'a> Bindings<'a> {
 
     fn stands_for(&self, name: Node<'a>) -> Option<&[Node<'a>]> {
         let word = |field: &str| name.child_by_field_name(field).map_or("", |one| &self.text[one.byte_range()]);
-        let nodes = match name.kind() {
-            "identifier" => self.known.get(&self.text[name.byte_range()]),
-            "attribute" if matches!(word("object"), "self" | "cls") => self.of_class.get(word("attribute")),
-            _ => None,
+        let text = &self.text[name.byte_range()];
+        let (nodes, is_shared) = match name.kind() {
+            "identifier" => (self.known.get(text), self.of_module.contains_key(text)),
+            "attribute" if matches!(word("object"), "self" | "cls") => (self.of_class.get(word("attribute")), true),
+            _ => (None, false),
         };
-        nodes.map(Vec::as_slice)
+        let elsewhere = self.root.is_some_and(|root| is_shared && self.is_used_elsewhere(root, name));
+        nodes.filter(|_| !elsewhere).map(Vec::as_slice)
+    }
+
+    /// Whether another function does something else with a shared name than to compare it.
+    fn is_used_elsewhere(&self, node: Node, name: Node) -> bool {
+        if node.id() == self.function.id() {
+            return false;
+        }
+        if node.kind() == name.kind() && self.text[node.byte_range()] == self.text[name.byte_range()] {
+            return !self.ends_in_comparison(node);
+        }
+        children(node).into_iter().any(|child| self.is_used_elsewhere(child, name))
     }
 
     fn visit(&mut self, node: Node<'a>) {
