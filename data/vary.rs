@@ -227,8 +227,8 @@ impl Values<'_> {
             // What stands alone is a comment in quotes.
             "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => return,
             "string" => return self.of_string(node),
-            // The rows of a table stay as long as each other.
-            "list" if !self.within_list => {
+            // The rows of a table stay as long as each other, and what is no data stays as it is.
+            "list" if !self.within_list && is_data(node, self.text) => {
                 let items = (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
                 let items: Vec<&str> = items.map(|item| &self.text[item.byte_range()]).collect();
                 if let Some(becomes) = lists(&items, self.round) {
@@ -310,6 +310,30 @@ fn texts(was: &str, round: usize) -> Vec<String> {
     match round {
         0 => vec![further(1), further(7), further(3).repeat(2), shorter(&further(9))],
         _ => vec![further(2), further(11), further(5).repeat(2), shorter(&further(4))],
+    }
+}
+
+/// Numbers, texts, containers of them, and objects that are made of them.
+fn is_data(node: Node, text: &str) -> bool {
+    let children = || (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+    match node.kind() {
+        "integer" | "float" | "string" | "true" | "false" | "none" | "comment" => true,
+        "list"
+        | "tuple"
+        | "set"
+        | "dictionary"
+        | "pair"
+        | "unary_operator"
+        | "argument_list"
+        | "parenthesized_expression" => children().all(|child| is_data(child, text)),
+        "keyword_argument" => node.child_by_field_name("value").is_some_and(|value| is_data(value, text)),
+        "call" => {
+            let class = node.child_by_field_name("function").map_or("", |name| &text[name.byte_range()]);
+            let class = class.rsplit('.').next().unwrap_or(class);
+            let arguments = node.child_by_field_name("arguments");
+            class.starts_with(char::is_uppercase) && arguments.is_some_and(|given| is_data(given, text))
+        }
+        _ => false,
     }
 }
 

@@ -154,9 +154,10 @@ fn names_in<'a>(node: Node<'a>, text: &'a str) -> BTreeSet<&'a str> {
 fn is_plain(node: Node) -> bool {
     match node.kind() {
         "number" | "string" | "true" | "false" | "null" | "undefined" | "property_identifier" => true,
-        "array" | "object" | "pair" | "unary_expression" | "parenthesized_expression" => {
+        "array" | "object" | "pair" | "unary_expression" | "parenthesized_expression" | "arguments" => {
             children(node).into_iter().all(is_plain)
         }
+        "new_expression" => node.child_by_field_name("arguments").is_some_and(is_plain),
         _ => false,
     }
 }
@@ -210,8 +211,8 @@ fn visit(node: Node, text: &str, round: usize, within_array: bool, found: &mut V
         "string_fragment" if !was.contains('\n') => texts(was, round),
         "string" if stands_alone(node) => return,
         "call_expression" if names_a_module(node, text) => return,
-        // The rows of a table stay as long as each other.
-        "array" if !within_array => {
+        // The rows of a table stay as long as each other, and what is no data stays as it is.
+        "array" if !within_array && is_plain(node) => {
             let items: Vec<&str> = children(node).into_iter().map(|item| &text[item.byte_range()]).collect();
             let becomes = lists(&items, round);
             found.extend(becomes.map(|becomes| Value { range, becomes, of_list: true, place: Place::Own }));

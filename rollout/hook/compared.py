@@ -53,7 +53,8 @@ def rewrite_quietly(config, files):
             for field in ("id", "asname"):
                 name = getattr(node, field, None)
                 if isinstance(name, str) and name.startswith("@"):
-                    setattr(node, field, "_" + name[1:].replace("py", ""))
+                    # No underscore in front: in a class that would make a private name of it.
+                    setattr(node, field, "v_" + name.rpartition("_")[2])
         return compile(tree, PROGRAM, "exec", dont_inherit=True)
 
     SourceFileLoader.source_to_code = source_to_code
