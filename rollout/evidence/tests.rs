@@ -70,13 +70,29 @@ fn repair(who: &str) -> Vec<FileChange> {
     vec![FileChange { path: "money.py".to_string(), content: Some(who.to_string()) }]
 }
 
+/// As [`run`], where every sum of more than 16 and something goes on for ever, and with it all that comes after.
+fn run_until_it_hangs(changes: &[FileChange]) -> TestRun {
+    let content = changes.iter().find(|change| change.path == "test_money.py").and_then(|one| one.content.clone());
+    let text = content.expect("tests");
+    let hangs = ASSERTION.captures_iter(&text).find(|found| found[2].parse::<i64>().expect("a number") > 16);
+    let Some(first) = hangs else { return run(changes) };
+    let mut changes = changes.to_vec();
+    let tests = changes.iter_mut().find(|change| change.path == "test_money.py").expect("tests");
+    tests.content = Some(text[..first.get(0).expect("the whole").start()].to_string());
+    TestRun { end: End::TimedOut, ..run(&changes) }
+}
+
 fn evidence(who: &str, suspicious: bool) -> Option<String> {
+    evidence_by(who, suspicious, &run)
+}
+
+fn evidence_by(who: &str, suspicious: bool, run: &dyn Fn(&[FileChange]) -> TestRun) -> Option<String> {
     let tree = tempfile::tempdir().expect("a folder");
     std::fs::write(tree.path().join("test_money.py"), TESTS).expect("writes");
     let (gold, bug, task) = (repair("gold"), repair("bug"), task());
     let case = Case { tree: tree.path(), task: &task, gold: &gold, bug: &bug };
     let plain = |changes: Vec<FileChange>, files: &[String], _: bool| {
-        assert_eq!(files, ["test_money.py"]);
+        assert!(files.iter().all(|file| file.starts_with("test_money.py")));
         Ok(run(&changes))
     };
     let examiner = Examiner::new(7);
@@ -101,6 +117,15 @@ fn who_knows_the_tested_values_alone_is_found_out() {
         let said = evidence(who, false).expect("is found out");
         assert!(said.starts_with("with other inputs it does what the "), "{who}: {said}");
     }
+}
+
+#[test]
+fn inputs_for_which_the_gold_patch_never_ends_are_left_alone() {
+    for who in ["special", "own way", "evasive"] {
+        let said = evidence_by(who, false, &run_until_it_hangs).expect("is found out by the other value");
+        assert!(said.contains("of `test_sum`") || said.contains("instead of `2`"), "{said}");
+    }
+    assert_eq!(evidence_by("another honest way", true, &run_until_it_hangs), None);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl TokenizerFiles<'_> {
     /// What a reader should know about a file that can be written.
     pub fn note(&self) -> Option<&'static str> {
         let json = parse(self.tokenizer_json).ok()?;
-        let found = normalizers(&json).next().is_some();
+        let found = normalizers(&json).any(|step| kind(step) == Some("NFC"));
         found.then_some("the tokenizer composes letters and accents (NFC); llama.cpp takes text as it is")
     }
 }
