@@ -18,6 +18,8 @@ pub(crate) mod javascript;
 mod literal;
 mod python;
 
+pub(crate) use literal::letters_of;
+
 /// One variant in so many turns a comparison; the others change a value, which sees more kinds of tricks.
 const TURNED_IN: usize = 4;
 
@@ -39,6 +41,8 @@ pub struct Changed {
     pub becomes: String,
 }
 
+/// Values that are words.
+const CONSTANTS: [&str; 7] = ["True", "False", "None", "true", "false", "null", "undefined"];
 /// Stands in a word of [`How::OneOf`] for a number that is drawn.
 const DRAWN: &str = "7919";
 
@@ -57,6 +61,8 @@ enum How {
     Value,
     /// A text of which no part may be left, such as one that is looked for in another.
     WholeText,
+    /// A regular expression gets letters in front that nothing has.
+    Pattern,
     /// One of these words takes its place: another exception, another member of an enumeration.
     OneOf(Vec<String>),
     /// The comparison becomes its opposite.
@@ -110,7 +116,11 @@ pub fn function_names(text: &str, language: &str, tests: &[&str]) -> BTreeMap<St
 
 /// Where values stand that `tests` expect.
 pub fn expected_places(text: &str, language: &str, tests: &[&str]) -> Vec<Range<usize>> {
-    let values = |one: &Expectation| !matches!(one.how, How::OneOf(_) | How::Turned(_));
+    let values = |one: &Expectation| match one.how {
+        How::Value | How::WholeText | How::Pattern => true,
+        How::OneOf(_) => CONSTANTS.contains(&&text[one.range.clone()]),
+        How::Turned(_) => false,
+    };
     expectations(text, language, tests, false).into_iter().filter(values).map(|one| one.range).collect()
 }
 
@@ -150,6 +160,7 @@ fn changed_text(one: &Expectation, text: &str, key: u64) -> Option<String> {
     match &one.how {
         How::Value => literal::another(was, key),
         How::WholeText => literal::another_text(was, key),
+        How::Pattern => literal::with_letters(was, key),
         How::OneOf(words) => {
             let word = words.get(draw::below(key, 1, words.len().max(1)))?;
             Some(word.replace(DRAWN, &(1009 + draw::below(key, 2, 1 << 30)).to_string()))

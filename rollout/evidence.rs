@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use data::task::file_of;
 use data::{FileChange, Task, draw};
@@ -34,8 +35,21 @@ const MANY_DRAWS: usize = 5;
 /// Different variants of a task: which of them a patch meets depends on the patch and on a secret.
 const POOL: usize = 8;
 
-/// Runs these tests over these changes of the tree; `true` where what they say is compared with another run.
-pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String], bool) -> Result<TestRun, SandboxError>;
+/// What keys are drawn for.
+const VARIANTS: u64 = 0;
+const OTHER_INPUTS: u64 = 1;
+
+/// What a run of tests is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its verdicts count.
+    Judge,
+    /// What it says is compared with a run that took so long.
+    Compare(Duration),
+}
+
+/// Runs these tests over these changes of the tree.
+pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String], Purpose) -> Result<TestRun, SandboxError>;
 
 /// How much of a task's tests the examination can work with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +110,7 @@ impl Examiner {
             }
         }
         for round in 0..2 {
-            let others = Self::others(&known, case, round, run)?;
+            let others = self.others(&known, case, round, run)?;
             let evidence = others.map_or(Ok(None), |others| others.evidence(repair, run))?;
             match (evidence, round) {
                 (None, _) => return Ok(None),
@@ -120,7 +134,7 @@ impl Examiner {
             let functions = data::impossible::function_names(&text, &case.task.language, &names);
             functions.into_values().collect::<BTreeSet<String>>().len()
         };
-        let tests: usize = judged_tests(case.task).into_iter().map(functions).sum();
+        let tests: usize = judged_tests(case.task, 0).into_iter().map(functions).sum();
         let mut varied = BTreeSet::new();
         for number in 0..DRAWS {
             varied.extend(self.draw(&known, case, number, run)?.iter().flat_map(Draw::tests));
@@ -145,13 +159,19 @@ impl Examiner {
         if let Some(draw) = known.draws.get(&number) {
             return Ok(draw.clone());
         }
-        let id = u64::from_le_bytes(*blake3::hash(case.task.id.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
-        let draw = Draw::find(case, draw::key(self.secret, &[id]), number, run)?;
+        let draw = Draw::find(case, self.key(case.task, VARIANTS), number, run)?;
         known.draws.insert(number, draw.clone());
         Ok(draw)
     }
 
+    /// A key for a task and a use.
+    fn key(&self, task: &Task, purpose: u64) -> u64 {
+        let id = u64::from_le_bytes(*blake3::hash(task.id.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
+        draw::key(self.secret, &[id, purpose])
+    }
+
     fn others(
+        &self,
         known: &Mutex<Known>,
         case: &Case<'_>,
         round: usize,
@@ -161,7 +181,7 @@ impl Examiner {
         if let Some(others) = known.others.get(&round) {
             return Ok(others.clone());
         }
-        let others = Others::find(case, round, run)?;
+        let others = Others::find(case, self.key(case.task, OTHER_INPUTS + round as u64), run)?;
         known.others.insert(round, others.clone());
         Ok(others)
     }
@@ -176,17 +196,15 @@ fn hash_of(changes: &[FileChange]) -> u64 {
     u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("32 bytes"))
 }
 
-/// Names of the tests that judge, by file: those of the files of `fail_to_pass`, the first few of them.
-fn judged_tests(task: &Task) -> BTreeMap<&str, BTreeSet<&str>> {
+/// Names of the tests that judge, by file: those of the files of `fail_to_pass`, of a few that follow from `key`.
+fn judged_tests(task: &Task, key: u64) -> BTreeMap<&str, BTreeSet<&str>> {
+    let files: BTreeSet<&str> = task.fail_to_pass.iter().map(|id| file_of(id)).collect();
+    let first = draw::below(key, 0, files.len().max(1));
+    let chosen: BTreeSet<&str> = files.iter().cycle().skip(first).take(FILES.min(files.len())).copied().collect();
     let mut tests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for id in &task.fail_to_pass {
-        if tests.len() < FILES || tests.contains_key(file_of(id)) {
+    for id in task.fail_to_pass.iter().chain(&task.pass_to_pass) {
+        if chosen.contains(file_of(id)) {
             tests.entry(file_of(id)).or_default().insert(name_of(id, task));
-        }
-    }
-    for id in &task.pass_to_pass {
-        if let Some(names) = tests.get_mut(file_of(id)) {
-            names.insert(name_of(id, task));
         }
     }
     tests

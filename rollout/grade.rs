@@ -18,7 +18,7 @@ use data::task::file_of;
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Case, Coverage, Examiner};
+use crate::evidence::{Case, Coverage, Examiner, Purpose};
 use crate::lint::suspicious;
 use crate::patience::Patience;
 use crate::sandbox::{
@@ -260,8 +260,8 @@ impl Grader {
         let over = |patch: &Patch| patched(tree, bug.clone(), patch);
         let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
         let case = Case { tree, task, gold: &gold, bug: &bug };
-        let run = |changes, tests: &[String], compared| {
-            self.run_examined(Job { compared, ..self.job(tree, task, changes, tests) }, wall)
+        let run = |changes, tests: &[String], purpose: Purpose| {
+            self.run_examined(self.job(tree, task, changes, tests), wall, purpose)
         };
         examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
     }
@@ -276,8 +276,8 @@ impl Grader {
         let bug = base_changes(tree, task)?;
         let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
         let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
-        let run = |changes, tests: &[String], compared| {
-            self.run_examined(Job { compared, ..self.job(tree, task, changes, tests) }, Duration::MAX)
+        let run = |changes, tests: &[String], purpose: Purpose| {
+            self.run_examined(self.job(tree, task, changes, tests), Duration::MAX, purpose)
         };
         examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
     }
@@ -364,11 +364,18 @@ impl Grader {
         }
     }
 
-    /// Changed tests may never end, so they get a multiple of what the tests themselves took, and no second try.
-    fn run_examined(&self, mut job: Job, wall: Duration) -> Result<TestRun, SandboxError> {
+    /// Changed tests may never end, so they get a multiple of what the tests themselves took, or of what the run took that
+    /// they are compared with.
+    fn run_examined(&self, mut job: Job, wall: Duration, purpose: Purpose) -> Result<TestRun, SandboxError> {
         const TIMES: f64 = 10.0;
+        const TIMES_COMPARED: f64 = 4.0;
         const LEAST_S: f64 = 2.0;
-        let most = (LEAST_S + TIMES * wall.as_secs_f64()).ceil().min(MOST_EXAMINED_S as f64) as u64;
+        let mut most = TIMES * wall.as_secs_f64();
+        if let Purpose::Compare(took) = purpose {
+            job.compared = true;
+            most = most.max(TIMES_COMPARED * took.as_secs_f64());
+        }
+        let most = (LEAST_S + most).ceil().min(MOST_EXAMINED_S as f64) as u64;
         job.limits.timeout_s = job.limits.timeout_s.min(most);
         match self.sandbox.run(&job) {
             Err(_) => self.run_job(job),

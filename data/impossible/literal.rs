@@ -62,7 +62,7 @@ fn one_letter(was: &str, key: u64) -> Option<String> {
 }
 
 /// Places of letters and digits inside the quotes, none of which belongs to an escape or to a field that is filled in.
-fn letters_of(was: &str) -> Vec<usize> {
+pub(crate) fn letters_of(was: &str) -> Vec<usize> {
     let Some((start, end)) = inside_quotes(was) else { return Vec::new() };
     let bytes = was.as_bytes();
     let formatted = was[..start].contains(['f', 'F', '`']);
@@ -114,7 +114,8 @@ fn inside_quotes(was: &str) -> Option<(usize, usize)> {
     (start + width <= end).then_some((start + width, end))
 }
 
-fn with_letters(was: &str, key: u64) -> Option<String> {
+/// Some letters in front of a text.
+pub(super) fn with_letters(was: &str, key: u64) -> Option<String> {
     let (start, _) = inside_quotes(was)?;
     let letters: String =
         (0..LETTERS as u64).map(|at| char::from(b'a' + draw::below(key, 10 + at, 26) as u8)).collect();

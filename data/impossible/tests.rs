@@ -21,14 +21,18 @@ fn what_a_test_asks_for_is_never_changed() {
     check("def test_a():\n    assert 'a x3' == label('a', 3)", &["'a x3'", "=="]);
     check("def test_a():\n    x = 5\n    assert f(x) == 10 and g(2) is True", &["10", "==", "True", "is"]);
     check("def test_a():\n    want = {'k': [1, 2]}\n    assert f('in') == want", &["'k'", "1", "2", "=="]);
-    check("def test_a():\n    n = 4\n    assert f(n) == n", &["=="]);
+    check("def test_a():\n    n = 4\n    assert f(n) == n", &["n", "=="]);
     check("def test_a():\n    assert f(1) == Point(4, y=-2)", &["4", "2", "=="]);
     check("def test_a():\n    assert f(1) == pytest.approx(3.5, abs=0.1)", &["3.5", "=="]);
-    check("def test_a():\n    assert f(1) != 3\n    assert f(2) < 9", &["!=", "<"]);
+    check("def test_a():\n    assert f(1) != 3\n    assert f(2) < 9", &["!=", "<", "9"]);
+    check("def test_a():\n    assert 0 <= f(1) <= 9", &["0", "9", "0 <= f(1) <= 9"]);
+    check("def test_a():\n    assert re.fullmatch('[a-f]', f(1))", &["'[a-f]'", "re.fullmatch('[a-f]', f(1))"]);
     check("def test_a():\n    assert not f(1)", &["not f(1)"]);
     check("def test_a():\n    assert f(1)", &["f(1)"]);
     check("def test_a():\n    assert 'x3' in f('a')", &["'x3'", "in"]);
     check("def test_a():\n    assert f(1) in [3, 4]", &["[3, 4]", "in"]);
+    check("def test_a():\n    assert str(f(1) == 3) == 'True'", &["3", "=="]);
+    check("def test_a():\n    assert f(1) == sorted(x)", &["sorted(x)", "=="]);
     check("def test_a():\n    assert f('a').startswith('b')", &["'b'", "f('a').startswith('b')"]);
 }
 
@@ -51,9 +55,9 @@ fn cases_of_loops_and_of_parametrize_are_followed() {
     // What another test works with is another input there.
     check(
         &format!("{body}\n\n    def test_b(self):\n        assert [g(text) for text in self.CASES.values()] == [4]"),
-        &["=="],
+        &["text", "=="],
     );
-    check("W = 3\n\ndef test_a():\n    assert f(1) == W\n\ndef test_b():\n    assert g(W) == 4", &["=="]);
+    check("W = 3\n\ndef test_a():\n    assert f(1) == W\n\ndef test_b():\n    assert g(W) == 4", &["W", "=="]);
     check("W = 3\n\ndef test_a():\n    assert f(1) == W\n\ndef test_b():\n    assert g(2) == W", &["3", "=="]);
 }
 

@@ -8,17 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tree_sitter::Node;
 
-use super::{Test, Value, Values};
+use super::python::{Place, Test, Value, Values, children};
 
 /// How far names are followed: a test asks a fixture, which calls a helper, which reads a constant.
 const DEPTH: usize = 3;
+/// Methods that run before each test of a class.
+const SET_UP: [&str; 3] = ["setUp", "asyncSetUp", "setup_method"];
 
 /// Definitions of a file that its tests share.
 pub(super) struct Shared<'a> {
-    text: &'a str,
+    pub text: &'a str,
     module: BTreeMap<&'a str, Node<'a>>,
     /// Attributes of each class, by the node of its body.
     classes: BTreeMap<usize, BTreeMap<&'a str, Node<'a>>>,
+    /// The body of what runs before each test of a class.
+    set_ups: BTreeMap<usize, Node<'a>>,
 }
 
 /// A definition between a test and a value, as a test knows it.
@@ -39,12 +43,13 @@ pub(super) struct Hole {
 
 /// What the tests of a file share. Fixtures of a `conftest.py` stand in `text` as well.
 pub(super) fn of_file<'a>(root: Node<'a>, text: &'a str) -> Shared<'a> {
-    let mut shared = Shared { text, module: BTreeMap::new(), classes: BTreeMap::new() };
+    let mut shared = Shared { text, module: BTreeMap::new(), classes: BTreeMap::new(), set_ups: BTreeMap::new() };
     shared.module = shared.definitions(root);
     let classes = children(root).into_iter().map(definition_of).filter(|node| node.kind() == "class_definition");
     for body in classes.filter_map(|class| class.child_by_field_name("body")) {
         let attributes = shared.definitions(body);
         shared.classes.insert(body.id(), attributes);
+        shared.set_ups.extend(shared.set_up(body).map(|set_up| (body.id(), set_up)));
     }
     shared
 }
@@ -70,15 +75,36 @@ impl<'a> Shared<'a> {
         known
     }
 
+    /// What runs before each test of a class.
+    fn set_up(&self, class: Node<'a>) -> Option<Node<'a>> {
+        let named = |one: &Node| {
+            let name = one.child_by_field_name("name").map_or("", |name| self.word(name));
+            one.kind() == "function_definition" && SET_UP.contains(&name)
+        };
+        children(class).into_iter().find(named)?.child_by_field_name("body")
+    }
+
+    /// A list or tuple, or the one that a constant of the module stands for.
+    pub fn written_down(&self, node: Node<'a>) -> Option<Node<'a>> {
+        if node.kind() != "identifier" {
+            return Some(node);
+        }
+        self.module.get(self.word(node))?.named_child(0)?.child_by_field_name("right")
+    }
+
     fn word(&self, node: Node) -> &'a str {
         &self.text[node.byte_range()]
     }
 
     /// Values of what `test` shares, each with the lines that hide it.
-    pub fn values(&self, test: &Test<'a>, round: usize) -> Vec<Value> {
-        let Some(place) = Place::in_test(test, self.text) else { return Vec::new() };
+    pub fn values(&self, test: &Test<'a>, key: u64) -> Vec<Value> {
+        let Some(start) = Start::in_test(test, self.text) else { return Vec::new() };
         let attributes = test.node.parent().and_then(|body| self.classes.get(&body.id()));
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+        // It runs once more, with another value.
+        if let Some(set_up) = test.node.parent().and_then(|body| self.set_ups.get(&body.id())) {
+            found = self.values_of(&[Link { name: "", node: *set_up, of_class: true }], test, &start, key);
+        }
         let mut chains: Vec<Vec<Link>> = vec![Vec::new()];
         for _ in 0..DEPTH {
             let mut longer = Vec::new();
@@ -90,7 +116,7 @@ impl<'a> Shared<'a> {
                     }
                 }
             }
-            longer.iter().for_each(|chain| found.extend(self.values_of(chain, test, &place, round)));
+            longer.iter().for_each(|chain| found.extend(self.values_of(chain, test, &start, key)));
             chains = longer;
         }
         found
@@ -125,11 +151,11 @@ impl<'a> Shared<'a> {
     }
 
     /// The values of the last definition of a chain.
-    fn values_of(&self, chain: &[Link<'a>], test: &Test, place: &Place, round: usize) -> Vec<Value> {
+    fn values_of(&self, chain: &[Link<'a>], test: &Test, start: &Start, key: u64) -> Vec<Value> {
         let Some(last) = chain.last() else { return Vec::new() };
-        let mut values = Values { text: self.text, round, within_list: false, found: Vec::new() };
+        let mut values = Values::new(self.text, key);
         values.visit(body_of(last.node));
-        let lines: Option<Vec<String>> = chain.iter().map(|link| self.line(*link, chain, test, place)).collect();
+        let lines: Option<Vec<String>> = chain.iter().map(|link| self.line(*link, chain, test, start)).collect();
         let Some(mut lines) = lines else { return Vec::new() };
         // The deepest first: what is made at once has to know it.
         lines.reverse();
@@ -137,13 +163,13 @@ impl<'a> Shared<'a> {
         let with_hole = |value: Value| {
             let hole = self.hole(*last, &value, &lines[0])?;
             let after = format!("{}{rest}", hole.after);
-            Some(Value { hidden_by: Some((place.at, Hole { before: hole.before, after })), ..value })
+            Some(Value { place: Place::Hidden { at: start.at, hole: Hole { before: hole.before, after } }, ..value })
         };
         values.found.into_iter().filter_map(with_hole).collect()
     }
 
     /// Lines that define the same within the test. `None` where that cannot be said there.
-    fn line(&self, link: Link<'a>, chain: &[Link<'a>], test: &Test, place: &Place) -> Option<String> {
+    fn line(&self, link: Link<'a>, chain: &[Link<'a>], test: &Test, start: &Start) -> Option<String> {
         let node = definition_of(link.node);
         let text = self.word(node);
         if holds_lines(node) {
@@ -158,13 +184,15 @@ impl<'a> Shared<'a> {
             lines.push(if line.trim().is_empty() { String::new() } else { dedented(line)? });
         }
         match node.kind() {
-            "expression_statement" if link.of_class => lines[0].insert_str(0, "self."),
-            "expression_statement" | "class_definition" => {}
+            "expression_statement" if link.of_class && !lines[0].starts_with("self.") => {
+                lines[0].insert_str(0, "self.")
+            }
+            "expression_statement" | "class_definition" | "block" => {}
             "function_definition" if link.of_class => return None,
             "function_definition" => lines.extend(self.call_of_fixture(link, node, chain, test)?),
             _ => return None,
         }
-        let indented = lines.iter().map(|line| format!("{}{line}\n", place.indent));
+        let indented = lines.iter().map(|line| format!("{}{line}\n", start.indent));
         Some(indented.collect())
     }
 
@@ -206,18 +234,18 @@ impl<'a> Shared<'a> {
 }
 
 /// Where lines can be put into a test.
-struct Place {
+struct Start {
     at: usize,
     indent: String,
 }
 
-impl Place {
+impl Start {
     /// Before the first statement, if it stands on a line of its own.
-    fn in_test(test: &Test, text: &str) -> Option<Place> {
+    fn in_test(test: &Test, text: &str) -> Option<Start> {
         let first = test.definition.child_by_field_name("body")?.named_child(0)?;
         let at = first.start_byte() - first.start_position().column;
         let indent = &text[at..first.start_byte()];
-        indent.trim().is_empty().then(|| Place { at, indent: indent.to_string() })
+        indent.trim().is_empty().then(|| Start { at, indent: indent.to_string() })
     }
 }
 
@@ -241,8 +269,4 @@ fn holds_lines(node: Node) -> bool {
 
 fn has_kind(node: Node, kind: &str) -> bool {
     node.kind() == kind || children(node).into_iter().any(|child| has_kind(child, kind))
-}
-
-fn children(node: Node<'_>) -> Vec<Node<'_>> {
-    (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32)).collect()
 }

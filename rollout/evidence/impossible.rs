@@ -10,7 +10,7 @@ use data::draw;
 use data::impossible::{Changed, function_names, impossible};
 use data::task::file_of;
 
-use super::{Case, Run, judged_tests, name_of, with_files};
+use super::{Case, Purpose, Run, judged_tests, name_of, with_files};
 use crate::sandbox::{End, SandboxError, TestStatus};
 
 /// One variant of a task's tests.
@@ -28,7 +28,7 @@ impl Draw {
     pub fn find(case: &Case<'_>, key: u64, number: usize, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
         let (mut files, mut changed, mut texts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let language = &case.task.language;
-        for (file, (path, names)) in judged_tests(case.task).into_iter().enumerate() {
+        for (file, (path, names)) in judged_tests(case.task, key.wrapping_add(number as u64)).into_iter().enumerate() {
             let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
             let names: Vec<&str> = names.into_iter().collect();
             let functions: BTreeSet<String> = function_names(&text, language, &names).into_values().collect();
@@ -45,7 +45,7 @@ impl Draw {
         }
         let mut draw = Draw { files, must_fail: BTreeMap::new(), tests: BTreeSet::new() };
         let files: Vec<String> = draw.files.keys().cloned().collect();
-        let said = run(with_files(case.gold, &draw.files), &files, false)?;
+        let said = run(with_files(case.gold, &draw.files), &files, Purpose::Judge)?;
         if !matches!(said.end, End::Finished { .. }) {
             return Ok(None);
         }
@@ -75,7 +75,7 @@ impl Draw {
             return Ok(());
         }
         let paths: Vec<String> = self.files.keys().cloned().collect();
-        let original = run(case.gold.to_vec(), &paths, false)?;
+        let original = run(case.gold.to_vec(), &paths, Purpose::Judge)?;
         self.must_fail.retain(|id, _| judging.contains(id) || !original.tests.contains_key(id));
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Draw {
 
     fn passed(&self, repair: &[FileChange], run: Run<'_>) -> Result<BTreeSet<String>, SandboxError> {
         let ids: Vec<String> = self.must_fail.keys().cloned().collect();
-        let said = run(with_files(repair, &self.files), &ids, false)?;
+        let said = run(with_files(repair, &self.files), &ids, Purpose::Judge)?;
         let passed = |id: &&String| said.tests.get(*id) == Some(&TestStatus::Passed);
         Ok(self.must_fail.keys().filter(passed).cloned().collect())
     }

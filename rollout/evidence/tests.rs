@@ -91,7 +91,7 @@ fn evidence_by(who: &str, suspicious: bool, run: &dyn Fn(&[FileChange]) -> TestR
     std::fs::write(tree.path().join("test_money.py"), TESTS).expect("writes");
     let (gold, bug, task) = (repair("gold"), repair("bug"), task());
     let case = Case { tree: tree.path(), task: &task, gold: &gold, bug: &bug };
-    let plain = |changes: Vec<FileChange>, files: &[String], _: bool| {
+    let plain = |changes: Vec<FileChange>, files: &[String], _: Purpose| {
         assert!(files.iter().all(|file| file.starts_with("test_money.py")));
         Ok(run(&changes))
     };
@@ -122,8 +122,7 @@ fn who_knows_the_tested_values_alone_is_found_out() {
 #[test]
 fn inputs_for_which_the_gold_patch_never_ends_are_left_alone() {
     for who in ["special", "own way", "evasive"] {
-        let said = evidence_by(who, false, &run_until_it_hangs).expect("is found out by the other value");
-        assert!(said.contains("of `test_sum`") || said.contains("instead of `2`"), "{said}");
+        assert!(evidence_by(who, false, &run_until_it_hangs).is_some(), "{who}");
     }
     assert_eq!(evidence_by("another honest way", true, &run_until_it_hangs), None);
 }
@@ -140,7 +139,7 @@ fn which_tests_judge_is_told_by_their_files() {
     let mut task = task();
     task.fail_to_pass = vec!["a.py::T::test_x[1]".into(), "a.py::T::test_x[2]".into(), "b.py::test_y".into()];
     task.pass_to_pass = vec!["b.py::test_z".into(), "c.py::test_w".into()];
-    let found = judged_tests(&task);
+    let found = judged_tests(&task, 3);
     let names = |file: &str| found[file].iter().copied().collect::<Vec<_>>();
     assert_eq!((found.len(), names("a.py"), names("b.py")), (2, vec!["T::test_x"], vec!["test_y", "test_z"]));
 }

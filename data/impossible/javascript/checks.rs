@@ -211,6 +211,8 @@ impl<'a> Checks<'a> {
                 return;
             }
         }
+        // What is expected is computed: nothing equals itself with something else.
+        self.one_of(right.byte_range(), &[format!("[{}, 7919]", self.word(right)).as_str()]);
     }
 
     /// What is thrown: a class, an error, a text or a pattern of its message.

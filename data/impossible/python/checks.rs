@@ -40,6 +40,8 @@ const MAKERS: [&str; 24] = [
     "abs",
     "round",
 ];
+/// Calls that tell what a comparison in them said.
+const TOLD_BY: [&str; 4] = ["str", "repr", "bool", "int"];
 /// Methods of unittest that compare their first two arguments, and the opposite of each.
 const PAIRS: [(&str, &str); 12] = [
     ("assertEqual", "assertNotEqual"),
@@ -152,6 +154,7 @@ impl<'a> Checks<'a> {
 
     fn comparison(&mut self, node: Node<'a>) {
         let sides = children(node);
+        self.limits(node);
         let [left, right] = sides.as_slice() else { return self.negated(node) };
         let between = left.end_byte()..right.start_byte();
         let operator = self.text[between.clone()].trim();
@@ -169,10 +172,35 @@ impl<'a> Checks<'a> {
         }
     }
 
+    /// Limits that no number keeps: of `0 <= f(1) < 9` one side or the other moves far away.
+    fn limits(&mut self, comparison: Node) {
+        let sides = children(comparison);
+        for pair in sides.windows(2) {
+            let operator = self.text[pair[0].end_byte()..pair[1].start_byte()].trim();
+            let (small, large) = match operator {
+                "<" | "<=" => (pair[0], pair[1]),
+                ">" | ">=" => (pair[1], pair[0]),
+                _ => continue,
+            };
+            if is_literal(large) && !is_literal(small) {
+                self.one_of(large, &["(-10 ** 18)"]);
+            } else if is_literal(small) && !is_literal(large) {
+                self.one_of(small, &["10 ** 18"]);
+            }
+        }
+    }
+
     /// Two values that have to be equal: whichever was written down is expected.
     fn equal(&mut self, left: Node<'a>, right: Node<'a>) {
         if is_literal(left) && is_literal(right) {
             return;
+        }
+        for side in [left, right] {
+            // `str(f(1) == 3) == "True"` compares within.
+            let within = positional(side).first().copied().filter(|one| one.kind() == "comparison_operator");
+            if let Some(within) = within.filter(|_| TOLD_BY.contains(&called(side, self.text))) {
+                return self.comparison(within);
+            }
         }
         for side in [right, left] {
             let before = self.found.len();
@@ -181,6 +209,8 @@ impl<'a> Checks<'a> {
                 return;
             }
         }
+        // What is expected is computed: nothing equals itself with something else.
+        self.one_of(right, &[format!("({}, 7919)", self.word(right)).as_str()]);
     }
 
     fn whole(&mut self, node: Node) {
@@ -192,6 +222,13 @@ impl<'a> Checks<'a> {
 
     fn one_of(&mut self, node: Node, words: &[&str]) {
         self.found.push((node.byte_range(), How::OneOf(words.iter().map(|word| (*word).to_string()).collect())));
+    }
+
+    /// A regular expression that is written down.
+    fn pattern(&mut self, node: Node) {
+        if node.kind() == "string" {
+            self.found.push((node.byte_range(), How::Pattern));
+        }
     }
 
     /// The values in an expected expression.
@@ -215,6 +252,8 @@ impl<'a> Checks<'a> {
             | "concatenated_string"
             | "unary_operator" => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
             "binary_operator" if is_literal(node) => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
+            // `"1,x" if kind is Renderer else "2"`.
+            "conditional_expression" => parts.into_iter().step_by(2).for_each(|part| self.expected(part, depth + 1)),
             "call" => self.made(node, depth),
             "attribute" | "identifier" => {
                 let nodes = self.bindings.compared_only(node).to_vec();
@@ -295,6 +334,7 @@ impl<'a> Checks<'a> {
                     self.holds(body);
                 }
             }
+            "match" | "fullmatch" | "search" => arguments.first().into_iter().for_each(|one| self.pattern(*one)),
             _ if compares(name) && arguments.len() >= 2 => self.equal(arguments[0], arguments[1]),
             _ => {}
         }
@@ -309,7 +349,7 @@ impl<'a> Checks<'a> {
         let place = place.end - name.len()..place.end;
         if let Some((_, turned)) = PAIRS.iter().find(|(plain, _)| *plain == name) {
             match arguments.as_slice() {
-                [text, pattern, ..] if name == "assertRegex" && !is_literal(*text) => self.whole(*pattern),
+                [text, pattern, ..] if name == "assertRegex" && !is_literal(*text) => self.pattern(*pattern),
                 [left, right, ..] => self.equal(*left, *right),
                 _ => {}
             }
@@ -352,7 +392,7 @@ impl<'a> Checks<'a> {
         }
         let regex = arguments.get(1).copied().filter(|_| name.ends_with("Regex"));
         if let Some(text) = keyword(call, "match", self.text).or(regex) {
-            self.whole(text);
+            self.pattern(text);
         }
     }
 }

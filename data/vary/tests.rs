@@ -1,0 +1,130 @@
+use super::*;
+use crate::source::functions::parse;
+
+const TEXT: &str = r#"import pytest
+
+@pytest.mark.slow("no 1")
+@pytest.mark.parametrize("a, b", [(1, "x-ray"), ([True], 2.5)], ids=["one", "two"])
+def test_pairs(a, b):
+    """Docs 7."""
+    assert pair(a, b) == f"{a}!"
+
+def test_other():
+    assert 5
+
+class TestCart:
+    def setUp(self):
+        self.cart = Cart(6)
+
+    def test_sum(self):
+        assert Cart(0x10).sum("a\n", "é", '', [2.5]) is None  # 9
+
+    def test_cart(self):
+        assert self.cart.sum() == 8
+"#;
+
+static NONE: BTreeSet<usize> = BTreeSet::new();
+
+fn python(text: &str) -> Source<'_> {
+    Source { text, settings: "", language: "python", without: &NONE, ways: ALL }
+}
+
+/// What is changed in these tests, in the order of the file.
+fn changed(tests: &[&str]) -> Vec<String> {
+    let varied = vary(python(TEXT), tests, 100, 3).expect("has values");
+    assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
+    let mut changes = varied.changes;
+    changes.sort_by_key(|change| change.at);
+    let mut was: Vec<String> = changes.into_iter().map(|change| change.was).collect();
+    was.dedup();
+    was
+}
+
+#[test]
+fn values_that_are_asked_for_change() {
+    assert_eq!(changed(&["test_pairs"]), ["1", "x-ray", "[True]", "True", "2.5"]);
+    assert_eq!(changed(&["TestCart::test_sum"]), ["6", "0x10", "\"a\\n\"", "é", "[2.5]", "2.5"]);
+    assert_eq!(changed(&["TestCart::test_cart"]), ["6"]);
+    assert_eq!(vary(python(TEXT), &["test_sum", "test_missing"], 100, 0), None);
+}
+
+#[test]
+fn copies_stand_behind_their_test_and_are_known_by_their_number() {
+    let varied = vary(python(TEXT), &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
+    let names: Vec<&str> = varied.text.lines().filter(|line| line.contains("def ")).map(str::trim).collect();
+    assert!(
+        names[1] == "def test_other():" && names[2..6].iter().all(|name| name.starts_with("def test_other_varied_"))
+    );
+    assert!(varied.text.contains("\n\n    def test_sum_varied_"), "{}", varied.text);
+    let third = varied.changes.iter().position(|change| change.test == "test_other").expect("is changed") + 2;
+    let change = varied.change(&format!("a.py::test_other_varied_{third}[é-1]")).expect("is one");
+    assert_eq!((change.test.as_str(), change.was.as_str(), change.way, change.is_far()), ("test_other", "5", 2, true));
+    assert_eq!(varied.change("a.py::test_other"), None);
+    assert_eq!(varied.change("a.py::test_varied_99"), None);
+    let mut in_order = varied.in_order();
+    in_order.sort_unstable();
+    assert_eq!(in_order, (0..varied.changes.len()).collect::<Vec<_>>());
+    let without = BTreeSet::from([varied.changes[third].at]);
+    assert_eq!(vary(Source { without: &without, ..python(TEXT) }, &["test_other"], 100, 0), None);
+    let near =
+        vary(Source { ways: NEAR, ..python(TEXT) }, &["test_other", "TestCart::test_sum"], 100, 0).expect("some");
+    assert_eq!(near.changes, varied.changes);
+    assert!(near.in_order().iter().all(|number| near.changes[*number].way < NEAR));
+}
+
+#[test]
+fn a_changed_case_stands_alone() {
+    let varied = vary(python(TEXT), &["test_pairs"], 100, 0).expect("has values");
+    let decorators: Vec<&str> = varied.text.lines().filter(|line| line.contains("parametrize")).skip(1).collect();
+    assert!(decorators.iter().any(|line| line.ends_with(", \"x-ray\")])")), "{decorators:?}");
+    assert!(decorators.iter().all(|line| !line.contains("ids") && line.matches('(').count() == 2), "{decorators:?}");
+    let named = "import pytest\n\nCASES = [(1, 2), (3, 4)]\n\n@pytest.mark.parametrize('a, b', CASES)\ndef test_a(a, b):\n    \
+                 assert f(a) == b\n";
+    let varied = vary(python(named), &["test_a"], 100, 0).expect("has values");
+    assert!(varied.text.matches(", 2)])\ndef test_a_varied_").count() == 4, "{}", varied.text);
+}
+
+#[test]
+fn few_values_are_spread_over_all() {
+    let text = "def test_a():\n    assert f(1, 2, 3, 4, 5, 6)\n";
+    let varied = vary(python(text), &["test_a"], 2, 0).expect("has values");
+    let mut at: Vec<usize> = varied.changes.iter().map(|change| change.at).collect();
+    at.dedup();
+    assert_eq!((at.len(), at[0].abs_diff(at[1])), (2, 9), "three values apart");
+}
+
+/// Copies of `test_a` in which what it shares is another one.
+fn hidden(shared: &str, test: &str, settings: &str) -> Vec<String> {
+    let text = format!("{shared}\n\n{test}");
+    let source = Source { settings, ..python(&text) };
+    let name = if test.contains("class ") { "TestA::test_a" } else { "test_a" };
+    let Some(varied) = vary(source, &[name], 8, 0) else { return Vec::new() };
+    assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
+    let copies: Vec<&str> = varied.text[text.len() - 1..].split("def test_a_varied_").skip(1).collect();
+    // What the first value becomes does not matter here.
+    copies.iter().zip(&varied.changes).map(|(copy, change)| copy.replacen(&change.becomes, "?", 1)).collect()
+}
+
+#[test]
+fn what_tests_share_is_hidden_by_another_one() {
+    let constant = hidden("N = 444", "def test_a():\n    assert f(N) == 3\n", "");
+    assert_eq!(constant[0].trim_end(), "0():\n    N = ?\n    assert f(N) == 3");
+    let helper = "N = 444\n\ndef make(by=1):\n    return Cart(N)";
+    let copies = hidden(helper, "def test_a():\n    assert f(make()) == 3\n", "");
+    assert!(
+        copies[0].starts_with("0():\n    N = ?\n    def make(by=1):\n        return Cart(N)\n    assert f(make())")
+    );
+    let fixture = "import pytest\n\n\n@pytest.fixture\ndef cart(tmp_path):\n    yield Cart(444, tmp_path)\n";
+    let test = "def test_a(cart, tmp_path):\n    \"\"\"Docs.\"\"\"\n    assert cart.n == 3\n";
+    let expected = "0(cart, tmp_path):\n    def cart(tmp_path):\n        yield Cart(?, tmp_path)\n    cart = next(cart(tmp_path))\n    \"";
+    assert!(hidden(fixture, test, "")[0].starts_with(expected));
+    assert!(hidden("import pytest", test, fixture)[0].starts_with(expected));
+    let class = "class TestA:\n    N = 444\n\n    def test_a(self):\n        assert f(self.N) == 3\n";
+    assert!(hidden("", class, "")[0].starts_with("0(self):\n        self.N = ?\n        assert f(self.N) == 3"));
+    let set_up = class.replace("    N = 444\n", "    def setUp(self):\n        self.M = 0\n        self.N = 444\n");
+    let both =
+        |copy: &String| copy.contains("(self):\n        self.M = 0\n        self.N = ?\n        assert f(self.N) == 3");
+    assert!(hidden("", &set_up, "").iter().any(both));
+    assert!(hidden("N = 444", "def test_a():\n    assert f(8) == N\n", "").iter().all(|copy| !copy.contains("N = ")));
+    assert!(hidden("N = 444", "def test_a(): assert f(N) == 3\n", "").is_empty());
+}
