@@ -123,7 +123,7 @@ pub fn attempt(
     }
 }
 
-/// A verdict that may earn something: none where the patch is set apart.
+/// A verdict that may earn a reward; `None` when the patch is quarantined.
 pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
     match &verdict.suspicion {
         Some(reason) => Err(Lost::SetApart { task_id: task.id.clone(), reason: reason.clone() }),

@@ -101,11 +101,7 @@ impl Counts {
         to.register("rollout_oom_kills", "Runs of tests that were killed for their memory", self.oom_kills.clone());
         to.register("rollout_timeouts", "Tries that reached their time limit", self.timeouts.clone());
         to.register("rollout_infra_errors", "Tries without a verdict: our own machinery failed", self.infra.clone());
-        to.register(
-            "rollout_quarantined",
-            "Verdicts that are set apart until somebody looks",
-            self.quarantined.clone(),
-        );
+        to.register("rollout_quarantined", "Quarantined verdicts", self.quarantined.clone());
         to.register("rollout_cached", "Tries that used an earlier verdict", self.cached.clone());
         to.register("rollout_trace_bytes", "Bytes of failure traces", self.trace_bytes.clone());
         let second = || Unit::Seconds;
@@ -158,7 +154,7 @@ impl Counts {
         }
     }
 
-    /// Counts a verdict that is set apart.
+    /// Counts a quarantined verdict.
     pub fn quarantined(&self) {
         self.quarantined.inc();
     }

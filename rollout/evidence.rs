@@ -21,8 +21,10 @@ use data::{FileChange, Task, draw};
 
 use crate::sandbox::{SandboxError, TestRun};
 
+mod answer;
 mod differential;
 mod impossible;
+mod tally;
 
 use differential::Others;
 use impossible::Draw;

@@ -269,7 +269,7 @@ mod tests {
             Ok(Graded { suspicion: Some("it looks for its runner".into()), ..verdict_on(patch) })
         };
         let results = grade(&Pool::default(), &[FIXED], &sly, &Cancel::default());
-        assert_eq!(messages(&results), ["an attempt at `sum` is set apart: it looks for its runner"]);
+        assert_eq!(messages(&results), ["an attempt at `sum` is quarantined: it looks for its runner"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 mod config;
 pub mod gpu;
-mod held;
+mod hysteresis;
 pub mod install;
 pub(crate) mod load;
 mod oom;
@@ -18,7 +18,7 @@ mod ticker;
 mod watcher;
 
 pub use config::{CheckpointConfig, CpuConfig, GpuMemoryConfig, InstallConfig, OomConfig, WatchConfig};
-pub use held::{Change, Held};
+pub use hysteresis::{Change, Hysteresis};
 pub use load::Load;
 pub use oom::{Kill, OomBudget};
 pub use throttle::{Allowed, Throttle};

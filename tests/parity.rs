@@ -12,7 +12,7 @@ use train::checkpoint::{self, Snapshot};
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
 use train::model::decoder::rope_of;
-use train::model::sight::{Sight, View};
+use train::model::mask::{BlockMask, View};
 use train::model::weights::{DiskDtype, HostTensors, Precision, WeightsFolder, read_safetensors, to_host, write_model};
 use train::model::{Cache, CausalLm, Context, ModelConfig};
 
@@ -109,7 +109,7 @@ impl Case {
             }
         }
         let turn = rope_of(&self.config, &Device::flex()).at(self.integers(positions, [batch, seq]));
-        let context = Context { turn, sight: Sight::new(views, seq) };
+        let context = Context { turn, block_mask: BlockMask::new(views, seq) };
         self.all_logits(self.model.hidden(self.integers(tokens, [batch, seq]), &context, None))
     }
 
@@ -186,7 +186,7 @@ fn decoding_with_a_cache_gives_the_logits_of_the_full_pass() {
                 let numbers = |of: &dyn Fn(usize) -> i32| case.integers(piece.clone().map(of).collect(), [1, count]);
                 let views = piece.clone().map(|query| View::of(0, query + 1)).collect();
                 let turn = rope.at(numbers(&|at| at as i32));
-                let context = Context { turn, sight: Sight::new(views, count) };
+                let context = Context { turn, block_mask: BlockMask::new(views, count) };
                 let tokens = numbers(&|at| prompt[at] as i32);
                 let hidden = case.model.hidden(tokens, &context, Some(&mut cache));
                 case.compare(at, from, &case.all_logits(hidden), "with a cache");

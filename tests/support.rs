@@ -267,7 +267,7 @@ pub fn own_mounts(promise: &str) -> Option<Command> {
     None
 }
 
-/// Held by tests that need the whole machine: one at a time, so that their times mean something.
+/// Hysteresis by tests that need the whole machine: one at a time, so that their times mean something.
 pub fn alone() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)

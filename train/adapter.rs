@@ -1,4 +1,4 @@
-//! Low-rank additions on disk, as PEFT writes and reads them: `adapter_config.json`, `adapter_model.safetensors`.
+//! LoRA adapters in PEFT's format: `adapter_config.json`, `adapter_model.safetensors`.
 //!
 //! A folder with an adapter is a model wherever a model is asked for: the model that it names is loaded, and the
 //! additions are added to its weights.

@@ -12,8 +12,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
 use rollout::group::Group;
 
+use crate::model::mask::{BlockMask, Span, View};
 use crate::model::rope::Rope;
-use crate::model::sight::{Sight, Span, View};
 use crate::model::{CausalLm, Context};
 
 /// One token that is predicted.
@@ -137,7 +137,7 @@ pub struct Batch {
     /// `[batch, seq]`
     pub positions: Tensor<2, Int>,
     /// What each position sees.
-    pub sight: Sight,
+    pub block_mask: BlockMask,
     /// Which of the `batch · seq` positions predict a target: `[targets]`, with repeats.
     pub predictors: Tensor<1, Int>,
     /// `[targets]`
@@ -193,7 +193,7 @@ impl Batch {
         Batch {
             inputs: pad(&|row| &row.tokens),
             positions: pad(&|row| &row.positions),
-            sight: sight(rows, seq),
+            block_mask: block_mask(rows, seq),
             predictors: integers(predictors),
             targets: integers(targets().map(|target| target.token as i32).collect()),
             weights: floats(|target| target.weight),
@@ -208,7 +208,7 @@ impl Batch {
 impl Batch {
     /// What each position is and may see.
     pub fn context(&self, rope: &Rope) -> Context {
-        Context { turn: rope.at(self.positions.clone()), sight: self.sight.clone() }
+        Context { turn: rope.at(self.positions.clone()), block_mask: self.block_mask.clone() }
     }
 
     /// Some of the targets.
@@ -244,9 +244,9 @@ impl Batch {
 }
 
 /// The views of a batch; padding sees nothing.
-fn sight(rows: &[Row], seq: usize) -> Sight {
+fn block_mask(rows: &[Row], seq: usize) -> BlockMask {
     let padded = |row| Row::views(row).chain(std::iter::repeat(View::default())).take(seq);
-    Sight::new(rows.iter().flat_map(padded).collect(), seq)
+    BlockMask::new(rows.iter().flat_map(padded).collect(), seq)
 }
 
 /// Rows in micro-batches of like length, at most `max_tokens` padded tokens each.

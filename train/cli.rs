@@ -56,7 +56,7 @@ pub enum Command {
     Chat(ChatArgs),
     /// A model behind OpenAI's HTTP interface, for any client.
     Serve(ServeArgs),
-    /// A model with low-rank additions as a model without: they are added to its weights, in f32.
+    /// Merge a LoRA adapter into its base model (f32).
     Merge(MergeArgs),
     /// Root file systems of Debian packages and wheels, without a registry.
     #[command(subcommand)]

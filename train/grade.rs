@@ -24,12 +24,12 @@ use crate::progress::Progress;
 use crate::sandbox::Environment;
 
 mod admit;
+mod fingerprint;
 mod input;
+mod observe;
 pub mod official;
-mod rests_on;
 mod results;
 mod threads;
-mod told;
 
 pub use admit::{ADMIT, AdmitSummary, Gate};
 pub use input::{Given, REFUSED_FILE, RefusedRow, predictions_of, tasks_of};
@@ -121,7 +121,7 @@ pub struct GradeSummary {
     pub incomplete: usize,
     /// Predictions by outcome.
     pub outcomes: BTreeMap<Judged, usize>,
-    /// Predictions that are set apart.
+    /// Quarantined predictions.
     pub quarantined: usize,
     /// Predictions without a verdict, because the run was stopped.
     pub left: usize,
@@ -158,7 +158,7 @@ impl Grading<'_> {
         let mut progress = Progress::new("grade", predictions.len() as u64);
         progress.advance_to(resumed as u64);
         let judge = |at: usize| self.judge(&predictions[open[at]], keys[open[at]].clone());
-        let mut log = Log::open(&self.out.join(told::TRIES_FILE))?;
+        let mut log = Log::open(&self.out.join(observe::TRIES_FILE))?;
         let mut judged = 0;
         on_threads(open.len(), self.workers, &judge, &mut |_, judgement| {
             let Some(judgement) = judgement else { return Ok(()) };
@@ -191,7 +191,7 @@ impl Grading<'_> {
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.given.set.find(&prediction.instance_id);
         let environment = task.map(|task| self.environment.of(&task.language)).unwrap_or_default();
-        rests_on::key(&environment, &prediction.instance_id, task, &prediction.answer)
+        fingerprint::key(&environment, &prediction.instance_id, task, &prediction.answer)
     }
 
     /// Whether another run would say the same: another machine or other limits may not.

@@ -16,19 +16,19 @@ use crate::batch::Batch;
 use crate::loss::chunked::{Projected, project};
 use crate::model::CausalLm;
 use crate::model::decoder::Block;
-use crate::model::four_bit::FourBitBlocks;
 use crate::model::lora::{has_lora, is_lora, with_dropout};
+use crate::model::nf4::Nf4Blocks;
 use crate::model::rope::Rope;
 use crate::model::weights::Path;
 use crate::optim::{NamedGradients, accumulate, add_named, gradients};
 
-/// A model on its way to be changed: all of its weights, or its low-rank additions when it has some.
+/// A model on its way to be changed: all of its weights, or its LoRA weights when it has some.
 #[derive(Clone, Copy)]
 pub struct Learner<'a> {
     /// Its weights.
     pub model: &'a CausalLm,
     /// Its linear maps, when they were taken out of the model.
-    pub frozen: Option<&'a FourBitBlocks>,
+    pub frozen: Option<&'a Nf4Blocks>,
     /// Its rotary tables.
     pub rope: &'a Rope,
     /// Whether activations are computed again instead of kept. With weights in four bits they always are.

@@ -30,7 +30,7 @@ const PROGRAM: u64 = 160 << 20;
 /// What a run will hold at its peak, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPlan {
-    /// The weights, with their low-rank additions.
+    /// The weights, with their LoRA adapters.
     pub weights: u64,
     /// Gradients of the step.
     pub gradients: u64,

@@ -1,9 +1,9 @@
 //! What turns gradients into a change of the weights: AdamW with three kinds of state, clipping, the schedule.
 
+mod adafactor;
 mod adamw;
-mod eight_bit;
+mod adamw_8bit;
 mod element;
-mod factored;
 mod gradients;
 mod micro_batches;
 mod schedule;

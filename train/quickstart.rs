@@ -22,7 +22,7 @@ use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::provenance::Provenance;
 use crate::settings::Settings;
-use crate::tasks::{Workshop, check_packages};
+use crate::tasks::{TestEnv, check_packages};
 
 mod outcome;
 
@@ -68,7 +68,7 @@ struct Quickstart {
     file: PathBuf,
     resume: bool,
     interrupt: &'static Interrupt,
-    workshop: Workshop,
+    test_env: TestEnv,
     stages: Vec<Value>,
     /// The program, the command, and when it began.
     provenance: Provenance,
@@ -117,10 +117,10 @@ pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
         before.require_same(&now, &format!("`{}`", places.run.display()))?;
     }
     data::file::write_whole(&file, text.as_bytes())?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?;
+    let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let provenance = plan.provenance.clone();
     let stages = Vec::new();
-    let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, workshop, stages, provenance };
+    let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, test_env, stages, provenance };
     run.all()?;
     run.write_report(started.elapsed().as_secs_f64())?;
     run.partial().map_or(Ok(()), |partial| Err(partial.into()))
@@ -225,7 +225,7 @@ impl Quickstart {
         let alone = format!("data plant {} --max-tasks {most} --out {}", named.join(" "), args.out.display());
         let result = args.out.join("summary.json");
         self.stage(&format!("plant {group}"), &alone, &result, |run| {
-            commands::plant_in(&run.workshop, &args, &run.config)
+            commands::plant_in(&run.test_env, &args, &run.config)
         })
     }
 
@@ -264,7 +264,7 @@ impl Quickstart {
             format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
         let result = args.out.clone();
         self.stage(&format!("eval {name}"), &alone, &result, |run| {
-            let summary = commands::eval_in(&run.workshop, &args, &run.config)?;
+            let summary = commands::eval_in(&run.test_env, &args, &run.config)?;
             let [low, high] = summary.ci95;
             eprintln!(
                 "eval {name}: pass@1 {:.3}, 95 % interval {low:.3} to {high:.3}, n = {}",
@@ -312,7 +312,7 @@ impl Quickstart {
             if args.curriculum { " --curriculum" } else { "" }
         );
         let result = args.out.join("summary.json");
-        self.stage("grpo", &alone, &result, |run| commands::grpo_in(&run.workshop, &args, &run.config))
+        self.stage("grpo", &alone, &result, |run| commands::grpo_in(&run.test_env, &args, &run.config))
     }
 
     fn export(&mut self) -> Result<()> {

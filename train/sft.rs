@@ -24,7 +24,7 @@ use crate::layerwise::Learner;
 use crate::loss::cross_entropy::cross_entropy;
 use crate::memory::{self, Fit, MemoryUse};
 use crate::metrics::{Metrics, check_finite};
-use crate::model::four_bit::FourBitBlocks;
+use crate::model::nf4::Nf4Blocks;
 use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
 use crate::validate::Validation;
@@ -97,7 +97,7 @@ impl Sft<'_> {
     /// # Errors
     ///
     /// When a checkpoint cannot be written, the loss is no longer a number, or a signal came: then the last step is saved.
-    pub fn run(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<SftSummary> {
+    pub fn run(&self, start: Loaded, frozen: Option<Nf4Blocks>) -> Result<SftSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let mut live = self.begin(start, frozen)?;
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), live.step)?;

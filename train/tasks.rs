@@ -38,7 +38,7 @@ pub use plant::{PLANT, PlantSummary, Planting, check_packages};
 const EXAMINED: u64 = 0x7e57;
 
 /// Where tests run: a Python of our own making behind a sandbox.
-pub struct Workshop {
+pub struct TestEnv {
     /// Python and pytest.
     pub python: PythonEnv,
     /// The sandbox.
@@ -54,7 +54,7 @@ pub struct Workshop {
     cache: PathBuf,
 }
 
-impl Workshop {
+impl TestEnv {
     /// The same, with tests changed by a secret of this process alone: verdicts on what others wrote.
     pub fn with_own_secret(mut self) -> Self {
         self.secret = self.secret.map(|_| RandomState::new().hash_one(EXAMINED));
@@ -71,7 +71,7 @@ impl Workshop {
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
         let secret = config.tests.evidence.then(|| draw::key(config.seed, &[EXAMINED]));
         let (patience, tests) = (Patience::default(), Mutex::default());
-        Ok(Workshop { python, sandbox, environment, limits, secret, patience, tests, cache })
+        Ok(TestEnv { python, sandbox, environment, limits, secret, patience, tests, cache })
     }
 
     /// Judges patches in this sandbox.
@@ -79,7 +79,7 @@ impl Workshop {
         Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).examining(self.secret))
     }
 
-    /// As [`Workshop::grader`], kept to a pace.
+    /// As [`TestEnv::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
         let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));
         Grader::new(sandbox, self.limits.clone()).examining(self.secret)

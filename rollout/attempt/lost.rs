@@ -24,7 +24,7 @@ pub enum Lost {
         reason: String,
     },
     /// The tests pass, and the patch talks to whoever runs them: worth neither 1 nor 0 before somebody looked at it.
-    #[error("an attempt at `{task_id}` is set apart: {reason}")]
+    #[error("an attempt at `{task_id}` is quarantined: {reason}")]
     SetApart {
         /// The task.
         task_id: String,

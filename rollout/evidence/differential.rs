@@ -15,59 +15,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use data::FileChange;
 use data::task::file_of;
 use data::vary::{ALL, Change, NEAR, Source, Varied, vary};
-use regex::Regex;
 
+use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, holds, in_words, is_answer, values_of};
+use super::tally::Part;
 use super::{Case, FILES, Purpose, Run, judged_tests, with_files};
-use crate::sandbox::{End, SandboxError, TestRun, TestStatus};
+use crate::sandbox::{End, SandboxError, TestRun};
 
 /// Values that are changed, spread over the tests.
 const VALUES: usize = 24;
 /// Changes of a value that tell the gold patch from the bug: with fewer nobody is suspected.
 const ENOUGH: usize = 2;
-/// Answers of the gold patch to other inputs of one test, of which an honest repair gives some as well; and of many more
-/// than one in so many.
-const ANSWERS: usize = 4;
-const MANY_ANSWERS: usize = 8;
-/// The same for a single statement or case, which an honest repair may well see in its own way.
-const OF_STATEMENT: usize = 8;
-const ONE_IN: usize = 5;
-
-/// Where Python keeps an object differs from run to run.
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new("0x[0-9a-f]{6,}").expect("well formed"));
-/// Numbers, texts, constants and braces. The names of classes are a patch's own business.
-static VALUE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"[{}]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True|False|None|\btrue\b|\bfalse\b|\bnull\b|\bundefined\b"#)
-        .expect("well formed")
-});
-
-const PASSES: &str = "passes";
-const UNKNOWN: &str = "is not known";
-/// Numbers that differ by less are the same, relative to their size: sums in another order.
-const ROUNDING: f64 = 1e-6;
-/// What becomes of inputs that make no sense.
-const NO_NUMBER: [&str; 2] = ["NaN", "Invalid Date"];
-
-/// What Python calls an object without words of its own, and a class.
-static OBJECT: LazyLock<Regex> = LazyLock::new(|| Regex::new("<[^<>]*>").expect("well formed"));
-/// Comparisons that do not ask for one value: what they say differs between honest repairs.
-static LOOSE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"^AssertionError: assert <one> |not found in |unexpectedly found in |Regex (pattern|didn|matches|input)|",
-        r"not (greater|less) than|is not None$|unexpectedly None|",
-        r"\.(not\.|toContain|toMatch|toThrow|toThrowError|toBeGreater\w*|toBeLess\w*)\b",
-    ))
-    .expect("well formed")
-});
-/// Before the values that an object holds (`compared.py`).
-const OBJECT_VALUES: &str = "@{";
-const DOES_NOT_HOLD: &str = "AssertionError: it does not hold";
-
 /// Other inputs that a task may have for which its gold patch never ends; with more of them later copies say nothing.
 const HANGS: usize = 3;
 
@@ -89,75 +51,6 @@ pub(super) struct Others {
     /// Steady answers only.
     gold: Said,
     bug: Said,
-}
-
-/// Answers of the gold patch, and how many of them the patch gives as well.
-#[derive(Default)]
-struct Count {
-    answers: usize,
-    same: usize,
-}
-
-/// A test, or a statement or case of it.
-#[derive(Default)]
-struct Part {
-    answered: Tally,
-    /// Inputs for which the patch raises something where the gold patch has an answer.
-    refused: Tally,
-}
-
-impl Part {
-    /// A patch that is right about some inputs may refuse others, as one does that checks its arguments. One that is right
-    /// about none was made for the tested ones.
-    fn tally(self) -> Tally {
-        if self.answered.all.same > 0 { self.answered } else { self.answered.with(self.refused) }
-    }
-}
-
-/// How a patch compares in one part of the tests.
-#[derive(Default)]
-struct Tally {
-    all: Count,
-    /// Answers that the bug does not give.
-    telling: Count,
-    /// Of those, answers to numbers and texts far away.
-    far: Count,
-    /// Of those, answers to other lists.
-    of_lists: Count,
-}
-
-impl Tally {
-    fn count(&mut self, change: &Change, is_same: bool, tells_from_bug: bool) {
-        let counts = [
-            (&mut self.all, true),
-            (&mut self.telling, tells_from_bug),
-            (&mut self.far, tells_from_bug && change.is_far() && !change.of_list),
-            (&mut self.of_lists, tells_from_bug && change.of_list),
-        ];
-        for (count, _) in counts.into_iter().filter(|(_, counts)| *counts) {
-            count.answers += 1;
-            count.same += usize::from(is_same);
-        }
-    }
-
-    fn with(self, other: Tally) -> Tally {
-        let sum =
-            |one: Count, other: Count| Count { answers: one.answers + other.answers, same: one.same + other.same };
-        Tally {
-            all: sum(self.all, other.all),
-            telling: sum(self.telling, other.telling),
-            far: sum(self.far, other.far),
-            of_lists: sum(self.of_lists, other.of_lists),
-        }
-    }
-
-    /// The first count that no honest repair has: how many are the same, of how many.
-    fn on_its_own(&self, enough: usize) -> Option<(usize, usize)> {
-        let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
-        let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
-        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;
-        Some((found.same, found.answers))
-    }
 }
 
 impl Others {
@@ -261,12 +154,11 @@ impl Others {
             let refuses = said.is_some_and(|said| !is_answer(said) || said == DOES_NOT_HOLD);
             for part in [None, Some(change.statement)] {
                 let part = parts.entry((file, &change.test, part)).or_default();
-                let tally = if refuses { &mut part.refused } else { &mut part.answered };
-                tally.count(change, is_same, !same(&self.bug));
+                part.count(change, refuses, is_same, !same(&self.bug));
             }
         }
         parts.into_iter().find_map(|((_, test, statement), part)| {
-            let (same, of) = part.tally().on_its_own(if statement.is_some() { OF_STATEMENT } else { ANSWERS })?;
+            let (same, of) = part.on_its_own(statement.is_some())?;
             Some(format!("with other inputs it does what the gold patch does in {same} of {of} cases of `{test}`"))
         })
     }
@@ -332,80 +224,4 @@ fn settings_of(tree: &Path, path: &str) -> String {
     let folders: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
     let read = |folder: &&Path| std::fs::read_to_string(tree.join(folder).join("conftest.py")).ok();
     folders.iter().rev().filter_map(read).collect::<Vec<_>>().join("\n")
-}
-
-fn in_words(status: TestStatus, why: Option<&String>) -> String {
-    match status {
-        TestStatus::Passed => PASSES.to_string(),
-        TestStatus::Skipped => "is skipped".to_string(),
-        TestStatus::XFailed | TestStatus::XPassed => "is expected to fail".to_string(),
-        TestStatus::Failed => {
-            let why = why.map_or("", String::as_str);
-            if is_loose(why) { DOES_NOT_HOLD.to_string() } else { ADDRESS.replace_all(why, "0x").into_owned() }
-        }
-    }
-}
-
-fn is_loose(why: &str) -> bool {
-    // `assertNotEqual` says `3 == 3`; `assert 3 == 4` is pytest's.
-    let differs = why.strip_prefix("AssertionError: ").is_some_and(|rest| !rest.starts_with("assert "));
-    LOOSE.is_match(why) || (differs && why.contains(" == ") && !why.contains(" != "))
-}
-
-/// The values that a failed comparison tells, in their order, which does not count within the braces of a set or a
-/// dictionary. Empty for what passes or raises something else.
-fn values_of(said: &str) -> Vec<String> {
-    if said == PASSES || !is_answer(said) {
-        return Vec::new();
-    }
-    let mut said = said.to_string();
-    while OBJECT.is_match(&said) {
-        said = OBJECT.replace_all(&said, " ").into_owned();
-    }
-    let plain = |value: &str| {
-        let value = value.trim_matches(['"', '\'']);
-        // Whole numbers stay whole: only decimals are rounded.
-        match value.parse::<f64>() {
-            Ok(number) if value.contains(['.', 'e']) => format!("{number:?}"),
-            Ok(number) => number.to_string(),
-            Err(_) => value.to_string(),
-        }
-    };
-    let mut open: Vec<Vec<String>> = vec![Vec::new()];
-    for found in VALUE.find_iter(&said) {
-        match found.as_str() {
-            "{" => open.push(Vec::new()),
-            "}" if open.len() > 1 => {
-                let mut inner = open.pop().unwrap_or_default();
-                inner.sort_unstable();
-                open.last_mut().expect("one is always open").extend(inner);
-            }
-            "}" => {}
-            value => open.last_mut().expect("one is always open").push(plain(value)),
-        }
-    }
-    open.concat()
-}
-
-/// Whether an answer holds these values. An object may hold others besides.
-fn holds(said: &str, values: &[String]) -> bool {
-    let own = values_of(said);
-    let has = |value: &String| own.iter().any(|one| alike(std::slice::from_ref(one), std::slice::from_ref(value)));
-    alike(&own, values) || (said.contains(OBJECT_VALUES) && values.iter().all(has))
-}
-
-/// Whether two answers hold the same values, up to rounding.
-fn alike(ones: &[String], others: &[String]) -> bool {
-    let close = |one: &str, other: &str| match (one.parse::<f64>(), other.parse::<f64>()) {
-        (Ok(a), Ok(b)) => {
-            (one.contains('.') || other.contains('.')) && (a - b).abs() <= ROUNDING * a.abs().max(b.abs())
-        }
-        _ => false,
-    };
-    ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one == other || close(one, other))
-}
-
-/// Whether a test got a value to compare, rather than an exception. `Failed` is what `pytest.raises` says.
-fn is_answer(said: &str) -> bool {
-    said == PASSES || ["AssertionError", "Failed"].iter().any(|exception| said.starts_with(exception))
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::gpu::GpuMemory;
 use super::install::since_1970;
 use super::pace::Pace;
-use super::{Change, Held, OomBudget, Throttle, WatchConfig};
+use super::{Change, Hysteresis, OomBudget, Throttle, WatchConfig};
 use crate::counts::Counts;
 use crate::grade::Graded;
 use crate::record::{Log, timestamp};
@@ -165,7 +165,7 @@ pub struct Watcher {
 
 struct State {
     events: Log,
-    gpus: Vec<Held>,
+    gpus: Vec<Hysteresis>,
     throttle: Throttle,
     oom: OomBudget,
 }
@@ -241,7 +241,7 @@ impl Watcher {
         let rule = &self.config.gpu_memory;
         let (for_s, clear_s) = (Duration::from_secs(rule.for_s), Duration::from_secs(rule.clear_for_s));
         let count = memory.len().max(state.gpus.len());
-        state.gpus.resize_with(count, || Held::new(rule.above, for_s, rule.clear_below, clear_s));
+        state.gpus.resize_with(count, || Hysteresis::new(rule.above, for_s, rule.clear_below, clear_s));
         for (gpu, memory) in memory.iter().enumerate() {
             let share = memory.map_or(f64::NAN, |memory| memory.share());
             let change = state.gpus[gpu].sample(at, share);

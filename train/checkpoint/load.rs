@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Loaded, list, verify};
 use crate::adapter::Adapter;
-use crate::model::four_bit::{FourBitBlocks, Rounding};
+use crate::model::nf4::{Nf4Blocks, Rounding};
 use crate::model::origin::Origin;
 use crate::model::weights::{Precision, WeightsError, WeightsFolder};
 use crate::model::{CausalLm, ModelConfig};
@@ -61,12 +61,12 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, FourBitBlocks)> {
+pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, Nf4Blocks)> {
     let path = resolve(path)?;
     if Adapter::is_in(&path) {
         // Additions are added in f32 first.
         let loaded = load(&path, device)?;
-        let (model, blocks) = FourBitBlocks::take(loaded.model, device);
+        let (model, blocks) = Nf4Blocks::take(loaded.model, device);
         return Ok((Loaded { model, ..loaded }, blocks));
     }
     if path.join("MANIFEST.json").exists() {

@@ -29,7 +29,7 @@ pub struct Snapshot<'a> {
     pub template: &'a ChatTemplate,
     /// Dtype of the weights on disk.
     pub dtype: DiskDtype,
-    /// When the low-rank additions are saved alone, what they are.
+    /// Set when the LoRA adapter is saved alone.
     pub adapter: Option<adapter::About<'a>>,
     /// The optimizer, when the run can be resumed from here.
     pub optimizer: Option<&'a AdamW>,

@@ -16,7 +16,7 @@ use super::{cache_folder, config_of};
 use crate::cli::AttackArgs;
 use crate::grade::{Given, tasks_of};
 use crate::plan::Plan;
-use crate::tasks::Workshop;
+use crate::tasks::TestEnv;
 
 /// `train grade attack`: prints one line of JSON.
 ///
@@ -39,8 +39,8 @@ pub fn attack(args: &AttackArgs) -> Result<()> {
     if !left_out.is_empty() {
         eprintln!("left as it was: {}", left_out.join(", "));
     }
-    let workshop = Workshop::open(&config, &cache_folder()?)?.with_own_secret();
-    let graded = workshop.grader().grade(&given.set.root, task, &judged)?;
+    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
+    let graded = test_env.grader().grade(&given.set.root, task, &judged)?;
     let rewarded = graded.outcome == Outcome::Resolved && graded.suspicion.is_none();
     println!(
         "{}",

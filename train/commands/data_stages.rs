@@ -13,7 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::Place;
 use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::tasks::{self, PlantSummary, Planting, SampleSummary, Sampling, Workshop, check_packages};
+use crate::tasks::{self, PlantSummary, Planting, SampleSummary, Sampling, TestEnv, check_packages};
 
 /// `train data …`
 ///
@@ -50,20 +50,20 @@ pub fn plant(args: &PlantArgs) -> Result<Option<PlantSummary>> {
         return Ok(None);
     }
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?;
-    let summary = plant_in(&workshop, args, &config)?;
+    let test_env = TestEnv::open(&config, &cache_folder()?)?;
+    let summary = plant_in(&test_env, args, &config)?;
     plan.save(&args.out)?;
     summary.partial().map_or(Ok(Some(summary)), |partial| Err(partial.into()))
 }
 
-/// As [`plant`], in a workshop that stands already. The summary names packages that were passed over.
+/// As [`plant`], in a test_env that stands already. The summary names packages that were passed over.
 ///
 /// # Errors
 ///
 /// As [`Planting::run`].
-pub fn plant_in(workshop: &Workshop, args: &PlantArgs, config: &Config) -> Result<PlantSummary> {
+pub fn plant_in(test_env: &TestEnv, args: &PlantArgs, config: &Config) -> Result<PlantSummary> {
     let planting = Planting {
-        workshop,
+        test_env,
         packages: &args.package,
         max_tasks: args.max_tasks.unwrap_or(config.data.train_tasks_per_package),
         config,

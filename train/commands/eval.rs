@@ -25,7 +25,7 @@ use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::provenance::Provenance;
 use crate::settings::Settings;
-use crate::tasks::Workshop;
+use crate::tasks::TestEnv;
 
 /// The stage in the words of the command line.
 const STAGE: &str = "eval";
@@ -65,8 +65,8 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         same_tasks(before, &read_tasks(&args.tasks)?, args)?;
     }
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?;
-    let summary = eval_in(&workshop, args, &config)?;
+    let test_env = TestEnv::open(&config, &cache_folder()?)?;
+    let summary = eval_in(&test_env, args, &config)?;
     plan.save_beside(&args.out)?;
     println!(
         "{}",
@@ -116,13 +116,13 @@ fn same_tasks(before: &EvalSummary, set: &TaskSet, args: &EvalArgs) -> Result<()
     }
 }
 
-/// As [`eval`], in a workshop that stands already.
+/// As [`eval`], in a test_env that stands already.
 ///
 /// # Errors
 ///
 /// As [`Evaluating::run`].
-pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
-    let journal = Journal::begin(Place::beside_file(&args.out), STAGE, settings(workshop, args, config)?, args.resume)?;
+pub fn eval_in(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
+    let journal = Journal::begin(Place::beside_file(&args.out), STAGE, settings(test_env, args, config)?, args.resume)?;
     let Some(mut whole) = journal else {
         let text = data::file::read_text(&args.out)?;
         return serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", args.out.display()));
@@ -137,7 +137,7 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
             let rows = config.eval.decode_rows;
             let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
             let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
-            asked.evaluate(workshop, &mut policy, &args.model.display().to_string(), journal)?
+            asked.evaluate(test_env, &mut policy, &args.model.display().to_string(), journal)?
         }
         Some(url) => {
             let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
@@ -145,7 +145,7 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
             let settings = ServerConfig { concurrency: config.eval.decode_rows, ..ServerConfig::new(url, &name) };
             let mut policy = Server::new(settings, &tokenizer, &template)?;
             let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
-            asked.evaluate(workshop, &mut policy, &name, journal)?
+            asked.evaluate(test_env, &mut policy, &name, journal)?
         }
     };
     summary.provenance = Some(provenance);
@@ -155,13 +155,13 @@ pub fn eval_in(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<
 }
 
 /// What an evaluation rests on.
-fn settings(workshop: &Workshop, args: &EvalArgs, config: &Config) -> Result<Settings> {
+fn settings(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Settings> {
     let tasks = read_tasks(&args.tasks)?.tasks;
     let model = match &args.server {
         Some(url) => url.clone(),
         None => checkpoint::fingerprint(&args.model)?,
     };
-    let crate::sandbox::Environment { python, jest } = &workshop.environment;
+    let crate::sandbox::Environment { python, jest } = &test_env.environment;
     Ok(Settings::default()
         .with("seed", config.seed)
         .with("eval", &config.eval)
@@ -193,7 +193,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn evaluate(
         &self,
-        workshop: &Workshop,
+        test_env: &TestEnv,
         policy: &mut dyn Policy,
         name: &str,
         journal: &mut Journal,
@@ -204,7 +204,7 @@ impl Asked<'_> {
         let rollouts = Rollouts {
             set: &set,
             form: config.data.answer,
-            grader: workshop.grader(),
+            grader: test_env.grader(),
             workers: config.data.workers,
             watcher: None,
         };

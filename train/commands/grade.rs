@@ -14,7 +14,7 @@ use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::sandbox::Environment;
 use crate::settings::Settings;
-use crate::tasks::Workshop;
+use crate::tasks::TestEnv;
 use crate::watched::Watched;
 
 /// `train grade`
@@ -42,12 +42,12 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let given = tasks_of(args.tasks(), &args.out().join("tasks"))?;
     let predictions = predictions_of(args.predictions(), &given)?;
     let watched = Watched::start(args.out(), "grade", &config, &args.watch)?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?.with_own_secret();
+    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
         given: &given,
-        grader: &workshop.paced_grader(watched.watcher.pace()).telling(telling),
-        environment: &workshop.environment,
+        grader: &test_env.paced_grader(watched.watcher.pace()).telling(telling),
+        environment: &test_env.environment,
         workers: config.data.workers,
         out: args.out(),
         resume: args.resume,
@@ -87,11 +87,11 @@ pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
     }
     let interrupt = Interrupt::listen()?;
     let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?.with_own_secret();
-    let Environment { python, jest } = &workshop.environment;
+    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
+    let Environment { python, jest } = &test_env.environment;
     let gate = Gate {
         given: &given,
-        grader: &workshop.grader(),
+        grader: &test_env.grader(),
         workers: config.data.workers,
         runs: args.runs,
         out: &args.out,

@@ -1,13 +1,13 @@
 //! `train sft` and `train grpo`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
-use data::Tokenizer;
 use data::source::jsonl::read_tasks;
 use data::template::ChatTemplate;
+use data::{Sample, Tokenizer};
 
 use super::{cache_folder, config_of, fitting, grpo_memory, summary_to, tokenizer_at};
 use crate::checkpoint::{self, Loaded};
@@ -17,11 +17,12 @@ use crate::evaluate::Rollouts;
 use crate::grpo::{Grpo, GrpoSummary, kept_tokens};
 use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
+use crate::model::nf4::Nf4Blocks;
 use crate::model::{CausalLm, ModelConfig};
 use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_fit, memory_plan, read_samples};
-use crate::tasks::Workshop;
+use crate::tasks::TestEnv;
 use crate::watched::Watched;
 
 /// What is left to do when no setting makes a run fit.
@@ -40,12 +41,7 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let device = config.device.open()?;
     let model = args.model.as_ref().or(config.base.as_ref());
     let (shape, tokenizer) = match model {
-        Some(path) => {
-            let folder = checkpoint::resolve(path)?;
-            let shape = checkpoint::config_of(&folder)?;
-            let tokenizer = checkpoint::tokenizer_of(&folder, &shape)?;
-            (shape, Some(tokenizer))
-        }
+        Some(path) => shape_of_model(path)?,
         None => shape_of_new(args, &config)?,
     };
     if config.sft.bf16 && device == Device::flex() {
@@ -78,18 +74,10 @@ pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
     let interrupt = Interrupt::listen()?;
     let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
     let (start, frozen) = match model {
-        Some(path) if config.sft.lora.four_bit => {
-            let (loaded, frozen) = checkpoint::load_rounded(path, &device)?;
-            (loaded, Some(frozen))
-        }
-        Some(path) => (checkpoint::load(path, &device)?, None),
+        Some(path) => load_base(path, &config, &device)?,
         None => (new_model(args, shape, &config, &device)?, None),
     };
-    let mut validation = Vec::new();
-    if let Some(folder) = &args.validate {
-        validation = read_samples(folder, &start.config)?;
-        check_tokenizer(folder, &start.tokenizer)?;
-    }
+    let validation = validation_samples(args, &start)?;
     let watched = Watched::start(&args.out, "sft", &config, &WatchArgs::default())?;
     let sft = Sft {
         config: &config.sft,
@@ -131,6 +119,31 @@ fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
     )?;
     let (tokenizer, template) = tokenizer_at(path)?;
     Ok((path.clone(), tokenizer, template))
+}
+
+/// The shape of the model in a folder, and its tokenizer.
+fn shape_of_model(path: &Path) -> Result<(ModelConfig, Option<Tokenizer>)> {
+    let folder = checkpoint::resolve(path)?;
+    let shape = checkpoint::config_of(&folder)?;
+    let tokenizer = checkpoint::tokenizer_of(&folder, &shape)?;
+    Ok((shape, Some(tokenizer)))
+}
+
+/// A model to start from; with `sft.lora.four_bit` its frozen weights are NF4.
+fn load_base(path: &Path, config: &Config, device: &Device) -> Result<(Loaded, Option<Nf4Blocks>)> {
+    if config.sft.lora.four_bit {
+        let (loaded, frozen) = checkpoint::load_rounded(path, device)?;
+        return Ok((loaded, Some(frozen)));
+    }
+    Ok((checkpoint::load(path, device)?, None))
+}
+
+/// The samples of `--validate`; none without it.
+fn validation_samples(args: &SftArgs, start: &Loaded) -> Result<Vec<Sample>> {
+    let Some(folder) = &args.validate else { return Ok(Vec::new()) };
+    let samples = read_samples(folder, &start.config)?;
+    check_tokenizer(folder, &start.tokenizer)?;
+    Ok(samples)
 }
 
 /// The shape of a new model: as many token ids as its tokenizer has. A plan alone needs no tokenizer.
@@ -186,20 +199,20 @@ pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     checkpoint::check(&args.model, &Device::flex())?;
     read_tasks(&args.tasks)?;
     Interrupt::listen()?;
-    let workshop = Workshop::open(&config, &cache_folder()?)?;
-    grpo_in(&workshop, args, &config).map(Some)
+    let test_env = TestEnv::open(&config, &cache_folder()?)?;
+    grpo_in(&test_env, args, &config).map(Some)
 }
 
 fn kept_tokens_of(args: &GrpoArgs) -> Option<usize> {
     if args.resume { kept_tokens(&args.out) } else { None }
 }
 
-/// As [`grpo`], in a workshop that stands already.
+/// As [`grpo`], in a test_env that stands already.
 ///
 /// # Errors
 ///
 /// As [`Grpo::run`].
-pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
+pub fn grpo_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
     let device = config.device.open()?;
     let (micro_batch_tokens, _) = grpo_memory(&args.model, config, &device, kept_tokens_of(args))?;
     let start = checkpoint::load(&args.model, &device)?;
@@ -212,7 +225,7 @@ pub fn grpo_in(workshop: &Workshop, args: &GrpoArgs, config: &Config) -> Result<
         rollouts: Rollouts {
             set: &set,
             form: config.data.answer,
-            grader: Arc::new(workshop.paced_grader(watched.watcher.pace())),
+            grader: Arc::new(test_env.paced_grader(watched.watcher.pace())),
             workers: config.data.workers,
             watcher: Some(watched.watcher.clone()),
         },

@@ -1,4 +1,4 @@
-//! `train merge`: an adapter and its model become a model.
+//! `train merge`: merges a LoRA adapter into its base model (f32).
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;

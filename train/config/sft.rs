@@ -37,7 +37,7 @@ pub struct SftConfig {
     pub keep: usize,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// Low-rank additions instead of all weights.
+    /// LoRA instead of all weights.
     pub lora: LoraConfig,
     /// Several sets of samples instead of the one of `--samples`, each drawn as often as its weight says.
     pub mixture: Vec<SourceConfig>,

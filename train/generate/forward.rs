@@ -6,8 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::schedule::Job;
 use crate::model::decoder::rope_of;
+use crate::model::mask::{BlockMask, View};
 use crate::model::rope::Rope;
-use crate::model::sight::{Sight, View};
 use crate::model::{Cache, CausalLm, Context, ModelConfig};
 
 /// A prompt whose keys and values are known.
@@ -133,7 +133,7 @@ impl Forward {
     fn context(&self, positions: &[i32], rows: usize, views: Vec<View>) -> Context {
         let queries = positions.len() / rows;
         let turn = self.rope.at(self.integers(positions.to_vec(), [rows, queries]));
-        Context { turn, sight: Sight::new(views, queries) }
+        Context { turn, block_mask: BlockMask::new(views, queries) }
     }
 
     fn integers<const D: usize>(&self, values: Vec<i32>, shape: [usize; D]) -> Tensor<D, Int> {

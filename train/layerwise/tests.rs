@@ -105,7 +105,7 @@ fn additions_to_four_bit_weights_get_the_gradients_of_additions_to_their_rounded
     let (shape, device) = (shape(true), Device::flex());
     let rope = rope_of(&shape, &device);
     let model = adapted(CausalLm::new(&shape, 7, &device), &shape, 0.0);
-    let (left, packed) = FourBitBlocks::take(model, &device);
+    let (left, packed) = Nf4Blocks::take(model, &device);
     let mut rounded = left.clone();
     rounded.model.layers = (0..3).map(|index| packed.block(&left, index)).collect();
     let (one, loss) = run(&Learner { frozen: Some(&packed), ..Learner::new(&left, &rope) }, 0);

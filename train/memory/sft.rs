@@ -135,7 +135,7 @@ impl Training<'_> {
         let heads = self.shape.num_attention_heads * self.shape.head_dim;
         let pair = 2 * self.shape.num_key_value_heads * self.shape.head_dim;
         // Inputs and outputs of both norms; queries, mixed values and the same by position; keys and values; both
-        // halves of the gate and their product. The low-rank additions keep their thin products besides.
+        // halves of the gate and their product. LoRA keeps its thin products besides.
         let low = if self.config.lora.rank > 0 { self.config.lora.targets.len() * self.config.lora.rank } else { 0 };
         let block = 4 * width + 3 * heads + pair + 3 * wide + low;
         // On the way back through a block: gradients of the widest intermediates.

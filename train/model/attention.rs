@@ -82,7 +82,7 @@ impl SelfAttention {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
-        let mixed = attend(query, key, value, context.sight.within(self.window));
+        let mixed = attend(query, key, value, context.block_mask.within(self.window));
 
         let [batch, heads, seq, width] = mixed.dims();
         self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, seq, heads * width]))
@@ -104,7 +104,7 @@ impl SelfAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::sight::Sight;
+    use crate::model::mask::BlockMask;
     use burn::tensor::Device;
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         let query = Tensor::<4>::from_data([[[[1.0f32], [1.0]], [[0.0], [0.0]]]], &device);
         let key = Tensor::<4>::from_data([[[[0.0f32], [2.0]]]], &device);
         let value = Tensor::<4>::from_data([[[[10.0f32], [20.0]]]], &device);
-        let mixed: Vec<f32> = attend(query, key, value, Sight::causal(1, 2)).into_data().try_to_vec().expect("f32");
+        let mixed: Vec<f32> = attend(query, key, value, BlockMask::causal(1, 2)).into_data().try_to_vec().expect("f32");
         let weight = 2f32.exp() / (1.0 + 2f32.exp());
         let expected = [10.0, 10.0 + 10.0 * weight, 10.0, 15.0];
         for (got, want) in mixed.iter().zip(expected) {

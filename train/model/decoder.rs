@@ -10,9 +10,9 @@ use super::cache::{Cache, LayerCache};
 use super::config::ModelConfig;
 use super::kernel::{project, rms_norm, swiglu};
 use super::linear::Linear;
+use super::mask::BlockMask;
 use super::origin::{Draw, Origin};
 use super::rope::{Rope, Turn};
-use super::sight::Sight;
 
 /// What a position is and what it may see, for one batch.
 #[derive(Clone, Debug)]
@@ -20,13 +20,13 @@ pub struct Context {
     /// The rotation of each position.
     pub turn: Turn,
     /// The keys that each position sees.
-    pub sight: Sight,
+    pub block_mask: BlockMask,
 }
 
 impl Context {
     /// The same on the autodiff side of the device.
     pub fn tracked(self) -> Self {
-        Context { turn: self.turn.tracked(), sight: self.sight }
+        Context { turn: self.turn.tracked(), block_mask: self.block_mask }
     }
 }
 

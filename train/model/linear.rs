@@ -7,7 +7,7 @@ use super::kernel::project;
 use super::lora::Lora;
 use super::origin::Origin;
 
-/// `y = x Wᵀ + b`, and a low-rank addition when there is one.
+/// `y = x Wᵀ + b`, and a LoRA term when there is one.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[d_output, d_input]`

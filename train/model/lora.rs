@@ -1,4 +1,4 @@
-//! Low-rank additions to frozen weights (Hu et al., LoRA, arXiv 2106.09685): `y = x Wᵀ + b + s · (x Aᵀ) Bᵀ`.
+//! LoRA: low-rank updates of frozen weights (Hu et al., arXiv 2106.09685): `y = x Wᵀ + b + s · (x Aᵀ) Bᵀ`.
 //!
 //! The dense product `B A` is never made while training: a gradient goes through two thin matrices, and the frozen
 //! weight gets none.

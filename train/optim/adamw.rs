@@ -3,9 +3,9 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::eight_bit::{self, Codes};
+use super::adafactor::Seconds;
+use super::adamw_8bit::{self, Codes};
 use super::element;
-use super::factored::Seconds;
 use super::gradients::{NamedGradients, global_norm};
 use super::state::{self, Moments, States, WeightState};
 use super::{OptimizerConfig, StateKind};
@@ -178,7 +178,7 @@ impl Update<'_> {
                 let device = weight.device();
                 let (mut weight, gradient) = (weight.into_data(), gradient.into_data());
                 let update = self.optimizer.element(self.clip.clone().into_scalar(), self.rate, matrix);
-                eight_bit::apply(&update, floats(&mut weight), floats_of(&gradient), &mut first, &mut second);
+                adamw_8bit::apply(&update, floats(&mut weight), floats_of(&gradient), &mut first, &mut second);
                 (Tensor::from_data(weight, &device), Moments::EightBit { first, second })
             }
             factored => {

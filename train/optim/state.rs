@@ -10,8 +10,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use super::StateKind;
-use super::eight_bit::Codes;
-use super::factored::Seconds;
+use super::adafactor::Seconds;
+use super::adamw_8bit::Codes;
 use crate::model::weights::Written;
 
 /// The moving averages of one weight, flattened.

@@ -52,7 +52,7 @@ pub struct Asked {
     record: Record,
     /// When it is dropped, nothing more is written.
     _wanted: Arc<()>,
-    /// Held while it is answered.
+    /// Hysteresis while it is answered.
     _place: Place,
 }
 

@@ -14,8 +14,8 @@ use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::SftConfig;
 use crate::memory::Fit;
 use crate::model::decoder::rope_of;
-use crate::model::four_bit::FourBitBlocks;
 use crate::model::lora::with_lora;
+use crate::model::nf4::Nf4Blocks;
 use crate::model::rope::Rope;
 use crate::model::weights::DiskDtype;
 use crate::model::{CausalLm, ModelConfig};
@@ -60,7 +60,7 @@ pub(super) struct Live {
     pub(super) fit: Fit,
     // Out of its place only while the optimizer changes it: it owns the weights then, and can do so where they lie.
     held: Option<CausalLm>,
-    pub(super) frozen: Option<FourBitBlocks>,
+    pub(super) frozen: Option<Nf4Blocks>,
     pub(super) rope: Rope,
     pub(super) best: Option<Best>,
     optimizer: AdamW,
@@ -88,7 +88,7 @@ impl Live {
 
 impl Sft<'_> {
     /// Everything that moves, at its start or as the newest checkpoint left it.
-    pub(super) fn begin(&self, start: Loaded, frozen: Option<FourBitBlocks>) -> Result<Live> {
+    pub(super) fn begin(&self, start: Loaded, frozen: Option<Nf4Blocks>) -> Result<Live> {
         let (lora, found) = (&self.config.lora, self.newest()?);
         let base = start.path.clone();
         let (mut step, mut best, mut fit) = (0, None, self.fit);

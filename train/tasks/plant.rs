@@ -20,7 +20,7 @@ use rollout::package;
 use serde::{Deserialize, Serialize};
 
 use super::verdicts::Verdicts;
-use super::{Workshop, split};
+use super::{TestEnv, split};
 use crate::config::Config;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::journal::{Journal, Place};
@@ -57,7 +57,7 @@ impl PlantSummary {
 /// Bugs to plant.
 pub struct Planting<'a> {
     /// Where tests run.
-    pub workshop: &'a Workshop,
+    pub test_env: &'a TestEnv,
     /// Folders and pinned requirements.
     pub packages: &'a [String],
     /// Most tasks of a package.
@@ -189,7 +189,7 @@ impl Planting<'_> {
             return Ok(of_package);
         }
         let opening = || format!("while opening the package `{spec}`");
-        let source = self.workshop.package(spec).with_context(opening)?;
+        let source = self.test_env.package(spec).with_context(opening)?;
         if gave.iter().any(|other| other.spec == source.spec) {
             bail!("another package is named `{}`, too\nhint: name each package once", source.spec);
         }
@@ -199,7 +199,7 @@ impl Planting<'_> {
         let options = self.options();
         let mut progress = Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
         let verdicts = Verdicts::new(journal, spec, self.interrupt);
-        let judge = |changes: &[_]| self.workshop.judge(&package, changes);
+        let judge = |changes: &[_]| self.test_env.judge(&package, changes);
         let judge = |_: &Package, changes: &[_]| verdicts.of(changes, &judge);
         let planted = plant(&package, &options, &judge, &mut |tasks| progress.advance(tasks as u64, ""));
         progress.finish();
@@ -241,7 +241,7 @@ impl Planting<'_> {
             .with("data.kinds", &data.kinds)
             .with("data.sft_share", data.sft_share)
             .with("sandbox", sandbox)
-            .with("environment", &self.workshop.environment.python);
+            .with("environment", &self.test_env.environment.python);
         for spec in self.packages.iter().filter(|spec| Path::new(spec).is_dir()) {
             settings = settings.with(&format!("files of {spec}"), &tree_hash(Path::new(spec))?[..16]);
         }

@@ -8,7 +8,7 @@ use super::blocks::{Block, blocks};
 use super::matrix::{Matrix, ONE_CORE};
 use super::rows::dot;
 use super::{exp, tensor_of};
-use crate::model::sight::{Sight, Span, View};
+use crate::model::mask::{BlockMask, Span, View};
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Saved {
     pub(super) query: FlexTensor,
     pub(super) key: FlexTensor,
     pub(super) value: FlexTensor,
-    pub(super) sight: Sight,
+    pub(super) block_mask: BlockMask,
     pub(super) output: FlexTensor,
     /// `ln Σ exp(score)` of every query: `[batch, heads, queries]`.
     pub(super) log_sums: Vec<f32>,
@@ -54,9 +54,9 @@ impl Sizes {
     }
 
     /// Blocks of queries of every row.
-    fn blocks(&self, sight: &Sight) -> Vec<Vec<Block>> {
-        assert_eq!((sight.rows(), sight.queries()), (self.batch, self.queries), "every query has a view");
-        (0..self.batch).map(|row| blocks(sight.row(row), self.keys)).collect()
+    fn blocks(&self, block_mask: &BlockMask) -> Vec<Vec<Block>> {
+        assert_eq!((block_mask.rows(), block_mask.queries()), (self.batch, self.queries), "every query has a view");
+        (0..self.batch).map(|row| blocks(block_mask.row(row), self.keys)).collect()
     }
 }
 
@@ -74,11 +74,11 @@ pub(super) fn forward(
     query: &FlexTensor,
     key: &FlexTensor,
     value: &FlexTensor,
-    sight: &Sight,
+    block_mask: &BlockMask,
 ) -> (FlexTensor, Vec<f32>) {
     let sizes = Sizes::of(query, key);
     let Sizes { batch, kv_heads, group, queries, width, scale, .. } = sizes;
-    let blocks = sizes.blocks(sight);
+    let blocks = sizes.blocks(block_mask);
     let mut output = vec![0f32; batch * kv_heads * group * queries * width];
     let mut log_sums = vec![0f32; batch * kv_heads * group * queries];
     let parts = output.chunks_exact_mut(group * queries * width).zip(log_sums.chunks_exact_mut(group * queries));
@@ -91,7 +91,7 @@ pub(super) fn forward(
             for block in &blocks[row] {
                 let at = head * queries + block.queries.start;
                 let count = block.queries.len();
-                let views = &sight.row(row)[block.queries.clone()];
+                let views = &block_mask.row(row)[block.queries.clone()];
                 block.scores(&mut scores, query, key, scale);
                 softmax(&mut scores, block, views, &mut log_sums[at..at + count]);
                 let out = &mut out[at * width..(at + count) * width];
@@ -204,10 +204,10 @@ fn sum(values: &[f32]) -> f32 {
 
 /// Gradients of query, key and value.
 pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] {
-    let Saved { query, key, value, sight, output, log_sums } = saved;
+    let Saved { query, key, value, block_mask, output, log_sums } = saved;
     let sizes = Sizes::of(query, key);
     let Sizes { batch, kv_heads, group, queries, keys, width, .. } = sizes;
-    let blocks = sizes.blocks(sight);
+    let blocks = sizes.blocks(block_mask);
     let gradient = gradient.to_contiguous();
     let mut to_query = vec![0f32; batch * kv_heads * group * queries * width];
     let mut to_key = vec![0f32; batch * kv_heads * keys * width];
@@ -227,7 +227,7 @@ pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] 
                 output: of(output),
                 gradient: of(&gradient),
                 log_sums: &log_sums[from..from + queries],
-                views: sight.row(row),
+                views: block_mask.row(row),
                 scale: sizes.scale,
             };
             let to_query = &mut to_query[head * queries * width..(head + 1) * queries * width];

@@ -8,7 +8,7 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData};
 
-use crate::model::sight::{Sight, View};
+use crate::model::mask::{BlockMask, View};
 
 /// Queries whose scores are in memory at once.
 const ROWS: usize = 1024;
@@ -16,15 +16,15 @@ const ROWS: usize = 1024;
 const HIDDEN: f32 = -1e9;
 
 /// See [`super::attend`].
-pub(super) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: &Sight) -> Tensor<4> {
+pub(super) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, block_mask: &BlockMask) -> Tensor<4> {
     let ([_, _, queries, _], [_, _, keys, _]) = (query.dims(), key.dims());
-    if queries == keys && sight.is_causal() {
+    if queries == keys && block_mask.is_causal() {
         let options = AttentionModuleOptions { is_causal: true, ..AttentionModuleOptions::default() };
         return attention(query, key, value, None, None, options);
     }
     let blocks = (0..queries).step_by(ROWS).map(|from| {
         let to = (from + ROWS).min(queries);
-        let seen = seen(sight, from..to, keys, &query);
+        let seen = seen(block_mask, from..to, keys, &query);
         masked(query.clone().narrow(2, from, to - from), key.clone(), value.clone(), seen)
     });
     Tensor::cat(blocks.collect(), 2)
@@ -47,17 +47,19 @@ fn masked(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, seen: Tensor<4, Bo
 }
 
 /// Which keys the queries see: `[batch, 1, queries, keys]`. Four numbers per query travel to the device.
-fn seen(sight: &Sight, queries: std::ops::Range<usize>, keys: usize, like: &Tensor<4>) -> Tensor<4, Bool> {
+fn seen(block_mask: &BlockMask, queries: std::ops::Range<usize>, keys: usize, like: &Tensor<4>) -> Tensor<4, Bool> {
     let device = like.device();
-    let shape = [sight.rows(), 1, queries.len(), 1];
+    let shape = [block_mask.rows(), 1, queries.len(), 1];
     let bound = |of: fn(&View) -> u32| {
-        let values: Vec<i32> =
-            (0..sight.rows()).flat_map(|row| &sight.row(row)[queries.clone()]).map(|view| of(view) as i32).collect();
+        let values: Vec<i32> = (0..block_mask.rows())
+            .flat_map(|row| &block_mask.row(row)[queries.clone()])
+            .map(|view| of(view) as i32)
+            .collect();
         Tensor::<4, Int>::from_data(TensorData::new(values, shape), &device)
     };
     let slots = Tensor::<1, Int>::arange(0..keys as i64, &device).reshape([1, 1, 1, keys]);
     let inside = |from: Tensor<4, Int>, to: Tensor<4, Int>| {
-        let all = [sight.rows(), 1, queries.len(), keys];
+        let all = [block_mask.rows(), 1, queries.len(), keys];
         let (slots, from, to) = (slots.clone().expand(all), from.expand(all), to.expand(all));
         slots.clone().greater_equal(from).bool_and(slots.lower(to))
     };

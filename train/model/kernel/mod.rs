@@ -26,7 +26,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
 
-use super::sight::Sight;
+use super::mask::BlockMask;
 
 /// The fused operations of a backend.
 #[backend_extension(Autodiff, Flex)]
@@ -36,7 +36,7 @@ pub trait Kernels: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        sight: Sight,
+        block_mask: BlockMask,
     ) -> FloatTensor<Self>;
 
     /// See [`project`].
@@ -56,14 +56,14 @@ pub trait Kernels: Backend {
 ///
 /// - query: `[batch, heads, queries, head_dim]`
 /// - key, value: `[batch, kv_heads, keys, head_dim]`
-/// - sight: `batch` rows of `queries`
+/// - block_mask: `batch` rows of `queries`
 /// - output: `[batch, heads, queries, head_dim]`
-pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sight) -> Tensor<4> {
+pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, block_mask: BlockMask) -> Tensor<4> {
     if !is_cpu(&query) {
-        return composed::attend(query, key, value, &sight);
+        return composed::attend(query, key, value, &block_mask);
     }
     let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, sight))
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, block_mask))
 }
 
 /// `x Wᵀ` with the weight as Hugging Face stores it, in f32 or, where nothing is trained, in bf16.
@@ -116,8 +116,8 @@ fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 impl Kernels for Flex {
-    fn fused_attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, sight: Sight) -> FlexTensor {
-        attention::forward(&query, &key, &value, &sight).0
+    fn fused_attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, block_mask: BlockMask) -> FlexTensor {
+        attention::forward(&query, &key, &value, &block_mask).0
     }
 
     fn fused_project(input: FlexTensor, weight: FlexTensor) -> FlexTensor {
@@ -138,14 +138,14 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        sight: Sight,
+        block_mask: BlockMask,
     ) -> FloatTensor<Self> {
         let nodes = [query.node(), key.node(), value.node()];
         let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
-        let (output, log_sums) = attention::forward(&query, &key, &value, &sight);
+        let (output, log_sums) = attention::forward(&query, &key, &value, &block_mask);
         match AttendBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let saved = attention::Saved { query, key, value, sight, output: output.clone(), log_sums };
+                let saved = attention::Saved { query, key, value, block_mask, output: output.clone(), log_sums };
                 prepared.finish(saved, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),

@@ -4,7 +4,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{attend, composed, exp, project, rms_norm, swiglu};
-use crate::model::sight::{Sight, Span, View};
+use crate::model::mask::{BlockMask, Span, View};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -47,8 +47,8 @@ fn compare<const D: usize, const N: usize, const I: usize>(
 }
 
 /// Heads that are views of one projection, as in the model.
-fn assert_attends(sight: Sight, keys: usize) {
-    let (rows, queries) = (sight.rows(), sight.queries());
+fn assert_attends(block_mask: BlockMask, keys: usize) {
+    let (rows, queries) = (block_mask.rows(), block_mask.queries());
     let query = numbers([rows, queries, 4, 8], 1);
     let inputs = [query, numbers([rows, keys, 2, 8], 2), numbers([rows, keys, 2, 8], 3)];
     let views = |all: [Tensor<4>; 3]| all.map(|tensor| tensor.swap_dims(1, 2));
@@ -56,24 +56,24 @@ fn assert_attends(sight: Sight, keys: usize) {
         inputs,
         |all| {
             let [query, key, value] = views(all);
-            attend(query, key, value, sight.clone())
+            attend(query, key, value, block_mask.clone())
         },
         |all| {
             let [query, key, value] = views(all);
-            composed::attend(query, key, value, &sight)
+            composed::attend(query, key, value, &block_mask)
         },
     );
 }
 
 #[test]
 fn fused_attention_is_plain_attention_whatever_each_query_sees() {
-    assert_attends(Sight::causal(2, 7), 7);
-    assert_attends(Sight::causal(1, 150), 150);
-    assert_attends(Sight::causal(1, 150).within(Some(20)), 150);
+    assert_attends(BlockMask::causal(2, 7), 7);
+    assert_attends(BlockMask::causal(1, 150), 150);
+    assert_attends(BlockMask::causal(1, 150).within(Some(20)), 150);
     // Two documents, the second row padded on the left.
     let packed = (0..5).map(|query| View::of(0, query + 1)).chain((5..9).map(|query| View::of(5, query + 1)));
     let padded = (0..9).map(|query| View::of(query.min(3), query + 1));
-    assert_attends(Sight::new(packed.chain(padded).collect(), 9), 9);
+    assert_attends(BlockMask::new(packed.chain(padded).collect(), 9), 9);
 }
 
 #[test]
@@ -82,19 +82,19 @@ fn attempts_see_their_prompt_and_themselves_on_more_than_one_core() {
     let prompt = (0..100).map(|query| View::of(0, query + 1));
     let attempts = (100..290).map(|query| view(100 + (query - 100) / 70 * 70, query));
     let row: Vec<View> = prompt.chain(attempts).collect();
-    assert_attends(Sight::new(row.repeat(3), 290), 290);
-    assert_attends(Sight::new(row.repeat(3), 290).within(Some(30)), 290);
+    assert_attends(BlockMask::new(row.repeat(3), 290), 290);
+    assert_attends(BlockMask::new(row.repeat(3), 290).within(Some(30)), 290);
 }
 
 #[test]
 fn cache_rows_of_different_fill_stand_in_one_batch() {
-    assert_attends(Sight::new([3, 40, 17].map(|filled| View::of(0, filled)).to_vec(), 1), 41);
+    assert_attends(BlockMask::new([3, 40, 17].map(|filled| View::of(0, filled)).to_vec(), 1), 41);
 }
 
 #[test]
 fn a_query_that_sees_nothing_gets_zeros() {
     let query = numbers([1, 2, 1, 4], 1);
-    let output = attend(query.clone(), query.clone(), query, Sight::new(vec![View::of(0, 0)], 1));
+    let output = attend(query.clone(), query.clone(), query, BlockMask::new(vec![View::of(0, 0)], 1));
     assert_eq!(output.into_data().try_to_vec::<f32>().expect("f32"), [0.0; 8]);
 }
 

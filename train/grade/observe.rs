@@ -1,4 +1,4 @@
-//! Each verdict told to whoever wants to know: the log of tries, Prometheus, the watcher, the reports.
+//! Publishes each verdict: to the log of attempts, Prometheus, the watcher and the official reports.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! Which keys each query may see: at most two spans of slots.
+//! Block mask: the keys that each query may see, as at most two spans of slots.
 //!
 //! Causal attention, padding on either side, packed documents, sliding windows, cache rows of different fill and
 //! attempts behind one shared prompt are all of this form, so no mask of `queries · keys` numbers is ever made.
@@ -71,12 +71,12 @@ impl View {
 
 /// The views of all queries of a batch; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct BlockMask {
     views: Arc<[View]>,
     queries: usize,
 }
 
-impl Sight {
+impl BlockMask {
     /// `views` row by row, `queries` in each.
     ///
     /// # Panics
@@ -84,20 +84,20 @@ impl Sight {
     /// When the views do not fill whole rows.
     pub fn new(views: Vec<View>, queries: usize) -> Self {
         assert!(queries > 0 && views.len().is_multiple_of(queries), "every row has {queries} queries");
-        Sight { views: views.into(), queries }
+        BlockMask { views: views.into(), queries }
     }
 
     /// Every token sees itself and those before it.
     pub fn causal(rows: usize, queries: usize) -> Self {
         let row = (0..queries).map(|query| View::of(0, query + 1));
-        Sight::new((0..rows).flat_map(|_| row.clone()).collect(), queries)
+        BlockMask::new((0..rows).flat_map(|_| row.clone()).collect(), queries)
     }
 
     /// The same with at most `window` keys each (Beltagy et al., arXiv 2004.05150); none is no bound.
     pub fn within(&self, window: Option<usize>) -> Self {
         match window {
             Some(window) => {
-                Sight { views: self.views.iter().map(|view| view.last(window)).collect(), queries: self.queries }
+                BlockMask { views: self.views.iter().map(|view| view.last(window)).collect(), queries: self.queries }
             }
             None => self.clone(),
         }
@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_causal_query_sees_itself_and_what_came_before() {
-        let sight = Sight::causal(2, 3);
-        assert_eq!((sight.rows(), sight.queries()), (2, 3));
-        assert_eq!(sight.row(1), [View::of(0, 1), View::of(0, 2), View::of(0, 3)]);
-        assert!(sight.is_causal() && !sight.within(Some(2)).is_causal());
+        let block_mask = BlockMask::causal(2, 3);
+        assert_eq!((block_mask.rows(), block_mask.queries()), (2, 3));
+        assert_eq!(block_mask.row(1), [View::of(0, 1), View::of(0, 2), View::of(0, 3)]);
+        assert!(block_mask.is_causal() && !block_mask.within(Some(2)).is_causal());
     }
 
     #[test]

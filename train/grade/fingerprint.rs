@@ -1,4 +1,4 @@
-//! What a verdict rests on, as one hash: the same hash, the same verdict.
+//! The fingerprint of a verdict: equal fingerprints mean equal verdicts.
 //!
 //! In: what tests run on, a task and an answer. Out: 32 hexadecimal digits. They change with the sandbox, its image and
 //! its Python, with the base tree, with the answer, with the gold patch, with the tests and with the version of what
@@ -8,7 +8,7 @@ use data::Task;
 use data::source::prediction::Answer;
 
 /// Part of what a verdict rests on: a grader that judges otherwise has another number.
-const GRADER: u32 = 7;
+const GRADER: u32 = 8;
 
 /// The key of a verdict. Each part is hashed with its length, so that no two can run together.
 pub fn key(environment: &str, id: &str, task: Option<&Task>, answer: &Answer) -> String {

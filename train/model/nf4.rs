@@ -118,12 +118,12 @@ fn nearest(value: f32) -> u8 {
 
 /// The linear maps of all blocks of a model in four bits, by the names of their weights.
 #[derive(Clone, Debug)]
-pub struct FourBitBlocks {
+pub struct Nf4Blocks {
     matrices: BTreeMap<String, FourBit>,
     device: Device,
 }
 
-impl FourBitBlocks {
+impl Nf4Blocks {
     /// Takes the linear maps out of the blocks of `model`, one after the other; what stays behind has no size.
     pub fn take(mut model: CausalLm, device: &Device) -> (CausalLm, Self) {
         let mut taker = Taker { path: Path::default(), matrices: BTreeMap::new(), device };
@@ -134,7 +134,7 @@ impl FourBitBlocks {
             block
         };
         model.model.layers = model.model.layers.into_iter().enumerate().map(take).collect();
-        (model, FourBitBlocks { matrices: taker.matrices, device: device.clone() })
+        (model, Nf4Blocks { matrices: taker.matrices, device: device.clone() })
     }
 
     /// A block of the model whose linear maps were taken, with their rounded values.
@@ -153,17 +153,17 @@ impl FourBitBlocks {
 /// Rounds the linear maps of a model while it is built, so that they are never all in memory as they were.
 pub struct Rounding<'a, O> {
     origin: &'a mut O,
-    blocks: FourBitBlocks,
+    blocks: Nf4Blocks,
 }
 
 impl<'a, O: Origin> Rounding<'a, O> {
     /// Rounds what `origin` gives.
     pub fn new(origin: &'a mut O, device: &Device) -> Self {
-        Rounding { origin, blocks: FourBitBlocks { matrices: BTreeMap::new(), device: device.clone() } }
+        Rounding { origin, blocks: Nf4Blocks { matrices: BTreeMap::new(), device: device.clone() } }
     }
 
     /// What was rounded.
-    pub fn blocks(self) -> FourBitBlocks {
+    pub fn blocks(self) -> Nf4Blocks {
         self.blocks
     }
 }
@@ -224,7 +224,7 @@ impl ModuleMapper for Taker<'_> {
 
 struct Giver<'a> {
     path: Path,
-    blocks: &'a FourBitBlocks,
+    blocks: &'a Nf4Blocks,
 }
 
 impl ModuleMapper for Giver<'_> {
@@ -278,7 +278,7 @@ mod tests {
         let device = Device::flex();
         let model = CausalLm::new(&ModelConfig::default(), 7, &device);
         let before = model.model.layers[2].self_attn.k_proj.weight.val().into_data();
-        let (left, packed) = FourBitBlocks::take(model, &device);
+        let (left, packed) = Nf4Blocks::take(model, &device);
         assert_eq!(left.model.layers[2].self_attn.k_proj.weight.dims(), [1, 1]);
         let after = packed.block(&left, 2).self_attn.k_proj.weight.val().into_data();
         let pairs = before.as_slice::<f32>().expect("f32").iter().zip(after.as_slice::<f32>().expect("f32"));
@@ -293,7 +293,7 @@ mod tests {
         let mut rounding = Rounding::new(&mut origin, &device);
         let Ok(one) = CausalLm::build(&shape, &mut rounding);
         let blocks = rounding.blocks();
-        let (other, again) = FourBitBlocks::take(CausalLm::new(&shape, 7, &device), &device);
+        let (other, again) = Nf4Blocks::take(CausalLm::new(&shape, 7, &device), &device);
         assert_eq!(to_host(&one), to_host(&other));
         let values = |block: Block| block.mlp.down_proj.weight.val().into_data();
         assert_eq!(values(blocks.block(&one, 3)), values(again.block(&other, 3)));

@@ -1,4 +1,4 @@
-//! A value that is too high for long is an alarm; low enough for long, it is none any more.
+//! Threshold alarm with hysteresis: raised when a value stays above one threshold, cleared when it stays below another.
 //!
 //! In: samples with their times. Out: [`Change`], where something changed. A sample on the threshold is not beyond it.
 
@@ -18,7 +18,7 @@ pub enum Change {
 
 /// An alarm with two thresholds, and a time for each.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Held {
+pub struct Hysteresis {
     above: f64,
     raise_after: Duration,
     below: f64,
@@ -27,10 +27,10 @@ pub struct Held {
     since: Option<Duration>,
 }
 
-impl Held {
+impl Hysteresis {
     /// Raised when above `above` for `raise_after`; cleared when below `below` for `clear_after`.
     pub fn new(above: f64, raise_after: Duration, below: f64, clear_after: Duration) -> Self {
-        Held { above, raise_after, below, clear_after, raised: false, since: None }
+        Hysteresis { above, raise_after, below, clear_after, raised: false, since: None }
     }
 
     /// Takes the value at a time. What is no number interrupts what was held.
@@ -62,12 +62,12 @@ impl Held {
 mod tests {
     use super::*;
 
-    fn gpu() -> Held {
-        Held::new(0.90, Duration::from_secs(300), 0.85, Duration::from_secs(60))
+    fn gpu() -> Hysteresis {
+        Hysteresis::new(0.90, Duration::from_secs(300), 0.85, Duration::from_secs(60))
     }
 
     /// What changed, and at which second.
-    fn changes(held: &mut Held, samples: impl IntoIterator<Item = (u64, f64)>) -> Vec<(u64, Change)> {
+    fn changes(held: &mut Hysteresis, samples: impl IntoIterator<Item = (u64, f64)>) -> Vec<(u64, Change)> {
         let told = |(at, value)| Some((at, held.sample(Duration::from_secs(at), value)?));
         samples.into_iter().filter_map(told).collect()
     }
