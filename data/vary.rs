@@ -58,12 +58,12 @@ impl Change {
     }
 }
 
-/// A test file with what stands beside it.
+/// A test file with its settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// The file.
     pub text: &'a str,
-    /// Settings of its folders (`conftest.py`), whose fixtures the tests may ask for; empty where there are none.
+    /// Settings of its folders (`conftest.py`), whose fixtures the tests may use; empty if there are none.
     pub settings: &'a str,
     /// [`crate::task::JAVASCRIPT`], or any other word for Python.
     pub language: &'a str,

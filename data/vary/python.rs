@@ -219,7 +219,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// `token("a") == token("a")`: what comes out is nobody's business, so other inputs tell nothing.
+    /// `token("a") == token("a")`: any value is right, so other inputs show nothing.
     fn compares_with_itself(&self, comparison: Node) -> bool {
         let called = |side: &Node| side.child_by_field_name("function").map(|name| &self.text[name.byte_range()]);
         let sides: Vec<Option<&str>> = children(comparison).iter().map(called).collect();
