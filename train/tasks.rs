@@ -55,21 +55,30 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// The same, with tests changed by a secret of this process alone: verdicts on what others wrote.
-    pub fn with_own_secret(mut self) -> Self {
-        self.secret = self.secret.map(|_| RandomState::new().hash_one(EXAMINED));
-        self
-    }
-
     /// Prepares Python (once, then cached) and starts the sandbox.
     ///
     /// # Errors
     ///
     /// When Python or the network is missing, or a barrier of the sandbox cannot be raised here.
     pub fn open(config: &Config, cache: &Path) -> Result<Self> {
+        TestEnv::with_secret(config, cache, draw::key(config.seed, &[EXAMINED]))
+    }
+
+    /// The same for verdicts on what others wrote: unless `tests.secret` is set, tests are changed by a secret of this
+    /// process alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestEnv::open`].
+    pub fn open_for_others(config: &Config, cache: &Path) -> Result<Self> {
+        TestEnv::with_secret(config, cache, RandomState::new().hash_one(EXAMINED))
+    }
+
+    /// `secret` where the config names none.
+    fn with_secret(config: &Config, cache: &Path, secret: u64) -> Result<Self> {
         let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        let secret = config.tests.evidence.then(|| draw::key(config.seed, &[EXAMINED]));
+        let secret = config.tests.evidence.then(|| config.tests.secret.unwrap_or(secret));
         let (patience, tests) = (Patience::default(), Mutex::default());
         Ok(TestEnv { python, sandbox, environment, limits, secret, patience, tests, cache })
     }

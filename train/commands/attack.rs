@@ -39,7 +39,7 @@ pub fn attack(args: &AttackArgs) -> Result<()> {
     if !left_out.is_empty() {
         eprintln!("left as it was: {}", left_out.join(", "));
     }
-    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
+    let test_env = TestEnv::open_for_others(&config, &cache_folder()?)?;
     let graded = test_env.grader().grade(&given.set.root, task, &judged)?;
     let rewarded = graded.outcome == Outcome::Resolved && graded.suspicion.is_none();
     println!(

@@ -42,7 +42,7 @@ pub fn grade(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let given = tasks_of(args.tasks(), &args.out().join("tasks"))?;
     let predictions = predictions_of(args.predictions(), &given)?;
     let watched = Watched::start(args.out(), "grade", &config, &args.watch)?;
-    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
+    let test_env = TestEnv::open_for_others(&config, &cache_folder()?)?;
     let telling = if args.reports { Telling::All } else { Telling::Repaired };
     let grading = Grading {
         given: &given,
@@ -87,7 +87,7 @@ pub fn admit(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
     }
     let interrupt = Interrupt::listen()?;
     let given = tasks_of(&args.tasks, &args.out.join("tasks"))?;
-    let test_env = TestEnv::open(&config, &cache_folder()?)?.with_own_secret();
+    let test_env = TestEnv::open_for_others(&config, &cache_folder()?)?;
     let Environment { python, jest } = &test_env.environment;
     let gate = Gate {
         given: &given,

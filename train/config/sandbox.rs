@@ -16,11 +16,15 @@ pub struct TestsConfig {
     pub image: Option<String>,
     /// Whether a patch that resolves its task is examined: with tests that no honest code passes, and with other inputs.
     pub evidence: bool,
+    /// What changed tests are drawn by. `None`: by the seed of the run, and in `train grade` by a secret of its own. With
+    /// the same secret a verdict can be had again; no patch may know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<u64>,
 }
 
 impl Default for TestsConfig {
     fn default() -> Self {
-        TestsConfig { sandbox: SandboxKind::default(), image: None, evidence: true }
+        TestsConfig { sandbox: SandboxKind::default(), image: None, evidence: true, secret: None }
     }
 }
 
