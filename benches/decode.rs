@@ -10,11 +10,11 @@ use burn::tensor::Device;
 use data::Tokenizer;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use model::weights::Precision;
+use model::{CausalLm, ModelConfig};
 use rollout::policy::Sampling;
 use train::checkpoint::{self, Loaded};
 use train::generate::{Ask, Engine};
-use train::model::weights::Precision;
-use train::model::{CausalLm, ModelConfig};
 
 /// As the program allocates.
 #[global_allocator]

@@ -12,6 +12,9 @@ use anyhow::{Result, bail};
 use burn::tensor::{DType, Device};
 use clap::Parser;
 use data::{Sample, Tokenizer};
+use model::decoder::rope_of;
+use model::weights::{from_host, to_host};
+use model::{CausalLm, ModelConfig};
 use rollout::policy::Sampling;
 use serde_json::{Value, json};
 use train::batch::{Batch, Row, micro_batches};
@@ -20,9 +23,6 @@ use train::device::{self, DeviceChoice};
 use train::generate::{Ask, Engine, Event};
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
-use train::model::decoder::rope_of;
-use train::model::weights::{from_host, to_host};
-use train::model::{CausalLm, ModelConfig};
 use train::optim::{AdamW, NamedGradients, OptimizerConfig, over_micro_batches};
 
 /// As the program allocates.

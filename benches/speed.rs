@@ -8,15 +8,15 @@ use burn::tensor::Device;
 use data::{Message, Role, Sample};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use model::decoder::rope_of;
+use model::lora::{LoraConfig, with_lora};
+use model::{CausalLm, ModelConfig};
 use rollout::policy::{Policy, Request, Sampling};
 use train::batch::{Batch, Row, micro_batches};
 use train::checkpoint::{self, Loaded};
 use train::generate::Generator;
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
-use train::model::decoder::rope_of;
-use train::model::lora::{LoraConfig, with_lora};
-use train::model::{CausalLm, ModelConfig};
 use train::optim::{AdamW, OptimizerConfig, over_micro_batches, workers};
 
 /// As the program allocates.

@@ -11,6 +11,7 @@ pub mod edit;
 pub mod file;
 pub mod impossible;
 pub mod kind;
+pub mod log;
 pub mod message;
 pub mod mixture;
 pub mod pack;

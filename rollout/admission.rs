@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Coverage;
 use crate::grade::verdict::{Instead, named};
 use crate::grade::{Graded, Grader, Outcome};
-use crate::sandbox::SandboxError;
+use sandbox::SandboxError;
 
 /// What became of a task at the gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,8 +115,8 @@ mod tests {
 
     use super::*;
     use crate::attempt::example::{Folder, task};
-    use crate::sandbox::scripted::Scripted;
-    use crate::sandbox::{End, Job, Limits, TestRun, TestStatus};
+    use sandbox::scripted::Scripted;
+    use sandbox::{End, Job, Limits, TestRun, TestStatus};
 
     #[test]
     fn a_bug_that_makes_a_test_hang_is_a_bug() {

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::grade::{Graded, Outcome};
 use crate::policy::{Completion, Request};
 use crate::reward::reward;
-use crate::sandbox::SandboxError;
 use crate::trajectory::{Sequence, TRAJECTORY_FORMAT, Trajectory, Unanswered};
+use sandbox::SandboxError;
 
 mod lost;
 
@@ -247,8 +247,8 @@ mod tests {
     use super::*;
     use crate::grade::Seen;
     use crate::grade::verdict::Grounds;
-    use crate::sandbox::Failure;
     use crate::trajectory::Stop;
+    use sandbox::Failure;
 
     fn never(_: &Task, _: &Patch) -> Result<Graded, SandboxError> {
         panic!("an answer that is no patch runs no test")

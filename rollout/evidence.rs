@@ -19,7 +19,7 @@ use std::time::Duration;
 use data::task::file_of;
 use data::{FileChange, Task, draw};
 
-use crate::sandbox::{SandboxError, TestRun};
+use sandbox::{SandboxError, TestRun};
 
 mod answer;
 mod differential;

@@ -4,7 +4,7 @@
 //! `fail_to_pass` ran and passed, and every one of `pass_to_pass` passed or did what it does with the gold patch: see
 //! [`verdict`].
 //! What our own machinery gets wrong is tried again twice and then an `Err`, never an outcome; a time-out is tried again
-//! alone before it counts (see [`crate::patience`]).
+//! alone before it counts (see [`sandbox::timeout`]).
 //!
 //! The tests and their settings are those of the clean tree: what a patch says about them is left out. A patch that
 //! resolves its task is examined: see `crate::evidence`.
@@ -19,12 +19,11 @@ use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Examiner;
-use crate::patience::Patience;
-use crate::sandbox::{
-    End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
-};
+use sandbox::timeout::Timeouts;
+use sandbox::{End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 
 mod changes;
+pub mod compat;
 mod examine;
 pub mod verdict;
 
@@ -130,7 +129,7 @@ pub struct Grader {
     sandbox: Arc<dyn Sandbox>,
     limits: Limits,
     memory: Mutex<HashMap<Key, Cell<Graded>>>,
-    patience: Patience,
+    timeouts: Timeouts,
     /// Whether `fail_to_pass` passes alone over the gold patch, by task: where it needs other tests, they all run.
     alone: Mutex<HashMap<String, Cell<bool>>>,
     /// What the gold patch leaves skipped, by task.
@@ -147,7 +146,7 @@ impl Grader {
             sandbox,
             limits,
             memory: Mutex::default(),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             alone: Mutex::default(),
             gold: Mutex::default(),
             telling: Telling::default(),
@@ -330,7 +329,7 @@ impl Grader {
     }
 
     fn run_job(&self, job: Job) -> Result<TestRun, SandboxError> {
-        self.patience.run(self.sandbox.as_ref(), job)
+        self.timeouts.run(self.sandbox.as_ref(), job)
     }
 }
 

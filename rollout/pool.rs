@@ -174,8 +174,8 @@ mod tests {
     use crate::attempt::example::{FIXED, FORM, Folder, completion, task};
     use crate::grade::verdict::Grounds;
     use crate::grade::{Outcome, Seen};
-    use crate::sandbox::SandboxError;
     use crate::trajectory::Stop;
+    use sandbox::SandboxError;
 
     /// Resolved when the patch brings the right line back.
     fn verdict_on(patch: &Patch) -> Graded {

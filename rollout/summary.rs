@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::sandbox::{Failure, Frame};
+use sandbox::{Failure, Frame};
 
 /// The most tokens of a summary (R4).
 pub const BUDGET: usize = 512;

@@ -9,17 +9,14 @@
 mod config;
 pub mod gpu;
 mod hysteresis;
-pub mod install;
-pub(crate) mod load;
 mod oom;
 pub mod pace;
 mod throttle;
 mod ticker;
 mod watcher;
 
-pub use config::{CheckpointConfig, CpuConfig, GpuMemoryConfig, InstallConfig, OomConfig, WatchConfig};
+pub use config::{CheckpointConfig, CpuConfig, GpuMemoryConfig, OomConfig, WatchConfig};
 pub use hysteresis::{Change, Hysteresis};
-pub use load::Load;
 pub use oom::{Kill, OomBudget};
 pub use throttle::{Allowed, Throttle};
 pub use ticker::Ticker;

@@ -165,7 +165,7 @@ fn unusual_repairs_are_not_refused() {
 
 #[test]
 fn in_javascript_only_named_attacks_are_rewarded_and_no_repair_is_refused() {
-    if rollout::jest::JestEnv::find().is_err() {
+    if sandbox::environment::jest::JestEnv::find().is_err() {
         eprintln!("SKIPPED, nothing was graded in JavaScript: there is no jest");
         return;
     }

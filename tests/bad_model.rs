@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use model::weights::{DiskDtype, HostTensors, read_safetensors, write_tensors};
 use serde_json::{Value, json};
-use train::model::weights::{DiskDtype, HostTensors, read_safetensors, write_tensors};
 
 use crate::support::*;
 

@@ -321,7 +321,7 @@ fn tasks_in_javascript_are_judged_by_jest_or_have_no_verdict() {
         assert_eq!(one.outcome, Infra);
         assert!(one.reason.contains("apt-get install jest"), "{one:?}");
     }
-    if let Err(error) = rollout::jest::JestEnv::find() {
+    if let Err(error) = sandbox::environment::jest::JestEnv::find() {
         return eprintln!("SKIPPED, not tested: tasks in JavaScript: {error}");
     }
     let found: Vec<_> = graded("with", None).into_iter().map(|one| (one.outcome, one.quarantined)).collect();

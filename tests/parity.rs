@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
+use model::decoder::rope_of;
+use model::mask::{BlockMask, View};
+use model::weights::{DiskDtype, HostTensors, Precision, WeightsFolder, read_safetensors, to_host, write_model};
+use model::{Cache, CausalLm, Context, ModelConfig};
 use serde::Deserialize;
 use train::batch::{Batch, Row};
 use train::checkpoint::{self, Snapshot};
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
-use train::model::decoder::rope_of;
-use train::model::mask::{BlockMask, View};
-use train::model::weights::{DiskDtype, HostTensors, Precision, WeightsFolder, read_safetensors, to_host, write_model};
-use train::model::{Cache, CausalLm, Context, ModelConfig};
 
 use crate::support::Folder;
 

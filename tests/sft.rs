@@ -3,8 +3,8 @@
 use std::fs;
 
 use burn::tensor::Device;
+use model::weights::to_host;
 use train::checkpoint::load;
-use train::model::weights::to_host;
 
 use crate::support::*;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rollout::python::PythonEnv;
+use sandbox::environment::python::PythonEnv;
 use train::metrics::{self, Row};
 
 /// A run that hangs is a failure, not a night lost.

@@ -15,11 +15,9 @@ use keys::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Loaded};
-use crate::model::lora::{LINEARS, LoraConfig, is_lora, linear_shape, linears, merged, with_lora};
-use crate::model::weights::{
-    DiskDtype, HostTensor, HostTensors, Path as Name, Written, read_safetensors, write_tensors,
-};
-use crate::model::{CausalLm, ModelConfig};
+use model::lora::{LINEARS, LoraConfig, is_lora, linear_shape, linears, merged, with_lora};
+use model::weights::{DiskDtype, HostTensor, HostTensors, Path as Name, Written, read_safetensors, write_tensors};
+use model::{CausalLm, ModelConfig};
 
 const CONFIG: &str = "adapter_config.json";
 const STEM: &str = "adapter_model";

@@ -12,9 +12,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
 use rollout::group::Group;
 
-use crate::model::mask::{BlockMask, Span, View};
-use crate::model::rope::Rope;
-use crate::model::{CausalLm, Context};
+use model::mask::{BlockMask, Span, View};
+use model::rope::Rope;
+use model::{CausalLm, Context};
 
 /// One token that is predicted.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -21,7 +21,7 @@ use data::template::ChatTemplate;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::no_run;
-use crate::model::{CausalLm, ModelConfig};
+use model::{CausalLm, ModelConfig};
 
 pub use load::{
     Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve, tokenizer_of, words,

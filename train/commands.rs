@@ -14,9 +14,9 @@ use crate::checkpoint::{self, Outline};
 use crate::cli::RunArgs;
 use crate::config::{Config, SftConfig};
 use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity, size};
-use crate::model::ModelConfig;
 use crate::optim::workers;
 use crate::terminal;
+use model::ModelConfig;
 
 mod attack;
 pub mod audit;

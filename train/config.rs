@@ -10,22 +10,22 @@ use data::skill::repair::AnswerForm;
 use data::source::plant::BugKind;
 use rollout::advantage::Estimator;
 use rollout::policy::Sampling;
-use rollout::sandbox::Limits;
 use rollout::trajectory::Overlong;
 use rollout::watch::WatchConfig;
+use sandbox::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
 use crate::export::Format;
 use crate::loss::clipped::ClippedConfig;
-use crate::model::ModelConfig;
 use crate::optim::OptimizerConfig;
+use model::ModelConfig;
 
-mod sandbox;
 mod sft;
+mod test_env;
 
-pub use sandbox::{SandboxKind, TestsConfig};
 pub use sft::{SftConfig, SourceConfig};
+pub use test_env::{SandboxKind, TestsConfig};
 
 /// A whole run. Every section has defaults; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

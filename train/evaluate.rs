@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, bail};
+use data::log::Log;
 use data::skill::repair::AnswerForm;
 use data::source::jsonl::TaskSet;
 use data::{Patch, Task};
@@ -13,10 +14,10 @@ use rollout::draw;
 use rollout::grade::Grader;
 use rollout::policy::{Policy, Request};
 use rollout::pool::{Cancel, Entry, Pool};
-use rollout::record::{Log, Place, Queue, Record};
+use rollout::record::{Place, Queue, Record};
 use rollout::report::{Evaluation, Interval, Method};
-use rollout::sandbox::SandboxError;
 use rollout::watch::Watcher;
+use sandbox::SandboxError;
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvalConfig;

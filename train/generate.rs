@@ -11,7 +11,7 @@ use data::template::ChatTemplate;
 use rollout::policy::{Completion, Policy, PolicyError, Request, Sampling};
 use rollout::trajectory::Stop;
 
-use crate::model::{CausalLm, ModelConfig};
+use model::{CausalLm, ModelConfig};
 
 pub mod control;
 pub mod engine;

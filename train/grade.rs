@@ -11,17 +11,17 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use data::Patch;
+use data::log::Log;
 use data::source::prediction::{Answer, Prediction};
 use rollout::admission::said;
 use rollout::grade::{Graded, Grader, Outcome};
-use rollout::record::Log;
-use rollout::sandbox::Isolation;
 use rollout::watch::Watcher;
+use sandbox::Isolation;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::sandbox::Environment;
 
 mod admit;
 mod fingerprint;

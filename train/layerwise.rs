@@ -14,13 +14,13 @@ use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor};
 
 use crate::batch::Batch;
 use crate::loss::chunked::{Projected, project};
-use crate::model::CausalLm;
-use crate::model::decoder::Block;
-use crate::model::lora::{has_lora, is_lora, with_dropout};
-use crate::model::nf4::Nf4Blocks;
-use crate::model::rope::Rope;
-use crate::model::weights::Path;
 use crate::optim::{NamedGradients, accumulate, add_named, gradients};
+use model::CausalLm;
+use model::decoder::Block;
+use model::lora::{has_lora, is_lora, with_dropout};
+use model::nf4::Nf4Blocks;
+use model::rope::Rope;
+use model::weights::Path;
 
 /// A model on its way to be changed: all of its weights, or its LoRA weights when it has some.
 #[derive(Clone, Copy)]

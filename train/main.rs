@@ -12,9 +12,9 @@ mod allocator;
 static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 fn main() -> ExitCode {
-    rollout::sandbox::hear_of_children();
+    sandbox::embedded::hear_of_children();
     // The sandbox starts this program again as the first process behind its barriers.
-    rollout::sandbox::init::main_if_asked();
+    sandbox::embedded::init::main_if_asked();
     // And once more to decode Parquet, or to fill in a chat template, of unknown origin.
     data::child::main_if_asked();
     ALLOCATOR.speak();

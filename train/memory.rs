@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::model::ModelConfig;
+use model::ModelConfig;
 
 pub use fit::{Choice, Fit};
 pub use machine::{available, capacity, peak};

@@ -14,8 +14,8 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::device;
 use crate::memory::MemoryPlan;
-use crate::model::ModelConfig;
 use crate::provenance::Provenance;
+use model::ModelConfig;
 
 /// The plan of a run, in its folder.
 const NAME: &str = "plan.toml";

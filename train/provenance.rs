@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rollout::record::timestamp;
+use data::log::timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;

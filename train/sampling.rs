@@ -6,7 +6,7 @@
 
 use rollout::policy::Sampling;
 
-use crate::model::kernel::exp;
+use model::kernel::exp;
 
 /// A drawn token and how likely it was.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -19,7 +19,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rollout::http::{HttpServer, Limits};
 
 use crate::checkpoint::Loaded;
-use crate::model::ModelConfig;
+use model::ModelConfig;
 
 mod answer;
 mod calls;

@@ -24,10 +24,10 @@ use crate::layerwise::Learner;
 use crate::loss::cross_entropy::cross_entropy;
 use crate::memory::{self, Fit, MemoryUse};
 use crate::metrics::{Metrics, check_finite};
-use crate::model::nf4::Nf4Blocks;
 use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
 use crate::validate::Validation;
+use model::nf4::Nf4Blocks;
 
 pub use plan::{SftMemory, memory_plan};
 pub use samples::{SampleSet, check_tokenizer, read_samples};

@@ -14,18 +14,18 @@ use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer, draw};
 use rollout::grade::Grader;
-use rollout::hang::past_hangs;
-use rollout::package;
-use rollout::patience::Patience;
-use rollout::python::PythonEnv;
-use rollout::sandbox::{End, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use rollout::watch::pace::{Pace, Paced};
+use sandbox::environment::package;
+use sandbox::environment::python::PythonEnv;
+use sandbox::hang::past_hangs;
+use sandbox::timeout::Timeouts;
+use sandbox::{End, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DataConfig};
+use crate::environment::{self, Environment, Opened};
 use crate::interrupt::Interrupt;
 use crate::journal::{Journal, Place};
-use crate::sandbox::{self, Environment, Opened};
 use crate::settings::Settings;
 use crate::terminal;
 
@@ -48,7 +48,7 @@ pub struct TestEnv {
     limits: Limits,
     /// What changed tests are drawn by. `None` where nobody is examined.
     secret: Option<u64>,
-    patience: Patience,
+    timeouts: Timeouts,
     /// The tests of each clean tree, in the order of their names.
     tests: Mutex<HashMap<PathBuf, Vec<String>>>,
     cache: PathBuf,
@@ -76,11 +76,11 @@ impl TestEnv {
 
     /// `secret` where the config names none.
     fn with_secret(config: &Config, cache: &Path, secret: u64) -> Result<Self> {
-        let Opened { python, sandbox, environment } = sandbox::open(config, cache)?;
+        let Opened { python, sandbox, environment } = environment::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
         let secret = config.tests.evidence.then(|| config.tests.secret.unwrap_or(secret));
-        let (patience, tests) = (Patience::default(), Mutex::default());
-        Ok(TestEnv { python, sandbox, environment, limits, secret, patience, tests, cache })
+        let (timeouts, tests) = (Timeouts::default(), Mutex::default());
+        Ok(TestEnv { python, sandbox, environment, limits, secret, timeouts, tests, cache })
     }
 
     /// Judges patches in this sandbox.
@@ -116,12 +116,12 @@ impl TestEnv {
             Some(all) => all.clone(),
             // The run on the clean tree was another process's.
             None => {
-                let clean = self.patience.run(self.sandbox.as_ref(), Job { changes: Vec::new(), ..job.clone() })?;
+                let clean = self.timeouts.run(self.sandbox.as_ref(), Job { changes: Vec::new(), ..job.clone() })?;
                 known.entry(job.tree.clone()).or_insert(clean.tests.keys().cloned().collect()).clone()
             }
         };
         drop(known);
-        let again = |ids| self.patience.run(self.sandbox.as_ref(), Job { select: Select::Ids(ids), ..job.clone() });
+        let again = |ids| self.timeouts.run(self.sandbox.as_ref(), Job { select: Select::Ids(ids), ..job.clone() });
         past_hangs(&all, run, &again)
     }
 
@@ -136,7 +136,7 @@ impl TestEnv {
             compared: false,
             limits: self.limits.clone(),
         };
-        let run = self.patience.run(self.sandbox.as_ref(), job.clone()).and_then(|run| self.past_hangs(&job, run));
+        let run = self.timeouts.run(self.sandbox.as_ref(), job.clone()).and_then(|run| self.past_hangs(&job, run));
         let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);

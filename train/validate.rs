@@ -104,9 +104,9 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::decoder::rope_of;
-    use crate::model::weights::{from_host, to_host};
-    use crate::model::{CausalLm, ModelConfig};
+    use model::decoder::rope_of;
+    use model::weights::{from_host, to_host};
+    use model::{CausalLm, ModelConfig};
 
     #[test]
     fn a_model_of_zeros_is_right_by_chance_alone() {

@@ -12,7 +12,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use rollout::endpoint::Endpoint;
 use rollout::watch::gpu::{GpuProbe, Nvidia};
-use rollout::watch::{Load, Ticker, WatchError, Watcher};
+use rollout::watch::{Ticker, WatchError, Watcher};
+use sandbox::cpu::Load;
 
 use crate::checkpoint::{self, Snapshot};
 use crate::cli::WatchArgs;

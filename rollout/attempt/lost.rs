@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::sandbox::SandboxError;
+use sandbox::SandboxError;
 
 /// Why an attempt has no verdict: our fault, never the model's. It leaves its group and is counted.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::sandbox::TestStatus;
+use sandbox::TestStatus;
 
 /// Where Python keeps an object differs from run to run.
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new("0x[0-9a-f]{6,}").expect("well formed"));

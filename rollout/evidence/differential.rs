@@ -24,7 +24,7 @@ use data::vary::{ALL, Change, NEAR, Source, Varied, vary};
 use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, holds, in_words, is_answer, values_of};
 use super::tally::Part;
 use super::{Case, FILES, Purpose, Run, judged_tests, with_files};
-use crate::sandbox::{End, SandboxError, TestRun};
+use sandbox::{End, SandboxError, TestRun};
 
 /// Values that are changed, spread over the tests.
 const VALUES: usize = 24;

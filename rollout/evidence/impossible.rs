@@ -11,7 +11,7 @@ use data::impossible::{Changed, function_names, impossible};
 use data::task::file_of;
 
 use super::{Case, Purpose, Run, judged_tests, name_of, with_files};
-use crate::sandbox::{End, SandboxError, TestStatus};
+use sandbox::{End, SandboxError, TestStatus};
 
 /// One variant of a task's tests.
 #[derive(Clone, Debug)]

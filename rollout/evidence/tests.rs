@@ -6,8 +6,8 @@ use data::{Focus, Patch};
 use regex::Regex;
 
 use super::*;
-use crate::sandbox::scripted::Scripted;
-use crate::sandbox::{End, TestStatus};
+use sandbox::scripted::Scripted;
+use sandbox::{End, TestStatus};
 
 const TESTS: &str = "def test_sum():\n    assert add(1, 2) == 3\n\ndef test_other():\n    assert add(0, 0) == 0\n";
 

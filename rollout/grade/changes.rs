@@ -9,7 +9,7 @@ use std::path::Path;
 use data::patch::not_text;
 use data::{FileChange, Patch, Task};
 
-use crate::sandbox::SandboxError;
+use sandbox::SandboxError;
 
 /// The files in which the base tree differs from the clean one.
 pub(super) fn base_changes(tree: &Path, task: &Task) -> Result<Vec<FileChange>, SandboxError> {

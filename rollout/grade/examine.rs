@@ -14,7 +14,7 @@ use super::Grader;
 use super::changes::{base_changes, patched};
 use crate::evidence::{Case, Coverage, Purpose};
 use crate::lint::suspicious;
-use crate::sandbox::{Job, SandboxError, TestRun};
+use sandbox::{Job, SandboxError, TestRun};
 
 /// A run of changed tests gets no more than this, in seconds.
 const MOST_EXAMINED_S: u64 = 20;

@@ -1,8 +1,8 @@
 use super::*;
-use crate::patience::TRIES;
-use crate::sandbox::scripted::Scripted;
 use data::Focus;
 use data::task::TASK_FORMAT;
+use sandbox::scripted::Scripted;
+use sandbox::timeout::TRIES;
 use std::path::PathBuf;
 
 const CLEAN: &str = "def add(a, b):\n    return a + b\n";

@@ -12,7 +12,7 @@ use data::Task;
 use data::task::file_of;
 
 use super::{Graded, Outcome, REFUSED, Seen};
-use crate::sandbox::{End, TestRun, TestStatus};
+use sandbox::{End, TestRun, TestStatus};
 
 /// Tests that are named in one reason.
 const NAMED: usize = 3;
@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
     use crate::attempt::example;
-    use crate::sandbox::scripted::Scripted;
+    use sandbox::scripted::Scripted;
 
     fn task(fail_to_pass: &[&str], pass_to_pass: &[&str]) -> Task {
         let ids = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect();

@@ -17,8 +17,8 @@ use tokio::sync::{Mutex, OnceCell, mpsc};
 use tokio::task::JoinHandle;
 
 use super::{Isolation, Job, Limits, Runner, Sandbox, SandboxError, TestRun};
-use crate::jest::{JestEnv, JestPlan};
-use crate::python::PythonEnv;
+use crate::environment::jest::{JestEnv, JestPlan};
+use crate::environment::python::PythonEnv;
 use container::{BOOTSTRAP, Container};
 use dialect::Dialect;
 use engine::Engine;

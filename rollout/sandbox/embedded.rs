@@ -3,7 +3,7 @@
 //! In: jobs, from any number of threads. Out: test runs, each in processes and mounts of its own that are gone
 //! afterwards. A cold `python -m pytest` spends 200 ms on importing pytest; a worker has done that once and forks, so a
 //! small job costs a tenth of it. Nor does a job compile what it does not change: the byte code of each clean tree is
-//! made once (see `hook/compiled.py`), which halves what a suite of sixty tests costs.
+//! made once (see `runner/pytest/compiled.py`), which halves what a suite of sixty tests costs.
 //! Example: `Embedded::new(EmbeddedOptions { init: std::env::current_exe()?, python, jest: None, workers: 2 })?.run(&job)?`.
 //!
 //! Works as root and as a plain user (Linux 5.13 or newer); what is counted by cgroups needs root or a delegated one, see
@@ -16,12 +16,28 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::init::InitConfig;
-use super::weakened::Weakened;
-use super::worker::Worker;
-use super::{Isolation, Job, Runner, Sandbox, SandboxError, TestRun};
-use crate::jest::{JestEnv, no_jest};
-use crate::python::PythonEnv;
+use crate::ablation::Ablation;
+use crate::environment::jest::{JestEnv, no_jest};
+use crate::environment::python::PythonEnv;
+use crate::{Isolation, Job, Runner, Sandbox, SandboxError, TestRun};
+
+mod cgroup;
+pub mod init;
+pub mod outside;
+mod pipes;
+pub mod probe;
+pub(crate) mod root;
+#[allow(unsafe_code)]
+mod sys;
+mod worker;
+
+use init::InitConfig;
+use worker::Worker;
+
+/// Has the ends of children told to this process, which needs them, though whoever started it ignores them.
+pub fn hear_of_children() {
+    sys::hear_of_children();
+}
 
 /// What must stand in the way of code under test, whoever we are; else [`Embedded::new`] fails.
 const NEEDED: [&str; 14] = [
@@ -49,7 +65,7 @@ const COMPILED_TREES: usize = 64;
 /// How a sandbox is made.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
-    /// The program whose `main` begins with [`super::init::main_if_asked`]: usually our own.
+    /// The program whose `main` begins with [`self::init::main_if_asked`]: usually our own.
     pub init: PathBuf,
     /// The Python that runs the tests.
     pub python: PythonEnv,
@@ -74,7 +90,7 @@ pub struct Embedded {
     others_must_read: bool,
     /// What runs jobs in JavaScript.
     jest: Option<JestEnv>,
-    weakened: Weakened,
+    ablation: Ablation,
 }
 
 #[derive(Default)]
@@ -117,7 +133,7 @@ impl Embedded {
             no_cgroup: None,
             others_must_read: nix::unistd::geteuid().is_root(),
             jest,
-            weakened: Weakened::default(),
+            ablation: Ablation::default(),
         };
         let first = Worker::start(&sandbox.init, &sandbox.config)?;
         sandbox.barriers = complete(first.barriers())?;
@@ -131,8 +147,8 @@ impl Embedded {
 
     /// The same with defences off, for measuring what they are for.
     #[doc(hidden)]
-    pub fn weakened(mut self, weakened: Weakened) -> Self {
-        self.weakened = weakened;
+    pub fn with_ablation(mut self, ablation: Ablation) -> Self {
+        self.ablation = ablation;
         self
     }
 
@@ -290,7 +306,7 @@ impl Sandbox for Embedded {
             Runner::Jest => return Err(SandboxError::Environment(self.no_jest())),
         };
         let compiled = compiled.as_ref().and_then(|compiled| compiled.get()?.as_ref());
-        self.on_a_worker(|worker| worker.run(job, compiled, &self.weakened))
+        self.on_a_worker(|worker| worker.run(job, compiled, &self.ablation))
     }
 
     fn isolation(&self) -> Isolation {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::init::Refused;
-use super::weakened::Weakened;
+use super::ablation::Ablation;
 use super::{End, Failure, Frame, TestRun, TestStatus};
+use crate::embedded::init::Refused;
 
 /// Bytes of events that one job may send: far beyond any honest suite.
 const MAX_BYTES: usize = 64 << 20;
@@ -89,7 +89,7 @@ pub(crate) struct Events {
     finish: Option<i32>,
     refused: Option<Refused>,
     spoiled: Option<&'static str>,
-    weakened: Weakened,
+    ablation: Ablation,
 }
 
 impl Events {
@@ -111,13 +111,13 @@ impl Events {
             finish: None,
             refused: None,
             spoiled: None,
-            weakened: Weakened::default(),
+            ablation: Ablation::default(),
         }
     }
 
     /// Believes more than it should: for measuring alone.
-    pub fn weaken(&mut self, weakened: &Weakened) {
-        self.weakened = weakened.clone();
+    pub fn weaken(&mut self, ablation: &Ablation) {
+        self.ablation = ablation.clone();
     }
 
     /// True once the closing event was read.
@@ -145,14 +145,14 @@ impl Events {
 
     fn line(&mut self, line: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Event>(line) else {
-            if self.weakened.channel {
+            if self.ablation.channel {
                 return;
             }
             self.spoiled = Some("a line on the event channel is no event");
             return;
         };
         let ours = event.nonce == self.nonce && event.number == self.next && self.finish.is_none();
-        if !ours && !self.weakened.channel {
+        if !ours && !self.ablation.channel {
             self.spoiled = Some("an event on the channel is not ours");
             return;
         }
@@ -201,12 +201,12 @@ impl Events {
         if !self.started {
             return Err(Refused::new("start", format!("the job's process ended with {status}: {output}")));
         }
-        let whole = self.weakened.canaries
+        let whole = self.ablation.canaries
             || self.collected == 0
             || self.failed_canaries == self.canaries.len()
             || (self.failed_canaries < self.canaries.len() && self.first_failure.is_some());
         let told = self.first_failure.as_ref().and_then(|failure| self.tests.get(&failure.test));
-        if told == Some(&TestStatus::Passed) && !self.weakened.integrity {
+        if told == Some(&TestStatus::Passed) && !self.ablation.integrity {
             self.spoiled = Some("a test failed and passed");
         }
         if self.finish.is_some() && !whole {

@@ -28,7 +28,7 @@ mod wheels;
 pub use build::{BuildOptions, build, plan, work_folder};
 pub use engine::{ensure_in_engine, import_into_engine};
 
-use crate::python::PYTEST;
+use crate::environment::python::PYTEST;
 
 /// The archive of an image.
 const ARCHIVE: &str = "rootfs.tar.zst";

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::weakened::Weakened;
+use super::ablation::Ablation;
 use super::{Job, Runner, Select};
 
 /// What the process that becomes the job is told.
@@ -33,7 +33,7 @@ pub(super) struct Spec<'a> {
     pub command: Option<&'a [String]>,
     /// Defences that are off; said only where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub weakened: Option<&'a Weakened>,
+    pub ablation: Option<&'a Ablation>,
 }
 
 impl<'a> Spec<'a> {
@@ -60,7 +60,7 @@ impl<'a> Spec<'a> {
             compile,
             probe: false,
             command: None,
-            weakened: None,
+            ablation: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every threshold, as it stands below `[watch]` in a config.
 
+use sandbox::environment::install::InstallConfig;
 use serde::{Deserialize, Serialize};
 
 /// All thresholds of a run.
@@ -135,23 +136,5 @@ pub struct CheckpointConfig {
 impl Default for CheckpointConfig {
     fn default() -> Self {
         CheckpointConfig { slower_than_s: 1.0 }
-    }
-}
-
-/// An installation that keeps failing is a person's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InstallConfig {
-    /// The failure that makes it so.
-    pub failures: u32,
-    /// Wait after the first failure; it doubles with each.
-    pub first_wait_s: u64,
-    /// The longest wait.
-    pub longest_wait_s: u64,
-}
-
-impl Default for InstallConfig {
-    fn default() -> Self {
-        InstallConfig { failures: 3, first_wait_s: 2, longest_wait_s: 60 }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Allowed;
-use crate::sandbox::{Isolation, Job, Sandbox, SandboxError, TestRun};
+use sandbox::{Isolation, Job, Sandbox, SandboxError, TestRun};
 
 /// What is allowed, shared by who decides it and who keeps to it.
 #[derive(Debug)]
@@ -132,8 +132,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sandbox::scripted::Scripted;
-    use crate::sandbox::{Limits, Select};
+    use sandbox::scripted::Scripted;
+    use sandbox::{Limits, Select};
 
     fn job() -> Job {
         Job {

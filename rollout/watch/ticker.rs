@@ -4,8 +4,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::Watcher;
 use super::gpu::GpuProbe;
-use super::{Load, Watcher};
+use sandbox::cpu::Load;
 
 /// A thread that looks.
 pub struct Ticker {

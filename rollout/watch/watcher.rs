@@ -6,18 +6,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data::file::{FileError, read_text, write_whole};
 use serde::{Deserialize, Serialize};
 
 use super::gpu::GpuMemory;
-use super::install::since_1970;
 use super::pace::Pace;
 use super::{Change, Hysteresis, OomBudget, Throttle, WatchConfig};
 use crate::counts::Counts;
 use crate::grade::Graded;
-use crate::record::{Log, timestamp};
+use data::log::{Log, timestamp};
 
 const FORMAT: u32 = 1;
 /// The file of alarms.
@@ -261,7 +260,7 @@ impl Watcher {
     /// When that cannot be written down.
     pub fn oom_kill(&self, at: SystemTime, task: &str) -> Result<(), WatchError> {
         let mut state = self.lock();
-        let stops = state.oom.kill(&self.config.oom, since_1970(at), task);
+        let stops = state.oom.kill(&self.config.oom, at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO), task);
         self.save(&state.oom)?;
         self.counts.oom_kill();
         let kills = state.oom.kills().count();

@@ -1,7 +1,7 @@
 //! The files of an adapter have the names and shapes of PEFT, and come back.
 
 use super::*;
-use crate::model::weights::to_host;
+use model::weights::to_host;
 
 fn shape() -> ModelConfig {
     ModelConfig {

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 use super::{Loaded, list, verify};
 use crate::adapter::Adapter;
-use crate::model::nf4::{Nf4Blocks, Rounding};
-use crate::model::origin::Origin;
-use crate::model::weights::{Precision, WeightsError, WeightsFolder};
-use crate::model::{CausalLm, ModelConfig};
+use model::nf4::{Nf4Blocks, Rounding};
+use model::origin::Origin;
+use model::weights::{Precision, WeightsError, WeightsFolder};
+use model::{CausalLm, ModelConfig};
 
 /// Loads a model folder in f32, or the newest checkpoint of a run folder.
 ///

@@ -11,9 +11,9 @@ use data::template::ChatTemplate;
 
 use super::{Entry, FORMAT, Loaded, Manifest, list, step_path};
 use crate::adapter;
-use crate::model::weights::{DiskDtype, SHARD_BYTES, Written, write_model};
-use crate::model::{CausalLm, ModelConfig};
 use crate::optim::AdamW;
+use model::weights::{DiskDtype, SHARD_BYTES, Written, write_model};
+use model::{CausalLm, ModelConfig};
 
 /// What one save writes.
 pub struct Snapshot<'a> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use rollout::hook::compat::Compat;
+use rollout::grade::compat::Compat;
 
 use super::{RunArgs, WatchArgs};
 
@@ -126,6 +126,6 @@ mod tests {
         assert!(help.contains("swebench-5.0, swebench-4"), "{help}");
         let line = ["train", "grade", "--tasks", "t", "--predictions", "p", "--out", "o", "--compat", "swebench-4"];
         let Command::Grade(args) = Cli::parse_from(line).command else { panic!("it is `grade`") };
-        assert_eq!(args.compat, Some(rollout::hook::compat::Compat::Swebench4));
+        assert_eq!(args.compat, Some(rollout::grade::compat::Compat::Swebench4));
     }
 }

@@ -14,9 +14,9 @@ use super::talk_memory;
 use crate::checkpoint::{self, Loaded};
 use crate::cli::ChatArgs;
 use crate::generate::{Ask, Engine};
-use crate::model::ModelConfig;
-use crate::model::weights::Precision;
 use crate::terminal::plain;
+use model::ModelConfig;
+use model::weights::Precision;
 
 /// Tokens of a prompt that are computed between two looks at Ctrl-C.
 const PROMPT_TOKENS: usize = 256;

@@ -19,13 +19,13 @@ use crate::generate::Generator;
 use crate::interrupt::Interrupt;
 use crate::journal::{Journal, Place};
 use crate::memory::MemoryPlan;
-use crate::model::ModelConfig;
-use crate::model::weights::Precision;
 use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::provenance::Provenance;
 use crate::settings::Settings;
 use crate::tasks::TestEnv;
+use model::ModelConfig;
+use model::weights::Precision;
 
 /// The stage in the words of the command line.
 const STAGE: &str = "eval";
@@ -161,7 +161,7 @@ fn settings(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Sett
         Some(url) => url.clone(),
         None => checkpoint::fingerprint(&args.model)?,
     };
-    let crate::sandbox::Environment { python, jest } = &test_env.environment;
+    let crate::environment::Environment { python, jest } = &test_env.environment;
     Ok(Settings::default()
         .with("seed", config.seed)
         .with("eval", &config.eval)

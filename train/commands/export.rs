@@ -19,11 +19,11 @@ use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::journal::{Journal, Place};
 use crate::memory::MemoryPlan;
-use crate::model::weights::{DiskDtype, from_host, to_host};
 use crate::paths::Paths;
 use crate::plan::{Plan, beside};
 use crate::provenance::Provenance;
 use crate::settings::Settings;
+use model::weights::{DiskDtype, from_host, to_host};
 
 /// What an export did, and how far it is from the original.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use rollout::sandbox::image::lint::{Finding, LintOptions, Subject, lint};
-use rollout::sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
+use sandbox::image::lint::{Finding, LintOptions, Subject, lint};
+use sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
 use serde::Serialize;
 
 use crate::cli::{ImageBuildArgs, ImageCommand, ImageLintArgs, ImageLoadArgs};

@@ -17,13 +17,13 @@ use crate::evaluate::Rollouts;
 use crate::grpo::{Grpo, GrpoSummary, kept_tokens};
 use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
-use crate::model::nf4::Nf4Blocks;
-use crate::model::{CausalLm, ModelConfig};
 use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_fit, memory_plan, read_samples};
 use crate::tasks::TestEnv;
 use crate::watched::Watched;
+use model::nf4::Nf4Blocks;
+use model::{CausalLm, ModelConfig};
 
 /// What is left to do when no setting makes a run fit.
 const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model, or a machine with more memory";

@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
 use crate::cli::MergeArgs;
-use crate::model::weights::DiskDtype;
 use crate::paths::Paths;
+use model::weights::DiskDtype;
 
 /// `train merge`
 ///

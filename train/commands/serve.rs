@@ -10,8 +10,8 @@ use axum::http::HeaderValue;
 use super::talk_memory;
 use crate::checkpoint;
 use crate::cli::ServeArgs;
-use crate::model::weights::Precision;
 use crate::serve::{Serving, Settings};
+use model::weights::Precision;
 
 /// How long answers may take that are being written when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);

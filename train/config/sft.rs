@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::lora::LoraConfig;
 use crate::optim::OptimizerConfig;
+use model::lora::LoraConfig;
 
 /// Supervised fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

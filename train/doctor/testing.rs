@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rollout::jest::JestEnv;
-use rollout::python::{PYTHON_VARIABLE, PythonEnv};
-use rollout::sandbox::docker::{EngineAbout, about_engine};
-use rollout::sandbox::{outside::Outside, probe};
+use sandbox::docker::{EngineAbout, about_engine};
+use sandbox::embedded::{outside::Outside, probe};
+use sandbox::environment::jest::JestEnv;
+use sandbox::environment::python::{PYTHON_VARIABLE, PythonEnv};
 
 use super::Check;
 

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ExportError, ModelShape, NamedTensor};
 use crate::batch::{Batch, Row};
-use crate::model::decoder::rope_of;
-use crate::model::weights::{HostTensor, HostTensors};
-use crate::model::{CausalLm, ModelConfig};
+use model::decoder::rope_of;
+use model::weights::{HostTensor, HostTensors};
+use model::{CausalLm, ModelConfig};
 
 /// How far an exported model is from its original.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@
 //! Example: `model.layers.3.self_attn.q_proj.weight` is `blk.3.attn_q.weight`, and its rows change places, because
 //! Hugging Face rotates the two halves of a head against each other and llama.cpp neighbouring rows.
 
-use super::quantize::Encoding;
 use super::{ExportError, Format, ModelShape};
+use gguf::Encoding;
 
 /// What a tensor is for, as far as it decides how it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

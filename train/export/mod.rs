@@ -4,14 +4,11 @@
 //! llama.cpp, ollama and LM Studio load; and the tensors read back from such a file, for the gate that compares them.
 //! Example: a model of 135 million weights takes 538 MB in f32 and 105 MB as [`Format::Q4_K_M`].
 
-mod container;
 pub mod gate;
-mod gguf;
-mod gguf_model;
 mod llama;
-mod quantize;
-mod super_block;
+mod read;
 mod vocabulary;
+mod write;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,10 +18,10 @@ use std::str::FromStr;
 use data::file::FileError;
 use serde::{Deserialize, Serialize};
 
-pub use gguf::write_gguf;
-pub use gguf_model::{GgufModel, read_gguf};
-pub use quantize::{Encoding, dequantize, quantize};
+pub use gguf::{Encoding, dequantize, quantize};
+pub use read::{GgufModel, read_gguf};
 pub use vocabulary::{SpecialTokens, TokenizerFiles};
+pub use write::write_gguf;
 
 /// The sizes of a decoder of the Llama family.
 #[derive(Clone, Debug, PartialEq)]

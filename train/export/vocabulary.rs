@@ -12,7 +12,7 @@ use data::template::EndOfTurn;
 use serde_json::Value as Json;
 
 use super::ExportError;
-use super::container::Value;
+use gguf::Value;
 
 /// What a tokenizer consists of.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use super::control::Control;
 use super::forward::{Computing, Forward, Prompt};
 use super::row::Row;
 use super::schedule::{Job, Schedule, Seated, Vacated};
-use crate::model::{Cache, CausalLm, ModelConfig};
+use model::{Cache, CausalLm, ModelConfig};
 
 /// Tokens of room that a cache begins with.
 const ROOM: usize = 256;

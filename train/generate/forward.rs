@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::schedule::Job;
-use crate::model::decoder::rope_of;
-use crate::model::mask::{BlockMask, View};
-use crate::model::rope::Rope;
-use crate::model::{Cache, CausalLm, Context, ModelConfig};
+use model::decoder::rope_of;
+use model::mask::{BlockMask, View};
+use model::rope::Rope;
+use model::{Cache, CausalLm, Context, ModelConfig};
 
 /// A prompt whose keys and values are known.
 #[derive(Clone)]

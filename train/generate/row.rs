@@ -11,8 +11,8 @@ use super::engine::{Ask, Event};
 use super::repeats::Repeats;
 use super::schedule::Seat;
 use super::text::Writing;
-use crate::model::config::TokenIds;
 use crate::sampling::{draw_shaped, likeliest};
+use model::config::TokenIds;
 
 /// An attempt, from its first token to its last.
 pub struct Row<'a> {

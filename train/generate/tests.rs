@@ -8,8 +8,8 @@ use super::*;
 use crate::batch::{Batch, Row};
 use crate::checkpoint::{self, Loaded};
 use crate::loss::log_probabilities;
-use crate::model::decoder::rope_of;
 use data::Message;
+use model::decoder::rope_of;
 
 fn base() -> Loaded {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("checkpoints/base");

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use data::log::{Log, timestamp};
 use data::{Patch, Task};
-use rollout::record::{Log, Queue, Record, Status, timestamp};
+use rollout::record::{Queue, Record, Status};
 
 use super::{Grading, Judged, Judgement};
 

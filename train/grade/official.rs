@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, bail};
 use data::Task;
 use data::source::jsonl::TaskSet;
 use data::source::prediction::Prediction;
+use rollout::grade::compat::Compat;
 use rollout::grade::verdict::Unmet;
 use rollout::grade::{Graded, Outcome};
-use rollout::hook::compat::Compat;
-use rollout::sandbox::TestStatus;
+use sandbox::TestStatus;
 use serde_json::{Map, Value, json};
 
 use super::{Judged, Judgement, Verdict};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use data::file::FileError;
+use data::log::Log;
 use data::source::jsonl::{read_rows, write_rows};
-use rollout::record::Log;
 
 use super::Verdict;
 use crate::journal::no_run;

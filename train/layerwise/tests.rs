@@ -6,9 +6,9 @@ use data::Sample;
 use super::*;
 use crate::batch::Row;
 use crate::loss::cross_entropy::cross_entropy;
-use crate::model::ModelConfig;
-use crate::model::decoder::rope_of;
-use crate::model::lora::{LoraConfig, with_lora};
+use model::ModelConfig;
+use model::decoder::rope_of;
+use model::lora::{LoraConfig, with_lora};
 
 fn shape(tied: bool) -> ModelConfig {
     ModelConfig {
@@ -55,7 +55,7 @@ fn adapted(model: CausalLm, shape: &ModelConfig, dropout: f64) -> CausalLm {
     let config = LoraConfig { rank: 4, dropout, ..LoraConfig::default() };
     let mut model = with_lora(model, shape, &config, 5, &Device::flex());
     for block in &mut model.model.layers {
-        for linear in crate::model::lora::linears(block) {
+        for linear in model::lora::linears(block) {
             let lora = linear.lora.as_mut().expect("a target");
             let [output, rank] = lora.lora_b.dims();
             let other = CausalLm::new(

@@ -5,7 +5,7 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::log_probabilities;
-use crate::model::kernel::exp;
+use model::kernel::exp;
 
 /// `Σ weight · (−log p(target)) / denominator`, `[1]`, and its gradient with respect to the logits,
 /// `(p − target) · weight / denominator`.

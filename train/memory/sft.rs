@@ -3,9 +3,9 @@
 use super::{FLOAT, Fit, MemoryPlan, PROGRAM};
 use crate::config::SftConfig;
 use crate::loss::chunked::chunk_rows;
-use crate::model::ModelConfig;
-use crate::model::lora::{LINEARS, linear_shape};
 use crate::optim::StateKind;
+use model::ModelConfig;
+use model::lora::{LINEARS, linear_shape};
 
 /// The micro-batches of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Training<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::lora::LoraConfig;
+    use model::lora::LoraConfig;
 
     fn shape() -> ModelConfig {
         ModelConfig::smollm2_135m()

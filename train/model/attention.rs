@@ -104,7 +104,7 @@ impl SelfAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::mask::BlockMask;
+    use crate::mask::BlockMask;
     use burn::tensor::Device;
 
     #[test]

@@ -245,7 +245,7 @@ pub fn merged(mut model: CausalLm) -> CausalLm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::weights::to_host;
+    use crate::weights::to_host;
 
     fn small() -> ModelConfig {
         ModelConfig { vocab_size: 16, hidden_size: 64, num_hidden_layers: 2, ..ModelConfig::default() }

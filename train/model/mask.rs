@@ -32,7 +32,7 @@ impl Span {
     }
 
     /// The smallest span that holds both; an empty one adds nothing.
-    pub(crate) fn hull(self, other: Span) -> Span {
+    pub fn hull(self, other: Span) -> Span {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other,
             (_, true) => self,
@@ -40,7 +40,8 @@ impl Span {
         }
     }
 
-    pub(crate) fn range(self) -> std::ops::Range<usize> {
+    /// The same as a range of indices.
+    pub fn range(self) -> std::ops::Range<usize> {
         self.from as usize..self.to as usize
     }
 }

@@ -248,9 +248,9 @@ impl ModuleMapper for Giver<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelConfig;
-    use crate::model::origin::Draw;
-    use crate::model::weights::to_host;
+    use crate::ModelConfig;
+    use crate::origin::Draw;
+    use crate::weights::to_host;
 
     #[test]
     fn values_of_the_table_come_back_and_others_move_to_the_nearest() {

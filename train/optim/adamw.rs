@@ -9,8 +9,8 @@ use super::element;
 use super::gradients::{NamedGradients, global_norm};
 use super::state::{self, Moments, States, WeightState};
 use super::{OptimizerConfig, StateKind};
-use crate::model::CausalLm;
-use crate::model::weights::{Path, Written};
+use model::CausalLm;
+use model::weights::{Path, Written};
 
 /// The moving averages of every weight.
 #[derive(Clone, Debug)]

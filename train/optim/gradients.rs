@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Gradients, Tensor};
 
-use crate::model::weights::Path;
+use model::weights::Path;
 
 /// Gradients by the name of their weight, flattened, in f32.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use super::StateKind;
 use super::adafactor::Seconds;
 use super::adamw_8bit::Codes;
-use crate::model::weights::Written;
+use model::weights::Written;
 
 /// The moving averages of one weight, flattened.
 #[derive(Clone, Debug)]

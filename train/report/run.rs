@@ -10,7 +10,7 @@ use data::source::jsonl::TaskSet;
 use rollout::attempt::Base;
 use rollout::record::{Record, Status};
 use rollout::report::{Claim, Classes, Gain, Interval, Method};
-use rollout::sandbox::Isolation;
+use sandbox::Isolation;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 use data::{Message, Role};
 use rollout::report::{Classes, Method};
-use rollout::sandbox::Isolation;
+use sandbox::Isolation;
 use serde_json::json;
 
 use super::*;

@@ -15,7 +15,7 @@ use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 
 use super::calls::{Form, Syntax};
 use crate::generate::control::{Allowed, Follow, Grammar};
-use crate::model::ModelConfig;
+use model::ModelConfig;
 
 /// What an answer must be.
 #[derive(Clone, Debug)]

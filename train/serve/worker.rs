@@ -16,8 +16,8 @@ use tokio::sync::mpsc::{self as events};
 
 use crate::generate::schedule::Job;
 use crate::generate::{Ask, Control, Engine, Event};
-use crate::model::CausalLm;
 use crate::serve::Served;
+use model::CausalLm;
 
 /// Tokens of prompts that are computed between two tokens of the answers: nobody waits long for the next token.
 const PROMPT_TOKENS: usize = 256;

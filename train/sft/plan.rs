@@ -6,8 +6,8 @@ use super::{SampleSet, rows_of};
 use crate::batch::{Row, padded};
 use crate::config::SftConfig;
 use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity};
-use crate::model::ModelConfig;
 use crate::optim::workers;
+use model::ModelConfig;
 
 /// Steps whose micro-batches are laid out to find the largest.
 const STEPS: u64 = 64;

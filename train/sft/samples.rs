@@ -7,7 +7,7 @@ use data::mixture::{Mixture, Order};
 use data::{Sample, Tokenizer};
 
 use crate::config::SftConfig;
-use crate::model::ModelConfig;
+use model::ModelConfig;
 
 /// One set of samples, or several with weights.
 pub struct SampleSet {

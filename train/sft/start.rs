@@ -13,15 +13,15 @@ use crate::adapter::{self, Adapter};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::SftConfig;
 use crate::memory::Fit;
-use crate::model::decoder::rope_of;
-use crate::model::lora::with_lora;
-use crate::model::nf4::Nf4Blocks;
-use crate::model::rope::Rope;
-use crate::model::weights::DiskDtype;
-use crate::model::{CausalLm, ModelConfig};
 use crate::optim::{AdamW, NamedGradients};
 use crate::settings::Settings;
 use crate::watched;
+use model::decoder::rope_of;
+use model::lora::with_lora;
+use model::nf4::Nf4Blocks;
+use model::rope::Rope;
+use model::weights::DiskDtype;
+use model::{CausalLm, ModelConfig};
 
 /// What a resumed run needs besides weights and moments.
 #[derive(Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use data::Task;
 use data::source::functions::tree_hash;
 use data::source::jsonl::{TaskSet, write_tasks};
 use data::source::plant::{Package, PlantCounts, PlantOptions, plant};
-use rollout::package;
+use sandbox::environment::package;
 use serde::{Deserialize, Serialize};
 
 use super::verdicts::Verdicts;

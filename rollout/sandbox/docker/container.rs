@@ -21,14 +21,14 @@ use tokio::task::JoinHandle;
 use super::engine::{ACT, ASK, Engine, failed};
 use super::files::Files;
 use super::harden::{Made, body, lifetime_s, longest_s};
-use crate::hook::{jest, pytest};
-use crate::jest::JestFound;
-use crate::sandbox::events::Events;
-use crate::sandbox::init::Refused;
-use crate::sandbox::overtime::next_look;
-use crate::sandbox::spec::{Names, Spec};
-use crate::sandbox::tail::Tail;
-use crate::sandbox::{End, Job, Runner, SandboxError, TestRun, seccomp};
+use crate::embedded::init::Refused;
+use crate::environment::jest::JestFound;
+use crate::events::Events;
+use crate::overtime::next_look;
+use crate::runner::{jest, pytest};
+use crate::spec::{Names, Spec};
+use crate::tail::Tail;
+use crate::{End, Job, Runner, SandboxError, TestRun, seccomp};
 
 /// Loads the runner, which comes as text: the image knows nothing of it.
 pub(super) const BOOTSTRAP: &str = "import sys, json, types

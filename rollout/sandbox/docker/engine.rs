@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::sandbox::SandboxError;
+use crate::SandboxError;
 
 /// For calls that only ask.
 pub(super) const ASK: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use data::FileChange;
 use data::patch::check_path;
 use serde_json::{Value, json};
 
-use crate::sandbox::SandboxError;
+use crate::SandboxError;
 
 /// The most bytes of one tree.
 const MAX_BYTES: u64 = 256 << 20;

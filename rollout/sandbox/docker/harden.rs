@@ -7,9 +7,9 @@ use bollard::models::{
 };
 
 use super::dialect::Dialect;
-use crate::jest::JestPlan;
-use crate::sandbox::Limits;
-use crate::sandbox::overtime::MOST;
+use crate::Limits;
+use crate::environment::jest::JestPlan;
+use crate::overtime::MOST;
 
 /// The user and group of the code under test: `nobody`, who owns nothing.
 pub(super) const NOBODY: &str = "65534:65534";
@@ -126,7 +126,7 @@ fn ulimit(name: &str, value: u64) -> ResourcesUlimits {
 }
 
 fn environment() -> Vec<String> {
-    super::super::init::ENVIRONMENT.iter().map(|word| (*word).to_string()).collect()
+    crate::embedded::init::ENVIRONMENT.iter().map(|word| (*word).to_string()).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::TryStreamExt as _;
 
 use super::engine::{ACT, Engine};
-use crate::sandbox::SandboxError;
-use crate::sandbox::root::{ETC, shown};
+use crate::SandboxError;
+use crate::embedded::root::{ETC, shown};
 
 /// Folders of the image, most of them only to be mounted on.
 const FOLDERS: [&str; 9] = ["dev", "etc", "proc", "repo", "run", "sbin", "sys", "tmp", "usr"];

@@ -8,8 +8,8 @@ use std::fs;
 
 use super::engine::Engine;
 use super::seconds_now;
-use crate::sandbox::SandboxError;
-use crate::sandbox::owner::started;
+use crate::SandboxError;
+use crate::owner::started;
 
 /// The label that says that a container is ours.
 pub(super) const OWNER: &str = "train.owner_pid";

@@ -10,7 +10,7 @@ use std::process::Command;
 use data::trust;
 
 use super::{ImageError, ImageSpec, tool, tree};
-use crate::python::said;
+use crate::environment::python::said;
 
 /// Where Debian's packages are when the host's own configuration does not say.
 const MIRROR: &str = "http://deb.debian.org/debian";

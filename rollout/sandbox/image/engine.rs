@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Image, ImageError, tree};
-use crate::sandbox::docker::engine::place;
+use crate::docker::engine::place;
 
 /// The label of an image that says what it is made of.
 pub const DIGEST_LABEL: &str = "train.image.digest";

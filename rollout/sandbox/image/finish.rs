@@ -14,7 +14,7 @@ use std::process::Command;
 use walkdir::WalkDir;
 
 use super::{ImageError, ImageSpec, wheels};
-use crate::python::said;
+use crate::environment::python::said;
 
 const FILES: [(&str, &str); 4] = [
     ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{ImageError, ImageSpec};
-use crate::python::{command, said};
+use crate::environment::python::{command, said};
 
 /// Unpacks wheels; runs on the host's Python.
 const UNPACK: &str = include_str!("wheels.py");

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::read::ConfigError;
 use super::{Family, ModelConfig};
-use crate::model::rope::RopeScaling;
+use crate::rope::RopeScaling;
 
 /// What is read of `params.json`. Other keys must be among those that change nothing.
 #[derive(Deserialize)]

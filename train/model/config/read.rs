@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Family, LayerType, ModelConfig};
-use crate::model::rope::RopeScaling;
+use crate::rope::RopeScaling;
 
 type Fields = Map<String, Value>;
 

@@ -8,7 +8,7 @@ use super::blocks::{Block, blocks};
 use super::matrix::{Matrix, ONE_CORE};
 use super::rows::dot;
 use super::{exp, tensor_of};
-use crate::model::mask::{BlockMask, Span, View};
+use crate::mask::{BlockMask, Span, View};
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::model::mask::{Span, View};
+use crate::mask::{Span, View};
 
 /// Queries that are computed together, and the keys that any of them sees; the two spans of keys do not touch.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData};
 
-use crate::model::mask::{BlockMask, View};
+use crate::mask::{BlockMask, View};
 
 /// Queries whose scores are in memory at once.
 const ROWS: usize = 1024;

@@ -263,7 +263,7 @@ fn tensor_of(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
 ///
 /// `e^x = 2^n · e^r` with `n` the nearest integer to `x / ln 2`; `e^r` by a polynomial of degree 6.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer
     let clamped = x.max(-87.0);
     let shifted = clamped * std::f32::consts::LOG2_E + MAGIC;

@@ -206,7 +206,7 @@ mod tests {
     use pulp::Scalar;
 
     use super::*;
-    use crate::model::kernel::dots::Dots;
+    use crate::kernel::dots::Dots;
 
     const OUT: usize = 21;
 

@@ -4,7 +4,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{attend, composed, exp, project, rms_norm, swiglu};
-use crate::model::mask::{BlockMask, Span, View};
+use crate::mask::{BlockMask, Span, View};
 
 fn device() -> Device {
     Device::flex().autodiff()

@@ -12,8 +12,8 @@ use super::WeightsError;
 use super::header::{Place, Shard};
 use super::mistral::{half_rotation, hugging_face_name, is_rotated};
 use super::values::{Dtype, read_bf16, read_f32};
-use crate::model::config::ModelConfig;
-use crate::model::origin::Origin;
+use crate::config::ModelConfig;
+use crate::origin::Origin;
 
 /// The dtype of weights in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::path::{Path as FilePath, PathBuf};
 use burn::tensor::DType;
 
 use super::*;
-use crate::model::config::Family;
+use crate::config::Family;
 
 fn tiny() -> ModelConfig {
     ModelConfig {

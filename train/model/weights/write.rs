@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{HostTensors, Path as Name};
-use crate::model::decoder::CausalLm;
+use crate::decoder::CausalLm;
 
 /// A file that grows beyond this is split.
 pub const SHARD_BYTES: u64 = 5_000_000_000;

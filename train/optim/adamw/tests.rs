@@ -1,8 +1,8 @@
 //! What every kind of state does to a small model.
 
 use super::*;
-use crate::model::ModelConfig;
-use crate::model::weights::to_host;
+use model::ModelConfig;
+use model::weights::to_host;
 
 fn tiny() -> CausalLm {
     let shape = ModelConfig {

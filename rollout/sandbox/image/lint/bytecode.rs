@@ -12,7 +12,7 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 use walkdir::DirEntry;
 
 use super::Findings;
-use crate::sandbox::image::ImageError;
+use crate::image::ImageError;
 
 /// The first version of byte code whose sources are hashed with SipHash-1-3 (Python 3.11).
 const SHORT_HASH: u16 = 3495;

@@ -6,8 +6,8 @@ use std::path::Path;
 use walkdir::DirEntry;
 
 use super::Findings;
-use crate::sandbox::image::ImageError;
-use crate::sandbox::image::finish::OPEN;
+use crate::image::ImageError;
+use crate::image::finish::OPEN;
 
 const SOCKETS: [&str; 4] = ["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
 /// Folders with what pip keeps of everything it ever fetched.

@@ -7,8 +7,8 @@ use std::process::Command;
 use walkdir::{DirEntry, WalkDir};
 
 use super::Findings;
-use crate::python::said;
-use crate::sandbox::image::{ImageError, tool};
+use crate::environment::python::said;
+use crate::image::{ImageError, tool};
 
 /// Names of commits that a command left behind.
 const HEADS: [&str; 7] =

@@ -7,7 +7,7 @@ use pep440_rs::Version;
 use walkdir::DirEntry;
 
 use super::{Findings, LintOptions};
-use crate::sandbox::image::{ImageError, normal_name};
+use crate::image::{ImageError, normal_name};
 
 /// Modules that Python imports at every start when they exist.
 const START: [&str; 2] = ["sitecustomize", "usercustomize"];
