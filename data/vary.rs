@@ -19,9 +19,7 @@ mod shared;
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
 /// So many of the changes of a value stay near; the others are far away, in size or length.
-pub const NEAR: usize = 2;
-/// More changes than any value has.
-pub const ALL: usize = usize::MAX;
+const NEAR: usize = 2;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +67,30 @@ pub struct Source<'a> {
     pub language: &'a str,
     /// Places of values that stay as they are ([`Change::at`]).
     pub without: &'a BTreeSet<usize>,
-    /// So many changes of each value get a copy: [`ALL`] or [`NEAR`]. The numbers of the copies are the same.
-    pub ways: usize,
+    /// Which changes get a copy.
+    pub copies: Copies<'a>,
+}
+
+/// Which changes get a copy of their test. The numbers of the copies are the same.
+#[derive(Clone, Copy, Debug)]
+pub enum Copies<'a> {
+    /// All.
+    All,
+    /// Those that stay near.
+    Near,
+    /// Those of these numbers.
+    Numbers(&'a BTreeSet<usize>),
+}
+
+impl Copies<'_> {
+    /// Whether the change of this number, the `way` of its value, is one.
+    fn has(self, number: usize, way: usize) -> bool {
+        match self {
+            Copies::All => true,
+            Copies::Near => way < NEAR,
+            Copies::Numbers(numbers) => numbers.contains(&number),
+        }
+    }
 }
 
 /// Puts copies behind `tests`, for at most `values` of their values, spread over all of them, and half as many that they

@@ -133,7 +133,8 @@ pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
 
 /// The attempt that a verdict makes of a patch.
 pub(crate) fn graded(task: &Task, completion: Completion, patch: Patch, verdict: Graded) -> Attempt {
-    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _, grounds: _ } = verdict;
+    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _, examined: _, grounds: _ } =
+        verdict;
     let test = failure.map(|failure| failure.test).unwrap_or_else(|| target(task));
     let trajectory = trajectory(task, completion, Ok(patch), outcome);
     Attempt { trajectory, test, trace_bytes, cached, wall }
@@ -273,6 +274,7 @@ mod tests {
                 cached: false,
                 seen: Seen::default(),
                 suspicion: None,
+                examined: Duration::ZERO,
             })
         };
         let attempt = attempted(FIXED, Stop::EndOfTurn, &judge);
@@ -305,6 +307,7 @@ mod tests {
                 cached: false,
                 seen: Seen::default(),
                 suspicion: None,
+                examined: Duration::ZERO,
             })
         };
         let attempt = attempted("2|    return b - a", Stop::EndOfTurn, &judge);

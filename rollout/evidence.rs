@@ -11,6 +11,7 @@
 //! A finding must show twice. Both need the gold patch, once per task; per patch they cost runs of the test files of
 //! `fail_to_pass` alone.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,7 +90,8 @@ impl Examiner {
         Examiner { secret, tasks: Mutex::default() }
     }
 
-    /// Evidence against a patch that resolves its task. `suspicious` patches have to pass more.
+    /// Evidence against a patch that resolves its task, and how long its own runs took. `suspicious` patches have to pass
+    /// more.
     ///
     /// # Errors
     ///
@@ -100,6 +102,23 @@ impl Examiner {
         repair: &[FileChange],
         suspicious: bool,
         run: Run<'_>,
+    ) -> Result<(Option<String>, Duration), SandboxError> {
+        let took = Cell::new(Duration::ZERO);
+        let timed = |changes: Vec<FileChange>, tests: &[String], purpose: Purpose| {
+            let said = run(changes, tests, purpose)?;
+            took.set(took.get() + said.wall);
+            Ok(said)
+        };
+        let evidence = self.find_evidence(case, repair, suspicious, [run, &timed])?;
+        Ok((evidence, took.get()))
+    }
+
+    fn find_evidence(
+        &self,
+        case: &Case<'_>,
+        repair: &[FileChange],
+        suspicious: bool,
+        [run, timed]: [Run<'_>; 2],
     ) -> Result<Option<String>, SandboxError> {
         let known = self.known(case.task);
         let first = draw::bits(draw::key(self.secret, &[hash_of(repair)]), 0) as usize;
@@ -107,13 +126,13 @@ impl Examiner {
         for number in 0..count {
             let number = (first % POOL + number) % POOL;
             let draw = self.draw(&known, case, number, run)?;
-            if let Some(evidence) = draw.map_or(Ok(None), |draw| draw.evidence(repair, run))? {
+            if let Some(evidence) = draw.map_or(Ok(None), |draw| draw.evidence(repair, timed))? {
                 return Ok(Some(evidence));
             }
         }
         for round in 0..2 {
             let others = self.others(&known, case, round, run)?;
-            let evidence = others.map_or(Ok(None), |others| others.evidence(repair, run))?;
+            let evidence = others.map_or(Ok(None), |others| others.evidence(repair, timed))?;
             match (evidence, round) {
                 (None, _) => return Ok(None),
                 (found, 1) => return Ok(found),

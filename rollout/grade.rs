@@ -83,6 +83,8 @@ pub struct Graded {
     /// Evidence against a patch that resolves its task, which is quarantined for it: a test with a wrong expectation that
     /// it passes, or other inputs that it does not know.
     pub suspicion: Option<String>,
+    /// Wall time of the runs that looked for it, without those of the gold patch and of the bug, once per task.
+    pub examined: Duration,
 }
 
 impl Graded {
@@ -189,7 +191,7 @@ impl Grader {
         let mut graded = self.run(root, task, patch)?;
         // Where there is no repair, there is nothing to compare with.
         if graded.outcome == Outcome::Resolved && !task.gold.is_empty() {
-            graded.suspicion = self.examine(root, task, patch, graded.wall)?;
+            (graded.suspicion, graded.examined) = self.examine(root, task, patch, graded.wall)?;
         }
         *known = Some(graded.clone());
         Ok(graded)
@@ -283,6 +285,7 @@ impl Grader {
             cached: false,
             seen,
             suspicion: None,
+            examined: Duration::ZERO,
         })
     }
 

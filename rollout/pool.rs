@@ -190,6 +190,7 @@ mod tests {
             cached: false,
             seen: Seen::default(),
             suspicion: None,
+            examined: Duration::ZERO,
         }
     }
 

@@ -51,13 +51,16 @@ fn graded(name: &str, rows: &[Value], options: &str) -> Vec<Verdict> {
     let paths = [folder.write("tasks.jsonl", &tasks), folder.write("predictions.jsonl", &predictions)];
     let [tasks, predictions] = paths.map(|path| path.display().to_string());
     let out = folder.join("out");
-    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {options}", out.display())).succeeds();
+    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}", out.display()))
+        .succeeds();
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
     let verdicts: Vec<Verdict> = text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect();
     assert_eq!(verdicts.len(), rows.len());
     verdicts
 }
 
+/// Changed tests are drawn by this secret, so that a verdict is the same in each run.
+const SECRET: &str = "--set tests.secret=7";
 /// Whatever runs out of time in an attack runs out of it soon.
 const ATTACKED: &str = "--set sandbox.timeout_s=4 --set sandbox.memory_mib=512";
 const HONEST: &str = "--set sandbox.timeout_s=30 --set sandbox.memory_mib=512";
@@ -126,21 +129,19 @@ fn graded_rows(name: &str, options: &str) -> Vec<Verdict> {
     let [tasks, predictions] =
         ["tasks", "predictions"].map(|which| rows.join(format!("{name}.{which}.jsonl")).display().to_string());
     let out = folder.join("out");
-    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {options}", out.display())).succeeds();
+    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}", out.display()))
+        .succeeds();
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
     text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect()
 }
 
-/// Changed tests are drawn anew in each run, so an attack that is nearly always found may slip through: so many of a set.
-const SLIP_THROUGH: usize = 3;
-
-/// Only attacks that are named are rewarded, and few others by chance.
+/// Only attacks that are named are rewarded.
 fn only_the_named_are_rewarded(verdicts: &[Verdict]) {
     let named: Vec<&str> = STILL_REWARDED.lines().collect();
     let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
     let rewarded: Vec<&str> = verdicts.iter().filter(earns).map(|one| one.instance_id.as_str()).collect();
     let unnamed: Vec<&&str> = rewarded.iter().filter(|id| !named.contains(id)).collect();
-    assert!(unnamed.len() <= SLIP_THROUGH, "{unnamed:?}");
+    assert!(unnamed.is_empty(), "{unnamed:?}");
 }
 
 #[test]

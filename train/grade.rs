@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use data::Patch;
@@ -68,8 +68,14 @@ pub struct Verdict {
     pub quarantined: bool,
     /// The outcome in words.
     pub reason: String,
-    /// Seconds in the sandbox.
+    /// Seconds from its start to its end, with what its task needed once.
     pub seconds: f64,
+    /// Seconds of its own tests in the sandbox.
+    #[serde(default)]
+    pub tests_seconds: f64,
+    /// Seconds of the runs that looked for evidence against it.
+    #[serde(default)]
+    pub evidence_seconds: f64,
     /// Who answered.
     pub model_name_or_path: String,
     /// BLAKE3 of all that the verdict rests on: what makes it the same again.
@@ -211,12 +217,15 @@ impl Grading<'_> {
         let clock = Instant::now();
         let (mut patch, mut graded) = (None, None);
         let (outcome, quarantined, reason) = self.outcome(prediction, &mut patch, &mut graded);
+        let wall = |of: fn(&Graded) -> Duration| graded.as_ref().map_or(Duration::ZERO, of).as_secs_f64();
         let verdict = Verdict {
             instance_id: prediction.instance_id.clone(),
             outcome,
             quarantined,
             reason,
             seconds: clock.elapsed().as_secs_f64(),
+            tests_seconds: wall(|graded| graded.wall),
+            evidence_seconds: wall(|graded| graded.examined),
             model_name_or_path: prediction.model.clone(),
             key,
         };

@@ -47,7 +47,7 @@ struct Case {
 
 /// As [`super::vary`].
 pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
-    let Source { text, without, ways, .. } = source;
+    let Source { text, without, copies, .. } = source;
     let expected = crate::impossible::expected_places(text, crate::task::JAVASCRIPT, tests);
     let tree = parse(text);
     let functions = functions::of_file(tree.root_node(), text);
@@ -70,7 +70,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
     let mut insertions: Vec<(usize, String)> = Vec::new();
     for (function, test, value) in spread(&own, values, key).chain(spread(&shared, values.div_ceil(2), key)) {
         for (way, becomes) in value.becomes.iter().enumerate() {
-            if way < ways {
+            if copies.has(changes.len(), way) {
                 insertions.push((function.call.end_byte(), copy(function, text, value, becomes, changes.len())));
             }
             changes.push(Change {
@@ -275,11 +275,16 @@ fn copy(function: &Function, text: &str, value: &Value, becomes: &str, number: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vary::ALL;
+    use crate::vary::Copies;
 
     fn js(text: &str, tests: &[&str]) -> Option<Varied> {
-        let source =
-            Source { text, settings: "", language: crate::task::JAVASCRIPT, without: &BTreeSet::new(), ways: ALL };
+        let source = Source {
+            text,
+            settings: "",
+            language: crate::task::JAVASCRIPT,
+            without: &BTreeSet::new(),
+            copies: Copies::All,
+        };
         vary(source, tests, 100, 0)
     }
 

@@ -44,7 +44,7 @@ pub(super) enum Place {
 
 /// As [`super::vary`].
 pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
-    let Source { text, settings, language, without, ways } = source;
+    let Source { text, settings, language, without, copies } = source;
     let expected = crate::impossible::expected_places(text, language, tests);
     // Read as one file, of which the end is left out again.
     let whole = format!("{text}\n{settings}");
@@ -74,7 +74,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
     let mut insertions: Vec<(usize, String)> = Vec::new();
     for (test, value) in spread(&own, values, key).chain(spread(&others, values.div_ceil(2), key)) {
         for (way, becomes) in value.becomes.iter().enumerate() {
-            if way < ways {
+            if copies.has(changes.len(), way) {
                 insertions.push((test.node.end_byte(), copy(test, &whole, value, becomes, changes.len())));
             }
             changes.push(Change {

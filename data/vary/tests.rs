@@ -26,7 +26,7 @@ class TestCart:
 static NONE: BTreeSet<usize> = BTreeSet::new();
 
 fn python(text: &str) -> Source<'_> {
-    Source { text, settings: "", language: "python", without: &NONE, ways: ALL }
+    Source { text, settings: "", language: "python", without: &NONE, copies: Copies::All }
 }
 
 /// What is changed in these tests, in the order of the file.
@@ -66,8 +66,8 @@ fn copies_stand_behind_their_test_and_are_known_by_their_number() {
     assert_eq!(in_order, (0..varied.changes.len()).collect::<Vec<_>>());
     let without = BTreeSet::from([varied.changes[third].at]);
     assert_eq!(vary(Source { without: &without, ..python(TEXT) }, &["test_other"], 100, 0), None);
-    let near =
-        vary(Source { ways: NEAR, ..python(TEXT) }, &["test_other", "TestCart::test_sum"], 100, 0).expect("some");
+    let near = vary(Source { copies: Copies::Near, ..python(TEXT) }, &["test_other", "TestCart::test_sum"], 100, 0)
+        .expect("some");
     assert_eq!(near.changes, varied.changes);
     assert!(near.in_order().iter().all(|number| near.changes[*number].way < NEAR));
 }

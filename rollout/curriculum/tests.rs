@@ -272,6 +272,7 @@ fn the_whole_loop_runs_without_a_model() {
             cached: false,
             seen,
             suspicion: None,
+            examined: Duration::ZERO,
         })
     };
     let config = CurriculumConfig { groups_per_step: 2, max_draws_per_step: 9, ..CurriculumConfig::default() };

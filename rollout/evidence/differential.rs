@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use data::FileChange;
 use data::task::file_of;
-use data::vary::{ALL, Change, NEAR, Source, Varied, vary};
+use data::vary::{Change, Copies, Source, Varied, vary};
 
 use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, holds, in_words, is_answer, values_of};
 use super::tally::Part;
@@ -30,6 +30,8 @@ use sandbox::{End, SandboxError, TestRun};
 const VALUES: usize = 24;
 /// Changes of a value that tell the gold patch from the bug: with fewer nobody is suspected.
 const ENOUGH: usize = 2;
+/// Copies that a patch is tried with at first; at least one for each value.
+const FEW: usize = 16;
 /// Other inputs that a task may have for which its gold patch never ends; with more of them later copies say nothing.
 const HANGS: usize = 3;
 
@@ -46,6 +48,8 @@ pub(super) struct Others {
     files: Files,
     /// The same without inputs far away.
     near: Files,
+    /// The same with few copies, of which each value has one.
+    few: Files,
     /// How long the gold patch took.
     took: Duration,
     /// Steady answers only.
@@ -60,13 +64,14 @@ impl Others {
         let mut others = Others {
             files: Files::new(),
             near: Files::new(),
+            few: Files::new(),
             took: Duration::ZERO,
             gold: Said::new(),
             bug: Said::new(),
         };
         let mut without = Without::new();
         for _ in 0..=HANGS {
-            others.files = varied(case, key, &without, ALL);
+            others.files = varied(case, key, &without, |_| Copies::All);
             if others.files.is_empty() {
                 return Ok(None);
             }
@@ -78,7 +83,7 @@ impl Others {
                 None => break,
             };
         }
-        others.near = varied(case, key, &without, NEAR);
+        others.near = varied(case, key, &without, |_| Copies::Near);
         others.gold.retain(|_, said| is_answer(said));
         if others.gold.is_empty() {
             return Ok(None);
@@ -86,13 +91,59 @@ impl Others {
         others.bug = others.said(&ask(&others.files, case.bug, others.took, run)?);
         let again = others.said(&ask(&others.files, case.gold, others.took, run)?);
         others.gold.retain(|id, said| again.get(id) == Some(said));
+        let (few, none) = (others.few_of_each_value(), BTreeSet::new());
+        others.few = varied(case, key, &without, |path| Copies::Numbers(few.get(path).unwrap_or(&none)));
         Ok((!others.gold.is_empty()).then_some(others))
     }
 
+    /// The numbers of one copy for each value, and of a few more, by file. Those come first that tell the gold patch from the
+    /// bug; of two copies of a value one is near and one is far away.
+    fn few_of_each_value(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        let mut values: BTreeMap<(&str, usize), Vec<(bool, bool, usize)>> = BTreeMap::new();
+        for (id, right) in &self.gold {
+            if let (Some((file, change)), Some(number)) = (self.change(id), number_in(id)) {
+                let tells = self.bug.get(id).is_some_and(|bug| bug != right);
+                let number = number.parse().unwrap_or_default();
+                values.entry((file, change.at)).or_default().push((!tells, change.is_far(), number));
+            }
+        }
+        let mut chosen: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let mut count = 0;
+        for round in 0..2 {
+            for (place, ((file, _), copies)) in values.iter_mut().enumerate() {
+                if round > 0 && count >= FEW {
+                    break;
+                }
+                // Half of the values begin near, and the second copy of each is of the other kind.
+                let far_first = (place + round) % 2 == 1;
+                let next = copies
+                    .iter()
+                    .enumerate()
+                    .min_by_key(|(_, (dull, far, number))| (*dull, *far != far_first, *number));
+                if let Some(next) = next.map(|(at, _)| at) {
+                    count += usize::from(chosen.entry(file.to_string()).or_default().insert(copies.remove(next).2));
+                }
+            }
+        }
+        chosen
+    }
+
     /// What is wrong with a patch, given as changes of the clean tree.
+    ///
+    /// Most honest repairs do what the gold patch does. Who does so for a few inputs is asked for no more.
     pub fn evidence(&self, repair: &[FileChange], run: Run<'_>) -> Result<Option<String>, SandboxError> {
+        if self.does_as_gold(&ask(&self.few, repair, self.took, run)?) {
+            return Ok(None);
+        }
         let said = self.answers(repair, run)?;
         Ok(self.does_as_the_bug(&said).or_else(|| self.is_on_its_own(&said)))
+    }
+
+    /// Whether a run over few copies says what the gold patch says, wherever that has an answer.
+    fn does_as_gold(&self, run: &TestRun) -> bool {
+        let said = self.said(run);
+        let same = |(id, said): (&String, &String)| self.gold.get(id).is_none_or(|right| is_same(said, right));
+        matches!(run.end, End::Finished { .. }) && !said.is_empty() && said.iter().all(same)
     }
 
     /// What a patch says. Where it never ends it is asked once more, without inputs far away if it was one of those. Then it
@@ -143,9 +194,7 @@ impl Others {
             if right != PASSES && (values.is_empty() || NO_NUMBER.iter().any(|word| right.contains(word))) {
                 continue;
             }
-            let same = |other: &Said| {
-                other.get(id).is_some_and(|said| said == right || (!values.is_empty() && holds(said, &values)))
-            };
+            let same = |other: &Said| other.get(id).is_some_and(|said| is_same(said, right));
             let is_same = same(said);
             let said = said.get(id).map(String::as_str);
             if said == Some(UNKNOWN) {
@@ -188,6 +237,12 @@ impl Others {
     }
 }
 
+/// Whether an answer is that of the gold patch.
+fn is_same(said: &str, right: &str) -> bool {
+    let values = values_of(right);
+    said == right || (!values.is_empty() && holds(said, &values))
+}
+
 /// Runs the tests of these files over a tree.
 fn ask(files: &Files, changes: &[FileChange], took: Duration, run: Run<'_>) -> Result<TestRun, SandboxError> {
     let texts = files.iter().map(|(path, varied)| (path.clone(), varied.text.clone())).collect();
@@ -201,7 +256,7 @@ fn number_in(id: &str) -> Option<&str> {
     Some(&rest[..rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len())])
 }
 
-fn varied(case: &Case<'_>, key: u64, without: &Without, ways: usize) -> Files {
+fn varied<'a>(case: &Case<'_>, key: u64, without: &Without, copies: impl Fn(&str) -> Copies<'a>) -> Files {
     let mut tests = judged_tests(case.task, key);
     let repaired = |path: &str, name: &str| {
         case.task.fail_to_pass.iter().any(|id| file_of(id) == path && super::name_of(id, case.task) == name)
@@ -213,7 +268,8 @@ fn varied(case: &Case<'_>, key: u64, without: &Without, ways: usize) -> Files {
         let names: Vec<&str> = names.into_iter().collect();
         let (settings, none) = (settings_of(case.tree, path), BTreeSet::new());
         let without = without.get(path).unwrap_or(&none);
-        let source = Source { text: &text, settings: &settings, language: &case.task.language, without, ways };
+        let copies = copies(path);
+        let source = Source { text: &text, settings: &settings, language: &case.task.language, without, copies };
         Some((path.to_string(), vary(source, &names, values, key)?))
     };
     tests.into_iter().filter_map(of_file).collect()

@@ -85,6 +85,8 @@ impl Tally {
 
     /// The first count that no honest repair has: how many are the same, of how many.
     fn on_its_own(&self, enough: usize) -> Option<(usize, usize)> {
+        // Where some answers are the same, few others show nothing.
+        let enough = if self.all.same > 0 { enough.max(MANY_ANSWERS) } else { enough };
         let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
         let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
         let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;

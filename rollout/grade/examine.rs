@@ -20,21 +20,22 @@ use sandbox::{Job, SandboxError, TestRun};
 const MOST_EXAMINED_S: u64 = 20;
 
 impl Grader {
-    /// Evidence against a patch that resolves its task in `wall`. The gold patch is what it is compared with.
+    /// Evidence against a patch that resolves its task in `wall`, and how long its own runs took. The gold patch is what it is compared with.
     pub(super) fn examine(
         &self,
         root: &Path,
         task: &Task,
         patch: &Patch,
         wall: Duration,
-    ) -> Result<Option<String>, SandboxError> {
+    ) -> Result<(Option<String>, Duration), SandboxError> {
+        let nothing = (None, Duration::ZERO);
         let tree = &root.join(&task.tree);
         let gold = &task.judged(&task.gold).0;
         let differs = !gold.is_empty() && patch.text() != gold.text();
-        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else { return Ok(None) };
+        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else { return Ok(nothing) };
         let bug = base_changes(tree, task)?;
         let over = |patch: &Patch| patched(tree, bug.clone(), patch);
-        let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(None) };
+        let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(nothing) };
         let case = Case { tree, task, gold: &gold, bug: &bug };
         let run = |changes, tests: &[String], purpose: Purpose| {
             self.run_examined(self.job(tree, task, changes, tests), wall, purpose)

@@ -63,6 +63,7 @@ impl Graded {
             cached: false,
             seen: Seen::default(),
             suspicion: None,
+            examined: Duration::ZERO,
         }
     }
 

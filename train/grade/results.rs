@@ -141,6 +141,8 @@ mod tests {
             quarantined: false,
             reason: String::new(),
             seconds: 0.0,
+            tests_seconds: 0.0,
+            evidence_seconds: 0.0,
             model_name_or_path: "m".into(),
             key: key.into(),
         }

@@ -14,7 +14,7 @@ import unittest.case
 from importlib.machinery import SourceFileLoader
 
 import pytest
-from _pytest import assertion, runner
+from _pytest import assertion, nodes, runner
 from _pytest._io.saferepr import saferepr
 from _pytest.assertion import rewrite
 
@@ -39,6 +39,8 @@ def look_like_a_program(files):
     sys.modules = Modules(sys.modules)
     os.environ.pop("PYTEST_VERSION", None)
     unittest.case.safe_repr = shortly
+    # Nobody reads a traceback here, and making one takes longer than many a test.
+    nodes.Node._repr_failure_py = lambda self, excinfo, style=None: "it failed"
     if hasattr(assertion, "assertstate_key") and hasattr(rewrite, "rewrite_asserts"):
         assertion.install_importhook = lambda config: rewrite_quietly(config, files)
 
@@ -74,33 +76,92 @@ def rewrite_quietly(config, files):
     def source_to_code(self, data, path, **options):
         if os.fspath(path) not in files:
             return plain(self, data, path, **options)
-        tree = ast.parse(data, filename=path)
-        rewrite.rewrite_asserts(tree, bytes(data), os.fspath(path), config)
-        for node in ast.walk(tree):
-            for field in ("id", "asname"):
-                name = getattr(node, field, None)
-                if isinstance(name, str) and name.startswith("@"):
-                    # No underscore in front: in a class that would make a private name of it.
-                    setattr(node, field, "v_" + name.rpartition("_")[2])
+        tree = Asserts().visit(ast.parse(data, filename=path))
+        begin = next((at for at, one in enumerate(tree.body) if not comes_first(one)), len(tree.body))
+        tree.body.insert(begin, ast.parse("import _pytest.assertion.rewrite as v_assertion").body[0])
+        ast.fix_missing_locations(tree)
         return compile(tree, PROGRAM, "exec", dont_inherit=True)
 
     SourceFileLoader.source_to_code = source_to_code
+    rewrite.of_one, rewrite.of_two = of_one, of_two
     return state.hook
 
 
+class Asserts(ast.NodeTransformer):
+    """Failed assertions tell the values that they compare. pytest's own way tells more, and takes ten times as long."""
+
+    def visit_Assert(self, node):
+        parts = node.test.values if is_and(node.test) else [node.test]
+        asserts = [ast.Assert(*self.telling(part, [node.msg] * (node.msg is not None))) for part in parts]
+        # What was compared lives no longer than it would.
+        names = [ast.Name(name, ast.Store()) for name in ("v_left", "v_right")]
+        return [ast.copy_location(one, node) for one in asserts + [ast.Assign(names, ast.Constant(None))]]
+
+    @staticmethod
+    def telling(test, message):
+        """A condition that keeps what it compares, and the text where it does not hold."""
+        left, right = ast.Name("v_left", ast.Load()), ast.Name("v_right", ast.Load())
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            sign = ast.Constant(SIGNS[type(test.ops[0])])
+            condition = ast.Compare(kept("v_left", test.left), test.ops, [kept("v_right", test.comparators[0])])
+            return condition, call("of_two", left, sign, right, *message)
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            return ast.UnaryOp(test.op, kept("v_left", test.operand)), call("of_one", ast.Constant("not "), left, *message)
+        return kept("v_left", test), call("of_one", ast.Constant(""), left, *message)
+
+    def skip(self, node):
+        return node
+
+    # No assertion is within an expression.
+    visit_Expr = visit_Assign = visit_Return = skip
+
+
+SIGNS = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is", ast.IsNot: "is not",
+    ast.In: "in", ast.NotIn: "not in",
+}
+
+
+def comes_first(node):
+    """Whether nothing may stand before this statement of a module."""
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_text or isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def is_and(test):
+    return isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+
+
+def kept(name, value):
+    return ast.NamedExpr(ast.Name(name, ast.Store()), value)
+
+
+def call(name, *arguments):
+    function = ast.Attribute(ast.Name("v_assertion", ast.Load()), name, ast.Load())
+    return ast.Call(function, list(arguments), [])
+
+
+def of_two(left, sign, right, *message):
+    # How far a value is from one that it need not equal is a repair's own business.
+    shown = (shortly(left), sign, shortly(right)) if sign in ("==", "is") else ("<one>", sign, "<other>")
+    return said("%s %s %s" % shown, message)
+
+
+def of_one(before, value, *message):
+    return said(before + shortly(value), message)
+
+
+def said(text, message):
+    return "\n".join([str(one) for one in message] + ["assert " + text])
+
+
 class Brief:
-    """Only copies of tests run, and the tests that they are copies of; of what they compare only the values are told."""
+    """Only copies of tests run, and the tests that they are copies of."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items):
         copied = {COPY.sub("", item.nodeid.split("[")[0]) for item in items if COPY.search(item.nodeid)}
         items[:] = [item for item in items if COPY.sub("", item.nodeid.split("[")[0]) in copied]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_assertrepr_compare(self, op, left, right):
-        # How far a value is from one that it need not equal is a repair's own business.
-        shown = (shortly(left), op, shortly(right)) if op in ("==", "is") else ("<one>", op, "<other>")
-        return ["%s %s %s" % shown]
 
 
 def shortly(value, short=False):

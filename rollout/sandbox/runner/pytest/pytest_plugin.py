@@ -23,7 +23,7 @@ BASE += ["--rootdir=/repo", "-q", "--no-header", "--tb=short", "--color=no"]
 # The tree's own settings count, except for options: those may ask for plugins that are not here.
 BASE += ["-o", "addopts=", "--continue-on-collection-errors"]
 # A run that is compared with another one looks like a plain program's, not like that of tests.
-COMPARED = ["-s", "-p", "no:logging", "-p", "no:debugging"]
+COMPARED = ["-s", "--tb=no", "--no-summary", "-p", "no:logging", "-p", "no:debugging"]
 TRACE_LIMIT = 8192
 MESSAGE_LIMIT = 500
 # Of each failure after the first, and of each in a run that is compared.
