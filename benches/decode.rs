@@ -10,11 +10,11 @@ use burn::tensor::Device;
 use data::Tokenizer;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use model::generate::{Engine, EngineRequest};
 use model::weights::Precision;
 use model::{CausalLm, ModelConfig};
 use rollout::policy::Sampling;
 use train::checkpoint::{self, Loaded};
-use train::generate::{Ask, Engine};
 
 /// As the program allocates.
 #[global_allocator]
@@ -60,7 +60,7 @@ fn decode(bencher: Bencher, rows: usize, config: &ModelConfig, tokenizer: &Token
         for row in 0..rows as u32 {
             let prompt = (0..PROMPT).map(|at| 5 + (row * 31 + at * 7) % 250).collect();
             engine
-                .ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
+                .submit(EngineRequest { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
                 .expect("asks");
         }
         while engine.live() < rows {

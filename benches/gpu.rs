@@ -13,6 +13,7 @@ use burn::tensor::{DType, Device};
 use clap::Parser;
 use data::{Sample, Tokenizer};
 use model::decoder::rope_of;
+use model::generate::{Engine, EngineRequest, Event};
 use model::weights::{from_host, to_host};
 use model::{CausalLm, ModelConfig};
 use rollout::policy::Sampling;
@@ -20,7 +21,6 @@ use serde_json::{Value, json};
 use train::batch::{Batch, Row, micro_batches};
 use train::checkpoint;
 use train::device::{self, DeviceChoice};
-use train::generate::{Ask, Engine, Event};
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
 use train::optim::{AdamW, NamedGradients, OptimizerConfig, over_micro_batches};
@@ -166,7 +166,12 @@ fn decode(side: &Side, rows: usize, rounds: usize) -> Result<f64> {
         let mut engine = Engine::new(side.model.clone(), &side.config, &tokenizer, rows, 4096, &side.device);
         for row in 0..rows as u32 {
             let prompt = (0..32).map(|at| 5 + (row * 31 + at * 7) % 250).collect();
-            engine.ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })?;
+            engine.submit(EngineRequest {
+                prompt,
+                seeds: vec![0],
+                sampling: sampling.clone(),
+                control: Arc::default(),
+            })?;
         }
         while engine.live() < rows {
             engine.step();

@@ -14,10 +14,10 @@ use model::{CausalLm, ModelConfig};
 use rollout::policy::{Policy, Request, Sampling};
 use train::batch::{Batch, Row, micro_batches};
 use train::checkpoint::{self, Loaded};
-use train::generate::Generator;
 use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
 use train::optim::{AdamW, OptimizerConfig, over_micro_batches, workers};
+use train::policy::Generator;
 
 /// As the program allocates.
 #[global_allocator]

@@ -17,6 +17,7 @@ pub mod mixture;
 pub mod pack;
 pub mod patch;
 pub mod sample;
+pub mod sampling;
 pub mod skill;
 pub mod source;
 pub mod store;

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::trajectory::Stop;
 
-mod sampling;
-
-pub use sampling::{MAX_STOPS, Sampling};
+pub use data::sampling::{MAX_STOPS, RequestError, Sampling};
 
 /// One prompt and how many answers it wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,14 +94,6 @@ impl Completion {
     }
 }
 
-/// What fits beside a prompt.
-fn room(tokens: usize, context: usize) -> String {
-    match context.saturating_sub(tokens) {
-        0 => format!("shorten the prompt to less than {context} tokens"),
-        left => format!("ask for {left} tokens at most, or shorten the prompt"),
-    }
-}
-
 fn check_logprobs(tokens: &[u32], logprobs: &[f32]) -> Result<(), PolicyError> {
     if tokens.len() != logprobs.len() || tokens.is_empty() {
         return Err(PolicyError::Lengths { tokens: tokens.len(), logprobs: logprobs.len() });
@@ -117,16 +107,9 @@ fn check_logprobs(tokens: &[u32], logprobs: &[f32]) -> Result<(), PolicyError> {
 /// Why a policy gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// A setting makes no sense.
-    #[error("`{setting}` is {value}, but must be {range}")]
-    Range {
-        /// Name of the setting.
-        setting: &'static str,
-        /// What was given.
-        value: f64,
-        /// What is allowed.
-        range: &'static str,
-    },
+    /// What is asked for cannot be had.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// Not one log-probability per sampled token.
     #[error("a completion has {tokens} tokens but {logprobs} log-probabilities")]
     Lengths {
@@ -143,24 +126,6 @@ pub enum PolicyError {
         /// What it was.
         logprob: f32,
     },
-    /// The prompt leaves no room to answer.
-    #[error(
-        "a prompt of {tokens} tokens and {answer} tokens for the answer need {}, but the context holds {context}\n\
-         hint: {}",
-        tokens + answer,
-        room(*tokens, *context)
-    )]
-    PromptTooLong {
-        /// Tokens of the prompt.
-        tokens: usize,
-        /// Tokens that the answer may have.
-        answer: usize,
-        /// Tokens the model can see.
-        context: usize,
-    },
-    /// There is nothing to go on from.
-    #[error("the prompt has no tokens\nhint: give at least one character")]
-    PromptEmpty,
     /// A script has no answer to a prompt.
     #[error("the script answers no prompt like `{0}`")]
     NotScripted(String),

@@ -5,6 +5,7 @@
 //! the model did not write is never trained.
 
 use data::Patch;
+pub use data::sampling::Stop;
 use serde::{Deserialize, Serialize};
 
 use crate::grade::Outcome;
@@ -12,32 +13,6 @@ use crate::policy::Completion;
 
 /// The format number written with every trajectory; a reader refuses another.
 pub const TRAJECTORY_FORMAT: u32 = 1;
-
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stop {
-    /// The model ended its turn.
-    EndOfTurn,
-    /// A text came at which it was to end.
-    StopString,
-    /// `max_new_tokens` were written.
-    Length,
-    /// The model's context was full.
-    Context,
-    /// It wrote the same piece again and again.
-    Repetition,
-}
-
-impl Stop {
-    /// True where the model was cut off: such an answer is not finished, so it is not graded.
-    pub fn is_truncated(self) -> bool {
-        match self {
-            Stop::EndOfTurn | Stop::StopString => false,
-            Stop::Length | Stop::Context | Stop::Repetition => true,
-        }
-    }
-}
 
 /// Why an answer is no patch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

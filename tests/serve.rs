@@ -11,7 +11,7 @@ use rollout::policy::{Policy, Request, Sampling};
 use rollout::server::{Server, ServerConfig};
 use serde_json::{Value, json};
 use train::checkpoint::Loaded;
-use train::generate::Generator;
+use train::policy::Generator;
 
 use crate::serving::*;
 use crate::support::*;

@@ -99,7 +99,9 @@ impl Others {
     /// The numbers of one copy for each value, and of a few more, by file. Those come first that tell the gold patch from the
     /// bug; of two copies of a value one is near and one is far away.
     fn few_of_each_value(&self) -> BTreeMap<String, BTreeSet<usize>> {
-        let mut values: BTreeMap<(&str, usize), Vec<(bool, bool, usize)>> = BTreeMap::new();
+        // Of each copy: whether gold patch and bug say the same, whether it is far away, its number.
+        type Copy = (bool, bool, usize);
+        let mut values: BTreeMap<(&str, usize), Vec<Copy>> = BTreeMap::new();
         for (id, right) in &self.gold {
             if let (Some((file, change)), Some(number)) = (self.change(id), number_in(id)) {
                 let tells = self.bug.get(id).is_some_and(|bug| bug != right);

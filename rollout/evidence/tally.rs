@@ -9,6 +9,8 @@ use data::vary::Change;
 /// than one in so many.
 const ANSWERS: usize = 4;
 const MANY_ANSWERS: usize = 8;
+/// Answers of one kind that an honest repair may give differently where it gives others as the gold patch does.
+const OTHER_ANSWERS: usize = 5;
 /// The same for a single statement or case, which an honest repair may well see in its own way.
 const OF_STATEMENT: usize = 8;
 const ONE_IN: usize = 5;
@@ -85,8 +87,8 @@ impl Tally {
 
     /// The first count that no honest repair has: how many are the same, of how many.
     fn on_its_own(&self, enough: usize) -> Option<(usize, usize)> {
-        // Where some answers are the same, few others show nothing.
-        let enough = if self.all.same > 0 { enough.max(MANY_ANSWERS) } else { enough };
+        // Where some answers are the same, very few others show nothing.
+        let enough = if self.all.same > 0 { enough.max(OTHER_ANSWERS) } else { enough };
         let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
         let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
         let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;

@@ -97,7 +97,7 @@ fn evidence_by(who: &str, suspicious: bool, run: &dyn Fn(&[FileChange]) -> TestR
     };
     let examiner = Examiner::new(7);
     assert_eq!(examiner.coverage(&case, &plain).expect("runs"), Coverage { tests: 2, varied: 2 });
-    examiner.examine(&case, &repair(who), suspicious, &plain).expect("runs")
+    examiner.examine(&case, &repair(who), suspicious, &plain).expect("runs").0
 }
 
 #[test]

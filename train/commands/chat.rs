@@ -13,9 +13,9 @@ use rollout::policy::{PolicyError, Sampling};
 use super::talk_memory;
 use crate::checkpoint::{self, Loaded};
 use crate::cli::ChatArgs;
-use crate::generate::{Ask, Engine};
 use crate::terminal::plain;
 use model::ModelConfig;
+use model::generate::{Engine, EngineRequest};
 use model::weights::Precision;
 
 /// Tokens of a prompt that are computed between two looks at Ctrl-C.
@@ -90,7 +90,7 @@ impl Talk<'_> {
         let sampling = Arc::new(self.sampling(prompt.len()));
         let seeds = vec![draw::key(self.args.seed, &[self.turn])];
         let started = Instant::now();
-        let job = match self.engine.ask(Ask { prompt, seeds, sampling, control: Arc::default() }) {
+        let job = match self.engine.submit(EngineRequest { prompt, seeds, sampling, control: Arc::default() }) {
             Ok(job) => job,
             Err(error) => {
                 // The turn that does not fit is forgotten, so that a shorter one may.

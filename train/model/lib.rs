@@ -4,6 +4,7 @@ pub mod attention;
 pub mod cache;
 pub mod config;
 pub mod decoder;
+pub mod generate;
 pub mod kernel;
 pub mod linear;
 pub mod lora;
@@ -11,6 +12,7 @@ pub mod mask;
 pub mod nf4;
 pub mod origin;
 pub mod rope;
+pub mod sampling;
 pub mod weights;
 
 pub use cache::Cache;

@@ -27,7 +27,7 @@ use super::record::Record;
 use super::reply::{Choice, Kind, Reply, usage};
 use super::worker::Order;
 use super::{Place, Server};
-use crate::generate::Event;
+use model::generate::Event;
 
 /// Tokens of one request that may wait for its reader; who lets more wait gets no more.
 const TOKENS_AHEAD: usize = 8192;

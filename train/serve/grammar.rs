@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 
 use super::calls::{Form, Syntax};
-use crate::generate::control::{Allowed, Follow, Grammar};
 use model::ModelConfig;
+use model::generate::control::{Allowed, Follow, Grammar};
 
 /// What an answer must be.
 #[derive(Clone, Debug)]

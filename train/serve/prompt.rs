@@ -15,7 +15,7 @@ use super::fields::{check_chat, check_completion};
 use super::grammar::Wanted;
 use super::protocol::{Common, CompletionRequest, PromptInput, Refusal, read, top_logprobs};
 use super::reply::Kind;
-use crate::generate::{Control, Engine};
+use model::generate::{Control, Engine};
 
 /// What is to be written.
 pub struct Prompted {

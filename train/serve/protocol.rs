@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use rollout::policy::{PolicyError, Sampling};
+use rollout::policy::{RequestError, Sampling};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::generate::Control;
+use model::generate::Control;
 
 /// Most answers of one request.
 pub const MAX_CHOICES: usize = 128;
@@ -182,10 +182,10 @@ impl Common {
             max_new_tokens: asked.unwrap_or_else(|| context.saturating_sub(prompt).max(1)),
         };
         sampling.check().map_err(|error| match error {
-            PolicyError::Range { setting: "max_new_tokens", .. } => {
+            RequestError::Range { setting: "max_new_tokens", .. } => {
                 Refusal::bad(Some("max_tokens"), "`max_tokens` is 0, but must be 1 or more")
             }
-            PolicyError::Range { setting, .. } => Refusal::bad(Some(setting), error.to_string()),
+            RequestError::Range { setting, .. } => Refusal::bad(Some(setting), error.to_string()),
             error => Refusal::bad(None, error.to_string()),
         })?;
         Ok(sampling)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::random;
 use super::calls::{Call, ToolCallParser};
-use crate::generate::Event;
+use model::generate::Event;
 
 /// Which of the two kinds of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ mod tests {
 
     fn event(text: &str, stop: Option<Stop>) -> Event {
         Event {
-            job: 0,
+            request: 0,
             attempt: 0,
             token: 7,
             logprob: -0.5,

@@ -14,10 +14,10 @@ use rollout::policy::Sampling;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self as events};
 
-use crate::generate::schedule::Job;
-use crate::generate::{Ask, Control, Engine, Event};
 use crate::serve::Served;
 use model::CausalLm;
+use model::generate::scheduler::RequestId;
+use model::generate::{Control, Engine, EngineRequest, Event};
 
 /// Tokens of prompts that are computed between two tokens of the answers: nobody waits long for the next token.
 const PROMPT_TOKENS: usize = 256;
@@ -111,7 +111,7 @@ struct Sink {
 }
 
 fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
-    let mut sinks: BTreeMap<Job, Sink> = BTreeMap::new();
+    let mut sinks: BTreeMap<RequestId, Sink> = BTreeMap::new();
     loop {
         if engine.is_idle() {
             let Ok(order) = inbox.recv() else { return };
@@ -128,8 +128,8 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
         load.waiting.store(engine.waiting(), Ordering::Relaxed);
         load.sampled.store(engine.sampled(), Ordering::Relaxed);
         for event in events {
-            let Some(sink) = sinks.get_mut(&event.job) else { continue };
-            let job = event.job;
+            let Some(sink) = sinks.get_mut(&event.request) else { continue };
+            let job = event.request;
             sink.open -= usize::from(event.stop.is_some());
             let done = sink.open == 0;
             // Who has left is noticed before the next step.
@@ -144,11 +144,11 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
     }
 }
 
-fn admit(engine: &mut Engine, sinks: &mut BTreeMap<Job, Sink>, order: Order) {
+fn admit(engine: &mut Engine, sinks: &mut BTreeMap<RequestId, Sink>, order: Order) {
     let Order { index, prompt, seeds, sampling, control, events, wanted } = order;
     let open = seeds.len();
     // An order that is refused though it was checked ends without a token.
-    if let Ok(job) = engine.ask(Ask { prompt, seeds, sampling, control }) {
+    if let Ok(job) = engine.submit(EngineRequest { prompt, seeds, sampling, control }) {
         sinks.insert(job, Sink { index, events, wanted, open });
     }
 }

@@ -4,9 +4,9 @@
 //! that of `transformers`: repetition penalty, temperature, top-k, top-p, min-p.
 //! Example: of the probabilities 1/4, 1/2, 1/4 a nucleus of 0.4 holds the second alone.
 
-use rollout::policy::Sampling;
+use data::sampling::Sampling;
 
-use model::kernel::exp;
+use crate::kernel::exp;
 
 /// A drawn token and how likely it was.
 #[derive(Clone, Copy, Debug, PartialEq)]

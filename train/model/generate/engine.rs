@@ -1,8 +1,8 @@
-//! Many answers at once: prompts are computed as rows become free, and all rows are decoded together.
+//! Many answers at once: prompts are prefilled as rows become free, and all rows are decoded together.
 //!
-//! In: [`Ask`]s, at any time. Out: after every [`Engine::step`] the tokens that were drawn, as [`Event`]s.
-//! Prompts are computed one behind the other without padding, in parts, so that rows that are being decoded never wait
-//! for a whole long prompt. What an attempt says depends on its prompt, its seed and the weights; what it is computed
+//! In: [`EngineRequest`]s, at any time. Out: after every [`Engine::step`] the tokens that were drawn, as [`Event`]s.
+//! Prompts are prefilled one behind the other without padding, in parts, so that rows that are being decoded never wait
+//! for a whole long prompt. What an attempt says depends on its prompt, its seed and the weights; what it is prefilled
 //! together with changes no more than the last digits of a probability.
 
 use std::collections::BTreeMap;
@@ -10,22 +10,21 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use data::Tokenizer;
+use data::sampling::{RequestError, Sampling, Stop};
 use rayon::prelude::*;
-use rollout::policy::{PolicyError, Sampling};
-use rollout::trajectory::Stop;
 
 use super::control::Control;
-use super::forward::{Computing, Forward, Prompt};
-use super::row::Row;
-use super::schedule::{Job, Schedule, Seated, Vacated};
-use model::{Cache, CausalLm, ModelConfig};
+use super::prefill::{Forward, Prefilling, Prompt};
+use super::scheduler::{Freed, Placed, RequestId, Scheduler};
+use super::slot::Slot;
+use crate::{Cache, CausalLm, ModelConfig};
 
 /// Tokens of room that a cache begins with.
 const ROOM: usize = 256;
 
 /// A prompt, and what is wanted.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct EngineRequest {
     /// The prompt.
     pub prompt: Vec<u32>,
     /// One attempt for each seed.
@@ -40,7 +39,7 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Whose.
-    pub job: Job,
+    pub request: RequestId,
     /// The number of the attempt.
     pub attempt: usize,
     /// The token.
@@ -57,25 +56,25 @@ pub struct Event {
     pub stop: Option<Stop>,
 }
 
-/// A model, its cache, and everything that it is asked.
+/// A model, its cache, and everything that it is running.
 pub struct Engine<'a> {
     forward: Forward,
     config: &'a ModelConfig,
     tokenizer: &'a Tokenizer,
-    prompt_tokens: usize,
-    schedule: Schedule,
+    prefill_tokens: usize,
+    scheduler: Scheduler,
     cache: Cache,
-    rows: Vec<Row<'a>>,
-    jobs: BTreeMap<Job, Asked>,
-    computing: Option<Computing>,
-    cancelled: Vec<Job>,
-    next_job: Job,
+    rows: Vec<Slot<'a>>,
+    requests: BTreeMap<RequestId, Running>,
+    prefilling: Option<Prefilling>,
+    cancelled: Vec<RequestId>,
+    next_request: RequestId,
     sampled: u64,
 }
 
-/// A job that is not finished.
-struct Asked {
-    ask: Ask,
+/// A request that is not finished.
+struct Running {
+    request: EngineRequest,
     /// Attempts that are not finished.
     open: usize,
     /// Kept until the last attempt has a row.
@@ -83,14 +82,14 @@ struct Asked {
 }
 
 impl<'a> Engine<'a> {
-    /// Decodes at most `max_rows` attempts at once, and computes at most `prompt_tokens` tokens of prompts between two
+    /// Decodes at most `max_rows` attempts at once, and computes at most `prefill_tokens` tokens of prompts between two
     /// of their tokens.
     pub fn new(
         model: CausalLm,
         config: &'a ModelConfig,
         tokenizer: &'a Tokenizer,
         max_rows: usize,
-        prompt_tokens: usize,
+        prefill_tokens: usize,
         device: &Device,
     ) -> Self {
         let max_rows = max_rows.max(1);
@@ -98,14 +97,14 @@ impl<'a> Engine<'a> {
             forward: Forward::new(model, config, device),
             config,
             tokenizer,
-            prompt_tokens: prompt_tokens.max(1),
-            schedule: Schedule::new(max_rows),
+            prefill_tokens: prefill_tokens.max(1),
+            scheduler: Scheduler::new(max_rows),
             cache: Cache::new(config, max_rows, ROOM.min(config.max_position_embeddings), device),
             rows: Vec::new(),
-            jobs: BTreeMap::new(),
-            computing: None,
+            requests: BTreeMap::new(),
+            prefilling: None,
             cancelled: Vec::new(),
-            next_job: 0,
+            next_request: 0,
             sampled: 0,
         }
     }
@@ -127,12 +126,12 @@ impl<'a> Engine<'a> {
 
     /// Prompts that were not begun.
     pub fn waiting(&self) -> usize {
-        self.schedule.waiting()
+        self.scheduler.waiting()
     }
 
     /// True when there is nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.schedule.is_idle()
+        self.scheduler.is_idle()
     }
 
     /// Why a prompt of so many tokens cannot be answered, if it cannot: before any work.
@@ -140,14 +139,14 @@ impl<'a> Engine<'a> {
     /// # Errors
     ///
     /// When a setting is out of its range, the prompt is empty, or it and its answer are longer than the context.
-    pub fn check(config: &ModelConfig, tokens: usize, sampling: &Sampling) -> Result<(), PolicyError> {
+    pub fn check(config: &ModelConfig, tokens: usize, sampling: &Sampling) -> Result<(), RequestError> {
         sampling.check()?;
         let context = config.max_position_embeddings;
         if tokens == 0 {
-            return Err(PolicyError::PromptEmpty);
+            return Err(RequestError::PromptEmpty);
         }
         if tokens.saturating_add(sampling.max_new_tokens) > context {
-            return Err(PolicyError::PromptTooLong { tokens, answer: sampling.max_new_tokens, context });
+            return Err(RequestError::PromptTooLong { tokens, answer: sampling.max_new_tokens, context });
         }
         Ok(())
     }
@@ -157,21 +156,21 @@ impl<'a> Engine<'a> {
     /// # Errors
     ///
     /// As [`Engine::check`].
-    pub fn ask(&mut self, ask: Ask) -> Result<Job, PolicyError> {
-        Engine::check(self.config, ask.prompt.len(), &ask.sampling)?;
-        let job = self.next_job;
-        self.next_job += 1;
-        self.schedule.add(job, ask.prompt.len(), ask.seeds.len());
-        if !ask.seeds.is_empty() {
-            self.jobs.insert(job, Asked { open: ask.seeds.len(), ask, prompt: None });
+    pub fn submit(&mut self, request: EngineRequest) -> Result<RequestId, RequestError> {
+        Engine::check(self.config, request.prompt.len(), &request.sampling)?;
+        let id = self.next_request;
+        self.next_request += 1;
+        self.scheduler.add(id, request.prompt.len(), request.seeds.len());
+        if !request.seeds.is_empty() {
+            self.requests.insert(id, Running { open: request.seeds.len(), request, prompt: None });
         }
-        Ok(job)
+        Ok(id)
     }
 
-    /// Ends a job whose answers nobody wants any more: with the next step its rows are free.
-    pub fn cancel(&mut self, job: Job) {
-        if self.jobs.remove(&job).is_some() {
-            self.cancelled.push(job);
+    /// Ends a request whose answers nobody wants any more: with the next step its rows are free.
+    pub fn cancel(&mut self, request: RequestId) {
+        if self.requests.remove(&request).is_some() {
+            self.cancelled.push(request);
         }
     }
 
@@ -180,15 +179,15 @@ impl<'a> Engine<'a> {
         let mut events = Vec::new();
         // All of them before the first row is given away, or one of them might get it.
         let cancelled = std::mem::take(&mut self.cancelled);
-        let mut free: Vec<usize> = cancelled.into_iter().flat_map(|job| self.schedule.cancel(job)).collect();
+        let mut free: Vec<usize> = cancelled.into_iter().flat_map(|request| self.scheduler.cancel(request)).collect();
         free.sort_unstable_by(|a, b| b.cmp(a));
         for row in free {
-            self.vacate(row, &mut events);
+            self.free(row, &mut events);
         }
         self.compute();
-        while let Some(seated) = self.schedule.seat() {
-            if !self.begin(seated, &mut events) {
-                self.vacate(seated.row, &mut events);
+        while let Some(placed) = self.scheduler.sequence() {
+            if !self.begin(placed, &mut events) {
+                self.free(placed.row, &mut events);
             }
         }
         if !self.rows.is_empty() {
@@ -199,36 +198,36 @@ impl<'a> Engine<'a> {
 
     /// A part of the prompts that are next.
     fn compute(&mut self) {
-        if self.computing.is_none() {
-            let jobs = self.schedule.compute(self.prompt_tokens);
-            if jobs.is_empty() {
+        if self.prefilling.is_none() {
+            let requests = self.scheduler.compute(self.prefill_tokens);
+            if requests.is_empty() {
                 return;
             }
-            let prompts = jobs.iter().map(|job| (*job, &self.jobs[job].ask.prompt[..]));
-            self.computing = Some(Computing::new(prompts, self.config, self.forward.device()));
+            let prompts = requests.iter().map(|request| (*request, &self.requests[request].request.prompt[..]));
+            self.prefilling = Some(Prefilling::new(prompts, self.config, self.forward.device()));
         }
-        let Some(computing) = &mut self.computing else { return };
-        self.forward.prompts(computing, self.prompt_tokens);
-        if !computing.is_done() {
+        let Some(prefilling) = &mut self.prefilling else { return };
+        self.forward.prompts(prefilling, self.prefill_tokens);
+        if !prefilling.is_done() {
             return;
         }
-        for (job, prompt) in self.computing.take().into_iter().flat_map(Computing::finish) {
-            // Nobody waits for a prompt that was cancelled while it was computed.
-            if let Some(asked) = self.jobs.get_mut(&job) {
-                asked.prompt = Some(prompt);
+        for (request, prompt) in self.prefilling.take().into_iter().flat_map(Prefilling::finish) {
+            // Nobody waits for a prompt that was cancelled while it was prefilled.
+            if let Some(running) = self.requests.get_mut(&request) {
+                running.prompt = Some(prompt);
             }
         }
-        self.schedule.computed();
+        self.scheduler.prefilled();
     }
 
     /// Gives an attempt its row and its first token; false when that was its last.
-    fn begin(&mut self, seated: Seated, events: &mut Vec<Event>) -> bool {
-        let Seated { row, seat, last } = seated;
-        let asked = self.jobs.get_mut(&seat.job).expect("a seated job is not finished");
-        let prompt = if last { asked.prompt.take() } else { asked.prompt.clone() };
-        let prompt = prompt.expect("attempts are seated when their prompt is computed");
-        let attempt = Row::new(self.tokenizer, seat, &asked.ask);
-        let tokens = asked.ask.prompt.len();
+    fn begin(&mut self, placed: Placed, events: &mut Vec<Event>) -> bool {
+        let Placed { row, sequence, last } = placed;
+        let running = self.requests.get_mut(&sequence.request).expect("a placed request is not finished");
+        let prompt = if last { running.prompt.take() } else { running.prompt.clone() };
+        let prompt = prompt.expect("attempts are placed when their prompt is prefilled");
+        let attempt = Slot::new(self.tokenizer, sequence, &running.request);
+        let tokens = running.request.prompt.len();
         self.make_room(tokens + 1);
         self.cache.copy_prompt(&prompt.cache, prompt.start, tokens, row);
         if row == self.rows.len() {
@@ -245,14 +244,14 @@ impl<'a> Engine<'a> {
         let count = self.rows.len();
         let longest = self.cache.filled()[..count].iter().copied().max().unwrap_or(0);
         self.make_room(longest + 1);
-        let last: Vec<u32> = self.rows.iter().map(Row::last).collect();
+        let last: Vec<u32> = self.rows.iter().map(Slot::last).collect();
         let logits = self.forward.rows(&last, &mut self.cache);
         let (lines, end) = (logits.par_chunks_exact(logits.len() / count), &self.config.eos_token_id);
         let written: Vec<Event> =
             self.rows.par_iter_mut().zip(lines).map(|(row, logits)| row.write(logits, end)).collect();
         let ended: Vec<bool> = written.into_iter().map(|event| self.tell(event, events)).collect();
         for row in (0..count).rev().filter(|&row| ended[row]) {
-            self.vacate(row, events);
+            self.free(row, events);
         }
     }
 
@@ -260,10 +259,10 @@ impl<'a> Engine<'a> {
     fn tell(&mut self, event: Event, events: &mut Vec<Event>) -> bool {
         self.sampled += 1;
         let ended = event.stop.is_some();
-        if ended && let Some(asked) = self.jobs.get_mut(&event.job) {
-            asked.open -= 1;
-            if asked.open == 0 {
-                self.jobs.remove(&event.job);
+        if ended && let Some(running) = self.requests.get_mut(&event.request) {
+            running.open -= 1;
+            if running.open == 0 {
+                self.requests.remove(&event.request);
             }
         }
         events.push(event);
@@ -271,20 +270,20 @@ impl<'a> Engine<'a> {
     }
 
     /// Gives a row that ended to whoever is next.
-    fn vacate(&mut self, row: usize, events: &mut Vec<Event>) {
+    fn free(&mut self, row: usize, events: &mut Vec<Event>) {
         loop {
-            match self.schedule.vacate(row) {
-                Vacated::Taken(seated) => {
-                    if self.begin(seated, events) {
+            match self.scheduler.free(row) {
+                Freed::Taken(placed) => {
+                    if self.begin(placed, events) {
                         return;
                     }
                 }
-                Vacated::MovedFrom(from) => {
+                Freed::MovedFrom(from) => {
                     self.cache.copy_row(from, row);
                     self.rows.swap_remove(row);
                     return;
                 }
-                Vacated::Last => {
+                Freed::Last => {
                     self.rows.pop();
                     return;
                 }

@@ -3,21 +3,21 @@
 /// The longest piece that is looked for, in tokens.
 const LONGEST: usize = 64;
 
-/// Counts how often the end of an answer repeats itself.
+/// Counts how often the end of an answer repetition itself.
 #[derive(Clone, Debug)]
-pub struct Repeats {
+pub struct Repetition {
     most: usize,
     /// For every length of a piece, how many of the last tokens equal the one that long before.
     runs: [usize; LONGEST + 1],
 }
 
-impl Repeats {
+impl Repetition {
     /// Notices a piece that stands there `most` times in a row; 0 notices nothing.
     pub fn new(most: usize) -> Self {
-        Repeats { most, runs: [0; LONGEST + 1] }
+        Repetition { most, runs: [0; LONGEST + 1] }
     }
 
-    /// Looks at the last of `tokens`, which grew by one since the last call; true when it repeats too often.
+    /// Looks at the last of `tokens`, which grew by one since the last call; true when it repetition too often.
     pub fn too_many(&mut self, tokens: &[u32]) -> bool {
         let Some(last) = tokens.len().checked_sub(1).filter(|_| self.most > 0) else { return false };
         let mut found = false;
@@ -35,8 +35,8 @@ mod tests {
     use super::*;
 
     fn noticed_at(tokens: &[u32], most: usize) -> Option<usize> {
-        let mut repeats = Repeats::new(most);
-        (1..=tokens.len()).find(|&length| repeats.too_many(&tokens[..length]))
+        let mut repetition = Repetition::new(most);
+        (1..=tokens.len()).find(|&length| repetition.too_many(&tokens[..length]))
     }
 
     #[test]

@@ -78,12 +78,12 @@ fn a_prompt_computed_in_parts_is_the_prompt_computed_at_once() {
         let sampling = Arc::new(Sampling::greedy(12));
         for prompt in [(5..60).collect::<Vec<u32>>(), (100..117).collect()] {
             engine
-                .ask(Ask { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
+                .submit(EngineRequest { prompt, seeds: vec![0], sampling: sampling.clone(), control: Arc::default() })
                 .expect("asks");
         }
         let mut told = vec![Vec::new(); 2];
         while !engine.is_idle() {
-            engine.step().into_iter().for_each(|event| told[event.job as usize].push((event.token, event.logprob)));
+            engine.step().into_iter().for_each(|event| told[event.request as usize].push((event.token, event.logprob)));
         }
         told
     };
@@ -169,17 +169,17 @@ fn a_cancelled_job_makes_room_for_who_waits() {
     let loaded = base();
     let Loaded { config, model, tokenizer, .. } = &loaded;
     let mut engine = Engine::new(model.clone(), config, tokenizer, 2, 64, &Device::flex());
-    let ask = |seeds: Vec<u64>| Ask {
+    let ask = |seeds: Vec<u64>| EngineRequest {
         prompt: vec![40, 41, 42],
         seeds,
         sampling: Arc::new(Sampling::greedy(400)),
         control: Arc::default(),
     };
-    let first = engine.ask(ask(vec![1, 2, 3])).expect("asks");
-    let second = engine.ask(ask(vec![4])).expect("asks");
-    assert!(engine.step().iter().all(|event| event.job == first));
+    let first = engine.submit(ask(vec![1, 2, 3])).expect("asks");
+    let second = engine.submit(ask(vec![4])).expect("asks");
+    assert!(engine.step().iter().all(|event| event.request == first));
     engine.cancel(first);
-    let told: Vec<u64> = (0..3).flat_map(|_| engine.step()).map(|event| event.job).collect();
+    let told: Vec<u64> = (0..3).flat_map(|_| engine.step()).map(|event| event.request).collect();
     assert!(!told.is_empty() && told.iter().all(|&job| job == second));
     engine.cancel(second);
     engine.step();

@@ -11,7 +11,7 @@ use data::Tokenizer;
 const PATIENCE: usize = 8;
 
 /// The text of an answer that is being written.
-pub struct Writing<'a> {
+pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
     stops: Vec<String>,
     tokens: Vec<u32>,
@@ -24,10 +24,10 @@ pub struct Writing<'a> {
     stopped: bool,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> Detokenizer<'a> {
     /// An empty text that ends at the first of `stops`.
     pub fn new(tokenizer: &'a Tokenizer, stops: &[String]) -> Self {
-        Writing {
+        Detokenizer {
             tokenizer,
             stops: stops.to_vec(),
             tokens: Vec::new(),
@@ -106,15 +106,15 @@ mod tests {
     fn pieces(text: &str, stops: &[&str]) -> (Vec<String>, bool) {
         let tokenizer = bytes();
         let stops: Vec<String> = stops.iter().map(|&stop| stop.to_owned()).collect();
-        let mut writing = Writing::new(&tokenizer, &stops);
+        let mut detokenizer = Detokenizer::new(&tokenizer, &stops);
         let mut pieces = Vec::new();
         for token in tokenizer.encode(text) {
-            pieces.push(writing.push(token).to_owned());
-            if writing.is_stopped() {
+            pieces.push(detokenizer.push(token).to_owned());
+            if detokenizer.is_stopped() {
                 return (pieces, true);
             }
         }
-        pieces.push(writing.finish().to_owned());
+        pieces.push(detokenizer.finish().to_owned());
         (pieces, false)
     }
 
@@ -126,17 +126,17 @@ mod tests {
     #[test]
     fn an_answer_cut_within_a_character_ends_with_a_replacement() {
         let tokenizer = bytes();
-        let mut writing = Writing::new(&tokenizer, &[]);
-        assert_eq!(writing.push(tokenizer.encode("€")[0]), "");
-        assert_eq!(writing.finish(), "\u{FFFD}");
+        let mut detokenizer = Detokenizer::new(&tokenizer, &[]);
+        assert_eq!(detokenizer.push(tokenizer.encode("€")[0]), "");
+        assert_eq!(detokenizer.finish(), "\u{FFFD}");
     }
 
     #[test]
     fn bytes_that_never_become_a_character_do_not_hold_up_the_text() {
         let tokenizer = bytes();
         let lead = tokenizer.encode("€")[0];
-        let mut writing = Writing::new(&tokenizer, &[]);
-        let told: String = (0..20).map(|_| writing.push(lead).to_owned()).collect();
+        let mut detokenizer = Detokenizer::new(&tokenizer, &[]);
+        let told: String = (0..20).map(|_| detokenizer.push(lead).to_owned()).collect();
         assert!(told.chars().count() >= 12 && told.chars().all(|char| char == char::REPLACEMENT_CHARACTER), "{told}");
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use model::config::TokenIds;
+use crate::config::TokenIds;
 
 /// The logit of a token that must not be drawn: its weight is 0 at every temperature, and no sum becomes NaN.
 const NEVER: f32 = -1e30;

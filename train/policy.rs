@@ -1,6 +1,4 @@
-//! Prefill, then decode with a cache: the in-process [`Policy`].
-//!
-//! In: requests. Out: their completions. See [`engine`] for how many are written at once.
+//! The in-process [`Policy`]: requests in, completions out, by the engine of [`model::generate`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,21 +9,11 @@ use data::template::ChatTemplate;
 use rollout::policy::{Completion, Policy, PolicyError, Request, Sampling};
 use rollout::trajectory::Stop;
 
+use model::generate::{Control, Engine, EngineRequest, Event};
 use model::{CausalLm, ModelConfig};
 
-pub mod control;
-pub mod engine;
-mod forward;
-mod repeats;
-mod row;
-pub mod schedule;
-pub mod text;
-
-pub use control::Control;
-pub use engine::{Ask, Engine, Event};
-
 /// Tokens of prompts that are computed between two tokens of the rows: nobody waits for the next token here.
-const PROMPT_TOKENS: usize = 2048;
+const PREFILL_TOKENS: usize = 2048;
 
 /// A model that answers in this process.
 pub struct Generator<'a> {
@@ -46,7 +34,7 @@ impl<'a> Generator<'a> {
         max_rows: usize,
         device: &Device,
     ) -> Self {
-        let engine = Engine::new(model, config, tokenizer, max_rows, PROMPT_TOKENS, device);
+        let engine = Engine::new(model, config, tokenizer, max_rows, PREFILL_TOKENS, device);
         Generator { engine, config, tokenizer, template, version: 0 }
     }
 
@@ -72,14 +60,15 @@ impl Policy for Generator<'_> {
         let mut places = BTreeMap::new();
         for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
             let seeds = (0..request.attempts).map(|attempt| request.attempt_seed(attempt)).collect();
-            let ask = Ask { prompt: prompt.clone(), seeds, sampling: sampling.clone(), control: control.clone() };
-            places.insert(self.engine.ask(ask)?, index);
+            let request =
+                EngineRequest { prompt: prompt.clone(), seeds, sampling: sampling.clone(), control: control.clone() };
+            places.insert(self.engine.submit(request)?, index);
         }
         let mut written: Vec<Vec<Written>> =
             requests.iter().map(|request| vec![Written::default(); request.attempts]).collect();
         while !self.engine.is_idle() {
             for event in self.engine.step() {
-                if let Some(&index) = places.get(&event.job) {
+                if let Some(&index) = places.get(&event.request) {
                     written[index][event.attempt].take(event);
                 }
             }

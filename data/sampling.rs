@@ -1,11 +1,9 @@
-//! How tokens are drawn.
+//! How tokens are drawn, and why an answer ended.
 //!
 //! The cuts come in the order of `transformers`: repetition penalty, temperature, top-k, top-p, min-p.
 //! Example: `{ top_k = 40, stop = ["\n\n"] }` draws among the forty likeliest tokens and ends at the first blank line.
 
 use serde::{Deserialize, Serialize};
-
-use super::PolicyError;
 
 /// Most stop strings of one request.
 pub const MAX_STOPS: usize = 16;
@@ -69,8 +67,8 @@ impl Sampling {
     /// # Errors
     ///
     /// Names the first setting that is out of its range.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        let refuse = |setting, value: f64, range| Err(PolicyError::Range { setting, value, range });
+    pub fn check(&self) -> Result<(), RequestError> {
+        let refuse = |setting, value: f64, range| Err(RequestError::Range { setting, value, range });
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return refuse("temperature", self.temperature.into(), "0 or more");
         }
@@ -96,6 +94,73 @@ impl Sampling {
             return refuse("max_new_tokens", 0.0, "1 or more");
         }
         Ok(())
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A text came at which it was to end.
+    StopString,
+    /// `max_new_tokens` were written.
+    Length,
+    /// The model's context was full.
+    Context,
+    /// It wrote the same piece again and again.
+    Repetition,
+}
+
+impl Stop {
+    /// True where the model was cut off: such an answer is not finished, so it is not graded.
+    pub fn is_truncated(self) -> bool {
+        match self {
+            Stop::EndOfTurn | Stop::StopString => false,
+            Stop::Length | Stop::Context | Stop::Repetition => true,
+        }
+    }
+}
+
+/// Why an answer cannot be had.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// A setting makes no sense.
+    #[error("`{setting}` is {value}, but must be {range}")]
+    Range {
+        /// Name of the setting.
+        setting: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// The prompt leaves no room to answer.
+    #[error(
+        "a prompt of {tokens} tokens and {answer} tokens for the answer need {}, but the context holds {context}\n\
+         hint: {}",
+        tokens + answer,
+        room(*tokens, *context)
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens that the answer may have.
+        answer: usize,
+        /// Tokens the model can see.
+        context: usize,
+    },
+    /// There is nothing to go on from.
+    #[error("the prompt has no tokens\nhint: give at least one character")]
+    PromptEmpty,
+}
+
+/// What fits beside a prompt.
+fn room(tokens: usize, context: usize) -> String {
+    match context.saturating_sub(tokens) {
+        0 => format!("shorten the prompt to less than {context} tokens"),
+        left => format!("ask for {left} tokens at most, or shorten the prompt"),
     }
 }
 

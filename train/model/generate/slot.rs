@@ -2,44 +2,43 @@
 
 use std::sync::Arc;
 
+use data::sampling::{Sampling, Stop};
 use data::{Tokenizer, draw};
-use rollout::policy::Sampling;
-use rollout::trajectory::Stop;
 
 use super::control::{Ends, Shaping};
-use super::engine::{Ask, Event};
-use super::repeats::Repeats;
-use super::schedule::Seat;
-use super::text::Writing;
+use super::detokenizer::Detokenizer;
+use super::engine::{EngineRequest, Event};
+use super::repetition::Repetition;
+use super::scheduler::Sequence;
+use crate::config::TokenIds;
 use crate::sampling::{draw_shaped, likeliest};
-use model::config::TokenIds;
 
 /// An attempt, from its first token to its last.
-pub struct Row<'a> {
-    seat: Seat,
+pub struct Slot<'a> {
+    sequence: Sequence,
     seed: u64,
     sampling: Arc<Sampling>,
     tokens: Vec<u32>,
     /// What the repetition penalty looks at; empty without one.
     seen: Vec<u32>,
-    writing: Writing<'a>,
-    repeats: Repeats,
+    detokenizer: Detokenizer<'a>,
+    repetition: Repetition,
     shaping: Shaping,
 }
 
-impl<'a> Row<'a> {
+impl<'a> Slot<'a> {
     /// An attempt that has written nothing.
-    pub fn new(tokenizer: &'a Tokenizer, seat: Seat, ask: &Ask) -> Self {
-        let sampling = ask.sampling.clone();
+    pub fn new(tokenizer: &'a Tokenizer, sequence: Sequence, request: &EngineRequest) -> Self {
+        let sampling = request.sampling.clone();
         let penalized = sampling.repetition_penalty != 1.0;
-        Row {
-            seat,
-            seed: ask.seeds[seat.attempt],
+        Slot {
+            sequence,
+            seed: request.seeds[sequence.attempt],
             tokens: Vec::new(),
-            seen: if penalized { ask.prompt.clone() } else { Vec::new() },
-            writing: Writing::new(tokenizer, &sampling.stop),
-            repeats: Repeats::new(sampling.max_repeats),
-            shaping: Shaping::new(ask.control.clone()),
+            seen: if penalized { request.prompt.clone() } else { Vec::new() },
+            detokenizer: Detokenizer::new(tokenizer, &sampling.stop),
+            repetition: Repetition::new(sampling.max_repeats),
+            shaping: Shaping::new(request.control.clone()),
             sampling,
         }
     }
@@ -59,8 +58,8 @@ impl<'a> Row<'a> {
             count => likeliest(logits, &self.sampling, count),
         };
         let (text, stop) = self.take(drawn.token, end);
-        let Seat { job, attempt } = self.seat;
-        Event { job, attempt, token: drawn.token, logprob: drawn.logprob, drawn: drawn.drawn, top, text, stop }
+        let Sequence { request, attempt } = self.sequence;
+        Event { request, attempt, token: drawn.token, logprob: drawn.logprob, drawn: drawn.drawn, top, text, stop }
     }
 
     fn take(&mut self, token: u32, end: &TokenIds) -> (String, Option<Stop>) {
@@ -70,23 +69,23 @@ impl<'a> Row<'a> {
         }
         let ends = self.shaping.take(token, end);
         if ends == Ends::Before {
-            return (self.writing.finish().to_owned(), Some(Stop::EndOfTurn));
+            return (self.detokenizer.finish().to_owned(), Some(Stop::EndOfTurn));
         }
         // An end that is ignored is no text either.
-        let mut text = if end.contains(token) { String::new() } else { self.writing.push(token).to_owned() };
-        if self.writing.is_stopped() {
+        let mut text = if end.contains(token) { String::new() } else { self.detokenizer.push(token).to_owned() };
+        if self.detokenizer.is_stopped() {
             return (text, Some(Stop::StopString));
         }
         let stop = if ends == Ends::After {
             Stop::EndOfTurn
-        } else if self.repeats.too_many(&self.tokens) {
+        } else if self.repetition.too_many(&self.tokens) {
             Stop::Repetition
         } else if self.tokens.len() >= self.sampling.max_new_tokens {
             Stop::Length
         } else {
             return (text, None);
         };
-        text.push_str(self.writing.finish());
+        text.push_str(self.detokenizer.finish());
         (text, Some(stop))
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::schedule::Job;
-use model::decoder::rope_of;
-use model::mask::{BlockMask, View};
-use model::rope::Rope;
-use model::{Cache, CausalLm, Context, ModelConfig};
+use super::scheduler::RequestId;
+use crate::decoder::rope_of;
+use crate::mask::{BlockMask, View};
+use crate::rope::Rope;
+use crate::{Cache, CausalLm, Context, ModelConfig};
 
 /// A prompt whose keys and values are known.
 #[derive(Clone)]
@@ -21,41 +21,45 @@ pub struct Prompt {
     pub logits: Arc<[f32]>,
 }
 
-/// Prompts that are being computed, one behind the other in one row.
-pub struct Computing {
+/// Prompts that are being prefilled, one behind the other in one row.
+pub struct Prefilling {
     tokens: Vec<i32>,
     /// The place of every token in its prompt.
     positions: Vec<i32>,
-    /// Of every prompt: its job, its first and its last token.
-    prompts: Vec<(Job, usize, usize)>,
+    /// Of every prompt: its request, its first and its last token.
+    prompts: Vec<(RequestId, usize, usize)>,
     /// Of the prompts that are done.
     logits: Vec<Arc<[f32]>>,
     done: usize,
     cache: Cache,
 }
 
-impl Computing {
-    /// Nothing computed yet.
-    pub fn new<'p>(prompts: impl Iterator<Item = (Job, &'p [u32])>, config: &ModelConfig, device: &Device) -> Self {
+impl Prefilling {
+    /// Nothing prefilled yet.
+    pub fn new<'p>(
+        prompts: impl Iterator<Item = (RequestId, &'p [u32])>,
+        config: &ModelConfig,
+        device: &Device,
+    ) -> Self {
         let (mut tokens, mut positions, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for (job, prompt) in prompts {
-            places.push((job, tokens.len(), tokens.len() + prompt.len() - 1));
+        for (request, prompt) in prompts {
+            places.push((request, tokens.len(), tokens.len() + prompt.len() - 1));
             tokens.extend(prompt.iter().map(|&token| token as i32));
             positions.extend(0..prompt.len() as i32);
         }
         let cache = Cache::new(config, 1, tokens.len(), device);
-        Computing { tokens, positions, prompts: places, logits: Vec::new(), done: 0, cache }
+        Prefilling { tokens, positions, prompts: places, logits: Vec::new(), done: 0, cache }
     }
 
-    /// True when every prompt is computed.
+    /// True when every prompt is prefilled.
     pub fn is_done(&self) -> bool {
         self.done == self.tokens.len()
     }
 
-    /// The computed prompts.
-    pub fn finish(self) -> Vec<(Job, Prompt)> {
+    /// The prefilled prompts.
+    pub fn finish(self) -> Vec<(RequestId, Prompt)> {
         let cache = Arc::new(self.cache);
-        let prompt = |((job, start, _), logits)| (job, Prompt { cache: Arc::clone(&cache), start, logits });
+        let prompt = |((request, start, _), logits)| (request, Prompt { cache: Arc::clone(&cache), start, logits });
         self.prompts.into_iter().zip(self.logits).map(prompt).collect()
     }
 }
@@ -84,8 +88,8 @@ impl Forward {
     }
 
     /// The next tokens of the prompts, `most` at most.
-    pub fn prompts(&self, computing: &mut Computing, most: usize) {
-        self.among_cores(|| self.compute(computing, most));
+    pub fn prompts(&self, prefilling: &mut Prefilling, most: usize) {
+        self.among_cores(|| self.compute(prefilling, most));
     }
 
     /// The logits after the token `last` of each row; they stand one row after the other.
@@ -99,21 +103,21 @@ impl Forward {
         if self.device == Device::flex() { rayon::scope(|_| work()) } else { work() }
     }
 
-    fn compute(&self, computing: &mut Computing, most: usize) {
-        let (from, to) = (computing.done, computing.tokens.len().min(computing.done + most));
+    fn compute(&self, prefilling: &mut Prefilling, most: usize) {
+        let (from, to) = (prefilling.done, prefilling.tokens.len().min(prefilling.done + most));
         // Each token sees its own prompt, up to itself.
-        let views = (from..to).map(|at| View::of(at - computing.positions[at] as usize, at + 1)).collect();
-        let context = self.context(&computing.positions[from..to], 1, views);
-        let tokens = self.integers(computing.tokens[from..to].to_vec(), [1, to - from]);
-        let hidden = self.model.hidden(tokens, &context, Some(&mut computing.cache));
-        computing.done = to;
-        let ended = computing.prompts.iter().map(|prompt| prompt.2).filter(|last| (from..to).contains(last));
+        let views = (from..to).map(|at| View::of(at - prefilling.positions[at] as usize, at + 1)).collect();
+        let context = self.context(&prefilling.positions[from..to], 1, views);
+        let tokens = self.integers(prefilling.tokens[from..to].to_vec(), [1, to - from]);
+        let hidden = self.model.hidden(tokens, &context, Some(&mut prefilling.cache));
+        prefilling.done = to;
+        let ended = prefilling.prompts.iter().map(|prompt| prompt.2).filter(|last| (from..to).contains(last));
         let ended: Vec<i32> = ended.map(|last| (last - from) as i32).collect();
         if !ended.is_empty() {
             let [_, count, width] = hidden.dims();
             let places = self.integers(ended.clone(), [ended.len()]);
             let logits = self.logits(hidden.reshape([count, width]).select(0, places));
-            computing.logits.extend(logits.chunks_exact(logits.len() / ended.len()).map(Arc::from));
+            prefilling.logits.extend(logits.chunks_exact(logits.len() / ended.len()).map(Arc::from));
         }
     }
 
