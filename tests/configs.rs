@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Command, CommandFactory};
-use train::cli::Cli;
+use train::command::Cli;
 use train::config::Config;
 
 use crate::support::run;

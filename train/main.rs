@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use train::cli::Cli;
+use train::command::Cli;
 
 mod allocator;
 
@@ -20,12 +20,12 @@ fn main() -> ExitCode {
     ALLOCATOR.speak();
     train::end_with_the_reader();
     let cli = Cli::parse();
-    match train::run(cli) {
+    match train::command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if train::is_end_of_reader(&error) => ExitCode::from(train::BROKEN_PIPE),
         Err(error) => {
             train::say_error(&error);
-            ExitCode::from(train::exit_code(&error))
+            ExitCode::from(train::exit_code::of_error(&error))
         }
     }
 }

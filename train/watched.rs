@@ -16,7 +16,7 @@ use rollout::watch::{Ticker, WatchError, Watcher};
 use sandbox::cpu::Load;
 
 use crate::checkpoint::{self, Snapshot};
-use crate::cli::WatchArgs;
+use crate::command::WatchArgs;
 use crate::config::Config;
 use crate::terminal::plain;
 

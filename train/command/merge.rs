@@ -1,20 +1,37 @@
 //! `train merge`: merges a LoRA adapter into its base model (f32).
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use clap::Args;
 
 use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
-use crate::cli::MergeArgs;
 use crate::paths::Paths;
 use model::weights::DiskDtype;
+
+/// `train merge`
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// The model that the adapter was trained on [default: the one that the adapter names].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The adapter: a folder with `adapter_config.json` and `adapter_model.safetensors`, of `train sft` or of PEFT, or
+    /// a run folder that holds such checkpoints.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// The Hugging Face folder to write, in f32.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
 
 /// `train merge`
 ///
 /// # Errors
 ///
 /// When the model or the adapter cannot be loaded, they do not fit, or the folder cannot be written.
-pub fn merge(args: &MergeArgs) -> Result<()> {
+pub fn run(args: &MergeArgs) -> Result<()> {
     let paths = Paths::new().may_read("--model", args.model.as_deref()).reads("--adapter", &args.adapter);
     paths.writes_folder("--out", &args.out).check()?;
     let device = Device::flex();

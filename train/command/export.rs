@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
+use clap::Args;
 use data::source::jsonl::{TaskSet, read_tasks};
 use data::{Sample, Task};
 use serde::{Deserialize, Serialize};
 
-use super::{config_of, fitting, summary_to};
+use super::{RunArgs, fitting, summary_to};
 use crate::batch::Row;
 use crate::checkpoint::{self, Loaded, Snapshot};
-use crate::cli::ExportArgs;
 use crate::config::Config;
 use crate::export::gate::{Distance, distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
@@ -24,6 +24,29 @@ use crate::plan::{Plan, beside};
 use crate::provenance::Provenance;
 use crate::settings::Settings;
 use model::weights::{DiskDtype, from_host, to_host};
+
+/// `train export`
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Tasks whose prompts the exported model is compared on.
+    #[arg(long, value_name = "FILE", required_unless_present = "hugging_face")]
+    pub tasks: Option<PathBuf>,
+    /// The GGUF file.
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// Write a Hugging Face folder in bfloat16 instead of a GGUF file.
+    #[arg(long, conflicts_with = "tasks")]
+    pub hugging_face: bool,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
+}
 
 /// What an export did, and how far it is from the original.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -98,8 +121,8 @@ fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
 /// # Errors
 ///
 /// When the file cannot be written, cannot be loaded again, or is too far from the original; then it is removed.
-pub fn export(args: &ExportArgs) -> Result<Option<ExportReport>> {
-    let config = config_of(&args.run)?;
+pub fn run(args: &ExportArgs) -> Result<Option<ExportReport>> {
+    let config = args.run.config()?;
     if !args.run.dry_run {
         check(args)?;
     }

@@ -7,13 +7,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::eval::{self, EvalArgs};
+use super::export::{self, ExportArgs, ExportReport};
+use super::grpo::{self, GrpoArgs};
+use super::plant::{self, PlantArgs};
+use super::samples::{self, SamplesArgs};
+use super::sft::{self, SftArgs};
+use super::{RunArgs, WatchArgs, cache_folder};
 use crate::checkpoint;
-use crate::cli::{EvalArgs, ExportArgs, GrpoArgs, PlantArgs, QuickstartArgs, RunArgs, SamplesArgs, SftArgs, WatchArgs};
-use crate::commands::{self, ExportReport, cache_folder};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::journal::{Place, no_run};
@@ -24,10 +30,27 @@ use crate::provenance::Provenance;
 use crate::settings::Settings;
 use crate::tasks::{TestEnv, check_packages};
 
+/// `train quickstart`
+#[derive(Args, Clone, Debug)]
+pub struct QuickstartArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Train on this package instead of the built-in ones: a folder or a pinned requirement, e.g. `toolz==1.0.0`.
+    #[arg(long, value_name = "PACKAGE")]
+    pub package: Vec<String>,
+    /// Evaluate on this package instead of the built-in ones.
+    #[arg(long, value_name = "PACKAGE")]
+    pub held_out: Vec<String>,
+    /// Go on where a killed run stopped: finished stages are kept.
+    #[arg(long)]
+    pub resume: bool,
+}
+
 mod outcome;
 
 /// The config of a quickstart without `--config`.
-const CONFIG: &str = include_str!("../configs/quickstart.toml");
+const CONFIG: &str = include_str!("../../configs/quickstart.toml");
 
 /// Where every stage writes, below the folder of the run.
 struct Places {
@@ -79,7 +102,7 @@ struct Quickstart {
 /// # Errors
 ///
 /// When a stage fails; what earlier stages wrote stays, and `--resume` goes on from there.
-pub fn quickstart(args: &QuickstartArgs) -> Result<()> {
+pub fn run(args: &QuickstartArgs) -> Result<()> {
     let config = config_of(args)?;
     let places = Places::of(&config.run);
     let file = places.run.join("config.toml");
@@ -224,9 +247,7 @@ impl Quickstart {
         let named: Vec<String> = args.package.iter().map(|package| format!("--package {package}")).collect();
         let alone = format!("data plant {} --max-tasks {most} --out {}", named.join(" "), args.out.display());
         let result = args.out.join("summary.json");
-        self.stage(&format!("plant {group}"), &alone, &result, |run| {
-            commands::plant_in(&run.test_env, &args, &run.config)
-        })
+        self.stage(&format!("plant {group}"), &alone, &result, |run| plant::run_in(&run.test_env, &args, &run.config))
     }
 
     fn samples(&mut self, base: &Path) -> Result<()> {
@@ -246,7 +267,7 @@ impl Quickstart {
             args.out.display()
         );
         let result = args.out.join("summary.json");
-        self.stage("samples", &alone, &result, |_| done(commands::samples(&args)?))
+        self.stage("samples", &alone, &result, |_| done(samples::run(&args)?))
     }
 
     fn eval(&mut self, name: &str, model: &Path) -> Result<()> {
@@ -264,7 +285,7 @@ impl Quickstart {
             format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
         let result = args.out.clone();
         self.stage(&format!("eval {name}"), &alone, &result, |run| {
-            let summary = commands::eval_in(&run.test_env, &args, &run.config)?;
+            let summary = eval::run_in(&run.test_env, &args, &run.config)?;
             let [low, high] = summary.ci95;
             eprintln!(
                 "eval {name}: pass@1 {:.3}, 95 % interval {low:.3} to {high:.3}, n = {}",
@@ -291,7 +312,7 @@ impl Quickstart {
             args.out.display()
         );
         let result = args.out.join("summary.json");
-        self.stage("sft", &alone, &result, |_| done(commands::sft(&args)?))
+        self.stage("sft", &alone, &result, |_| done(sft::run(&args)?))
     }
 
     fn grpo(&mut self) -> Result<()> {
@@ -312,7 +333,7 @@ impl Quickstart {
             if args.curriculum { " --curriculum" } else { "" }
         );
         let result = args.out.join("summary.json");
-        self.stage("grpo", &alone, &result, |run| commands::grpo_in(&run.test_env, &args, &run.config))
+        self.stage("grpo", &alone, &result, |run| grpo::run_in(&run.test_env, &args, &run.config))
     }
 
     fn export(&mut self) -> Result<()> {
@@ -333,7 +354,7 @@ impl Quickstart {
         );
         let result = self.places.run.join("export/summary.json");
         self.stage("export", &alone, &result.clone(), |_| {
-            let report: ExportReport = done(commands::export(&args)?)?;
+            let report: ExportReport = done(export::run(&args)?)?;
             data::file::write_whole(&result, &serde_json::to_vec_pretty(&report)?)?;
             Ok(report)
         })

@@ -1,11 +1,9 @@
 //! `train data import`: rows of public data sets in one form.
 
 use anyhow::{Context as _, Result};
-use data::source::public::{
-    GRADING_COLUMNS, Imported, RefusedRow, Wanted, import as import_rows, refused_path, remarks_path,
-};
+use data::source::public::{GRADING_COLUMNS, Imported, RefusedRow, Wanted, import, refused_path, remarks_path};
 
-use crate::cli::ImportArgs;
+use super::ImportArgs;
 use crate::terminal::plain;
 
 /// Refused rows that are told at the terminal; the file has them all.
@@ -16,7 +14,7 @@ const TOLD: usize = 20;
 /// # Errors
 ///
 /// When a file cannot be read to its end, no row is left, or the result cannot be written.
-pub fn import(args: &ImportArgs) -> Result<Imported> {
+pub(super) fn import_rows(args: &ImportArgs) -> Result<Imported> {
     let wanted = Wanted { format: args.from.format(), limit: args.limit, dry_run: args.dry_run };
     let mut refused = 0;
     let mut told = |row: &RefusedRow| {
@@ -27,7 +25,7 @@ pub fn import(args: &ImportArgs) -> Result<Imported> {
             eprintln!("{}", plain(&format!("refused: `{}`, row {}{id}: {reason}", row.file.display(), row.row)));
         }
     };
-    let done = import_rows(&args.input, &args.out, &wanted, &mut told).context("while importing rows")?;
+    let done = import(&args.input, &args.out, &wanted, &mut told).context("while importing rows")?;
     if refused > TOLD {
         eprintln!("refused: {} more rows", refused - TOLD);
     }

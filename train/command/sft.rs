@@ -1,29 +1,51 @@
-//! `train sft` and `train grpo`.
+//! `train sft`: supervised fine-tuning on samples.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
-use data::source::jsonl::read_tasks;
+use clap::Args;
 use data::template::ChatTemplate;
 use data::{Sample, Tokenizer};
 
-use super::{cache_folder, config_of, fitting, grpo_memory, summary_to, tokenizer_at};
+use super::{RunArgs, WatchArgs, summary_to, tokenizer_at};
 use crate::checkpoint::{self, Loaded};
-use crate::cli::{GrpoArgs, SftArgs, WatchArgs};
 use crate::config::Config;
-use crate::evaluate::Rollouts;
-use crate::grpo::{Grpo, GrpoSummary, kept_tokens};
 use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
 use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_fit, memory_plan, read_samples};
-use crate::tasks::TestEnv;
 use crate::watched::Watched;
 use model::nf4::Nf4Blocks;
 use model::{CausalLm, ModelConfig};
+
+/// `train sft`
+#[derive(Args, Clone, Debug)]
+pub struct SftArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model to start from [default: `base` of the config, else a new model].
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Tokenizer of a new model: a model folder or `tokenizer.json`.
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Folder of Parquet shards [default: those of `[[sft.mixture]]` in the config].
+    #[arg(long, value_name = "DIR")]
+    pub samples: Option<PathBuf>,
+    /// Samples that it is not trained on: folder of Parquet shards. Adds `eval/loss` and the like to the metrics, and
+    /// keeps the checkpoint with the smallest as `best`.
+    #[arg(long, value_name = "DIR")]
+    pub validate: Option<PathBuf>,
+    /// Folder for checkpoints and metrics.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on from the newest whole checkpoint in the folder, where a run was stopped.
+    #[arg(long)]
+    pub resume: bool,
+}
 
 /// What is left to do when no setting makes a run fit.
 const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model, or a machine with more memory";
@@ -33,8 +55,8 @@ const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model
 /// # Errors
 ///
 /// As [`Sft::run`].
-pub fn sft(args: &SftArgs) -> Result<Option<SftSummary>> {
-    let config = config_of(&args.run)?;
+pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
+    let config = args.run.config()?;
     if !args.run.dry_run {
         check_sft(args, &config)?;
     }
@@ -161,83 +183,4 @@ fn new_model(args: &SftArgs, mut shape: ModelConfig, config: &Config, device: &D
     shape.decide_end(&tokenizer, &template);
     let model = CausalLm::new(&shape, config.seed, device);
     Ok(Loaded { path, config: shape, model, tokenizer, template })
-}
-
-/// `train grpo`
-///
-/// # Errors
-///
-/// As [`Grpo::run`].
-pub fn grpo(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
-    let config = config_of(&args.run)?;
-    if !args.run.dry_run {
-        Paths::new()
-            .reads("--model", &args.model)
-            .reads("--tasks", &args.tasks)
-            .writes_folder("--out", &args.out)
-            .check()?;
-        checkpoint::check_start(&args.out, "grpo", args.resume)?;
-    }
-    let device = config.device.open()?;
-    // For a plan alone, the model need not be there yet.
-    let memory = grpo_memory(&args.model, &config, &device, kept_tokens_of(args));
-    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
-    let mut told = config.clone();
-    told.grpo.micro_batch_tokens = memory.map(|(tokens, _)| tokens).or(told.grpo.micro_batch_tokens);
-    let memory = memory.map(|(_, memory)| memory);
-    let plan = Plan::new("grpo", &told).with_model(&args.model).with_data([args.tasks.as_path()]);
-    if plan.with_memory(memory).show(args.run.dry_run, &args.out)? {
-        return Ok(None);
-    }
-    if let Some(memory) = memory {
-        memory.enforce(
-            &device,
-            &[],
-            "lower `grpo.micro_batch_tokens` or `grpo.decode_rows`, or use a smaller model",
-        )?;
-    }
-    checkpoint::check(&args.model, &Device::flex())?;
-    read_tasks(&args.tasks)?;
-    Interrupt::listen()?;
-    let test_env = TestEnv::open(&config, &cache_folder()?)?;
-    grpo_in(&test_env, args, &config).map(Some)
-}
-
-fn kept_tokens_of(args: &GrpoArgs) -> Option<usize> {
-    if args.resume { kept_tokens(&args.out) } else { None }
-}
-
-/// As [`grpo`], in a test_env that stands already.
-///
-/// # Errors
-///
-/// As [`Grpo::run`].
-pub fn grpo_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
-    let device = config.device.open()?;
-    let (micro_batch_tokens, _) = grpo_memory(&args.model, config, &device, kept_tokens_of(args))?;
-    let start = checkpoint::load(&args.model, &device)?;
-    let (words, context) = ((&start.tokenizer, &start.template), start.config.max_position_embeddings);
-    let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.grpo.sampling.max_new_tokens)?;
-    let watched = Watched::start(&args.out, "grpo", config, &args.watch)?;
-    let grpo = Grpo {
-        config: &config.grpo,
-        seed: config.seed,
-        rollouts: Rollouts {
-            set: &set,
-            form: config.data.answer,
-            grader: Arc::new(test_env.paced_grader(watched.watcher.pace())),
-            workers: config.data.workers,
-            watcher: Some(watched.watcher.clone()),
-        },
-        watcher: &watched.watcher,
-        curriculum: args.curriculum,
-        out: &args.out,
-        micro_batch_tokens,
-        resume: args.resume,
-        interrupt: Interrupt::listen()?,
-        device: &device,
-    };
-    let summary = grpo.run(start)?;
-    summary_to(&args.out.join("summary.json"), &summary)?;
-    Ok(summary)
 }

@@ -7,16 +7,33 @@ mod show;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use data::template::{EndOfTurn, Roles};
 use data::{Role, Sample, Tokenizer};
 
 use super::tokenizer_at;
 use crate::checkpoint;
-use crate::cli::AuditArgs;
 use show::Show;
+
+/// `train data audit`
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    /// Folder of Parquet shards.
+    #[arg(value_name = "SAMPLES")]
+    pub samples: PathBuf,
+    /// The model that is to be trained on them: its folder, or the file of its tokenizer.
+    #[arg(long, value_name = "PATH", alias = "tokenizer")]
+    pub model: PathBuf,
+    /// How many samples are printed. All are checked.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub limit: usize,
+    /// One token a line and no color, as where standard output is no terminal or `NO_COLOR` is set.
+    #[arg(long)]
+    pub plain: bool,
+}
 
 /// Samples that are named for one fault.
 const NAMED: usize = 5;
@@ -80,7 +97,7 @@ struct Counts {
 /// When the samples cannot be read, or cannot be right: ids that the model does not know, masks that are the same
 /// everywhere, an answer whose end is not trained, more tokens than the model's context, another tokenizer than the
 /// model's.
-pub fn audit(args: &AuditArgs) -> Result<()> {
+pub fn run(args: &AuditArgs) -> Result<()> {
     let judge = Judge::of(&args.model)?;
     let manifest = data::store::read_manifest(&args.samples)?;
     let samples = data::store::read_samples(&args.samples)?;

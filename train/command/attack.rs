@@ -3,28 +3,45 @@
 //! Example: `train grade attack --task tasks.jsonl --id money-1 --patch sly.diff`.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use data::Task;
 use data::source::prediction::Answer;
 use rollout::admission::said;
 use rollout::grade::Outcome;
 use serde_json::json;
 
-use super::{cache_folder, config_of};
-use crate::cli::AttackArgs;
+use super::{RunArgs, cache_folder};
 use crate::grade::{Given, tasks_of};
 use crate::plan::Plan;
 use crate::tasks::TestEnv;
+
+/// `train grade attack`
+#[derive(Args, Clone, Debug)]
+pub struct AttackArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// A file with the task, as `train grade` takes it.
+    #[arg(long, value_name = "FILE")]
+    pub task: PathBuf,
+    /// Which one, where the file holds several.
+    #[arg(long, value_name = "INSTANCE_ID")]
+    pub id: Option<String>,
+    /// The patch: a unified diff; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub patch: PathBuf,
+}
 
 /// `train grade attack`: prints one line of JSON.
 ///
 /// # Errors
 ///
 /// When task or patch cannot be read, or the sandbox fails.
-pub fn attack(args: &AttackArgs) -> Result<()> {
-    let config = config_of(&args.run)?;
+pub fn run(args: &AttackArgs) -> Result<()> {
+    let config = args.run.config()?;
     let scratch = Scratch::new()?;
     if Plan::new("grade attack", &config).with_data([args.task.as_path()]).show(args.run.dry_run, &scratch.0)? {
         return Ok(());

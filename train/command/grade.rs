@@ -1,12 +1,23 @@
-//! `train grade` and `train data admit`: what can be said to them.
+//! `train grade`: predictions, judged by the tests of their tasks.
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use rollout::grade::Telling;
 use rollout::grade::compat::Compat;
 
-use super::{RunArgs, WatchArgs};
+use super::attack::AttackArgs;
+use super::{RunArgs, WatchArgs, cache_folder, summary_to};
+use crate::checkpoint::lock;
+use crate::grade::official::Official;
+use crate::grade::{GradeSummary, Grading, predictions_of, refuse_earlier, tasks_of};
+use crate::interrupt::Interrupt;
+use crate::paths::Paths;
+use crate::plan::Plan;
+use crate::tasks::TestEnv;
+use crate::watched::Watched;
 
 /// `train grade`
 #[derive(Args, Clone, Debug)]
@@ -51,23 +62,6 @@ pub enum GradeCommand {
     Attack(AttackArgs),
 }
 
-/// `train grade attack`
-#[derive(Args, Clone, Debug)]
-pub struct AttackArgs {
-    /// What every run takes.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// A file with the task, as `train grade` takes it.
-    #[arg(long, value_name = "FILE")]
-    pub task: PathBuf,
-    /// Which one, where the file holds several.
-    #[arg(long, value_name = "INSTANCE_ID")]
-    pub id: Option<String>,
-    /// The patch: a unified diff; `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    pub patch: PathBuf,
-}
-
 impl GradeArgs {
     /// Without a subcommand, clap has asked for it.
     pub fn tasks(&self) -> &Path {
@@ -85,24 +79,58 @@ impl GradeArgs {
     }
 }
 
-/// `train data admit`
-#[derive(Args, Clone, Debug)]
-pub struct AdmitArgs {
-    /// What every run takes.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// The tasks: `tasks.jsonl`, or self-contained rows as JSONL or Parquet.
-    #[arg(long, value_name = "FILE")]
-    pub tasks: PathBuf,
-    /// Runs on the gold patch, and as many without one.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub runs: usize,
-    /// Folder for `admissions.jsonl`; the tasks that are kept lie as `admitted.jsonl` beside their trees.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Go on where a run that was stopped left off.
-    #[arg(long)]
-    pub resume: bool,
+/// `train grade`
+///
+/// # Errors
+///
+/// When tasks or predictions cannot be read, the sandbox does not start, the results cannot be written, or tests were
+/// killed for their memory too often.
+pub fn run(args: &GradeArgs) -> Result<Option<GradeSummary>> {
+    let config = args.run.config()?;
+    if !args.run.dry_run {
+        let paths = Paths::new().reads("--tasks", args.tasks()).writes_folder("--out", args.out());
+        let word = matches!(args.predictions().to_str(), Some("gold" | "empty"));
+        if word { paths } else { paths.reads_file("--predictions", args.predictions()) }.check()?;
+        // Before anything is written: a command that is refused leaves all as it was.
+        refuse_earlier(args.out(), args.resume)?;
+    }
+    let plan = Plan::new("grade", &config).with_data([args.tasks(), args.predictions()]);
+    if plan.show(args.run.dry_run, args.out())? {
+        return Ok(None);
+    }
+    let interrupt = Interrupt::listen()?;
+    let _lock = lock(args.out())?;
+    refuse_earlier(args.out(), args.resume)?;
+    let given = tasks_of(args.tasks(), &args.out().join("tasks"))?;
+    let predictions = predictions_of(args.predictions(), &given)?;
+    let watched = Watched::start(args.out(), "grade", &config, &args.watch)?;
+    let test_env = TestEnv::open_for_others(&config, &cache_folder()?)?;
+    let telling = if args.reports { Telling::All } else { Telling::Repaired };
+    let grading = Grading {
+        given: &given,
+        grader: &test_env.paced_grader(watched.watcher.pace()).telling(telling),
+        environment: &test_env.environment,
+        workers: config.data.workers,
+        out: args.out(),
+        resume: args.resume,
+        keep_oom: args.watch.forget_oom,
+        watcher: &watched.watcher,
+        official: Official::new(args.out(), &args.run_id, args.compat),
+        interrupt,
+    };
+    let summary = grading.run(&predictions)?;
+    summary_to(&args.out().join("summary.json"), &summary)?;
+    println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
+    if let Some(stopped) = watched.watcher.stopped() {
+        return Err(stopped.into());
+    }
+    if summary.left > 0 {
+        let judged = summary.submitted - summary.left;
+        interrupt.check(|| {
+            format!("{judged} of {} predictions have a verdict, kept in `{}`", summary.submitted, args.out().display())
+        })?;
+    }
+    Ok(Some(summary))
 }
 
 /// The names of rules, as `--help` tells them.
@@ -117,7 +145,7 @@ mod tests {
     use clap::CommandFactory as _;
     use clap::Parser as _;
 
-    use crate::cli::{Cli, Command};
+    use crate::command::{Cli, Command};
 
     #[test]
     fn the_names_of_rules_are_told_and_taken() {

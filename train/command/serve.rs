@@ -1,17 +1,55 @@
 //! `train serve`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::http::HeaderValue;
+use clap::Args;
 
-use super::talk_memory;
+use super::memory::talk_memory;
 use crate::checkpoint;
-use crate::cli::ServeArgs;
+use crate::device::DeviceChoice;
 use crate::serve::{Serving, Settings};
 use model::weights::Precision;
+
+/// `train serve`
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// What clients call it [default: the name of the folder].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where it listens. Without `--api-key` nothing asks who a client is.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// The port; 0 for any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub port: u16,
+    /// Answers that are written at once.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub max_rows: usize,
+    /// Requests that are taken in at once; the next is told to come later.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_requests: usize,
+    /// What clients must send as `Authorization: Bearer KEY` to reach `/v1` [default: `TRAIN_API_KEY`, which other users
+    /// of this machine cannot read from its list of processes].
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// A page that may ask from within a browser (CORS), e.g. `https://example.org`, or `*` for all. Can be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors_origin: Vec<String>,
+    /// Write a line for each request to standard error.
+    #[arg(long)]
+    pub log_requests: bool,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:1`.
+    #[arg(long, value_name = "NAME", default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+}
 
 /// How long answers may take that are being written when the server is told to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When the model cannot be loaded or the address cannot be listened on.
-pub fn serve(args: &ServeArgs) -> Result<()> {
+pub fn run(args: &ServeArgs) -> Result<()> {
     let api_key = args.api_key.clone().or_else(|| std::env::var("TRAIN_API_KEY").ok());
     let cors_origins = origins(&args.cors_origin)?;
     if args.max_rows == 0 || args.max_requests == 0 {

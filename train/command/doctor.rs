@@ -3,17 +3,25 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
 use super::cache_folder;
-use crate::cli::DoctorArgs;
 use crate::doctor::Diagnosis;
+
+/// `train doctor`
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// One JSON object instead of lines.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `train doctor`
 ///
 /// # Errors
 ///
 /// When the default work cannot run here, or the cache is in the hands of others.
-pub fn doctor(args: &DoctorArgs) -> Result<()> {
+pub fn run(args: &DoctorArgs) -> Result<()> {
     let diagnosis = Diagnosis::look(&cache_folder()?, Path::new("."));
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&diagnosis)?),

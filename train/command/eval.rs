@@ -1,18 +1,19 @@
 //! `train eval`.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 use data::Tokenizer;
 use data::source::jsonl::{TaskSet, read_tasks};
 use data::template::ChatTemplate;
 use rollout::policy::Policy;
 use rollout::server::{Server, ServerConfig, served};
 
-use super::{cache_folder, config_of, fitting, generated_tokens, summary_to};
+use super::memory::generated_tokens;
+use super::{RunArgs, cache_folder, fitting, summary_to};
 use crate::checkpoint::{self, Loaded, Outline};
-use crate::cli::EvalArgs;
 use crate::config::Config;
 use crate::evaluate::{EvalSummary, Evaluating, Rollouts};
 use crate::interrupt::Interrupt;
@@ -27,6 +28,36 @@ use crate::tasks::TestEnv;
 use model::ModelConfig;
 use model::weights::Precision;
 
+/// `train eval`
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// What every run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The tasks: `tasks.jsonl`.
+    #[arg(long, value_name = "FILE")]
+    pub tasks: PathBuf,
+    /// Asks the model behind this address (vLLM, llama.cpp's server, `train serve`) instead of computing its answers
+    /// here, e.g. `http://127.0.0.1:8000/v1`. Only the tokenizer and the chat template of `--model` are read then.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// What the server calls the model [default: the first that it names].
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub served_name: Option<String>,
+    /// Another evaluation of the same tasks to compare with.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// The evaluation as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Go on where a run that was stopped left off.
+    #[arg(long)]
+    pub resume: bool,
+}
+
 /// The stage in the words of the command line.
 const STAGE: &str = "eval";
 
@@ -35,8 +66,8 @@ const STAGE: &str = "eval";
 /// # Errors
 ///
 /// As [`Evaluating::run`].
-pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
-    let config = config_of(&args.run)?;
+pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
+    let config = args.run.config()?;
     if !args.run.dry_run {
         let paths = Paths::new().reads("--model", &args.model).reads("--tasks", &args.tasks);
         paths.may_read("--against", args.against.as_deref()).writes_file("--out", &args.out).check()?;
@@ -66,7 +97,7 @@ pub fn eval(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     }
     Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
-    let summary = eval_in(&test_env, args, &config)?;
+    let summary = run_in(&test_env, args, &config)?;
     plan.save_beside(&args.out)?;
     println!(
         "{}",
@@ -116,12 +147,12 @@ fn same_tasks(before: &EvalSummary, set: &TaskSet, args: &EvalArgs) -> Result<()
     }
 }
 
-/// As [`eval`], in a test_env that stands already.
+/// As [`run`], in a test_env that stands already.
 ///
 /// # Errors
 ///
 /// As [`Evaluating::run`].
-pub fn eval_in(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
+pub fn run_in(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
     let journal = Journal::begin(Place::beside_file(&args.out), STAGE, settings(test_env, args, config)?, args.resume)?;
     let Some(mut whole) = journal else {
         let text = data::file::read_text(&args.out)?;

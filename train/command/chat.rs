@@ -1,22 +1,49 @@
 //! `train chat`.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use data::template::ChatTemplate;
 use data::{Message, Role, Tokenizer, draw};
 use rollout::policy::{PolicyError, Sampling};
 
-use super::talk_memory;
+use super::DrawingArgs;
+use super::memory::talk_memory;
 use crate::checkpoint::{self, Loaded};
-use crate::cli::ChatArgs;
+use crate::device::DeviceChoice;
 use crate::terminal::plain;
 use model::ModelConfig;
 use model::generate::{Engine, EngineRequest};
 use model::weights::Precision;
+
+/// `train chat`
+#[derive(Args, Clone, Debug)]
+pub struct ChatArgs {
+    /// The model.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Standing instructions before the conversation.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Tokens of an answer at most; it and the conversation must fit into the context [default: what is left of the
+    /// context, 1024 at most].
+    #[arg(long, value_name = "N")]
+    pub max_new_tokens: Option<usize>,
+    /// From which all randomness derives.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Where tensors live: `auto`, `cpu`, `cuda` or `cuda:1`.
+    #[arg(long, value_name = "NAME", default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// How tokens are drawn.
+    #[command(flatten)]
+    pub drawing: DrawingArgs,
+}
 
 /// Tokens of a prompt that are computed between two looks at Ctrl-C.
 const PROMPT_TOKENS: usize = 256;
@@ -29,7 +56,7 @@ const USUAL_ANSWER: usize = 1024;
 /// # Errors
 ///
 /// When the model cannot be loaded, or, where nobody sits at a terminal, the conversation does not fit into the context.
-pub fn chat(args: &ChatArgs) -> Result<()> {
+pub fn run(args: &ChatArgs) -> Result<()> {
     // Before the model is loaded, so that a slip costs nothing.
     args.drawing.sampling(args.max_new_tokens.unwrap_or(USUAL_ANSWER)).check()?;
     let device = args.device.open()?;

@@ -1,0 +1,218 @@
+//! The commands: one file each, with its arguments and its `run`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use data::Tokenizer;
+use data::source::jsonl::TaskSet;
+use data::template::ChatTemplate;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::terminal;
+
+pub mod admit;
+pub mod attack;
+pub mod audit;
+pub mod chat;
+pub mod commits;
+pub mod doctor;
+pub mod eval;
+pub mod export;
+pub mod grade;
+pub mod grpo;
+pub mod image;
+pub mod import;
+mod memory;
+pub mod merge;
+pub mod plant;
+pub mod quickstart;
+pub mod samples;
+pub mod serve;
+pub mod sft;
+mod shared;
+pub mod tokenizer;
+
+pub use shared::{DrawingArgs, RunArgs, WatchArgs};
+
+/// Takes a base language model and makes it repair real repositories, judged by their own tests.
+///
+/// The stages are `data`, `sft`, `eval`, `grpo`, `export`; `quickstart` runs them all, small, on one CPU.
+#[derive(Debug, Parser)]
+#[command(name = "train", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole pipeline on one CPU: plant bugs, fine-tune, reinforce, evaluate, export.
+    Quickstart(quickstart::QuickstartArgs),
+    /// Make tasks, tokenizers and samples.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Supervised fine-tuning on samples.
+    Sft(sft::SftArgs),
+    /// Reinforcement learning: attempts are graded by the tests of their task.
+    Grpo(grpo::GrpoArgs),
+    /// pass@1 of a model on tasks, with a 95 % interval.
+    Eval(eval::EvalArgs),
+    /// Judge predictions by the tests of their tasks.
+    Grade(grade::GradeArgs),
+    /// A model as a quantized GGUF file, compared with the original.
+    Export(export::ExportArgs),
+    /// Talk with a model: one turn for every line.
+    Chat(chat::ChatArgs),
+    /// A model behind OpenAI's HTTP interface, for any client.
+    Serve(serve::ServeArgs),
+    /// Merge a LoRA adapter into its base model (f32).
+    Merge(merge::MergeArgs),
+    /// Root file systems of Debian packages and wheels, without a registry.
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// What this machine has for every command, what it lacks, what that costs, and what to do.
+    ///
+    /// Installs and changes nothing. Ends with 0 where the default work (`quickstart` and its stages, in the sandbox
+    /// `embedded`) can run, else with 1.
+    Doctor(doctor::DoctorArgs),
+    /// A completion script for your shell, on standard output.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: Shell,
+    },
+}
+
+/// `train data …`
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Plant bugs in packages; keep those that make a passing test fail, twice in a row.
+    Plant(plant::PlantArgs),
+    /// Bring the rows of public data sets, such as SWE-bench or SWE-smith, into one form.
+    Import(import::ImportArgs),
+    /// Turn tasks into SFT samples.
+    Samples(samples::SamplesArgs),
+    /// Commit-like text for a base model, from any folder of Python sources: a function before and after a bug.
+    Commits(commits::CommitsArgs),
+    /// Train a byte-level BPE tokenizer on a folder of Python sources.
+    Tokenizer(tokenizer::TokenizerArgs),
+    /// Keep the tasks that their gold patch repairs and nothing else does, twice in a row.
+    Admit(admit::AdmitArgs),
+    /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
+    Audit(audit::AuditArgs),
+}
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// Whatever the command could not do, with what to do about it.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Quickstart(args) => quickstart::run(&args),
+        Command::Data(command) => run_data(command),
+        Command::Sft(args) => sft::run(&args).map(|_| ()),
+        Command::Grpo(args) => grpo::run(&args).map(|_| ()),
+        Command::Eval(args) => eval::run(&args).map(|_| ()),
+        Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
+        Command::Grade(args) => grade::run(&args).map(|_| ()),
+        Command::Export(args) => export::run(&args).map(|_| ()),
+        Command::Chat(args) => chat::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Image(command) => image::run(command),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn run_data(command: DataCommand) -> Result<()> {
+    match command {
+        DataCommand::Plant(args) => plant::run(&args).map(|_| ()),
+        DataCommand::Import(args) => import::run(&args),
+        DataCommand::Samples(args) => samples::run(&args).map(|_| ()),
+        DataCommand::Commits(args) => commits::run(&args).map(|_| ()),
+        DataCommand::Tokenizer(args) => tokenizer::run(&args),
+        DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
+        DataCommand::Audit(args) => audit::run(&args),
+    }
+}
+
+/// Where this program keeps what it fetched: `$XDG_CACHE_HOME/train` or `~/.cache/train`, a folder of its user alone.
+///
+/// # Errors
+///
+/// When nobody says where the user's files are, or the folder is in the hands of others.
+pub fn cache_folder() -> Result<PathBuf> {
+    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let user = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
+    let home = || named("HOME").or_else(user).filter(|home| home.is_dir() && home.parent().is_some());
+    let Some(cache) = named("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache"))) else {
+        bail!(
+            "nothing says where fetched packages can be kept: neither `HOME` nor the user's entry in `/etc/passwd` names \
+             a folder\nhint: name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`"
+        );
+    };
+    Ok(data::trust::private_folder(&cache.join("train"))?)
+}
+
+/// A tokenizer and the chat template beside it, from a model folder or a file such as `tokenizer.json`.
+fn tokenizer_at(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
+    let (tokenizer, folder) = match path.is_dir() {
+        true => (Tokenizer::from_folder(path)?, path),
+        false => (Tokenizer::from_file(path)?, path.parent().unwrap_or(path)),
+    };
+    let template = ChatTemplate::from_folder(folder, &tokenizer)?;
+    Ok((tokenizer, template))
+}
+
+fn summary_to<T: Serialize>(path: &Path, summary: &T) -> Result<()> {
+    data::file::write_whole(path, &serde_json::to_vec_pretty(summary)?)?;
+    Ok(())
+}
+
+/// Leaves out tasks whose prompt and answer do not fit into the model's context, and says how many.
+fn fitting(
+    mut set: TaskSet,
+    (tokenizer, template): (&Tokenizer, &ChatTemplate),
+    context: usize,
+    config: &Config,
+    answer_tokens: usize,
+) -> Result<TaskSet> {
+    let mut kept = Vec::with_capacity(set.tasks.len());
+    let (mut dropped, mut broken) = (0, None);
+    for task in &set.tasks {
+        let ask = || rollout::attempt::Base::open(&set.root, task)?.ask(config.data.answer, 1, 0);
+        let request = match ask() {
+            Ok(request) => request,
+            Err(error) => {
+                eprintln!("{}", terminal::plain(&format!("warning: a task is left out: {error}")));
+                broken.get_or_insert(error);
+                kept.push(false);
+                continue;
+            }
+        };
+        let tokens = template.encode_prompt(tokenizer, &request.messages)?.len();
+        dropped += usize::from(tokens + answer_tokens > context);
+        kept.push(tokens + answer_tokens <= context);
+    }
+    if dropped > 0 {
+        eprintln!("{dropped} of {} tasks do not fit into the model's context and are left out", kept.len());
+    }
+    if let (false, Some(broken)) = (kept.contains(&true), broken) {
+        return Err(broken.into());
+    }
+    let mut kept = kept.into_iter();
+    set.tasks.retain(|_| kept.next().unwrap_or(false));
+    if set.tasks.is_empty() {
+        bail!("no task is left\nhint: lower `data.max_function_lines`, or use a model with a longer context");
+    }
+    Ok(set)
+}

@@ -1,0 +1,32 @@
+//! What the program ends with.
+
+use crate::{interrupt, partial};
+
+/// All of it was done.
+pub const SUCCESS: u8 = 0;
+/// Something could not be done; the message says what, and what to do.
+pub const FAILURE: u8 = 1;
+/// The command line makes no sense (clap's own).
+pub const USAGE: u8 = 2;
+/// A rule stopped the flow, and a person has to say that it may go on.
+pub const STOPPED: u8 = 3;
+/// Part of the work failed, and the rest is kept.
+pub const PARTIAL: u8 = partial::EXIT_CODE;
+/// Ctrl-C or TERM: what was done is kept, and `--resume` goes on.
+pub const INTERRUPTED: u8 = interrupt::EXIT_CODE;
+
+/// The exit code of an error.
+pub fn of_error(error: &anyhow::Error) -> u8 {
+    let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
+    if is(|cause| cause.is::<interrupt::Interrupted>()) {
+        INTERRUPTED
+    } else if is(|cause| cause.is::<rollout::watch::Stopped>()) {
+        STOPPED
+    } else if is(|cause| cause.is::<partial::Partial>()) {
+        PARTIAL
+    } else if interrupt::came() {
+        INTERRUPTED
+    } else {
+        FAILURE
+    }
+}
