@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use burn::tensor::{DType, Device};
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
 use data::{Sample, Tokenizer};
 use model::decoder::rope_of;
@@ -122,7 +124,7 @@ impl Side {
             let part = batch.part(&range);
             cross_entropy(logits, part.targets, part.weights, weight)
         };
-        learner.gradients(&batch, 0, loss).0
+        learner.gradients(&batch, 0, &loss).0
     }
 
     fn logits(&self, rows: &[Row]) -> Result<Vec<f32>> {
@@ -196,7 +198,7 @@ fn sft(side: &Side, [count, tokens]: [usize; 2], rounds: usize, checkpointing: b
         let learner = Learner { checkpointing, ..Learner::new(&start, &rope) };
         let (sum, _) = over_micro_batches(&micro_batches(&rows, count * tokens), 1, |rows| {
             let batch = Batch::new(rows, &side.device);
-            learner.gradients(&batch, 0, |logits, range| {
+            learner.gradients(&batch, 0, &|logits: Tensor<2>, range: Range<usize>| {
                 let part = batch.part(&range);
                 cross_entropy(logits, part.targets, part.weights, (count * tokens) as f32)
             })

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor};
 use data::{Message, Role, Sample};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -60,7 +62,7 @@ fn steps(bencher: Bencher, config: &ModelConfig, model: CausalLm, rows: &[Row], 
         let learner = Learner { checkpointing, ..Learner::new(&start, &rope) };
         let (sum, _) = over_micro_batches(&batches, workers(&device), |rows| {
             let batch = Batch::new(rows, &device);
-            learner.gradients(&batch, 0, |logits, range| {
+            learner.gradients(&batch, 0, &|logits: Tensor<2>, range: Range<usize>| {
                 let part = batch.part(&range);
                 cross_entropy(logits, part.targets, part.weights, weight)
             })

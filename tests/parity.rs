@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
 use model::decoder::rope_of;
@@ -202,11 +204,12 @@ fn the_loss_and_every_gradient_are_those_of_transformers() {
         let rows = case.rows();
         let batch = Batch::new(&rows, &device);
         let rope = rope_of(&case.config, &device);
-        let (found, losses) = Learner::new(&case.model, &rope).gradients(&batch, 0, |logits, range| {
-            let part = batch.part(&range);
-            let (gradient, loss) = cross_entropy(logits, part.targets, part.weights, batch.weight);
-            (gradient, loss.into_scalar::<f32>())
-        });
+        let (found, losses) =
+            Learner::new(&case.model, &rope).gradients(&batch, 0, &|logits: Tensor<2>, range: Range<usize>| {
+                let part = batch.part(&range);
+                let (gradient, loss) = cross_entropy(logits, part.targets, part.weights, batch.weight);
+                (gradient, loss.into_scalar::<f32>())
+            });
         close(&[losses.iter().sum()], &[case.reference.loss], &format!("`{}`: loss", case.name));
         let expected = case.reference.tensors.iter();
         let expected = expected.filter_map(|(name, tensor)| Some((name.strip_prefix("gradient.")?, tensor)));

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use data::Sample;
 use rollout::group::Group;
 
+use crate::loss::policy::Columns;
 use model::mask::{BlockMask, Span, View};
 use model::rope::Rope;
 use model::{CausalLm, Context};
@@ -29,6 +30,8 @@ pub struct Target {
     pub logp_old: f32,
     /// How much better its attempt was than its group.
     pub advantage: f32,
+    /// The attempt that it belongs to, counted within its row.
+    pub sequence: u32,
 }
 
 /// One row before padding.
@@ -57,6 +60,7 @@ impl Row {
                 weight: weight_of(from + 1),
                 logp_old: 0.0,
                 advantage: 0.0,
+                sequence: 0,
             })
             .collect();
         Row {
@@ -102,11 +106,17 @@ impl Row {
             for (at, &token) in answer.iter().enumerate() {
                 let from = if at == 0 { start - 1 } else { first + at - 1 };
                 let logp_old = member.logprobs[start + at];
-                row.targets.push(Target { from, token, weight: 1.0, logp_old, advantage: member.advantage });
+                let (advantage, sequence) = (member.advantage, number as u32);
+                row.targets.push(Target { from, token, weight: 1.0, logp_old, advantage, sequence });
             }
             row.extend(&answer[..answer.len() - 1], start, number as u32 + 1);
         }
         row
+    }
+
+    /// How many sequences its targets belong to.
+    pub fn sequences(&self) -> usize {
+        self.targets.iter().map(|target| target.sequence as usize + 1).max().unwrap_or(0)
     }
 
     fn extend(&mut self, tokens: &[u32], position: usize, branch: u32) {
@@ -148,6 +158,10 @@ pub struct Batch {
     pub logp_old: Tensor<1>,
     /// `[targets]`
     pub advantages: Tensor<1>,
+    /// The sequence that each target belongs to, counted over the batch: `[targets]`
+    pub sequence: Tensor<1, Int>,
+    /// How many sequences there are.
+    pub sequences: usize,
     /// Tokens without padding.
     pub tokens: usize,
     /// Sum of the weights.
@@ -160,10 +174,8 @@ pub struct Part {
     pub targets: Tensor<1, Int>,
     /// `[targets]`
     pub weights: Tensor<1>,
-    /// `[targets]`
-    pub logp_old: Tensor<1>,
-    /// `[targets]`
-    pub advantages: Tensor<1>,
+    /// What a policy loss is made of, besides the log-probabilities.
+    pub columns: Columns,
 }
 
 impl Batch {
@@ -190,7 +202,15 @@ impl Batch {
             .enumerate()
             .flat_map(|(index, row)| row.targets.iter().map(move |target| (index * seq + target.from) as i32))
             .collect();
+        let mut first = 0;
+        let mut sequence = Vec::with_capacity(count);
+        for row in rows {
+            sequence.extend(row.targets.iter().map(|target| first + target.sequence as i32));
+            first += row.sequences() as i32;
+        }
         Batch {
+            sequence: integers(sequence),
+            sequences: first as usize,
             inputs: pad(&|row| &row.tokens),
             positions: pad(&|row| &row.positions),
             block_mask: block_mask(rows, seq),
@@ -217,8 +237,12 @@ impl Batch {
         Part {
             targets: self.targets.clone().narrow(0, range.start, range.len()),
             weights: floats(&self.weights),
-            logp_old: floats(&self.logp_old),
-            advantages: floats(&self.advantages),
+            columns: Columns {
+                logp_old: floats(&self.logp_old),
+                advantages: floats(&self.advantages),
+                sequence: self.sequence.clone().narrow(0, range.start, range.len()),
+                sequences: self.sequences,
+            },
         }
     }
 

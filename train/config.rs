@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
 use crate::export::Format;
+use crate::loss::cispo::CispoConfig;
 use crate::loss::clipped::ClippedConfig;
+use crate::loss::gspo::GspoConfig;
+use crate::loss::policy::PolicyLoss;
 use crate::optim::OptimizerConfig;
 use model::ModelConfig;
 
@@ -197,6 +200,21 @@ impl Default for GrpoConfig {
 pub enum LossConfig {
     /// PPO's clipped loss with DAPO's clip-higher.
     Clipped(ClippedConfig),
+    /// REINFORCE with clipped importance weights.
+    Cispo(CispoConfig),
+    /// Clipped ratios of whole sequences.
+    Gspo(GspoConfig),
+}
+
+impl LossConfig {
+    /// The loss itself.
+    pub fn policy_loss(&self) -> &dyn PolicyLoss {
+        match self {
+            LossConfig::Clipped(loss) => loss,
+            LossConfig::Cispo(loss) => loss,
+            LossConfig::Gspo(loss) => loss,
+        }
+    }
 }
 
 impl Default for LossConfig {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use data::Tokenizer;
 use data::log::Log;
 use data::template::ChatTemplate;
@@ -20,15 +20,13 @@ use rollout::trajectory::Trajectory;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, Part, Row, micro_batches};
+use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint::{self, Loaded, Snapshot};
-use crate::config::{GrpoConfig, LossConfig};
+use crate::config::GrpoConfig;
 use crate::evaluate::Rollouts;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::layerwise::Learner;
-use crate::loss::chunked::by_autodiff;
-use crate::loss::clipped::clipped;
-use crate::loss::{entropy, log_probabilities};
+use crate::loss::policy::{Counts, PolicyHead};
 use crate::metrics::{Metrics, check_finite};
 use crate::optim::{AdamW, NamedGradients, over_micro_batches, workers};
 use crate::policy::Generator;
@@ -43,7 +41,7 @@ use model::{CausalLm, ModelConfig};
 mod measure;
 
 pub use measure::GrpoSummary;
-use measure::{Sampled, Totals, Trained, mean, measurements, sum_of};
+use measure::{Sampled, Totals, Trained, mean, measurements};
 
 /// What a resumed run needs besides weights and moments.
 #[derive(Serialize, Deserialize)]
@@ -213,7 +211,7 @@ impl Grpo<'_> {
             let (model, of_step) = live.optimizer.step(live.model.clone(), gradients, rate);
             (live.model, norm) = (model, of_step.into_scalar::<f32>());
         }
-        check_finite("grpo", live.step + 1, trained.loss, norm, self.out)?;
+        check_finite("grpo", live.step + 1, trained.measured.loss, norm, self.out)?;
         let left = live.curriculum.end_step()?;
         if !left.is_empty() {
             data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
@@ -336,52 +334,29 @@ impl Grpo<'_> {
     fn gradients(&self, live: &Live<'_>, groups: &[&Group]) -> (NamedGradients, Trained) {
         let rows = groups.iter().map(|group| Row::from_group(group)).filter(|row| !row.targets.is_empty());
         let rows: Vec<Row> = rows.collect();
-        // Every response token of the global batch weighs the same.
-        let count = rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1);
+        // Every response token of the global batch weighs the same; or every attempt does.
+        let counts = Counts {
+            tokens: rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1),
+            sequences: rows.iter().map(Row::sequences).sum::<usize>().max(1),
+        };
         let micro_batches = micro_batches(&rows, live.micro_batch_tokens);
         let learner = Learner::new(&live.model, &live.rope);
         let (sum, measured) =
-            over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, count));
-        let mut trained = Trained { targets: count as f64, ..Trained::default() };
+            over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, counts));
+        let mut trained = Trained { targets: counts.tokens as f64, ..Trained::default() };
         measured.iter().for_each(|one| trained.add(one));
         (sum, trained)
     }
 
-    fn micro_batch(&self, learner: &Learner, rows: &[Row], count: usize) -> (NamedGradients, Trained) {
+    fn micro_batch(&self, learner: &Learner, rows: &[Row], counts: Counts) -> (NamedGradients, Trained) {
         let batch = Batch::new(rows, self.device);
-        let (gradients, parts) = learner.gradients(&batch, 0, |logits, range| {
-            by_autodiff(logits, |logits| self.loss(logits, batch.part(&range), count))
-        });
-        let mut trained = Trained { tokens: batch.tokens, ..Trained::default() };
-        parts.iter().for_each(|part| trained.add(part));
-        (gradients, trained)
-    }
-
-    /// The loss of some targets, and what it looked like.
-    fn loss(&self, logits: Tensor<2>, part: Part, count: usize) -> (Tensor<1>, Trained) {
-        let LossConfig::Clipped(config) = &self.config.loss;
         // The trainer's distribution is the sampler's: the same temperature.
         let temperature = if self.config.sampling.is_greedy() { 1.0 } else { self.config.sampling.temperature };
-        let logits = logits / temperature;
-        let entropy = sum_of(entropy(logits.clone().inner()).into_data());
-        let logp = log_probabilities(logits, part.targets.autodiff());
-        let gap = logp.clone().inner() - part.logp_old.clone();
-        let clipped = clipped(config, logp, part.logp_old.autodiff(), part.advantages.clone().autodiff());
-        let loss = clipped.token_loss.sum() / count as f32;
-        let mut trained = Trained {
-            loss: f64::from(loss.clone().inner().into_scalar::<f32>()),
-            entropy,
-            logp_difference: sum_of(gap.abs().into_data()),
-            ..Trained::default()
-        };
-        let ratio: Vec<f32> = clipped.ratio.inner().into_data().try_to_vec().expect("ratios are f32");
-        let advantages: Vec<f32> = part.advantages.into_data().try_to_vec().expect("advantages are f32");
-        for (ratio, advantage) in ratio.into_iter().map(f64::from).zip(advantages) {
-            trained.ratio += ratio;
-            trained.clip_low += f64::from(u8::from(ratio < 1.0 - config.low && advantage < 0.0));
-            trained.clip_high += f64::from(u8::from(ratio > 1.0 + config.high && advantage > 0.0));
-        }
-        (loss, trained)
+        let loss = PolicyHead::new(self.config.loss.policy_loss(), &batch, temperature, counts);
+        let (gradients, parts) = learner.gradients(&batch, 0, &loss);
+        let mut trained = Trained { tokens: batch.tokens, ..Trained::default() };
+        parts.iter().for_each(|part| trained.measured.add(part));
+        (gradients, trained)
     }
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.

@@ -7,13 +7,11 @@
 //!
 //! In both cases the logits are never alive all at once: see [`crate::loss::chunked`].
 
-use std::ops::Range;
-
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor};
 
 use crate::batch::Batch;
-use crate::loss::chunked::{Projected, project};
+use crate::loss::chunked::{HeadLoss, Projected, project};
 use crate::optim::{NamedGradients, accumulate, add_named, gradients};
 use model::CausalLm;
 use model::decoder::Block;
@@ -67,26 +65,15 @@ impl<'a> Learner<'a> {
         with_dropout(block, key.map(|key| data::draw::key(key, &[index as u64])))
     }
 
-    /// Gradients of the sum of `loss` over the targets of `batch`, and what the loss measured. `loss` gets logits of
-    /// some targets, in f32, and which targets they are, and gives their gradient. `key` decides what dropout leaves out.
-    pub fn gradients<T>(
-        &self,
-        batch: &Batch,
-        key: u64,
-        loss: impl Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T),
-    ) -> (NamedGradients, Vec<T>) {
+    /// Gradients of the sum of `loss` over the targets of `batch`, and what the loss measured. `key` decides what dropout leaves out.
+    pub fn gradients<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
         match self.checkpointing || self.frozen.is_some() {
             false => self.through_all(batch, key, loss),
             true => self.block_by_block(batch, key, loss),
         }
     }
 
-    fn through_all<T>(
-        &self,
-        batch: &Batch,
-        key: u64,
-        loss: impl Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T),
-    ) -> (NamedGradients, Vec<T>) {
+    fn through_all<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
         let mut model = self.model.clone();
         model.model.layers = (0..model.model.layers.len()).map(|index| self.block(index, Some(key))).collect();
         let model = self.tracked(model, "");
@@ -99,12 +86,7 @@ impl<'a> Learner<'a> {
         (sum, measured)
     }
 
-    fn block_by_block<T>(
-        &self,
-        batch: &Batch,
-        key: u64,
-        loss: impl Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T),
-    ) -> (NamedGradients, Vec<T>) {
+    fn block_by_block<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
         let context = batch.context(self.rope);
         let decoder = &self.model.model;
         let mut hidden = self.model.embed(batch.inputs.clone());
@@ -139,7 +121,7 @@ impl<'a> Learner<'a> {
         (sum, measured)
     }
 
-    fn project<T>(&self, picked: Tensor<2>, loss: impl Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T)) -> Projected<T> {
+    fn project<L: HeadLoss>(&self, picked: Tensor<2>, loss: &L) -> Projected<L::Measured> {
         project(picked, self.model.projection(), !has_lora(self.model), loss)
     }
 

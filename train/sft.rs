@@ -15,6 +15,7 @@ use burn::tensor::{Device, Tensor};
 use data::Sample;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint::{self, Loaded};
@@ -187,7 +188,7 @@ impl Sft<'_> {
         let (sum, measured) = over_micro_batches(&micro_batches, workers(self.device), |(index, rows)| {
             let batch = Batch::new(rows, self.device);
             let key = data::draw::key(self.seed, &[live.step, *index as u64]);
-            let (gradients, losses) = learner.gradients(&batch, key, |logits, range| {
+            let (gradients, losses) = learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
                 let part = batch.part(&range);
                 cross_entropy(logits, part.targets, part.weights, weight)
             });

@@ -150,12 +150,7 @@ pub fn run(args: &QuickstartArgs) -> Result<()> {
 }
 
 fn config_of(args: &QuickstartArgs) -> Result<Config> {
-    let mut overrides = args.run.set.clone();
-    overrides.extend(args.run.seed.map(|seed| format!("seed={seed}")));
-    let mut config = match &args.run.config {
-        Some(path) => Config::load(path, &overrides)?,
-        None => Config::parse(CONFIG, &overrides).context("in the built-in `configs/quickstart.toml`")?,
-    };
+    let mut config = args.run.config_or(CONFIG)?;
     if !args.package.is_empty() {
         config.data.train = args.package.clone();
     }

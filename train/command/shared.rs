@@ -44,6 +44,15 @@ impl RunArgs {
     ///
     /// When the file is missing or a value is refused.
     pub fn config(&self) -> Result<Config> {
+        self.config_or("")
+    }
+
+    /// As [`RunArgs::config`], of a command that brings a config of its own, which `--config` replaces.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunArgs::config`].
+    pub fn config_or(&self, own: &str) -> Result<Config> {
         let mut overrides = self.set.clone();
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|device| format!("device=\"{device}\"")));
@@ -51,7 +60,7 @@ impl RunArgs {
         overrides.extend(self.image.as_ref().map(|image| format!("tests.image={}", toml::Value::from(image.as_str()))));
         match &self.config {
             Some(path) => Config::load(path, &overrides),
-            None => Config::parse("", &overrides),
+            None => Config::parse(own, &overrides),
         }
     }
 }

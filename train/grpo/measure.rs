@@ -4,6 +4,7 @@ use rollout::curriculum::{Curriculum, DropReason};
 use rollout::trajectory::Trajectory;
 use serde::{Deserialize, Serialize};
 
+use crate::loss::policy::Measured;
 use crate::metrics::Row as MetricsRow;
 
 /// What a run did.
@@ -50,21 +51,13 @@ pub(super) struct Sampled {
     pub(super) grade_s: f64,
 }
 
-/// Means over the tokens that a step trained.
+/// What a step trained.
 #[derive(Default)]
 pub(super) struct Trained {
-    pub(super) loss: f64,
-    pub(super) entropy: f64,
-    pub(super) clip_low: f64,
-    pub(super) clip_high: f64,
-    pub(super) ratio: f64,
-    pub(super) logp_difference: f64,
+    /// What its loss measured, as sums over its targets.
+    pub(super) measured: Measured,
     pub(super) targets: f64,
     pub(super) tokens: usize,
-}
-
-pub(super) fn sum_of(data: burn::tensor::TensorData) -> f64 {
-    data.try_to_vec::<f32>().expect("measurements are f32").into_iter().map(f64::from).sum()
 }
 
 pub(super) fn mean(values: &[f64]) -> f64 {
@@ -73,12 +66,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 
 impl Trained {
     pub(super) fn add(&mut self, other: &Trained) {
-        self.loss += other.loss;
-        self.entropy += other.entropy;
-        self.clip_low += other.clip_low;
-        self.clip_high += other.clip_high;
-        self.ratio += other.ratio;
-        self.logp_difference += other.logp_difference;
+        self.measured.add(&other.measured);
         self.tokens += other.tokens;
     }
 }
@@ -115,17 +103,18 @@ pub(super) fn measurements(step: u64, sampled: &Sampled, trained: &Trained, curr
     let variance = mean(&sampled.rewards.iter().map(|one| (one - reward).powi(2)).collect::<Vec<_>>());
     let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     // Without a trained group there is no mean: the row says null.
-    let per_token = |sum: f64| if trained.targets > 0.0 { sum / trained.targets } else { f64::NAN };
+    let metrics = &trained.measured.metrics;
+    let of_loss = |name: &str| metrics.get(name).map_or(f64::NAN, |sum| sum / trained.targets);
     let ledger = curriculum.ledger();
     let mut row = MetricsRow::new(step);
     for (name, value) in [
-        ("loss", if trained.targets > 0.0 { trained.loss } else { f64::NAN }),
-        ("entropy", per_token(trained.entropy)),
-        ("clip_ratio/low_mean", per_token(trained.clip_low)),
-        ("clip_ratio/high_mean", per_token(trained.clip_high)),
-        ("clip_ratio/region_mean", per_token(trained.clip_low + trained.clip_high)),
-        ("sampling/importance_sampling_ratio/mean", per_token(trained.ratio)),
-        ("sampling/sampling_logp_difference/mean", per_token(trained.logp_difference)),
+        ("loss", if trained.targets > 0.0 { trained.measured.loss } else { f64::NAN }),
+        ("entropy", of_loss("entropy")),
+        ("clip_ratio/low_mean", of_loss("clip_ratio/low_mean")),
+        ("clip_ratio/high_mean", of_loss("clip_ratio/high_mean")),
+        ("clip_ratio/region_mean", of_loss("clip_ratio/region_mean")),
+        ("sampling/importance_sampling_ratio/mean", of_loss("sampling/importance_sampling_ratio/mean")),
+        ("sampling/sampling_logp_difference/mean", of_loss("sampling/sampling_logp_difference/mean")),
         ("reward/mean", reward),
         ("reward/std", variance.sqrt()),
         ("frac_reward_zero_std", share(sampled.zero_std, sampled.groups)),

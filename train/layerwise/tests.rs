@@ -1,6 +1,8 @@
 //! Gradients block by block against those of one graph, for all that can be trained.
 
-use burn::tensor::Device;
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor};
 use data::Sample;
 
 use super::*;
@@ -37,7 +39,7 @@ fn run(learner: &Learner, key: u64) -> (NamedGradients, f32) {
 
 fn on(learner: &Learner, rows: &[Row], key: u64) -> (NamedGradients, f32) {
     let batch = Batch::new(rows, &Device::flex());
-    let (gradients, losses) = learner.gradients(&batch, key, |logits, range| {
+    let (gradients, losses) = learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
         let part = batch.part(&range);
         let (gradient, loss) = cross_entropy(logits, part.targets, part.weights, batch.weight);
         (gradient, loss.into_scalar::<f32>())

@@ -27,20 +27,44 @@ pub struct Projected<T> {
     pub measured: Vec<T>,
 }
 
+/// A loss of logits.
+pub trait HeadLoss {
+    /// What it measures of a chunk.
+    type Measured;
+
+    /// Looks at all rows before gradients are asked for: what a sequence needs that lies in several chunks.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[rows, d_model]`, plain
+    /// - weight: `[vocab, d_model]`, plain
+    fn begin(&self, _hidden: &Tensor<2>, _weight: &Tensor<2>) {}
+
+    /// The gradient of logits in f32, given which rows they belong to.
+    fn gradient(&self, logits: Tensor<2>, rows: Range<usize>) -> (Tensor<2>, Self::Measured);
+}
+
+impl<T, F: Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T)> HeadLoss for F {
+    type Measured = T;
+
+    fn gradient(&self, logits: Tensor<2>, rows: Range<usize>) -> (Tensor<2>, T) {
+        self(logits, rows)
+    }
+}
+
 /// Projects `hidden` to logits, takes `loss` of them, and goes back, chunk by chunk.
-///
-/// `loss` gets logits in f32, and which rows they belong to; it gives their gradient.
 ///
 /// # Shapes
 ///
 /// - hidden: `[rows, d_model]`, plain
 /// - weight: `[vocab, d_model]`, plain
-pub fn project<T>(
+pub fn project<L: HeadLoss>(
     hidden: Tensor<2>,
     weight: Tensor<2>,
     train_weight: bool,
-    loss: impl Fn(Tensor<2>, Range<usize>) -> (Tensor<2>, T),
-) -> Projected<T> {
+    loss: &L,
+) -> Projected<L::Measured> {
+    loss.begin(&hidden, &weight);
     let [rows, width] = hidden.dims();
     let [vocab, _] = weight.dims();
     let (mut to_hidden, mut to_weight, mut measured) = (Vec::new(), None::<Tensor<2>>, Vec::new());
@@ -49,7 +73,7 @@ pub fn project<T>(
         let count = chunk_rows(vocab).min(rows - first);
         let chunk = hidden.clone().narrow(0, first, count);
         let logits = in_f32(chunk.clone().matmul(weight.clone().transpose()));
-        let (gradient, one) = loss(logits, first..first + count);
+        let (gradient, one) = loss.gradient(logits, first..first + count);
         let gradient = gradient.cast(weight.dtype());
         to_hidden.push(gradient.clone().matmul(weight.clone()));
         if train_weight {
@@ -126,7 +150,7 @@ mod tests {
             let (gradient, loss) = cross_entropy(logits, targets, weights, 10.0);
             (gradient, loss.into_scalar::<f32>())
         };
-        let got = project(hidden.clone(), weight.clone(), true, loss);
+        let got = project(hidden.clone(), weight.clone(), true, &loss);
         assert_eq!(got.measured.len(), 3);
 
         let (h, w) = (hidden.autodiff().require_grad(), weight.autodiff().require_grad());

@@ -5,6 +5,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::policy::{Columns, Metrics, PolicyLoss, Unit, clip_metrics};
+
 /// How far one step may move the policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,30 +25,35 @@ impl Default for ClippedConfig {
     }
 }
 
-/// The loss of every token, and what the clipping did.
-pub struct Clipped {
-    /// `[rows]`, to be summed and divided by the global token count.
-    pub token_loss: Tensor<1>,
-    /// `exp(logp − logp_old)`, without gradient.
-    pub ratio: Tensor<1>,
+impl PolicyLoss for ClippedConfig {
+    fn unit(&self) -> Unit {
+        Unit::Token
+    }
+
+    /// `max(−A·ρ, −A·clip(ρ, 1−low, 1+high))` with `ρ = exp(logp − logp_old)`, capped at `−A·dual` where `A < 0`.
+    fn sum(&self, logp: Tensor<1>, columns: &Columns) -> (Tensor<1>, Metrics) {
+        let advantages = columns.advantages.clone();
+        let ratio = (logp - columns.logp_old.clone()).exp();
+        let loss = clipped(self, ratio.clone(), advantages.clone());
+        (loss.sum(), clip_metrics(ratio.inner(), advantages.inner(), self.low, self.high))
+    }
 }
 
-/// `max(−A·ρ, −A·clip(ρ, 1−low, 1+high))` with `ρ = exp(logp − logp_old)`, capped at `−A·dual` where `A < 0`.
+/// The clipped loss of each ratio.
 ///
 /// # Shapes
 ///
-/// - logp, logp_old, advantages: `[rows]`
-pub fn clipped(config: &ClippedConfig, logp: Tensor<1>, logp_old: Tensor<1>, advantages: Tensor<1>) -> Clipped {
-    let ratio = (logp - logp_old).exp();
+/// - ratio, advantages, output: `[rows]`
+pub fn clipped(config: &ClippedConfig, ratio: Tensor<1>, advantages: Tensor<1>) -> Tensor<1> {
     let negative = advantages.clone().neg();
     let plain = negative.clone() * ratio.clone();
-    let bounded = negative.clone() * ratio.clone().clamp(1.0 - config.low, 1.0 + config.high);
+    let bounded = negative.clone() * ratio.clamp(1.0 - config.low, 1.0 + config.high);
     let pessimistic = plain.max_pair(bounded);
     // Where A < 0 the loss grows with the ratio without bound; the cap stops it there.
-    let cap = negative.clone() * config.dual;
+    let cap = negative * config.dual;
     let capped = pessimistic.clone().min_pair(cap);
     let punished = advantages.lower_elem(0.0);
-    Clipped { token_loss: pessimistic.mask_where(punished, capped), ratio: ratio.detach() }
+    pessimistic.mask_where(punished, capped)
 }
 
 #[cfg(test)]
@@ -55,12 +62,8 @@ mod tests {
     use burn::tensor::Device;
 
     fn losses(ratios: &[f32], advantages: &[f32]) -> Vec<f32> {
-        let device = Device::flex();
-        let logp: Vec<f32> = ratios.iter().map(|ratio| ratio.ln()).collect();
-        let rows = ratios.len();
-        let of = |values: Vec<f32>| Tensor::<1>::from_data(burn::tensor::TensorData::new(values, [rows]), &device);
-        let clipped = clipped(&ClippedConfig::default(), of(logp), of(vec![0.0; rows]), of(advantages.to_vec()));
-        clipped.token_loss.into_data().try_to_vec().expect("f32")
+        let of = |values: &[f32]| Tensor::<1>::from_floats(values, &Device::flex());
+        clipped(&ClippedConfig::default(), of(ratios), of(advantages)).into_data().try_to_vec().expect("f32")
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What is minimized. Every loss is a sum over tokens divided once by the token count of the global batch.
 
 pub mod chunked;
+pub mod cispo;
 pub mod clipped;
 pub mod cross_entropy;
+pub mod gspo;
+pub mod policy;
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
