@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::draw;
+use crate::task::Language;
 
 pub(crate) mod javascript;
 mod literal;
@@ -72,7 +73,7 @@ enum How {
 /// Changes one expectation in each of `tests` of a file in `language`. `None` where nothing can be changed. Which
 /// expectation it is follows from `key` and the number of the `variant`: variants that follow each other change different
 /// ones where a test has several, and two of them never turn comparisons alone where a value can be changed.
-pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64, variant: usize) -> Option<Impossible> {
+pub fn impossible(text: &str, language: Language, tests: &[&str], key: u64, variant: usize) -> Option<Impossible> {
     let found = expectations(text, language, tests, true);
     let mut by_test: BTreeMap<&str, Vec<&Expectation>> = BTreeMap::new();
     for one in &found {
@@ -101,21 +102,21 @@ pub fn impossible(text: &str, language: &str, tests: &[&str], key: u64, variant:
 }
 
 /// Which of `tests` hold an expectation that can be changed.
-pub fn can_be_changed(text: &str, language: &str, tests: &[&str]) -> BTreeSet<String> {
+pub fn can_be_changed(text: &str, language: Language, tests: &[&str]) -> BTreeSet<String> {
     expectations(text, language, tests, true).into_iter().map(|one| one.test).collect()
 }
 
 /// The functions that tests of these names belong to: of `adds 1 and 2` that may be `adds %i and %i`. In Python a test is
 /// named after its function, so each name stands for itself.
-pub fn function_names(text: &str, language: &str, tests: &[&str]) -> BTreeMap<String, String> {
-    if language == crate::task::JAVASCRIPT {
+pub fn function_names(text: &str, language: Language, tests: &[&str]) -> BTreeMap<String, String> {
+    if language == crate::task::Language::JavaScript {
         return javascript::function_names(text, tests);
     }
     tests.iter().map(|test| ((*test).to_string(), (*test).to_string())).collect()
 }
 
 /// Where values stand that `tests` expect.
-pub fn expected_places(text: &str, language: &str, tests: &[&str]) -> Vec<Range<usize>> {
+pub fn expected_places(text: &str, language: Language, tests: &[&str]) -> Vec<Range<usize>> {
     let values = |one: &Expectation| match one.how {
         How::Value | How::WholeText | How::Pattern => true,
         How::OneOf(_) => CONSTANTS.contains(&&text[one.range.clone()]),
@@ -124,8 +125,8 @@ pub fn expected_places(text: &str, language: &str, tests: &[&str]) -> Vec<Range<
     expectations(text, language, tests, false).into_iter().filter(values).map(|one| one.range).collect()
 }
 
-fn expectations(text: &str, language: &str, tests: &[&str], alone: bool) -> Vec<Expectation> {
-    if language == crate::task::JAVASCRIPT {
+fn expectations(text: &str, language: Language, tests: &[&str], alone: bool) -> Vec<Expectation> {
+    if language == crate::task::Language::JavaScript {
         javascript::expectations(text, tests)
     } else {
         python::expectations(text, tests, alone)

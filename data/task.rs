@@ -12,10 +12,32 @@ use crate::patch::{Patch, is_guarded};
 /// The format number written with every task; a reader refuses a larger one.
 pub const TASK_FORMAT: u32 = 1;
 
-/// The language of tasks that pytest judges.
-pub const PYTHON: &str = "python";
-/// The language of tasks that jest judges.
-pub const JAVASCRIPT: &str = "javascript";
+/// What the tests of a task are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// pytest runs them.
+    #[default]
+    Python,
+    /// jest runs them.
+    JavaScript,
+}
+
+impl Language {
+    /// The one of this name, in letters of any size; `None` for a language whose tests nothing here runs.
+    pub fn from_name(name: &str) -> Option<Language> {
+        let name = name.trim().to_lowercase();
+        [Language::Python, Language::JavaScript].into_iter().find(|language| language.name() == name)
+    }
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Python => "python",
+            Language::JavaScript => "javascript",
+        }
+    }
+}
 
 /// One bug in one repository, with the tests that judge it.
 ///
@@ -55,8 +77,8 @@ pub struct Task {
     pub trusted: Vec<String>,
     /// Folders below the tree that are put on `PYTHONPATH`, e.g. `.` or `src`.
     pub python_path: Vec<String>,
-    /// [`PYTHON`], whose tests pytest runs, or [`JAVASCRIPT`], whose tests jest runs.
-    pub language: String,
+    /// What its tests are written in.
+    pub language: Language,
 }
 
 impl Task {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::draw;
+use crate::task::Language;
 
 mod javascript;
 mod literal;
@@ -63,8 +64,8 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// Settings of its folders (`conftest.py`), whose fixtures the tests may use; empty if there are none.
     pub settings: &'a str,
-    /// [`crate::task::JAVASCRIPT`], or any other word for Python.
-    pub language: &'a str,
+    /// What it is written in.
+    pub language: Language,
     /// Places of values that stay as they are ([`Change::at`]).
     pub without: &'a BTreeSet<usize>,
     /// Which changes get a copy.
@@ -96,7 +97,7 @@ impl Copies<'_> {
 /// Puts copies behind `tests`, for at most `values` of their values, spread over all of them, and half as many that they
 /// share. `None` where there is nothing to change. What they become follows from `key`.
 pub fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
-    if source.language == crate::task::JAVASCRIPT {
+    if source.language == Language::JavaScript {
         return javascript::vary(source, tests, values, key);
     }
     python::vary(source, tests, values, key)

@@ -232,7 +232,7 @@ pub(crate) mod example {
             pass_to_pass: vec![],
             trusted: vec![],
             python_path: vec![".".into()],
-            language: "python".into(),
+            language: data::task::Language::Python,
         }
     }
 

@@ -152,7 +152,7 @@ impl Examiner {
         let functions = |(path, names): (&str, BTreeSet<&str>)| {
             let text = std::fs::read_to_string(case.tree.join(path)).unwrap_or_default();
             let names: Vec<&str> = names.into_iter().collect();
-            let functions = data::impossible::function_names(&text, &case.task.language, &names);
+            let functions = data::impossible::function_names(&text, case.task.language, &names);
             functions.into_values().collect::<BTreeSet<String>>().len()
         };
         let tests: usize = judged_tests(case.task, 0).into_iter().map(functions).sum();
@@ -234,7 +234,7 @@ fn judged_tests(task: &Task, key: u64) -> BTreeMap<&str, BTreeSet<&str>> {
 /// The name of a test within its file, without its case: `TestCart::test_sum` of `a.py::TestCart::test_sum[1]`.
 fn name_of<'a>(id: &'a str, task: &Task) -> &'a str {
     let name = id.split_once("::").map_or("", |(_, name)| name);
-    if task.language == data::task::JAVASCRIPT { name } else { name.split('[').next().unwrap_or(name) }
+    if task.language == data::task::Language::JavaScript { name } else { name.split('[').next().unwrap_or(name) }
 }
 
 /// Changes of the tree with these files written over them.

@@ -322,7 +322,7 @@ impl Grader {
         Job {
             tree: tree.to_path_buf(),
             changes,
-            runner: Runner::of(&task.language),
+            runner: Runner::of(task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
             stop_at_first_failure: false,

@@ -141,7 +141,7 @@ fn what_is_left_out_of_the_samples_is_said_with_its_reason() {
             pass_to_pass: vec![],
             trusted: vec![],
             python_path: vec![".".into()],
-            language: "python".into(),
+            language: data::task::Language::Python,
         }
     };
     let one = clean.replace("b = a", "b = 1");

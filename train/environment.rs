@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use data::task::JAVASCRIPT;
+use data::task::Language;
 use sandbox::Sandbox;
 use sandbox::docker::{Docker, DockerOptions};
 use sandbox::embedded::{Embedded, EmbeddedOptions};
@@ -38,8 +38,8 @@ pub struct Environment {
 
 impl Environment {
     /// Of tests in `language`.
-    pub fn of(&self, language: &str) -> String {
-        if language == JAVASCRIPT { format!("{}, {}", self.python, self.jest) } else { self.python.clone() }
+    pub fn of(&self, language: Language) -> String {
+        if language == Language::JavaScript { format!("{}, {}", self.python, self.jest) } else { self.python.clone() }
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     fn jest_counts_where_it_runs_the_tests() {
         let environment = Environment { python: "embedded".into(), jest: "jest 29".into() };
         assert_eq!(
-            (environment.of("python").as_str(), environment.of(JAVASCRIPT).as_str()),
+            (environment.of(Language::Python).as_str(), environment.of(Language::JavaScript).as_str()),
             ("embedded", "embedded, jest 29")
         );
     }

@@ -196,7 +196,7 @@ impl Grading<'_> {
 
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.given.set.find(&prediction.instance_id);
-        let environment = task.map(|task| self.environment.of(&task.language)).unwrap_or_default();
+        let environment = task.map(|task| self.environment.of(task.language)).unwrap_or_default();
         fingerprint::key(&environment, &prediction.instance_id, task, &prediction.answer)
     }
 

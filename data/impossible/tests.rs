@@ -4,7 +4,7 @@ use super::*;
 fn changes(body: &str) -> BTreeSet<String> {
     let text = format!("import pytest\n\n{body}\n");
     let name = if text.contains("class ") { "TestA::test_a" } else { "test_a" };
-    let drawn = (0..300).filter_map(|key| impossible(&text, "python", &[name], key, key as usize));
+    let drawn = (0..300).filter_map(|key| impossible(&text, Language::Python, &[name], key, key as usize));
     drawn.map(|one| format!("{} -> _", one.changed[name].was)).collect()
 }
 
@@ -76,7 +76,7 @@ fn unittest_exceptions_and_helpers_are_known() {
     check("def test_a():\n    assert math.isclose(f([1]), 3.0)", &["3.0", "math.isclose(f([1]), 3.0)"]);
     let text = "def test_a():\n    assert f(0) == State.DONE\n\ndef test_b():\n    assert f(1) == State.OPEN\n";
     let becomes: BTreeSet<String> = (0..50)
-        .filter_map(|key| impossible(text, "python", &["test_a"], key, key as usize))
+        .filter_map(|key| impossible(text, Language::Python, &["test_a"], key, key as usize))
         .map(|one| one.changed["test_a"].becomes.clone())
         .collect();
     assert_eq!(becomes, BTreeSet::from(["!=".to_string(), "State.OPEN".to_string()]));
@@ -85,19 +85,23 @@ fn unittest_exceptions_and_helpers_are_known() {
 #[test]
 fn every_named_test_changes_and_nothing_else_does() {
     let text = "def test_a():\n    assert f(1) == 2\n\ndef test_b():\n    assert f(3) == 4\n\ndef test_c():\n    assert f(5) == 6\n";
-    let one = impossible(text, "python", &["test_a", "test_c", "test_gone"], 3, 0).expect("can be changed");
+    let one = impossible(text, Language::Python, &["test_a", "test_c", "test_gone"], 3, 0).expect("can be changed");
     assert_eq!(one.changed.keys().collect::<Vec<_>>(), ["test_a", "test_c"]);
     assert!(one.text.contains("def test_b():\n    assert f(3) == 4\n") && one.text != text);
     assert_eq!(one.text.lines().count(), text.lines().count(), "no line moves");
-    assert_eq!(impossible("def test_a():\n    f(1)\n", "python", &["test_a"], 1, 0), None);
-    assert_eq!(can_be_changed(text, "python", &["test_b", "test_gone"]), BTreeSet::from(["test_b".to_string()]));
+    assert_eq!(impossible("def test_a():\n    f(1)\n", Language::Python, &["test_a"], 1, 0), None);
+    assert_eq!(
+        can_be_changed(text, Language::Python, &["test_b", "test_gone"]),
+        BTreeSet::from(["test_b".to_string()])
+    );
 }
 
 #[test]
 fn variants_that_follow_each_other_differ_and_seldom_turn_a_comparison() {
     let becomes = |body: &str, key, variant| {
         let text = format!("def test_a():\n    {body}\n");
-        impossible(&text, "python", &["test_a"], key, variant).expect("can be changed").changed["test_a"].clone()
+        impossible(&text, Language::Python, &["test_a"], key, variant).expect("can be changed").changed["test_a"]
+            .clone()
     };
     for key in 0..50 {
         for variant in 0..8 {

@@ -219,7 +219,7 @@ mod tests {
             pass_to_pass: vec![],
             trusted: vec![],
             python_path: vec![".".into()],
-            language: "python".into(),
+            language: crate::task::Language::Python,
         }
     }
 

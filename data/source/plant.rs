@@ -387,7 +387,7 @@ impl Bench<'_> {
             pass_to_pass: passing.into_iter().collect(),
             trusted: Vec::new(),
             python_path: self.package.python_path.clone(),
-            language: "python".to_string(),
+            language: crate::task::Language::Python,
         }
     }
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::functions::{functions, tree_hash};
 use super::rows::{Row, names, texts};
 use crate::patch::{FileChange, Patch, is_guarded, not_text};
-use crate::task::{Focus, JAVASCRIPT, PYTHON, TASK_FORMAT, Task};
+use crate::task::{Focus, Language, TASK_FORMAT, Task};
 use tree::Tree;
 
 /// One row.
@@ -80,10 +80,10 @@ pub fn looks_like(row: &Row) -> bool {
 ///
 /// What is wrong with the row, or why its tree cannot be written.
 pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, String> {
-    let language = row.language.as_deref().map_or_else(|| PYTHON.into(), |name| name.trim().to_lowercase());
-    if language != PYTHON && language != JAVASCRIPT {
-        return Err(format!("`{}` is in {language}; this version grades {PYTHON} and {JAVASCRIPT}", row.instance_id));
-    }
+    let Some(language) = row.language.as_deref().map_or(Some(Language::Python), Language::from_name) else {
+        let language = row.language.as_deref().unwrap_or_default();
+        return Err(format!("`{}` is in {language}; this version grades python and javascript", row.instance_id));
+    };
     if row.fail_to_pass.is_empty() {
         return Err(format!("`{}` has no test in FAIL_TO_PASS", row.instance_id));
     }
@@ -114,7 +114,7 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
         base_commit: tree_hash(&root).map_err(|error| error.to_string())?,
         image: None,
         bug: gold.reversed(),
-        focus: focus(&gold, &base, &language),
+        focus: focus(&gold, &base, language),
         gold,
         kind: "self-contained".into(),
         statement: row.problem_statement.clone().unwrap_or_default(),
@@ -194,13 +194,13 @@ fn folder_name(id: &str) -> String {
 }
 
 /// The function in which the gold patch begins, or else the whole file; always that where we know no functions.
-fn focus(gold: &Patch, base: &Tree, language: &str) -> Focus {
+fn focus(gold: &Patch, base: &Tree, language: Language) -> Focus {
     let path =
         gold.paths().into_iter().find(|path| base.contains_key(*path)).or(base.keys().next().map(String::as_str));
     let path = path.unwrap_or_default().to_string();
     let text = text(base, &path).unwrap_or_default();
     let line = gold.first_line(&path).unwrap_or(1);
-    let known = if language == PYTHON { functions(&text) } else { Vec::new() };
+    let known = if language == Language::Python { functions(&text) } else { Vec::new() };
     let around = known.into_iter().find(|one| (one.first_line..=one.last_line).contains(&line));
     let (first_line, last_line) =
         around.map_or((1, text.lines().count().max(1)), |function| (function.first_line, function.last_line));

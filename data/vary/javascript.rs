@@ -48,7 +48,7 @@ struct Case {
 /// As [`super::vary`].
 pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
     let Source { text, without, copies, .. } = source;
-    let expected = crate::impossible::expected_places(text, crate::task::JAVASCRIPT, tests);
+    let expected = crate::impossible::expected_places(text, crate::task::Language::JavaScript, tests);
     let tree = parse(text);
     let functions = functions::of_file(tree.root_node(), text);
     let mut chosen: BTreeMap<usize, (&Function, &str)> = BTreeMap::new();
@@ -281,7 +281,7 @@ mod tests {
         let source = Source {
             text,
             settings: "",
-            language: crate::task::JAVASCRIPT,
+            language: crate::task::Language::JavaScript,
             without: &BTreeSet::new(),
             copies: Copies::All,
         };

@@ -26,7 +26,7 @@ class TestCart:
 static NONE: BTreeSet<usize> = BTreeSet::new();
 
 fn python(text: &str) -> Source<'_> {
-    Source { text, settings: "", language: "python", without: &NONE, copies: Copies::All }
+    Source { text, settings: "", language: crate::task::Language::Python, without: &NONE, copies: Copies::All }
 }
 
 /// What is changed in these tests, in the order of the file.

@@ -271,7 +271,7 @@ fn varied<'a>(case: &Case<'_>, key: u64, without: &Without, copies: impl Fn(&str
         let (settings, none) = (settings_of(case.tree, path), BTreeSet::new());
         let without = without.get(path).unwrap_or(&none);
         let copies = copies(path);
-        let source = Source { text: &text, settings: &settings, language: &case.task.language, without, copies };
+        let source = Source { text: &text, settings: &settings, language: case.task.language, without, copies };
         Some((path.to_string(), vary(source, &names, values, key)?))
     };
     tests.into_iter().filter_map(of_file).collect()

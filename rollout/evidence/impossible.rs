@@ -27,7 +27,7 @@ impl Draw {
     /// Draws the variant of this number and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
     pub fn find(case: &Case<'_>, key: u64, number: usize, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
         let (mut files, mut changed, mut texts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let language = &case.task.language;
+        let language = case.task.language;
         for (file, (path, names)) in judged_tests(case.task, key.wrapping_add(number as u64)).into_iter().enumerate() {
             let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
             let names: Vec<&str> = names.into_iter().collect();

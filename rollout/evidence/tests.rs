@@ -33,7 +33,7 @@ fn task() -> Task {
         pass_to_pass: vec!["test_money.py::test_other".to_string()],
         trusted: vec![],
         python_path: vec![],
-        language: "python".to_string(),
+        language: data::task::Language::Python,
     }
 }
 

@@ -25,7 +25,7 @@ fn task() -> Task {
         pass_to_pass: vec!["test_money.py::test_zero".to_string()],
         trusted: vec![],
         python_path: vec![".".to_string()],
-        language: "python".to_string(),
+        language: data::task::Language::Python,
     }
 }
 

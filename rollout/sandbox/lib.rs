@@ -106,8 +106,11 @@ pub enum Runner {
 
 impl Runner {
     /// The one for tasks in `language`.
-    pub fn of(language: &str) -> Runner {
-        if language == data::task::JAVASCRIPT { Runner::Jest } else { Runner::Pytest }
+    pub fn of(language: data::task::Language) -> Runner {
+        match language {
+            data::task::Language::Python => Runner::Pytest,
+            data::task::Language::JavaScript => Runner::Jest,
+        }
     }
 }
 

@@ -76,7 +76,7 @@ mod tests {
             pass_to_pass: vec!["t.py::b".into()],
             trusted: Vec::new(),
             python_path: vec![".".into()],
-            language: "python".into(),
+            language: data::task::Language::Python,
         }
     }
 

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
 use crate::impossible::{can_be_changed, impossible};
-use crate::task::JAVASCRIPT;
+use crate::task::Language::JavaScript;
 
 fn check(text: &str, expected: &[&str]) {
-    let drawn = (0..300).filter_map(|key| impossible(text, JAVASCRIPT, &["a"], key, key as usize));
+    let drawn = (0..300).filter_map(|key| impossible(text, JavaScript, &["a"], key, key as usize));
     let found: BTreeSet<String> = drawn.map(|one| one.changed["a"].was.clone()).collect();
     assert_eq!(found, expected.iter().map(|one| (*one).to_string()).collect(), "{text}");
 }
@@ -49,7 +49,7 @@ fn matchers_asserts_and_helpers_are_known() {
     let text =
         "test('a', () => { expect(f(0)).toBe(State.DONE); });\ntest('b', () => { expect(f(1)).toBe(State.OPEN); });\n";
     let becomes: BTreeSet<String> = (0..50)
-        .filter_map(|key| impossible(text, JAVASCRIPT, &["a"], key, key as usize))
+        .filter_map(|key| impossible(text, JavaScript, &["a"], key, key as usize))
         .map(|one| one.changed["a"].becomes.clone())
         .collect();
     assert_eq!(becomes, BTreeSet::from(["not.toBe".to_string(), "State.OPEN".to_string()]));
@@ -75,14 +75,14 @@ fn cases_of_tables_and_loops_are_followed() {
     check_body("for (const [x, want] of Object.entries({ k: 8 })) expect(f(x)).toBe(want);", &["8", "toBe"]);
     check_body("for (const [x, want] of [[1, 5]]) expect(f(x, want)).toBe(want);", &["want", "toBe"]);
     let text = "describe('d', () => {\n  for (const [x, want] of [[1, 5]]) it(`n ${x}`, () => { expect(f(x)).toBe(want); });\n});\n";
-    assert_eq!(can_be_changed(text, JAVASCRIPT, &["d > n 1", "n 1"]), BTreeSet::from(["d > n 1".to_string()]));
+    assert_eq!(can_be_changed(text, JavaScript, &["d > n 1", "n 1"]), BTreeSet::from(["d > n 1".to_string()]));
 }
 
 #[test]
 fn every_named_test_changes_and_nothing_else_does() {
     let text = "test('a', () => {\n  expect(f(1)).toBe(2);\n});\ntest('b', () => {\n  expect(f(3)).toBe(4);\n});\n\
         test('c', () => {\n  expect(f(5)).toBe(6);\n});\n";
-    let one = impossible(text, JAVASCRIPT, &["a", "c", "gone"], 3, 0).expect("can be changed");
+    let one = impossible(text, JavaScript, &["a", "c", "gone"], 3, 0).expect("can be changed");
     assert_eq!(one.changed.keys().collect::<Vec<_>>(), ["a", "c"]);
     assert!(one.text.contains("test('b', () => {\n  expect(f(3)).toBe(4);\n});\n") && one.text != text);
     assert_eq!(one.text.lines().count(), text.lines().count(), "no line moves");

@@ -64,7 +64,7 @@ fn what_a_test_notices_becomes_a_task() {
         pass_to_pass: vec!["t::test_other".into()],
         trusted: vec![],
         python_path: vec![".".into()],
-        language: "python".into(),
+        language: crate::task::Language::Python,
     };
     assert_eq!(tasks, [expected]);
     let repaired = tasks[0].gold.apply(&|_| Some(buggy.clone())).expect("applies");

@@ -41,7 +41,7 @@ fn a_row_becomes_a_task_whose_base_tree_is_the_row() {
 #[test]
 fn the_name_of_a_language_has_no_case() {
     let (out, task) = made("language", &row(|row| row["language"] = "Python".into()));
-    assert_eq!(task.expect("a task").language, "python");
+    assert_eq!(task.expect("a task").language, Language::Python);
     assert!(made("language", &row(|row| row["language"] = "Cobol".into())).1.expect_err("refused").contains("cobol"));
     fs::remove_dir_all(out).expect("cleans up");
 }
@@ -91,7 +91,7 @@ fn a_row_in_javascript_becomes_a_task_for_jest() {
     });
     let (out, task) = made("javascript", &row);
     let task = task.expect("a task");
-    assert_eq!(task.language, JAVASCRIPT);
+    assert_eq!(task.language, Language::JavaScript);
     assert_eq!(task.focus, Focus { path: "money.js".into(), first_line: 1, last_line: 1 });
     assert_eq!(task.trusted, ["checks/sums.js"], "the other is guarded by its name");
     fs::remove_dir_all(out).expect("cleans up");
