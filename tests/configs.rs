@@ -78,6 +78,30 @@ fn every_command_and_every_argument_has_help() {
     }
 }
 
+/// Compares a page of the reference, or writes it where `UPDATE_EXPECT=1`.
+fn check(page: &str, text: &str) {
+    expect_test::expect_file![format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"))].assert_eq(text);
+}
+
+#[test]
+fn the_reference_says_what_every_command_says() {
+    let mut commands = Vec::new();
+    walk(&Cli::command(), "", &mut commands);
+    let mut page = String::from("# Commands\n\nWhat `train COMMAND --help` says.\n");
+    for (words, _) in commands {
+        let help = run(&format!("{words} --help")).succeeds().out;
+        let lines = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        page.push_str(&format!("\n## `{}`\n\n```text\n{lines}\n```\n", format!("train {words}").trim_end()));
+    }
+    check("commands.md", &page);
+}
+
+#[test]
+fn the_reference_has_every_key_of_the_config_with_its_default() {
+    let keys = toml::to_string(&Config::default()).expect("a config is TOML");
+    check("config.md", &format!("# Config\n\nEvery key with its default.\n\n```toml\n{keys}```\n"));
+}
+
 #[test]
 fn shells_get_completions() {
     for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef train"), ("fish", "complete -c train")] {

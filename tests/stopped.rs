@@ -201,7 +201,7 @@ fn grading_that_is_told_to_stop_keeps_its_verdicts() {
         let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
         let plain = |line: &str| -> Value {
             let mut value: Value = serde_json::from_str(line).expect("JSON");
-            value.as_object_mut().expect("an object").remove("seconds");
+            value.as_object_mut().expect("an object").retain(|name, _| !name.ends_with("seconds"));
             value
         };
         text.lines().map(plain).collect()

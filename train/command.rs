@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments and its `run`.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Result, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -11,7 +12,7 @@ use data::template::ChatTemplate;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::terminal;
+use crate::{provenance, terminal};
 
 pub mod admit;
 pub mod attack;
@@ -41,7 +42,7 @@ pub use shared::{DrawingArgs, RunArgs, WatchArgs};
 ///
 /// The stages are `data`, `sft`, `eval`, `grpo`, `export`; `quickstart` runs them all, small, on one CPU.
 #[derive(Debug, Parser)]
-#[command(name = "train", version, arg_required_else_help = true)]
+#[command(name = "train", version = version(), arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -104,6 +105,15 @@ pub enum DataCommand {
     Admit(admit::AdmitArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(audit::AuditArgs),
+}
+
+/// The version, the commit that it was built from, and what was built into it.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let devices = if cfg!(feature = "cuda-unfused") { "CPU and CUDA" } else { "CPU" };
+        format!("{} (commit {}, {devices})", env!("CARGO_PKG_VERSION"), provenance::commit())
+    });
+    &VERSION
 }
 
 /// Runs one command.

@@ -21,7 +21,7 @@ pub(crate) const CHILD_ARGUMENT: &str = "render-chat";
 /// The most memory of that process: its program, the conversation, and what the template makes of it.
 const MEMORY: u64 = 2 << 30;
 /// How long it may think about one conversation.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer: every letter of the text may be written as an escape of six.
 const LONGEST_ANSWER: usize = 6 * MAX_OUTPUT + 64;
 
@@ -87,7 +87,7 @@ impl Renderer {
         let question = Question { dialog, add_generation_prompt };
         // One that died while it was asked is noticed when it does not answer.
         let _ = ask(&mut child, &question);
-        match child.lines.recv_timeout(PATIENCE) {
+        match child.lines.recv_timeout(TIMEOUT) {
             Ok(line) => {
                 let nonsense = |error| Fault::Broken(format!("its process answers with nonsense: {error}"));
                 let text = serde_json::from_slice::<Result<String, Fault>>(&line).map_err(nonsense)?;
@@ -95,7 +95,7 @@ impl Renderer {
                 text
             }
             Err(RecvTimeoutError::Timeout) => {
-                Err(Fault::Broken(format!("it takes longer than {} s", PATIENCE.as_secs())))
+                Err(Fault::Broken(format!("it takes longer than {} s", TIMEOUT.as_secs())))
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let most = MEMORY >> 20;

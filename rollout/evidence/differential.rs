@@ -104,7 +104,7 @@ impl Others {
         let mut values: BTreeMap<(&str, usize), Vec<Copy>> = BTreeMap::new();
         for (id, right) in &self.gold {
             if let (Some((file, change)), Some(number)) = (self.change(id), number_in(id)) {
-                let tells = self.bug.get(id).is_some_and(|bug| bug != right);
+                let tells = self.bug.get(id).is_some_and(|bug| !is_same(bug, right));
                 let number = number.parse().unwrap_or_default();
                 values.entry((file, change.at)).or_default().push((!tells, change.is_far(), number));
             }
