@@ -81,7 +81,7 @@ pub fn looks_like(row: &Row) -> bool {
 /// What is wrong with the row, or why its tree cannot be written.
 pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, String> {
     let Some(language) = row.language.as_deref().map_or(Some(Language::Python), Language::from_name) else {
-        let language = row.language.as_deref().unwrap_or_default();
+        let language = row.language.as_deref().unwrap_or_default().trim().to_lowercase();
         return Err(format!("`{}` is in {language}; this version grades python and javascript", row.instance_id));
     };
     if row.fail_to_pass.is_empty() {

@@ -96,6 +96,28 @@ impl Printer {
             }
             Stmt::ForLoop(_) | Stmt::IfCond(_) => self.flow(statement),
             Stmt::Set(_) | Stmt::SetBlock(_) | Stmt::WithBlock(_) => self.assignment(statement),
+            Stmt::Macro(_) | Stmt::CallBlock(_) | Stmt::Do(_) | Stmt::FilterBlock(_) => self.call_statement(statement),
+            Stmt::AutoEscape(block) => self.body(&block.body),
+            Stmt::Block(block) => self.body(&block.body),
+            Stmt::Continue(one) => {
+                self.tag(one.span(), "continue");
+                self.close();
+                Ok(())
+            }
+            Stmt::Break(one) => {
+                self.tag(one.span(), "break");
+                self.close();
+                Ok(())
+            }
+            Stmt::Import(_) | Stmt::FromImport(_) | Stmt::Extends(_) | Stmt::Include(_) => {
+                Err(Error::from(ErrorKind::TemplateNotFound))
+            }
+        }
+    }
+
+    /// Macros, calls and filters as statements.
+    fn call_statement(&mut self, statement: &Stmt) -> Result<(), Error> {
+        match statement {
             Stmt::Macro(one) => {
                 self.tag(one.span(), &format!("macro {}", one.name));
                 self.parameters(one)?;
@@ -130,21 +152,7 @@ impl Printer {
                 self.end("endfilter");
                 Ok(())
             }
-            Stmt::AutoEscape(block) => self.body(&block.body),
-            Stmt::Block(block) => self.body(&block.body),
-            Stmt::Continue(one) => {
-                self.tag(one.span(), "continue");
-                self.close();
-                Ok(())
-            }
-            Stmt::Break(one) => {
-                self.tag(one.span(), "break");
-                self.close();
-                Ok(())
-            }
-            Stmt::Import(_) | Stmt::FromImport(_) | Stmt::Extends(_) | Stmt::Include(_) => {
-                Err(Error::from(ErrorKind::TemplateNotFound))
-            }
+            _ => Ok(()),
         }
     }
 

@@ -9,9 +9,8 @@
 //! See `build` for the steps, `lint` for what no image may hold, `engine` for the way into Docker.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use data::file::FileError;
 use data::trust;

@@ -66,11 +66,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         Some(path) => shape_of_model(path)?,
         None => shape_of_new(args, &config)?,
     };
-    if config.sft.bf16 && device == Device::flex() {
-        bail!(
-            "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
-        );
-    }
+    check_bf16(&config, &device)?;
     // For a plan alone, samples need not be there yet.
     let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
@@ -133,6 +129,15 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
         bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
     }
     checkpoint::check_start(&args.out, "sft", args.resume)
+}
+
+fn check_bf16(config: &Config, device: &Device) -> Result<()> {
+    if config.sft.bf16 && *device == Device::flex() {
+        bail!(
+            "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
+        );
+    }
+    Ok(())
 }
 
 fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {

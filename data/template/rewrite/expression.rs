@@ -110,7 +110,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Filters, tests, attributes, items, calls and what is in brackets.
+    /// Filters, tests, attributes, items and calls.
     fn application(&mut self, expression: &Expr) -> Result<(), Error> {
         match expression {
             Expr::Filter(one) => {
@@ -149,6 +149,13 @@ impl Printer {
                 self.postfix(&one.expr)?;
                 self.arguments(&one.args)?;
             }
+            _ => self.container(expression)?,
+        }
+        Ok(())
+    }
+
+    fn container(&mut self, expression: &Expr) -> Result<(), Error> {
+        match expression {
             Expr::List(one) => {
                 self.put("[");
                 self.list(&one.items)?;
