@@ -1,7 +1,7 @@
 //! `train data import` as a run that can be stopped: its result is written whole or not at all, as fast as its rows are
 //! read, so one that was stopped reads them again from the first.
 //!
-//! In: what was said at the terminal. Out: as [`import_rows`], once; a second run with `--resume` has nothing left to do.
+//! In: what was said at the terminal. Out: as `rows::import_rows`, once; a second run with `--resume` has nothing left to do.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -97,7 +97,7 @@ impl ImportFormat {
 ///
 /// # Errors
 ///
-/// As [`import_rows`]; and when a signal came: then an older result stays as it was.
+/// As `rows::import_rows`; and when a signal came: then an older result stays as it was.
 pub fn run(args: &ImportArgs) -> Result<()> {
     if args.dry_run {
         return import_rows(args).map(drop);

@@ -13,7 +13,7 @@ use crate::config::TokenIds;
 /// The logit of a token that must not be drawn: its weight is 0 at every temperature, and no sum becomes NaN.
 const NEVER: f32 = -1e30;
 
-/// What shapes an answer besides [`rollout::policy::Sampling`]. The default shapes nothing.
+/// What shapes an answer besides [`data::sampling::Sampling`]. The default shapes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     /// Taken off the logit of a token for every time that it stands in the answer already.
