@@ -3,6 +3,8 @@
 //! `scripts/gpu-check` builds it and runs it; by hand: `cargo bench --features cuda --bench gpu -- --device cuda`.
 //! Every line of its output is one measurement in JSON. It fails when the two disagree.
 
+#![allow(clippy::print_stdout, reason = "a benchmark is read at the terminal")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

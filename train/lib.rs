@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod batch;
 pub mod checkpoint;
+#[expect(clippy::print_stdout, reason = "data goes to standard output, and only commands and plans have some")]
 pub mod command;
 pub mod config;
 pub mod device;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod optim;
 pub mod partial;
 pub mod paths;
+#[expect(clippy::print_stdout, reason = "a plan is what a dry run is for")]
 pub mod plan;
 pub mod policy;
 pub mod progress;

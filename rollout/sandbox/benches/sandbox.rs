@@ -5,6 +5,8 @@
 //! `cargo bench --workspace --bench sandbox`. The cold runs are not isolated at all: they are the price of a process
 //! that imports pytest for each attempt.
 
+#![allow(clippy::print_stdout, reason = "a benchmark is read at the terminal")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;

@@ -2,6 +2,8 @@
 //!
 //! Twenty rounds; `SANDBOX_KILL_ROUNDS=200` for more.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 #[path = "sandbox/runs.rs"]
 #[allow(dead_code)]
 mod runs;

@@ -2,6 +2,8 @@
 //!
 //! The claims that every sandbox has to meet are those of the embedded one, compiled again for this one.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 #[path = "../sandbox/conformance.rs"]
 mod conformance;
 mod engine;

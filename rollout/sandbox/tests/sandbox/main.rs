@@ -1,5 +1,7 @@
 //! The embedded sandbox holds what it promises, against real processes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 mod ablation;
 mod conformance;
 mod hostile;
