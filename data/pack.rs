@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 /// Each length, from the longest, goes into the fullest row that still has room (best-fit decreasing, which needs at
 /// most 11/9 of the fewest rows possible, plus one). Rows and the indices in them are in the order in which they were
 /// opened and filled.
+///
+/// ```
+/// assert_eq!(data::pack::pack(&[3, 7, 5, 2], 10), [vec![1, 0], vec![2, 3]]);
+/// ```
 pub fn pack(lengths: &[usize], capacity: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     // A stable sort: equal lengths stay in their order.

@@ -99,6 +99,12 @@ impl Patch {
 
     /// The patch that turns `old` into `new`; empty where they are equal.
     ///
+    /// ```
+    /// let patch = data::Patch::between("a.py", "x = 1\n", "x = 2\n");
+    /// assert!(patch.text().ends_with("@@ -1 +1 @@\n-x = 1\n+x = 2\n"));
+    /// assert_eq!(data::Patch::parse(patch.text()).expect("it parses").text(), patch.text());
+    /// ```
+    ///
     /// # Panics
     ///
     /// When `path` would leave the repository: paths from outside go through [`check_path`] first.

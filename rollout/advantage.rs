@@ -44,6 +44,14 @@ impl Estimator {
 }
 
 /// `(reward − mean) / (std + eps)`, std unbiased.
+///
+/// ```
+/// # use rollout::advantage::group_normalized;
+/// let advantages = group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.0);
+/// assert_eq!(advantages, [1.5, -0.5, -0.5, -0.5]);
+/// // Equal rewards teach nothing.
+/// assert_eq!(group_normalized(&[1.0, 1.0], 1e-6), [0.0, 0.0]);
+/// ```
 pub fn group_normalized(rewards: &[f32], eps: f32) -> Vec<f32> {
     let squares: f64 = deviations(rewards).map(|deviation| deviation * deviation).sum();
     // One attempt has no spread; its deviation is 0 whatever it is divided by.
@@ -54,7 +62,12 @@ pub fn group_normalized(rewards: &[f32], eps: f32) -> Vec<f32> {
     deviations(rewards).map(|deviation| (deviation / (std + f64::from(eps))) as f32).collect()
 }
 
-/// `reward − mean`.
+/// `reward − mean` (Dr. GRPO).
+///
+/// ```
+/// # use rollout::advantage::centred;
+/// assert_eq!(centred(&[1.0, 0.0]), [0.5, -0.5]);
+/// ```
 pub fn centred(rewards: &[f32]) -> Vec<f32> {
     deviations(rewards).map(|deviation| deviation as f32).collect()
 }

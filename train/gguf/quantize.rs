@@ -85,6 +85,14 @@ impl Encoding {
 
 /// Stores `weights` in whole blocks.
 ///
+/// ```
+/// use gguf::{Encoding, dequantize, quantize};
+/// let weights: Vec<f32> = (0..32).map(|at| (at % 16) as f32 - 8.0).collect();
+/// let bytes = quantize(&weights, Encoding::Q4_0);
+/// assert_eq!(bytes.len(), 18);
+/// assert_eq!(dequantize(&bytes, Encoding::Q4_0), weights);
+/// ```
+///
 /// # Panics
 ///
 /// When the number of weights is no multiple of [`Encoding::block_weights`].
