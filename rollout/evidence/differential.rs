@@ -141,11 +141,15 @@ impl Others {
         Ok(self.does_as_the_bug(&said).or_else(|| self.is_on_its_own(&said)))
     }
 
-    /// Whether a run over few copies says what the gold patch says, wherever that has an answer.
+    /// Whether a run over few copies says what the gold patch says, in each of them for which that has an answer.
     fn does_as_gold(&self, run: &TestRun) -> bool {
         let said = self.said(run);
-        let same = |(id, said): (&String, &String)| self.gold.get(id).is_none_or(|right| is_same(said, right));
-        matches!(run.end, End::Finished { .. }) && !said.is_empty() && said.iter().all(same)
+        let mut asked = self.gold.iter().filter(|(id, _)| {
+            let copies = self.few.get(file_of(id)).map(Varied::in_order).unwrap_or_default();
+            number_in(id).and_then(|number| number.parse().ok()).is_some_and(|number| copies.contains(&number))
+        });
+        let same = |(id, right): (&String, &String)| said.get(id).is_some_and(|said| is_same(said, right));
+        matches!(run.end, End::Finished { .. }) && asked.all(same)
     }
 
     /// What a patch says. Where it never ends it is asked once more, without inputs far away if it was one of those. Then it
