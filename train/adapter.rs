@@ -5,6 +5,7 @@
 
 mod keys;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -169,6 +170,35 @@ impl Adapter {
         let file = folder.join(STEM).with_extension("safetensors");
         let tensors = read_safetensors(&file)?;
         Ok(Adapter { config, base: peft.base_model_name_or_path.map(PathBuf::from), file, tensors })
+    }
+
+    /// Refuses to go on training it as `wanted` says when it is another adapter. Dropout may change.
+    ///
+    /// # Errors
+    ///
+    /// Names what differs.
+    pub fn require_like(&self, wanted: &LoraConfig) -> Result<()> {
+        let LoraConfig { rank, alpha, targets, rslora, .. } = &self.config;
+        let sorted = |targets: &[String]| -> BTreeSet<String> { targets.iter().cloned().collect() };
+        let (has, wants) = (sorted(targets), sorted(&wanted.targets));
+        let pairs = [
+            ("rank", rank.to_string(), wanted.rank.to_string()),
+            ("alpha", alpha.to_string(), wanted.alpha.to_string()),
+            ("rslora", rslora.to_string(), wanted.rslora.to_string()),
+            ("targets", format!("{has:?}"), format!("{wants:?}")),
+        ];
+        let differs = |(name, has, wants): &(&str, String, String)| {
+            (has != wants).then(|| format!("`lora.{name}` is {wants}, but the adapter has {has}"))
+        };
+        let differences: Vec<String> = pairs.iter().filter_map(differs).collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "the adapter `{}` cannot be trained on as the config says: {}\nhint: set what the adapter has, or merge it first with `train merge`",
+            self.file.display(),
+            differences.join("; ")
+        )
     }
 
     /// The folder of the model that it names; `folder` is where it was read.

@@ -30,12 +30,15 @@ mod memory;
 pub mod merge;
 pub mod plant;
 pub mod quickstart;
+pub mod report;
+pub mod runs;
 pub mod samples;
 pub mod serve;
 pub mod sft;
 mod shared;
 pub mod tokenizer;
 
+use shared::check_bf16;
 pub use shared::{DrawingArgs, RunArgs, WatchArgs};
 
 /// Takes a base language model and makes it repair real repositories, judged by their own tests.
@@ -76,6 +79,10 @@ pub enum Command {
     /// Root file systems of Debian packages and wheels, without a registry.
     #[command(subcommand)]
     Image(image::ImageCommand),
+    /// The curves of one run, or of several over each other, on one page.
+    Report(report::ReportArgs),
+    /// The runs below a folder: what each did, when, how far it is, and its result.
+    Runs(runs::RunsArgs),
     /// What this machine has for every command, what it lacks, what that costs, and what to do.
     ///
     /// Installs and changes nothing. Ends with 0 where the default work (`quickstart` and its stages, in the sandbox
@@ -135,6 +142,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Image(command) => image::run(command),
+        Command::Report(args) => report::run(&args),
+        Command::Runs(args) => runs::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());

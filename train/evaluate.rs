@@ -145,7 +145,7 @@ impl Evaluating<'_> {
         for (batch, some) in tasks.chunks(per_batch).enumerate().skip(batches) {
             let first = batch * per_batch;
             self.interrupt.check(|| format!("the attempts at {first} of {} tasks are kept", tasks.len()))?;
-            let attempts = self.ask(policy, some, first)?;
+            let attempts = ask(rollouts, config, seed, policy, some, first)?;
             for (at, attempt) in attempts.iter().enumerate() {
                 let retry = (at % config.attempts) as u32 + 1;
                 let place = Place { retry, queue: Queue::Fast, group: None, step: None };
@@ -178,21 +178,33 @@ impl Evaluating<'_> {
             provenance: None,
         })
     }
+}
 
-    /// Asks for answers to some tasks, of which the first has this place, and grades them.
-    fn ask(&self, policy: &mut dyn Policy, tasks: &[Task], first: usize) -> Result<Vec<Result<Attempt, Lost>>> {
-        // The seed of a task depends on its place alone, so that every model is asked under the same luck.
-        let seed_of = |at: usize| draw::key(self.seed, &[3, (first + at) as u64]);
-        let request = |(at, task)| self.rollouts.request(task, self.config.attempts, seed_of(at));
-        let requests: Vec<Request> = tasks.iter().enumerate().map(request).collect::<Result<_, _>>()?;
-        let answers = policy.complete(&requests, &self.config.sampling)?;
-        let entries = tasks
-            .iter()
-            .zip(answers)
-            .flat_map(|(task, answers)| answers.into_iter().map(move |completion| Entry { task, completion }))
-            .collect();
-        Ok(self.rollouts.grade(entries))
-    }
+/// Asks `policy` for answers to some tasks, of which the first has the place `first` in its set, and grades them: the
+/// attempts at the first task, then those at the second.
+///
+/// # Errors
+///
+/// When the base tree of a task cannot be made, or the policy fails.
+pub fn ask(
+    rollouts: &Rollouts<'_>,
+    config: &EvalConfig,
+    seed: u64,
+    policy: &mut dyn Policy,
+    tasks: &[Task],
+    first: usize,
+) -> Result<Vec<Result<Attempt, Lost>>> {
+    // The seed of a task depends on its place alone, so that every model is asked under the same luck.
+    let seed_of = |at: usize| draw::key(seed, &[3, (first + at) as u64]);
+    let request = |(at, task)| rollouts.request(task, config.attempts, seed_of(at));
+    let requests: Vec<Request> = tasks.iter().enumerate().map(request).collect::<Result<_, _>>()?;
+    let answers = policy.complete(&requests, &config.sampling)?;
+    let entries = tasks
+        .iter()
+        .zip(answers)
+        .flat_map(|(task, answers)| answers.into_iter().map(move |completion| Entry { task, completion }))
+        .collect();
+    Ok(rollouts.grade(entries))
 }
 
 impl Done {

@@ -8,9 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use burn::tensor::Device;
-use data::Tokenizer;
 use data::log::Log;
-use data::template::ChatTemplate;
 use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, Stages};
 use rollout::group::Group;
 use rollout::policy::Policy;
@@ -21,63 +19,52 @@ use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, Row, micro_batches};
-use crate::checkpoint::{self, Loaded, Snapshot};
+use crate::checkpoint;
 use crate::config::GrpoConfig;
 use crate::evaluate::Rollouts;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::layerwise::Learner;
 use crate::loss::policy::{Counts, PolicyHead};
+use crate::memory::Fit;
 use crate::metrics::{Metrics, check_finite};
-use crate::optim::{AdamW, NamedGradients, over_micro_batches, workers};
+use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::policy::Generator;
 use crate::progress::Progress;
 use crate::settings::Settings;
-use crate::watched;
-use model::decoder::rope_of;
-use model::rope::Rope;
-use model::weights::DiskDtype;
-use model::{CausalLm, ModelConfig};
+use crate::state::{self, Base, Counters, Origin, Resumed, TrainState, Tuning};
 
 mod measure;
+mod validate;
 
 pub use measure::GrpoSummary;
 use measure::{Sampled, Totals, Trained, mean, measurements};
+pub use validate::{BestPass, HeldOut};
 
-/// What a resumed run needs besides weights and moments.
+/// What `state.json` of a checkpoint holds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
     format: u32,
     stage: String,
-    step: u64,
-    updates: u64,
     config: GrpoConfig,
-    /// Padded tokens of a micro-batch: another choice would change the last digits.
-    micro_batch_tokens: usize,
+    counters: Counters,
     curriculum: Curriculum,
     log_offset: u64,
-}
-
-/// How the newest checkpoint below `folder` computes micro-batches; none where there is none that says so.
-pub fn kept_tokens(folder: &Path) -> Option<usize> {
-    let (_, path) = checkpoint::list(folder).pop()?;
-    checkpoint::load_state::<State>(&path).ok().map(|state| state.micro_batch_tokens)
+    held_out_log_offset: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<BestPass>,
 }
 
 /// What moves while a run runs.
 struct Live<'a> {
-    step: u64,
-    micro_batch_tokens: usize,
+    train: TrainState<'a>,
     curriculum: Curriculum,
-    optimizer: AdamW,
-    model: CausalLm,
     generator: Generator<'a>,
     log: Log,
+    /// Attempts at held-out tasks, where there are some.
+    held_out_log: Option<Log>,
     metrics: Metrics,
-    shape: &'a ModelConfig,
-    tokenizer: &'a Tokenizer,
-    template: &'a ChatTemplate,
-    rope: Rope,
+    best: Option<BestPass>,
 }
 
 /// A run.
@@ -94,8 +81,10 @@ pub struct Grpo<'a> {
     pub watcher: &'a Watcher,
     /// Where checkpoints, metrics and the log of attempts go.
     pub out: &'a Path,
-    /// Padded tokens of a micro-batch, where no checkpoint says.
-    pub micro_batch_tokens: usize,
+    /// How micro-batches are computed, where no checkpoint says.
+    pub fit: Fit,
+    /// Tasks that it is evaluated on and not trained on, if any.
+    pub held_out: Option<HeldOut<'a>>,
     /// Whether to go on from the newest checkpoint.
     pub resume: bool,
     /// Says when to stop.
@@ -105,158 +94,149 @@ pub struct Grpo<'a> {
 }
 
 impl Grpo<'_> {
-    /// Trains `start`; the last checkpoint is in `out`.
+    /// Trains the model in `folder`; the last checkpoint is in `out`.
     ///
     /// # Errors
     ///
-    /// When the sandbox or the disk fails for good, the loss is no longer a number, tests were killed for their memory too
-    /// often, or a signal came: then the last step is saved.
-    pub fn run(&self, start: Loaded) -> Result<GrpoSummary> {
+    /// When the model cannot be read, the sandbox or the disk fails for good, the loss is no longer a number, tests were
+    /// killed for their memory too often, or a signal came: then the last step is saved.
+    pub fn run(&self, folder: &Path) -> Result<GrpoSummary> {
         let _lock = checkpoint::lock(self.out)?;
         let steps = self.config.steps + if self.curriculum { self.config.stage2_steps } else { 0 };
-        let (start, resumed) = match self.newest()? {
-            Some((loaded, path, state)) => (loaded, Some((path, state))),
-            None => (start, None),
-        };
-        let mut live = self.begin(&start, resumed)?;
+        let found = self.newest()?;
+        let resumed = found.as_ref().map(|(path, state)| Resumed { path: path.clone(), counters: state.counters });
+        let tuning = self.tuning();
+        let (base, weights) = state::read_or_resume(Origin::Folder(folder), resumed.as_ref(), &tuning, self.device)?;
+        let train = TrainState::new(&base, weights, tuning, self.fit, self.seed, resumed.as_ref(), self.device)?;
+        let mut live = self.begin(&base, train, found.map(|(_, state)| state))?;
         let mut progress = Progress::new("grpo", steps);
-        progress.advance_to(live.step);
+        progress.advance_to(live.train.step);
         let mut total = Totals::default();
         let started = Instant::now();
-        if live.step < steps && self.interrupt.asked() {
-            return Err(self.stopped(live.step, steps));
+        if live.train.step < steps && self.interrupt.asked() {
+            return Err(self.stopped(live.train.step, steps));
         }
-        while live.step < steps {
+        while live.train.step < steps {
             if live.curriculum.active_tasks() == 0 {
-                eprintln!("no task is left that is not solved already: the run ends at step {}", live.step);
+                eprintln!("no task is left that is not solved already: the run ends at step {}", live.train.step);
+                self.save(&mut live)?;
                 break;
             }
-            let reward = self.step(&mut live, steps, &mut total)?;
-            progress.advance(1, format_args!("reward {reward:.3}"));
-            let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
+            let note = self.step(&mut live, steps, &mut total)?;
+            progress.advance(1, note);
+            let step = live.train.step;
+            let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
             // The step is finished and saved, so a resumed run goes on as if it had never stopped.
             let stopped = self.watcher.stopped();
             let asked = self.interrupt.asked();
-            if due || live.step == steps || asked || stopped.is_some() {
+            if due || step == steps || asked || stopped.is_some() {
                 self.save(&mut live)?;
             }
             if let Some(stopped) = stopped {
                 progress.finish();
                 return Err(stopped.into());
             }
-            if asked && live.step < steps {
+            if asked && step < steps {
                 progress.finish();
-                return Err(self.stopped(live.step, steps));
+                return Err(self.stopped(step, steps));
             }
         }
         progress.finish();
-        Ok(total.summary(steps, self.rollouts.set.tasks.len(), &live.curriculum, started.elapsed().as_secs_f64()))
+        let done = live.train.step;
+        let seconds = started.elapsed().as_secs_f64();
+        let summary = total.summary(done, self.rollouts.set.tasks.len(), &live.curriculum, seconds);
+        Ok(GrpoSummary { best: live.best, ..summary })
     }
 
     fn stopped(&self, step: u64, steps: u64) -> anyhow::Error {
         Interrupted::new(format!("{step} of {steps} steps are saved in `{}`", self.out.display())).into()
     }
 
-    /// Everything that moves, at its start or as the newest checkpoint left it.
-    fn begin<'s>(&self, start: &'s Loaded, resumed: Option<(PathBuf, State)>) -> Result<Live<'s>> {
-        let mut curriculum = self.new_curriculum()?;
-        let (mut step, mut log_offset, mut micro_batch_tokens) = (0, 0, self.micro_batch_tokens);
-        let mut optimizer = AdamW::new(self.config.optimizer.clone());
-        if let Some((path, state)) = resumed {
-            optimizer = AdamW::read(self.config.optimizer.clone(), &path, state.updates, self.device)?;
-            curriculum = curriculum.resume(state.curriculum)?;
-            (step, log_offset, micro_batch_tokens) = (state.step, state.log_offset, state.micro_batch_tokens);
-        }
-        let Loaded { config: shape, model, tokenizer, template, .. } = start;
-        let log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
-        let metrics = Metrics::open(&self.out.join("metrics.jsonl"), step)?;
-        let rope = rope_of(shape, self.device);
-        let rows = self.config.decode_rows;
-        let mut generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
-        generator.publish(model.clone(), step);
-        let model = model.clone();
-        Ok(Live {
-            step,
-            micro_batch_tokens,
-            curriculum,
-            optimizer,
-            model,
-            generator,
-            log,
-            metrics,
-            shape,
-            tokenizer,
-            template,
-            rope,
-        })
+    fn tuning(&self) -> Tuning<'_> {
+        Tuning { lora: &self.config.lora, bf16: self.config.bf16, optimizer: &self.config.optimizer }
     }
 
-    /// Draws, attempts, grades, trains once and writes the step's row; returns the mean reward.
-    fn step(&self, live: &mut Live<'_>, steps: u64, total: &mut Totals) -> Result<f64> {
+    /// Everything that moves, at its start or as the newest checkpoint left it.
+    fn begin<'s>(&self, base: &'s Base, train: TrainState<'s>, found: Option<State>) -> Result<Live<'s>> {
+        let mut curriculum = self.new_curriculum()?;
+        let (mut log_offset, mut held_out_log_offset, mut best) = (0, 0, None);
+        if let Some(state) = found {
+            curriculum = curriculum.resume(state.curriculum)?;
+            (log_offset, held_out_log_offset, best) = (state.log_offset, state.held_out_log_offset, state.best);
+        }
+        let Base { config: shape, tokenizer, template, .. } = base;
+        let log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
+        let held_out_log = match self.held_out {
+            Some(_) => Some(Log::resume(&self.out.join("held_out_attempts.jsonl"), held_out_log_offset)?),
+            None => None,
+        };
+        let metrics = Metrics::open(&self.out.join("metrics.jsonl"), train.step)?;
+        let (model, rows) = (train.model().clone(), self.config.decode_rows);
+        let generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
+        let mut generator = generator.with_frozen(train.frozen());
+        generator.publish(model, train.step);
+        Ok(Live { train, curriculum, generator, log, held_out_log, metrics, best })
+    }
+
+    /// Draws, attempts, grades, trains once and writes the step's row; returns what to show.
+    fn step(&self, live: &mut Live<'_>, steps: u64, total: &mut Totals) -> Result<String> {
         let clock = Instant::now();
         let sampled = self.sample(live)?;
         let training = Instant::now();
         let groups: Vec<&Group> = live.curriculum.batch().collect();
         let (group_count, short) = (groups.len(), live.curriculum.is_short());
-        let rate = self.config.optimizer.rate(live.step, steps);
+        let step = live.train.step + 1;
+        let rate = self.config.optimizer.rate(live.train.step, steps);
         let (mut trained, mut norm) = (Trained::default(), 0.0);
         if groups.is_empty() {
-            eprintln!(
-                "warning: step {} found no group with both successes and failures; the weights stay",
-                live.step + 1
-            );
+            eprintln!("warning: step {step} found no group with both successes and failures; the weights stay");
         } else {
-            let (gradients, measured) = self.gradients(live, &groups);
+            let (gradients, measured) = self.gradients(&live.train, &groups);
             trained = measured;
-            let (model, of_step) = live.optimizer.step(live.model.clone(), gradients, rate);
-            (live.model, norm) = (model, of_step.into_scalar::<f32>());
+            norm = live.train.update(gradients, rate).into_scalar::<f32>();
         }
-        check_finite("grpo", live.step + 1, trained.measured.loss, norm, self.out)?;
+        check_finite("grpo", step, trained.measured.loss, norm, self.out)?;
         let left = live.curriculum.end_step()?;
         if !left.is_empty() {
             data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
             eprintln!("stage 2: {} tasks that were solved too often are dropped", left.len());
         }
-        live.step += 1;
-        self.watcher.counts().step(live.step);
-        live.generator.publish(live.model.clone(), live.step);
+        live.train.step = step;
+        self.watcher.counts().step(step);
+        live.generator.publish(live.train.model().clone(), step);
         let train_s = training.elapsed().as_secs_f64();
         total.add(&sampled, &trained, train_s);
-        let mut row = measurements(live.step, &sampled, &trained, &live.curriculum);
+        let reward = mean(&sampled.rewards);
+        let mut note = format!("reward {reward:.3}");
+        let mut row = measurements(step, &sampled, &trained, &live.curriculum);
         row.set("grad_norm", f64::from(norm));
         row.set("learning_rate", rate);
         row.set("rollout/groups_trained", group_count);
         row.set("rollout/short_batch", u64::from(short));
         sampled.time(&mut row, &trained, train_s, clock.elapsed().as_secs_f64());
+        if let Some(found) = self.evaluate_held_out(live, steps)? {
+            found.tell(&mut row);
+            note += &format!("  held-out pass@1 {:.3}", found.pass_at_1);
+        }
         live.metrics.write_row(&row)?;
-        Ok(mean(&sampled.rewards))
+        Ok(note)
     }
 
     fn save(&self, live: &mut Live<'_>) -> Result<()> {
         live.log.sync()?;
+        live.held_out_log.as_ref().map_or(Ok(()), Log::sync)?;
         live.metrics.sync()?;
         let state = State {
-            format: 1,
+            format: state::FORMAT,
             stage: "grpo".into(),
-            step: live.step,
-            updates: live.optimizer.updates(),
             config: self.config.clone(),
-            micro_batch_tokens: live.micro_batch_tokens,
+            counters: live.train.counters(),
             curriculum: live.curriculum.clone(),
             log_offset: live.log.offset(),
+            held_out_log_offset: live.held_out_log.as_ref().map_or(0, Log::offset),
+            best: live.best,
         };
-        let snapshot = Snapshot {
-            step: live.step,
-            config: live.shape,
-            model: &live.model,
-            adapter: None,
-            tokenizer: live.tokenizer,
-            template: live.template,
-            dtype: DiskDtype::Float32,
-            optimizer: Some(&live.optimizer),
-            state: Some(serde_json::to_value(state)?),
-        };
-        watched::save(self.watcher, self.out, &snapshot, self.config.keep)
+        live.train.save(self.out, self.config.keep, self.watcher, &state)
     }
 
     fn new_curriculum(&self) -> Result<Curriculum> {
@@ -314,7 +294,7 @@ impl Grpo<'_> {
                     retry: number as u32 + 1,
                     queue: Queue::Fast,
                     group: Some(draw.group),
-                    step: Some(live.step + 1),
+                    step: Some(live.train.step + 1),
                 };
                 let record = Record::of(SystemTime::now(), place, &attempt);
                 self.watcher.counts().count(&record);
@@ -331,7 +311,7 @@ impl Grpo<'_> {
     }
 
     /// Gradients of the token-level loss over the whole batch, and what it looked like.
-    fn gradients(&self, live: &Live<'_>, groups: &[&Group]) -> (NamedGradients, Trained) {
+    fn gradients(&self, live: &TrainState<'_>, groups: &[&Group]) -> (NamedGradients, Trained) {
         let rows = groups.iter().map(|group| Row::from_group(group)).filter(|row| !row.targets.is_empty());
         let rows: Vec<Row> = rows.collect();
         // Every response token of the global batch weighs the same; or every attempt does.
@@ -339,8 +319,8 @@ impl Grpo<'_> {
             tokens: rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1),
             sequences: rows.iter().map(Row::sequences).sum::<usize>().max(1),
         };
-        let micro_batches = micro_batches(&rows, live.micro_batch_tokens);
-        let learner = Learner::new(&live.model, &live.rope);
+        let micro_batches = micro_batches(&rows, live.fit.micro_batch_tokens);
+        let learner = live.learner();
         let (sum, measured) =
             over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, counts));
         let mut trained = Trained { targets: counts.tokens as f64, ..Trained::default() };
@@ -360,13 +340,12 @@ impl Grpo<'_> {
     }
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
-    fn newest(&self) -> Result<Option<(Loaded, PathBuf, State)>> {
+    fn newest(&self) -> Result<Option<(PathBuf, State)>> {
         let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
-        let loaded = checkpoint::load(&path, self.device)?;
-        let state: State = checkpoint::load_state(&path)?;
+        let state: State = state::read_state(&path)?;
         let settings = |stage: &str, config: &GrpoConfig| Settings::default().with("stage", stage).with("grpo", config);
         let now = settings("grpo", self.config);
         settings(&state.stage, &state.config).require_same(&now, &format!("the run in `{}`", path.display()))?;
-        Ok(Some((loaded, path, state)))
+        Ok(Some((path, state)))
     }
 }

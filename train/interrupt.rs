@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -58,6 +59,14 @@ impl Interrupt {
     /// True once a signal came.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// Waits for so long, or until a signal comes.
+    pub fn wait(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.asked() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50).min(end.saturating_duration_since(Instant::now())));
+        }
     }
 
     /// What a signal does.

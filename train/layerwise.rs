@@ -45,15 +45,9 @@ impl<'a> Learner<'a> {
     ///
     /// - output: `[targets, d_model]`
     pub fn hidden(&self, batch: &Batch) -> Tensor<2> {
-        if self.frozen.is_none() {
-            return batch.plain_hidden(self.model, self.rope);
-        }
-        let context = batch.context(self.rope);
-        let mut hidden = self.model.embed(batch.inputs.clone());
-        for index in 0..self.model.model.layers.len() {
-            hidden = self.block(index, None).forward(hidden, &context, None);
-        }
-        pick(self.model.model.norm.forward(hidden), batch.predictors.clone())
+        let Some(frozen) = self.frozen else { return batch.plain_hidden(self.model, self.rope) };
+        let hidden = frozen.hidden(self.model, batch.inputs.clone(), &batch.context(self.rope), None);
+        pick(hidden, batch.predictors.clone())
     }
 
     /// A block with all of its weights.
@@ -67,9 +61,10 @@ impl<'a> Learner<'a> {
 
     /// Gradients of the sum of `loss` over the targets of `batch`, and what the loss measured. `key` decides what dropout leaves out.
     pub fn gradients<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
-        match self.checkpointing || self.frozen.is_some() {
-            false => self.through_all(batch, key, loss),
-            true => self.block_by_block(batch, key, loss),
+        if self.checkpointing || self.frozen.is_some() {
+            self.block_by_block(batch, key, loss)
+        } else {
+            self.through_all(batch, key, loss)
         }
     }
 

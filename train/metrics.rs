@@ -1,15 +1,18 @@
 //! What a run measured, one JSON line a step.
 //!
-//! In: numbers for every step. Out: `metrics.jsonl`. A run that was killed and resumed leaves the same file as one
+//! In: numbers for every step. Out: `metrics.jsonl`, and beside it the same for TensorBoard. A run that was killed and resumed leaves the same file as one
 //! that was not, but for the clock: the names in [`is_wall_clock`] are the only ones that may differ.
 //! Example: `{"step":7,"grad_norm":0.5,"loss":1.25,"timing_s/step":0.8}`. A number that is not finite is written as
 //! `null`, so that every line stays JSON and the gap stays visible.
+
+mod tensorboard;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use self::tensorboard::Events;
 use data::file::{FileError, read_text, write_whole};
 use serde_json::{Map, Value};
 
@@ -110,6 +113,7 @@ pub enum MetricsError {
 pub struct Metrics {
     path: PathBuf,
     file: File,
+    events: Events,
 }
 
 impl Metrics {
@@ -120,17 +124,15 @@ impl Metrics {
     ///
     /// When the file cannot be read or written, or a line before the last is no row.
     pub fn open(path: &Path, done: u64) -> Result<Self, MetricsError> {
-        let kept: String = if done > 0 && path.exists() {
-            let rows = parse(path)?;
-            let kept = rows.into_iter().filter(|(row, _)| row.step <= done);
-            kept.flat_map(|(_, line)| [line, "\n".into()]).collect()
-        } else {
-            String::new()
-        };
-        write_whole(path, kept.as_bytes())?;
+        let mut kept = if done > 0 && path.exists() { parse(path)? } else { Vec::new() };
+        kept.retain(|(row, _)| row.step <= done);
+        let text: String = kept.iter().flat_map(|(_, line)| [line, "\n"]).collect();
+        write_whole(path, text.as_bytes())?;
+        let events = Events::begin(path, kept.iter().map(|(row, _)| row));
+        let events = events.map_err(|error| FileError::new("write the events of", path, error))?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.map_err(|error| FileError::new("append to", path, error))?;
-        Ok(Metrics { path: path.to_path_buf(), file })
+        Ok(Metrics { path: path.to_path_buf(), file, events })
     }
 
     /// Appends what was measured at `step`: `values` that equal runs share, and `clock` that they do not.
@@ -158,7 +160,7 @@ impl Metrics {
     pub fn write_row(&mut self, row: &Row) -> Result<(), MetricsError> {
         // One call and no buffer: what is torn by a kill is at most the last line.
         let line = row.to_line() + "\n";
-        let written = self.file.write_all(line.as_bytes());
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.events.add(row));
         Ok(written.map_err(|error| FileError::new("append to", &self.path, error))?)
     }
 

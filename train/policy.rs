@@ -10,6 +10,7 @@ use rollout::policy::{Completion, Policy, PolicyError, Request, Sampling};
 use rollout::trajectory::Stop;
 
 use model::generate::{Control, Engine, EngineRequest, Event};
+use model::nf4::Nf4Blocks;
 use model::{CausalLm, ModelConfig};
 
 /// Tokens of prompts that are computed between two tokens of the rows: nobody waits for the next token here.
@@ -36,6 +37,12 @@ impl<'a> Generator<'a> {
     ) -> Self {
         let engine = Engine::new(model, config, tokenizer, max_rows, PREFILL_TOKENS, device);
         Generator { engine, config, tokenizer, template, version: 0 }
+    }
+
+    /// The same for a model whose linear maps were taken out of it as `frozen`.
+    #[must_use]
+    pub fn with_frozen(self, frozen: Option<Arc<Nf4Blocks>>) -> Self {
+        Generator { engine: self.engine.with_frozen(frozen), ..self }
     }
 
     /// Takes the weights of a later step.

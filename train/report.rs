@@ -5,12 +5,14 @@
 //! comes from. It follows the reader's light or dark setting and fits a screen of 360 pixels.
 //! Example: a gain of 0.02 with the interval -0.01 to 0.05 is marked `may be chance`.
 
+mod compare;
 mod plot;
 mod run;
 mod sections;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Compared, compare};
 pub use run::{EvalReport, Evals, FORMAT, GainReport, Gains, Packages, RepairedBug, RunReport};
 
 /// One plot.
@@ -41,22 +43,33 @@ pub struct Series {
 
 /// Tells a run in HTML.
 pub fn render(report: &RunReport, curves: &[Curve]) -> String {
-    let plots: String = curves.iter().map(plot::figure).collect();
-    let plots =
-        if plots.is_empty() { plots } else { format!("<h2>Curves</h2>\n<div class=\"plots\">\n{plots}</div>\n") };
     let sections = [
         sections::result(report),
         sections::repaired(report.repaired.as_ref()),
         sections::endings(report),
         sections::stages(&report.stages),
-        plots,
+        plots("Curves", curves),
         sections::provenance(report),
     ];
+    page("Repairs of held-out bugs", "", &sections.concat())
+}
+
+/// The figures of `curves` under a heading; nothing where there is none.
+fn plots(heading: &str, curves: &[Curve]) -> String {
+    let plots: String = curves.iter().map(plot::figure).collect();
+    if plots.is_empty() {
+        return plots;
+    }
+    format!("<h2>{}</h2>\n<div class=\"plots\">\n{plots}</div>\n", escape(heading))
+}
+
+/// A whole page; `head` is HTML that its head holds besides.
+fn page(title: &str, head: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Repairs of held-out bugs</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-        sections.concat()
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n{head}\
+         <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
+        escape(title)
     )
 }
 

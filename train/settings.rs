@@ -41,12 +41,21 @@ impl Settings {
         }
     }
 
+    /// Each key whose value is another one in `other`.
+    pub fn different_keys(&self, other: &Settings) -> BTreeSet<String> {
+        let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        keys.into_iter().filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
+    }
+
+    /// The value of `key`, cut where it is long; `None` where it is not set.
+    pub fn shown(&self, key: &str) -> Option<String> {
+        self.0.get(key).map(|value| shown(Some(value)))
+    }
+
     /// Each key whose value is another one in `now`, with both.
     pub fn differences(&self, now: &Settings) -> Vec<String> {
-        let keys: BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
-        let differs = |key: &&&String| self.0.get(**key) != now.0.get(**key);
         let told = |key: &String| format!("`{key}` was {}, is {}", shown(self.0.get(key)), shown(now.0.get(key)));
-        keys.iter().filter(differs).map(|key| told(key)).collect()
+        self.different_keys(now).iter().map(told).collect()
     }
 
     /// Refuses to go on with what `what` began when `now` differs.

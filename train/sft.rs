@@ -5,9 +5,8 @@
 
 mod plan;
 mod samples;
-mod start;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -18,22 +17,20 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::batch::{Batch, Row, micro_batches};
-use crate::checkpoint::{self, Loaded};
+use crate::checkpoint;
 use crate::config::SftConfig;
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::layerwise::Learner;
 use crate::loss::cross_entropy::cross_entropy;
 use crate::memory::{self, Fit, MemoryUse};
 use crate::metrics::{Metrics, check_finite};
 use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::state::{self, Counters, Origin, Resumed, TrainState, Tuning};
 use crate::validate::Validation;
-use model::nf4::Nf4Blocks;
 
 pub use plan::{SftMemory, memory_plan};
 pub use samples::{SampleSet, check_tokenizer, read_samples};
-use start::Live;
-pub use start::kept_fit;
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,6 +64,29 @@ pub struct Best {
     pub loss: f64,
 }
 
+/// What `state.json` of a checkpoint holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    format: u32,
+    stage: String,
+    seed: u64,
+    samples: String,
+    config: SftConfig,
+    counters: Counters,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<Best>,
+}
+
+impl State {
+    /// What the run rests on, beside what moves.
+    fn settings(&self) -> Settings {
+        let State { stage, seed, samples, config, .. } = self;
+        let settings = Settings::default().with("stage", stage).with("seed", seed).with("sft", config);
+        settings.with("content of the samples", samples)
+    }
+}
+
 /// A run.
 pub struct Sft<'a> {
     /// What was configured.
@@ -92,99 +112,140 @@ pub struct Sft<'a> {
 }
 
 impl Sft<'_> {
-    /// Trains `start`, whose linear maps may have been taken out of it as `frozen`, and returns what was done; the last
-    /// checkpoint is in `out`.
+    /// Trains the model of `origin`, and returns what was done; the last checkpoint is in `out`.
     ///
     /// # Errors
     ///
-    /// When a checkpoint cannot be written, the loss is no longer a number, or a signal came: then the last step is saved.
-    pub fn run(&self, start: Loaded, frozen: Option<Nf4Blocks>) -> Result<SftSummary> {
+    /// When the model or a checkpoint cannot be read or written, the loss is no longer a number, or a signal came: then
+    /// the last step is saved.
+    pub fn run(&self, origin: Origin<'_>) -> Result<SftSummary> {
         let _lock = checkpoint::lock(self.out)?;
-        let mut live = self.begin(start, frozen)?;
+        let found = self.newest()?;
+        let mut best = found.as_ref().and_then(|(_, state)| state.best);
+        let resumed = found.map(|(path, state)| Resumed { path, counters: state.counters });
+        let (base, weights) = state::read_or_resume(origin, resumed.as_ref(), &self.tuning(), self.device)?;
+        let mut live =
+            TrainState::new(&base, weights, self.tuning(), self.fit, self.seed, resumed.as_ref(), self.device)?;
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), live.step)?;
         let mut progress = Progress::new("sft", self.config.steps);
         progress.advance_to(live.step);
-        let mut summary = SftSummary {
-            steps: self.config.steps,
-            samples: self.samples.len(),
-            tokens: 0,
-            seconds: 0.0,
-            tokens_per_s: 0.0,
-            loss: None,
-            memory: None,
-            best: live.best,
-        };
+        let mut total = Total::default();
         let started = Instant::now();
         let mut asked = self.interrupt.asked();
         while live.step < self.config.steps && !asked {
-            let clock = Instant::now();
-            let rows = rows_of(self.samples, self.config, live.step, self.seed);
-            let (gradients, losses, tokens) = self.gradients(&live, &rows);
-            let rate = self.config.optimizer.rate(live.step, self.config.steps);
-            let norm = live.update(gradients, rate);
-            // The first numbers that the host waits for.
-            let norm: f32 = norm.into_scalar();
-            let loss = losses.into_iter().map(|part| f64::from(part.into_scalar::<f32>())).sum();
-            check_finite("sft", live.step, loss, norm, self.out)?;
-            summary.tokens += tokens as u64;
-            summary.loss = Some(loss);
-            let seconds = clock.elapsed().as_secs_f64();
-            let speed = tokens as f64 / seconds;
-            let mut values = vec![("loss", loss), ("grad_norm", f64::from(norm)), ("learning_rate", rate)];
-            values.push(("tokens", tokens as f64));
-            let mut note = format!("loss {loss:.3}  {speed:.0} tokens/s");
-            if let Some(found) = self.validate(&live) {
-                values.extend(found.named());
-                note += &format!("  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
-                self.keep_best(&mut live, found.loss)?;
-            }
-            let mut clocks = vec![("timing_s/step", seconds), ("perf/tokens_per_s", speed)];
-            clocks.extend(memory::peak().map(|bytes| ("perf/peak_mib", (bytes >> 20) as f64)));
-            metrics.write(live.step, &values, &clocks)?;
+            let note = self.step(&mut live, &mut metrics, &mut total, &mut best)?;
             progress.advance(1, note);
             let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
             asked = self.interrupt.asked();
             if due || live.step == self.config.steps || asked {
                 metrics.sync()?;
-                self.save(&live)?;
+                live.save(self.out, self.config.keep, self.watcher, &self.state(live.counters(), best))?;
             }
         }
         progress.finish();
         if live.step < self.config.steps {
             return Err(self.stopped(live.step));
         }
-        summary.seconds = started.elapsed().as_secs_f64();
-        summary.tokens_per_s = summary.tokens as f64 / summary.seconds.max(1e-9);
-        summary.best = live.best;
-        Ok(summary)
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(SftSummary {
+            steps: self.config.steps,
+            samples: self.samples.len(),
+            tokens: total.tokens,
+            seconds,
+            tokens_per_s: total.tokens as f64 / seconds.max(1e-9),
+            loss: total.loss,
+            memory: None,
+            best,
+        })
+    }
+
+    /// One step: samples, gradients, update, validation where it is due, a row of metrics. Returns what to show.
+    fn step(
+        &self,
+        live: &mut TrainState<'_>,
+        metrics: &mut Metrics,
+        total: &mut Total,
+        best: &mut Option<Best>,
+    ) -> Result<String> {
+        let clock = Instant::now();
+        let rows = rows_of(self.samples, self.config, live.step, self.seed);
+        let (gradients, losses, tokens) = self.gradients(live, &rows);
+        let rate = self.config.optimizer.rate(live.step, self.config.steps);
+        let norm = live.update(gradients, rate);
+        live.step += 1;
+        // The first numbers that the host waits for.
+        let norm: f32 = norm.into_scalar();
+        let loss = losses.into_iter().map(|part| f64::from(part.into_scalar::<f32>())).sum();
+        check_finite("sft", live.step, loss, norm, self.out)?;
+        total.tokens += tokens as u64;
+        total.loss = Some(loss);
+        let seconds = clock.elapsed().as_secs_f64();
+        let speed = tokens as f64 / seconds;
+        let mut values = vec![("loss", loss), ("grad_norm", f64::from(norm)), ("learning_rate", rate)];
+        values.push(("tokens", tokens as f64));
+        let mut note = format!("loss {loss:.3}  {speed:.0} tokens/s");
+        if let Some(found) = self.validate(live) {
+            values.extend(found.named());
+            note += &format!("  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
+            self.keep_best(live, found.loss, best)?;
+        }
+        let mut clocks = vec![("timing_s/step", seconds), ("perf/tokens_per_s", speed)];
+        clocks.extend(memory::peak().map(|bytes| ("perf/peak_mib", (bytes >> 20) as f64)));
+        metrics.write(live.step, &values, &clocks)?;
+        Ok(note)
+    }
+
+    fn tuning(&self) -> Tuning<'_> {
+        Tuning { lora: &self.config.lora, bf16: self.config.bf16, optimizer: &self.config.optimizer }
+    }
+
+    fn state(&self, counters: Counters, best: Option<Best>) -> State {
+        State {
+            format: state::FORMAT,
+            stage: "sft".into(),
+            seed: self.seed,
+            samples: self.samples.hash.clone(),
+            config: self.config.clone(),
+            counters,
+            best,
+        }
+    }
+
+    /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
+    fn newest(&self) -> Result<Option<(PathBuf, State)>> {
+        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
+        let found: State = state::read_state(&path)?;
+        let now = self.state(found.counters, None);
+        found.settings().require_same(&now.settings(), &format!("the run in `{}`", path.display()))?;
+        Ok(Some((path, found)))
+    }
+
+    /// Keeps the weights as `best` when no earlier step had a smaller loss on the samples that are not trained on.
+    fn keep_best(&self, live: &TrainState<'_>, loss: f64, best: &mut Option<Best>) -> Result<()> {
+        if best.is_some_and(|best| best.loss <= loss) || !loss.is_finite() {
+            return Ok(());
+        }
+        *best = Some(Best { step: live.step, loss });
+        live.save_best(self.out)
     }
 
     fn stopped(&self, step: u64) -> anyhow::Error {
         Interrupted::new(format!("{step} of {} steps are saved in `{}`", self.config.steps, self.out.display())).into()
     }
 
-    fn validate(&self, live: &Live) -> Option<Validation> {
+    fn validate(&self, live: &TrainState<'_>) -> Option<Validation> {
         let every = self.config.validate_every;
         let due = every > 0 && (live.step.is_multiple_of(every) || live.step == self.config.steps);
         (due && !self.validation.is_empty())
-            .then(|| Validation::of(&self.learner(live), self.validation, live.fit.micro_batch_tokens, self.device))
-    }
-
-    fn learner<'l>(&self, live: &'l Live) -> Learner<'l> {
-        Learner {
-            model: live.model(),
-            frozen: live.frozen.as_ref(),
-            rope: &live.rope,
-            checkpointing: live.fit.checkpointing,
-        }
+            .then(|| Validation::of(&live.learner(), self.validation, live.fit.micro_batch_tokens, self.device))
     }
 
     /// Gradients of the step's mean loss, summed over micro-batches of like length; the parts of the loss, still where
     /// they were computed; and the tokens.
-    fn gradients(&self, live: &Live, rows: &[Row]) -> (NamedGradients, Vec<Tensor<1>>, usize) {
+    fn gradients(&self, live: &TrainState<'_>, rows: &[Row]) -> (NamedGradients, Vec<Tensor<1>>, usize) {
         let weight: f32 = rows.iter().flat_map(|row| &row.targets).map(|target| target.weight).sum();
         let micro_batches: Vec<_> = micro_batches(rows, live.fit.micro_batch_tokens).into_iter().enumerate().collect();
-        let learner = self.learner(live);
+        let learner = live.learner();
         let (sum, measured) = over_micro_batches(&micro_batches, workers(self.device), |(index, rows)| {
             let batch = Batch::new(rows, self.device);
             let key = data::draw::key(self.seed, &[live.step, *index as u64]);
@@ -197,6 +258,13 @@ impl Sft<'_> {
         let (losses, tokens): (Vec<Vec<Tensor<1>>>, Vec<usize>) = measured.into_iter().unzip();
         (sum, losses.into_iter().flatten().collect(), tokens.iter().sum())
     }
+}
+
+/// Sums over the steps of this process.
+#[derive(Default)]
+struct Total {
+    tokens: u64,
+    loss: Option<f64>,
 }
 
 /// The samples of `step`, as rows.

@@ -8,15 +8,17 @@ use burn::tensor::Device;
 use clap::Args;
 use data::source::jsonl::read_tasks;
 
-use super::memory::grpo_memory;
-use super::{RunArgs, WatchArgs, cache_folder, fitting, summary_to};
+use super::memory::{GrpoMemory, grpo_memory};
+use super::{RunArgs, WatchArgs, cache_folder, check_bf16, fitting, summary_to};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::evaluate::Rollouts;
-use crate::grpo::{Grpo, GrpoSummary, kept_tokens};
+use crate::grpo::{Grpo, GrpoSummary, HeldOut};
 use crate::interrupt::Interrupt;
+use crate::memory::Fit;
 use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::state::kept_fit;
 use crate::tasks::TestEnv;
 use crate::watched::Watched;
 
@@ -32,6 +34,10 @@ pub struct GrpoArgs {
     /// The tasks: `tasks.jsonl`.
     #[arg(long, value_name = "FILE")]
     pub tasks: PathBuf,
+    /// Tasks that it is evaluated on and not trained on: adds `eval/pass@1` to the metrics, and keeps the checkpoint
+    /// with the highest as `best`.
+    #[arg(long, value_name = "FILE")]
+    pub validate: Option<PathBuf>,
     /// Folder for checkpoints, metrics and the log of attempts.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -57,37 +63,39 @@ pub fn run(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
         Paths::new()
             .reads("--model", &args.model)
             .reads("--tasks", &args.tasks)
+            .may_read("--validate", args.validate.as_deref())
             .writes_folder("--out", &args.out)
             .check()?;
         checkpoint::check_start(&args.out, "grpo", args.resume)?;
     }
     let device = config.device.open()?;
+    check_bf16("grpo.bf16", config.grpo.bf16, &device)?;
     // For a plan alone, the model need not be there yet.
-    let memory = grpo_memory(&args.model, &config, &device, kept_tokens_of(args));
+    let memory = grpo_memory(&args.model, &config, &device, kept_fit_of(args));
     let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
     let mut told = config.clone();
-    told.grpo.micro_batch_tokens = memory.map(|(tokens, _)| tokens).or(told.grpo.micro_batch_tokens);
-    let memory = memory.map(|(_, memory)| memory);
-    let plan = Plan::new("grpo", &told).with_model(&args.model).with_data([args.tasks.as_path()]);
-    if plan.with_memory(memory).show(args.run.dry_run, &args.out)? {
+    if let Some(GrpoMemory { fit, .. }) = &memory {
+        told.grpo.micro_batch_tokens = Some(fit.micro_batch_tokens);
+        told.grpo.checkpointing = Some(fit.checkpointing);
+    }
+    let read = [Some(&args.tasks), args.validate.as_ref()].into_iter().flatten().map(PathBuf::as_path);
+    let plan = Plan::new("grpo", &told).with_model(&args.model).with_data(read);
+    if plan.with_memory(memory.as_ref().map(|memory| memory.plan)).show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
-        memory.enforce(
-            &device,
-            &[],
-            "lower `grpo.micro_batch_tokens` or `grpo.decode_rows`, or use a smaller model",
-        )?;
+        memory.enforce(&device)?;
     }
     checkpoint::check(&args.model, &Device::flex())?;
     read_tasks(&args.tasks)?;
+    args.validate.as_deref().map_or(Ok(()), |tasks| read_tasks(tasks).map(drop))?;
     Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     run_in(&test_env, args, &config).map(Some)
 }
 
-fn kept_tokens_of(args: &GrpoArgs) -> Option<usize> {
-    if args.resume { kept_tokens(&args.out) } else { None }
+fn kept_fit_of(args: &GrpoArgs) -> Option<Fit> {
+    if args.resume { kept_fit(&args.out) } else { None }
 }
 
 /// As [`run`], in a test_env that stands already.
@@ -97,30 +105,38 @@ fn kept_tokens_of(args: &GrpoArgs) -> Option<usize> {
 /// As [`Grpo::run`].
 pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<GrpoSummary> {
     let device = config.device.open()?;
-    let (micro_batch_tokens, _) = grpo_memory(&args.model, config, &device, kept_tokens_of(args))?;
-    let start = checkpoint::load(&args.model, &device)?;
-    let (words, context) = ((&start.tokenizer, &start.template), start.config.max_position_embeddings);
+    let GrpoMemory { fit, .. } = grpo_memory(&args.model, config, &device, kept_fit_of(args))?;
+    let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
+    let (words, context) = ((&tokenizer, &template), shape.max_position_embeddings);
     let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.grpo.sampling.max_new_tokens)?;
+    let held_out = args
+        .validate
+        .as_ref()
+        .map(|tasks| fitting(read_tasks(tasks)?, words, context, config, config.eval.sampling.max_new_tokens));
+    let held_out = held_out.transpose()?;
     let watched = Watched::start(&args.out, "grpo", config, &args.watch)?;
+    let grader = Arc::new(test_env.paced_grader(watched.watcher.pace()));
+    let rollouts = |set| Rollouts {
+        set,
+        form: config.data.answer,
+        grader: grader.clone(),
+        workers: config.data.workers,
+        watcher: Some(watched.watcher.clone()),
+    };
     let grpo = Grpo {
         config: &config.grpo,
         seed: config.seed,
-        rollouts: Rollouts {
-            set: &set,
-            form: config.data.answer,
-            grader: Arc::new(test_env.paced_grader(watched.watcher.pace())),
-            workers: config.data.workers,
-            watcher: Some(watched.watcher.clone()),
-        },
+        rollouts: rollouts(&set),
+        held_out: held_out.as_ref().map(|set| HeldOut { rollouts: rollouts(set), config: &config.eval }),
         watcher: &watched.watcher,
         curriculum: args.curriculum,
         out: &args.out,
-        micro_batch_tokens,
+        fit,
         resume: args.resume,
         interrupt: Interrupt::listen()?,
         device: &device,
     };
-    let summary = grpo.run(start)?;
+    let summary = grpo.run(&args.model)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(summary)
 }

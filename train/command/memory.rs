@@ -34,31 +34,66 @@ pub fn talk_memory(folder: &Path, rows: usize, device: &Device, fewer: &str) -> 
     Ok(Some(whole))
 }
 
+/// What a run of `train grpo` will hold, and how its micro-batches are computed.
+pub struct GrpoMemory {
+    /// What was chosen, or said.
+    pub fit: Fit,
+    /// The plan.
+    pub plan: MemoryPlan,
+    /// What it would be with other settings.
+    pub smaller: Vec<(String, MemoryPlan)>,
+}
+
+impl GrpoMemory {
+    /// Refuses a run that does not fit on `device`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryPlan::enforce`].
+    pub fn enforce(&self, device: &Device) -> Result<()> {
+        self.plan.enforce(device, &self.smaller, "lower `grpo.decode_rows`, or use a smaller model")
+    }
+}
+
 /// What generating with the model in `folder` and the training of `[grpo]` will hold: prompts of at most
-/// `data.max_tokens`. Where the config does not say how large micro-batches are, as large as a checkpoint `kept`, or as is
-/// chosen.
-pub fn grpo_memory(
-    folder: &Path,
-    config: &Config,
-    device: &Device,
-    kept: Option<usize>,
-) -> Result<(usize, MemoryPlan)> {
+/// `data.max_tokens`. What the config leaves open is as a checkpoint `kept` it, or is chosen.
+///
+/// # Errors
+///
+/// When `folder` holds no model.
+pub fn grpo_memory(folder: &Path, config: &Config, device: &Device, kept: Option<Fit>) -> Result<GrpoMemory> {
     let shape = checkpoint::config_of(&checkpoint::resolve(folder)?)?;
     let grpo = &config.grpo;
-    let like = SftConfig { optimizer: grpo.optimizer.clone(), ..SftConfig::default() };
+    let like = SftConfig {
+        optimizer: grpo.optimizer.clone(),
+        lora: grpo.lora.clone(),
+        bf16: grpo.bf16,
+        ..SftConfig::default()
+    };
     let workers = workers(device);
     let tokens = generated_tokens(&shape, config, &grpo.sampling);
     let generation = MemoryPlan::generation(&shape, grpo.decode_rows, tokens);
-    let plan = |fit: Fit| {
+    let beside = |training: &Training| {
+        let lora = &training.config.lora;
+        // With an adapter, what generates shares the frozen weights and keeps an adapter of the last step.
+        let weights = if lora.rank > 0 { 4 * lora.parameters(&shape) as u64 } else { generation.weights };
+        training.plan().in_turns_with(MemoryPlan { weights, ..generation })
+    };
+    let training = |fit: Fit| {
         let batches = Batches { tokens: fit.micro_batch_tokens, count: workers.min(grpo.groups_per_step), workers };
-        Training { shape: &shape, config: &like, fit, batches }.plan().in_turns_with(generation)
+        Training { shape: &shape, config: &like, fit, batches }
     };
     // A row holds a prompt and every answer to it.
     let longest = (config.data.max_tokens + grpo.group_size * grpo.sampling.max_new_tokens).next_multiple_of(16);
-    let choice = Choice { tokens: kept.or(grpo.micro_batch_tokens), checkpointing: Some(false), longest };
-    let fit = choice.fit(capacity(device), plan);
-    if grpo.micro_batch_tokens.is_none() {
+    let choice = Choice {
+        tokens: grpo.micro_batch_tokens,
+        checkpointing: grpo.checkpointing.or(grpo.lora.four_bit.then_some(true)),
+        longest,
+    };
+    let fit = kept.unwrap_or_else(|| choice.fit(capacity(device), |fit| beside(&training(fit))));
+    if choice.is_open() {
         eprintln!("grpo: {fit}, chosen for the model and this machine");
     }
-    Ok((fit.micro_batch_tokens, plan(fit)))
+    let plan = beside(&training(fit));
+    Ok(GrpoMemory { fit, plan, smaller: training(fit).with_less("grpo", &beside) })
 }

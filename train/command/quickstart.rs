@@ -315,6 +315,7 @@ impl Quickstart {
             run: self.run_args(),
             model: self.places.sft.clone(),
             tasks: self.places.train.join("grpo.jsonl"),
+            validate: None,
             out: self.places.grpo.clone(),
             watch: WatchArgs::default(),
             curriculum: self.config.grpo.stage2_steps > 0,

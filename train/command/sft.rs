@@ -8,16 +8,16 @@ use clap::Args;
 use data::template::ChatTemplate;
 use data::{Sample, Tokenizer};
 
-use super::{RunArgs, WatchArgs, summary_to, tokenizer_at};
+use super::{RunArgs, WatchArgs, check_bf16, summary_to, tokenizer_at};
 use crate::checkpoint::{self, Loaded};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
 use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_fit, memory_plan, read_samples};
+use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, memory_plan, read_samples};
+use crate::state::{Origin, kept_fit};
 use crate::watched::Watched;
-use model::nf4::Nf4Blocks;
 use model::{CausalLm, ModelConfig};
 
 /// `train sft`
@@ -66,7 +66,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         Some(path) => shape_of_model(path)?,
         None => shape_of_new(args, &config)?,
     };
-    check_bf16(&config, &device)?;
+    check_bf16("sft.bf16", config.sft.bf16, &device)?;
     // For a plan alone, samples need not be there yet.
     let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
@@ -91,11 +91,12 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     memory.enforce(&device, &smaller, TOO_LARGE)?;
     let interrupt = Interrupt::listen()?;
     let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
-    let (start, frozen) = match model {
-        Some(path) => load_base(path, &config, &device)?,
-        None => (new_model(args, shape, &config, &device)?, None),
+    let tokenizer = tokenizer.expect("as above");
+    let validation = validation_samples(args, &shape, &tokenizer)?;
+    let origin = match model {
+        Some(path) => Origin::Folder(path),
+        None => Origin::New(Box::new(new_model(args, shape, &config, &device)?)),
     };
-    let validation = validation_samples(args, &start)?;
     let watched = Watched::start(&args.out, "sft", &config, &WatchArgs::default())?;
     let sft = Sft {
         config: &config.sft,
@@ -109,7 +110,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         interrupt,
         device: &device,
     };
-    let mut summary = sft.run(start, frozen)?;
+    let mut summary = sft.run(origin)?;
     summary.memory = Some(MemoryUse::told(&memory));
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
@@ -131,15 +132,6 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
     checkpoint::check_start(&args.out, "sft", args.resume)
 }
 
-fn check_bf16(config: &Config, device: &Device) -> Result<()> {
-    if config.sft.bf16 && *device == Device::flex() {
-        bail!(
-            "`sft.bf16` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
-        );
-    }
-    Ok(())
-}
-
 fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
     let path = args.tokenizer.as_ref().context(
         "a new model needs a tokenizer\nhint: name one with `--tokenizer`, or a model to start from with `--model`",
@@ -156,20 +148,11 @@ fn shape_of_model(path: &Path) -> Result<(ModelConfig, Option<Tokenizer>)> {
     Ok((shape, Some(tokenizer)))
 }
 
-/// A model to start from; with `sft.lora.four_bit` its frozen weights are NF4.
-fn load_base(path: &Path, config: &Config, device: &Device) -> Result<(Loaded, Option<Nf4Blocks>)> {
-    if config.sft.lora.four_bit {
-        let (loaded, frozen) = checkpoint::load_rounded(path, device)?;
-        return Ok((loaded, Some(frozen)));
-    }
-    Ok((checkpoint::load(path, device)?, None))
-}
-
 /// The samples of `--validate`; none without it.
-fn validation_samples(args: &SftArgs, start: &Loaded) -> Result<Vec<Sample>> {
+fn validation_samples(args: &SftArgs, shape: &ModelConfig, tokenizer: &Tokenizer) -> Result<Vec<Sample>> {
     let Some(folder) = &args.validate else { return Ok(Vec::new()) };
-    let samples = read_samples(folder, &start.config)?;
-    check_tokenizer(folder, &start.tokenizer)?;
+    let samples = read_samples(folder, shape)?;
+    check_tokenizer(folder, tokenizer)?;
     Ok(samples)
 }
 

@@ -3,12 +3,25 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use burn::tensor::Device;
 use clap::Args;
 use rollout::policy::Sampling;
 
 use crate::config::{Config, SandboxKind};
 use crate::device::DeviceChoice;
+
+/// Refuses `key` = true, weights of 16 bits, where they are not computed with.
+///
+/// # Errors
+///
+/// On the CPU.
+pub fn check_bf16(key: &str, bf16: bool, device: &Device) -> Result<()> {
+    if bf16 && *device == Device::flex() {
+        bail!("`{key}` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`");
+    }
+    Ok(())
+}
 
 /// What every run takes.
 #[derive(Args, Clone, Debug, Default)]

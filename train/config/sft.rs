@@ -76,9 +76,6 @@ impl Default for SftConfig {
 impl SftConfig {
     /// Why it cannot be, if it cannot.
     pub fn problem(&self) -> Option<String> {
-        if let Some(problem) = self.lora.problem() {
-            return Some(format!("in `sft.lora`: {problem}"));
-        }
         if let Some(tokens) = self.micro_batch_tokens.filter(|tokens| self.pack_tokens > *tokens) {
             return Some(format!(
                 "`sft.pack_tokens` is {}, but a micro-batch has `sft.micro_batch_tokens` = {tokens}",

@@ -4,6 +4,7 @@ use rollout::curriculum::{Curriculum, DropReason};
 use rollout::trajectory::Trajectory;
 use serde::{Deserialize, Serialize};
 
+use super::validate::BestPass;
 use crate::loss::policy::Measured;
 use crate::metrics::Row as MetricsRow;
 
@@ -34,6 +35,9 @@ pub struct GrpoSummary {
     pub sampled_tokens_per_s: f64,
     /// Tokens trained per second of training, prompts included.
     pub trained_tokens_per_s: f64,
+    /// The step with the highest pass@1 on held-out tasks, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPass>,
 }
 
 /// Sums over what a step sampled.
@@ -176,6 +180,7 @@ impl Totals {
             attempts_per_s: self.attempts as f64 / seconds.max(1e-9),
             sampled_tokens_per_s: self.sampled_tokens as f64 / self.generate_s.max(1e-9),
             trained_tokens_per_s: self.trained_tokens as f64 / self.train_s.max(1e-9),
+            best: None,
         }
     }
 }

@@ -53,25 +53,33 @@ impl Training<'_> {
         }
     }
 
-    /// Plans with other settings, from the least to the most that changes.
-    pub fn smaller(&self) -> Vec<(String, MemoryPlan)> {
-        let with = |what: &str, change: &dyn Fn(&mut SftConfig, &mut Fit)| {
+    /// Plans with other settings of `section`, from the least to the most that changes.
+    pub fn smaller(&self, section: &str) -> Vec<(String, MemoryPlan)> {
+        self.with_less(section, &|training| training.plan())
+    }
+
+    /// As [`Training::smaller`], where `plan` says what a training holds together with what it takes turns with.
+    pub fn with_less(&self, section: &str, plan: &dyn Fn(&Training) -> MemoryPlan) -> Vec<(String, MemoryPlan)> {
+        let with = |keys: &[&str], change: &dyn Fn(&mut SftConfig, &mut Fit)| {
             let (mut config, mut fit) = (self.config.clone(), self.fit);
             change(&mut config, &mut fit);
             let batches = Batches { tokens: self.batches.tokens.min(fit.micro_batch_tokens), ..self.batches };
-            (what.to_owned(), Training { config: &config, batches, fit, ..*self }.plan())
+            let keys: Vec<String> = keys.iter().map(|key| format!("{section}.{key}")).collect();
+            (keys.join("` with `"), plan(&Training { config: &config, batches, fit, ..*self }))
         };
         let quarter = (self.batches.tokens / 4).next_multiple_of(16);
+        let quarter_key = format!("micro_batch_tokens={quarter}");
+        let (again, adapter, packed) = ("checkpointing=true", "lora.rank=16", "lora.four_bit=true");
         vec![
-            with("sft.checkpointing=true", &|_, fit| fit.checkpointing = true),
-            with(&format!("sft.micro_batch_tokens={quarter}"), &|_, fit| fit.micro_batch_tokens = quarter),
-            with("sft.optimizer.state=8bit", &|config, _| config.optimizer.state = StateKind::EightBit),
-            with("sft.lora.rank=16", &|config, _| config.lora.rank = 16),
-            with("sft.lora.rank=16` with `sft.checkpointing=true", &|config, fit| {
+            with(&[again], &|_, fit| fit.checkpointing = true),
+            with(&[&quarter_key], &|_, fit| fit.micro_batch_tokens = quarter),
+            with(&["optimizer.state=8bit"], &|config, _| config.optimizer.state = StateKind::EightBit),
+            with(&[adapter], &|config, _| config.lora.rank = 16),
+            with(&[adapter, again], &|config, fit| {
                 config.lora.rank = 16;
                 fit.checkpointing = true;
             }),
-            with("sft.lora.rank=16` with `sft.lora.four_bit=true", &|config, _| {
+            with(&[adapter, packed], &|config, _| {
                 config.lora.rank = 16;
                 config.lora.four_bit = true;
             }),

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use super::CausalLm;
-use super::decoder::Block;
+use super::cache::Cache;
+use super::decoder::{Block, Context};
 use super::origin::Origin;
 use super::weights::Path;
 
@@ -142,6 +143,27 @@ impl Nf4Blocks {
         let mut path = Path::default();
         path.enter(&format!("model.layers.{index}"));
         model.model.layers[index].clone().map(&mut Giver { path, blocks: self })
+    }
+
+    /// As [`CausalLm::hidden`], for a model whose linear maps were taken: one block at a time is unpacked.
+    ///
+    /// # Shapes
+    ///
+    /// - tokens: `[batch, seq]`
+    /// - output: `[batch, seq, d_model]`
+    pub fn hidden(
+        &self,
+        model: &CausalLm,
+        tokens: Tensor<2, Int>,
+        context: &Context,
+        mut cache: Option<&mut Cache>,
+    ) -> Tensor<3> {
+        let mut hidden = model.embed(tokens);
+        for index in 0..model.model.layers.len() {
+            let layer = cache.as_deref_mut().map(|cache| &mut cache.layers[index]);
+            hidden = self.block(model, index).forward(hidden, context, layer);
+        }
+        model.model.norm.forward(hidden)
     }
 
     /// Bytes in memory.

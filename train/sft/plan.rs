@@ -62,7 +62,7 @@ pub fn memory_plan(
     if choice.is_open() {
         eprintln!("sft: {fit}, chosen for the model and this machine");
     }
-    SftMemory { fit, plan: training(fit).plan(), smaller: training(fit).smaller() }
+    SftMemory { fit, plan: training(fit).plan(), smaller: training(fit).smaller("sft") }
 }
 
 #[cfg(test)]

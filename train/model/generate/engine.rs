@@ -17,6 +17,7 @@ use super::control::Control;
 use super::prefill::{Forward, Prefilling, Prompt};
 use super::scheduler::{Freed, Placed, RequestId, Scheduler};
 use super::slot::Slot;
+use crate::nf4::Nf4Blocks;
 use crate::{Cache, CausalLm, ModelConfig};
 
 /// Tokens of room that a cache begins with.
@@ -107,6 +108,12 @@ impl<'a> Engine<'a> {
             next_request: 0,
             sampled: 0,
         }
+    }
+
+    /// The same for a model whose linear maps were taken out of it as `frozen`: each is unpacked when it is needed.
+    #[must_use]
+    pub fn with_frozen(self, frozen: Option<Arc<Nf4Blocks>>) -> Self {
+        Engine { forward: self.forward.with_frozen(frozen), ..self }
     }
 
     /// Takes other weights. What is being written goes on with them.

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use super::scheduler::RequestId;
 use crate::decoder::rope_of;
 use crate::mask::{BlockMask, View};
+use crate::nf4::Nf4Blocks;
 use crate::rope::Rope;
 use crate::{Cache, CausalLm, Context, ModelConfig};
 
@@ -67,6 +68,8 @@ impl Prefilling {
 /// A model and its rotary tables.
 pub struct Forward {
     model: CausalLm,
+    /// The linear maps of its blocks, when they were taken out of it.
+    frozen: Option<Arc<Nf4Blocks>>,
     rope: Rope,
     device: Device,
 }
@@ -74,7 +77,20 @@ pub struct Forward {
 impl Forward {
     /// Computes with `model`.
     pub fn new(model: CausalLm, config: &ModelConfig, device: &Device) -> Self {
-        Forward { model, rope: rope_of(config, device), device: device.clone() }
+        Forward { model, frozen: None, rope: rope_of(config, device), device: device.clone() }
+    }
+
+    /// The same for a model whose linear maps were taken out of it as `frozen`.
+    #[must_use]
+    pub fn with_frozen(self, frozen: Option<Arc<Nf4Blocks>>) -> Self {
+        Forward { frozen, ..self }
+    }
+
+    fn hidden(&self, tokens: Tensor<2, Int>, context: &Context, cache: &mut Cache) -> Tensor<3> {
+        match &self.frozen {
+            Some(frozen) => frozen.hidden(&self.model, tokens, context, Some(cache)),
+            None => self.model.hidden(tokens, context, Some(cache)),
+        }
     }
 
     /// Takes other weights.
@@ -109,7 +125,7 @@ impl Forward {
         let views = (from..to).map(|at| View::of(at - prefilling.positions[at] as usize, at + 1)).collect();
         let context = self.context(&prefilling.positions[from..to], 1, views);
         let tokens = self.integers(prefilling.tokens[from..to].to_vec(), [1, to - from]);
-        let hidden = self.model.hidden(tokens, &context, Some(&mut prefilling.cache));
+        let hidden = self.hidden(tokens, &context, &mut prefilling.cache);
         prefilling.done = to;
         let ended = prefilling.prompts.iter().map(|prompt| prompt.2).filter(|last| (from..to).contains(last));
         let ended: Vec<i32> = ended.map(|last| (last - from) as i32).collect();
@@ -128,7 +144,7 @@ impl Forward {
         let views = filled.iter().map(|&filled| View::of(0, filled + 1)).collect();
         let context = self.context(&positions, count, views);
         let tokens = self.integers(last.iter().map(|&token| token as i32).collect(), [count, 1]);
-        let hidden = self.model.hidden(tokens, &context, Some(cache));
+        let hidden = self.hidden(tokens, &context, cache);
         let [_, _, width] = hidden.dims();
         self.logits(hidden.reshape([count, width]))
     }
