@@ -232,6 +232,7 @@ mod tests {
             cached,
             wall_ms: 412,
             answer: None,
+            lost: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod grade;
 pub mod group;
 pub mod http;
 pub mod lint;
+pub mod outage;
 pub mod policy;
 pub mod pool;
 pub mod record;

@@ -136,6 +136,9 @@ pub struct Record {
     pub wall_ms: u64,
     /// What the policy wrote; none when the attempt is lost.
     pub answer: Option<String>,
+    /// Why the attempt is lost; left out where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 impl Record {
@@ -160,6 +163,7 @@ impl Record {
                 cached: attempt.cached,
                 wall_ms: u64::try_from(attempt.wall.as_millis()).unwrap_or(u64::MAX),
                 answer: Some(attempt.trajectory.text.clone()),
+                lost: None,
             },
             Err(lost) => Record {
                 ts,
@@ -177,6 +181,7 @@ impl Record {
                 cached: false,
                 wall_ms: 0,
                 answer: None,
+                lost: Some(lost.to_string()),
             },
         }
     }

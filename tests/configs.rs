@@ -103,6 +103,11 @@ fn the_reference_has_every_key_of_the_config_with_its_default() {
 }
 
 #[test]
+fn the_reference_has_every_metric() {
+    check("metrics.md", &train::metrics::names::reference());
+}
+
+#[test]
 fn shells_get_completions() {
     for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef train"), ("fish", "complete -c train")] {
         let script = run(&format!("completions {shell}")).succeeds().out;

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use train::metrics::names::unknown;
+
 use crate::support::*;
 
 #[test]
@@ -148,6 +150,9 @@ fn check_model(run: &Path, step: u64) {
 fn check_metrics(run: &Path) {
     let (sft, grpo) = (rows(&run.join("sft")), rows(&run.join("grpo")));
     assert_eq!((sft.len(), grpo.len()), (4, 2));
+    for row in sft.iter().chain(&grpo) {
+        assert_eq!(unknown(row), Vec::<&str>::new(), "the reference of metrics lacks these");
+    }
     let both = ["loss", "grad_norm", "timing_s/step", "perf/tokens_per_s"];
     let rl = ["reward/mean", "frac_reward_zero_std", "completions/clipped_ratio", "entropy", "clip_ratio/region_mean"];
     for (row, name) in sft.iter().flat_map(|row| both.map(|name| (row, name))) {

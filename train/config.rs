@@ -166,6 +166,8 @@ pub struct GrpoConfig {
     /// The tasks of `--validate` are attempted every so many steps, and at the end, as `[eval]` says; 0 for never. The
     /// checkpoint with the highest pass@1 on them is kept as `best`.
     pub validate_every: u64,
+    /// Seconds that an outage of the sandbox is waited for, before the run saves and ends.
+    pub outage_s: u64,
     /// A checkpoint every so many steps; 0 for one at the end only.
     pub save_every: u64,
     /// How many checkpoints are kept.
@@ -199,6 +201,7 @@ impl Default for GrpoConfig {
             bf16: false,
             decode_rows: 128,
             validate_every: 20,
+            outage_s: 600,
             save_every: 10,
             keep: 2,
             sampling: Sampling { max_new_tokens: 48, ..Sampling::default() },

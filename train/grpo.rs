@@ -4,13 +4,15 @@
 //! known to `rollout` alone.
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use burn::tensor::Device;
 use data::log::Log;
+use rollout::attempt::{Attempt, Lost};
 use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, Stages};
 use rollout::group::Group;
+use rollout::outage::{Outage, grade_through};
 use rollout::policy::Policy;
 use rollout::pool::Entry;
 use rollout::record::{Place, Queue, Record};
@@ -122,7 +124,20 @@ impl Grpo<'_> {
                 self.save(&mut live)?;
                 break;
             }
-            let note = self.step(&mut live, steps, &mut total)?;
+            let before = (live.curriculum.clone(), live.log.offset());
+            let note = match self.step(&mut live, steps, &mut total) {
+                Err(error) if error.is::<Outage>() => {
+                    // The step was never done: a resumed run draws and attempts it anew.
+                    live.curriculum = before.0;
+                    let step = live.train.step;
+                    if step > 0 && !checkpoint::step_path(self.out, step).exists() {
+                        self.save_at(&mut live, before.1)?;
+                    }
+                    progress.finish();
+                    return Err(error);
+                }
+                done => done?,
+            };
             progress.advance(1, note);
             let step = live.train.step;
             let due = self.config.save_every > 0 && step.is_multiple_of(self.config.save_every);
@@ -223,6 +238,12 @@ impl Grpo<'_> {
     }
 
     fn save(&self, live: &mut Live<'_>) -> Result<()> {
+        let offset = live.log.offset();
+        self.save_at(live, offset)
+    }
+
+    /// As [`Grpo::save`], where a resumed run forgets what stands in the log of attempts beyond `log_offset`.
+    fn save_at(&self, live: &mut Live<'_>, log_offset: u64) -> Result<()> {
         live.log.sync()?;
         live.held_out_log.as_ref().map_or(Ok(()), Log::sync)?;
         live.metrics.sync()?;
@@ -232,7 +253,7 @@ impl Grpo<'_> {
             config: self.config.clone(),
             counters: live.train.counters(),
             curriculum: live.curriculum.clone(),
-            log_offset: live.log.offset(),
+            log_offset,
             held_out_log_offset: live.held_out_log.as_ref().map_or(0, Log::offset),
             best: live.best,
         };
@@ -283,12 +304,12 @@ impl Grpo<'_> {
                 answers.into_iter().map(|completion| Entry { task: &tasks[draw.task], completion })
             })
             .collect();
-        let mut graded = self.rollouts.grade(entries).into_iter();
+        let mut graded = self.grade(entries)?.into_iter();
         sampled.grade_s += clock.elapsed().as_secs_f64();
         for draw in draws {
             let attempts: Vec<_> = graded.by_ref().take(size).collect();
             let mut trajectories: Vec<Trajectory> = Vec::with_capacity(size);
-            let mut lost = 0;
+            let (mut lost, mut broken) = (0, false);
             for (number, attempt) in attempts.into_iter().enumerate() {
                 let place = Place {
                     retry: number as u32 + 1,
@@ -301,13 +322,31 @@ impl Grpo<'_> {
                 live.log.write(&record)?;
                 match attempt {
                     Ok(attempt) => trajectories.push(attempt.trajectory),
-                    Err(_) => lost += 1,
+                    Err(why) => {
+                        lost += 1;
+                        broken |= !matches!(why, Lost::SetApart { .. });
+                    }
                 }
+            }
+            if broken {
+                // What is left are the attempts that needed no sandbox: no fair part of the group.
+                trajectories.clear();
             }
             sampled.count(&trajectories, lost);
             live.curriculum.give(draw.group, trajectories, lost)?;
         }
         Ok(())
+    }
+
+    /// Verdicts on `entries`; an outage of the sandbox is waited for.
+    fn grade(&self, entries: Vec<Entry<'_>>) -> Result<Vec<Result<Attempt, Lost>>> {
+        let mut wait = |time: Duration| {
+            eprintln!("warning: the sandbox gives no verdict on anything; trying again in {} s", time.as_secs());
+            self.interrupt.wait(time);
+            !self.interrupt.asked()
+        };
+        let patience = Duration::from_secs(self.config.outage_s);
+        Ok(grade_through(entries, patience, &mut |entries| self.rollouts.grade(entries), &mut wait)?)
     }
 
     /// Gradients of the token-level loss over the whole batch, and what it looked like.
@@ -331,7 +370,7 @@ impl Grpo<'_> {
     fn micro_batch(&self, learner: &Learner, rows: &[Row], counts: Counts) -> (NamedGradients, Trained) {
         let batch = Batch::new(rows, self.device);
         // The trainer's distribution is the sampler's: the same temperature.
-        let temperature = if self.config.sampling.is_greedy() { 1.0 } else { self.config.sampling.temperature };
+        let temperature = self.config.sampling.temperature;
         let loss = PolicyHead::new(self.config.loss.policy_loss(), &batch, temperature, counts);
         let (gradients, parts) = learner.gradients(&batch, 0, &loss);
         let mut trained = Trained { tokens: batch.tokens, ..Trained::default() };

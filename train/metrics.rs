@@ -5,6 +5,7 @@
 //! Example: `{"step":7,"grad_norm":0.5,"loss":1.25,"timing_s/step":0.8}`. A number that is not finite is written as
 //! `null`, so that every line stays JSON and the gap stays visible.
 
+pub mod names;
 mod tensorboard;
 
 use std::collections::BTreeMap;

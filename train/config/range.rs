@@ -149,6 +149,19 @@ fn lora(section: &str, config: &LoraConfig) -> Option<Problem> {
 }
 
 fn sampling(config: &Config) -> Option<Problem> {
+    let section = "grpo.sampling";
+    let trained = &config.grpo.sampling;
+    if trained.is_greedy() {
+        let but = "above 0: attempts of a group that are all the same teach nothing";
+        return Some(Problem::new(format!("{section}.temperature"), trained.temperature, but));
+    }
+    if trained.check().is_ok() && !trained.is_whole() {
+        let said = format!(
+            "`{section}` draws from a part of the vocabulary or with penalties, but the probabilities that are trained \
+             are those of all of it: leave out `top_p`, `top_k`, `min_p` and `repetition_penalty`"
+        );
+        return Some(Problem { key: section.to_owned(), said });
+    }
     let both = [("grpo.sampling", &config.grpo.sampling), ("eval.sampling", &config.eval.sampling)];
     both.into_iter().find_map(|(section, sampling)| {
         let error = sampling.check().err()?;
@@ -197,6 +210,8 @@ mod tests {
             ("grpo.lora.rank = 4\ngrpo.lora.dropout = 0.1\n", 2, "grpo.lora.dropout"),
             ("[watch.cpu]\nabove = 1.5\n", 2, "watch.cpu.above"),
             ("[grpo.sampling]\ntop_p = 0.0\n", 1, "grpo.sampling"),
+            ("[grpo.sampling]\n\ntemperature = 0\n", 3, "grpo.sampling.temperature"),
+            ("[grpo.sampling]\ntop_k = 40\n", 1, "grpo.sampling"),
         ] {
             let said = said(text);
             assert!(said.contains(&format!("line {line}: ")) && said.contains(&format!("`{key}`")), "{text}: {said}");

@@ -54,5 +54,6 @@ fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record 
         cached: graded.as_ref().is_some_and(|graded| graded.cached),
         wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
         answer: None,
+        lost: (verdict.outcome == Judged::Infra).then(|| verdict.reason.clone()),
     }
 }

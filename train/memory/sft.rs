@@ -199,7 +199,7 @@ mod tests {
             (Fit { micro_batch_tokens: 4096, checkpointing: false }, Batches { tokens: 4096, count: 4, workers: 2 });
         let training = Training { shape: &shape, config: &config, fit, batches };
         let full = training.plan().total();
-        for (what, plan) in training.smaller() {
+        for (what, plan) in training.smaller("sft") {
             assert!(plan.total() < full, "{what}: {plan}");
         }
     }
