@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn runs_share_a_plot_and_tell_what_differs() {
         let page = compare(&[compared("<a>", 0.001, &[3.0, 2.0, 1.0]), compared("b", 0.01, &[2.5, 2.0])], Some(10));
-        assert_eq!(page.matches("<svg").count(), 2, "one plot for the loss, one for the time");
+        assert_eq!(page.matches("<figure>").count(), 2, "one plot for the loss, one for the time");
         assert!(page.contains("<code>sft.optimizer.lr</code>") && page.contains(">0.001<") && page.contains(">0.01<"));
         assert!(!page.contains("<code>seed</code>"), "a setting that is the same");
         assert!(page.contains("&lt;a&gt;") && !page.contains("<a>"), "names are text");
