@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use data::skill::repair::AnswerForm;
+use data::source::chats::ChatSettings;
 use data::source::plant::BugKind;
 use rollout::advantage::Estimator;
 use rollout::policy::Sampling;
@@ -111,6 +112,8 @@ pub struct DataConfig {
     pub answer: AnswerForm,
     /// Test runs at once.
     pub workers: usize,
+    /// How conversations become samples.
+    pub chats: ChatSettings,
 }
 
 impl Default for DataConfig {
@@ -128,6 +131,7 @@ impl Default for DataConfig {
             sft_share: 0.5,
             answer: AnswerForm::Line,
             workers: 2,
+            chats: ChatSettings::default(),
         }
     }
 }
@@ -362,6 +366,9 @@ impl Config {
         }
         for (key, sampling) in [("grpo.sampling", &self.grpo.sampling), ("eval.sampling", &self.eval.sampling)] {
             sampling.check().with_context(|| format!("in `{key}`"))?;
+        }
+        if let Some(problem) = self.data.chats.problem() {
+            bail!("in `data.chats`: {problem}");
         }
         if let Some(problem) = self.watch.problem() {
             bail!("{problem}");

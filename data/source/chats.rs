@@ -30,11 +30,11 @@ use super::rows::Row;
 
 pub use build::{Build, ChatError, Counts, FileCounts, Told, each_example};
 pub use conversation::{Call, Conversation, Example, Turn};
-pub use export::{ExportForm, ParquetRows, to_row};
+pub use export::{ExportForm, ParquetFile, to_row};
 pub use files::{FilesError, find_files};
 pub use form::{Form, recognise};
 pub use names::Names;
-pub use samples::{Made, SampleMaker, Unmade};
+pub use samples::{Made, NO_TEMPLATE, SampleMaker, Unmade};
 pub use settings::{ChatSettings, PlainPrompt, SystemTurn, TooLong, TrainOn, Unusable};
 
 /// Reads a row in this form.

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
 use clap::Args;
+use data::source::chats::{ChatSettings, find_files};
+use data::store::MANIFEST_FILE;
 use data::template::ChatTemplate;
 use data::{Sample, Tokenizer};
 
-use super::{RunArgs, WatchArgs, summary_to, tokenizer_at};
+use super::{ChatArgs, RunArgs, WatchArgs, summary_to, tokenizer_at};
+use crate::chats::{Chats, VALIDATION};
 use crate::checkpoint::{self, Loaded};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -32,12 +35,19 @@ pub struct SftArgs {
     /// Tokenizer of a new model: a model folder or `tokenizer.json`.
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
+    /// Conversations of your own: JSON lines, JSON or Parquet; files, folders or patterns. `data.chats` of the config says
+    /// how they are read.
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "samples")]
+    pub data: Vec<PathBuf>,
+    /// How `--data` is read.
+    #[command(flatten)]
+    pub chats: ChatArgs,
     /// Folder of Parquet shards [default: those of `[[sft.mixture]]` in the config].
     #[arg(long, value_name = "DIR")]
     pub samples: Option<PathBuf>,
-    /// Samples that it is not trained on: folder of Parquet shards. Adds `eval/loss` and the like to the metrics, and
-    /// keeps the checkpoint with the smallest as `best`.
-    #[arg(long, value_name = "DIR")]
+    /// Samples that it is not trained on: folder of Parquet shards, or a file of conversations. Adds `eval/loss` and the
+    /// like to the metrics, and keeps the checkpoint with the smallest as `best`.
+    #[arg(long, value_name = "PATH")]
     pub validate: Option<PathBuf>,
     /// Folder for checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
@@ -67,6 +77,12 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         None => shape_of_new(args, &config)?,
     };
     check_bf16(&config, &device)?;
+    // Made here, the samples lie beside the run; from here on they are like any others.
+    let made = match &tokenizer {
+        Some(tokenizer) if !args.run.dry_run => conversations(args, &config, tokenizer, &shape)?,
+        _ => args.clone(),
+    };
+    let args = &made;
     // For a plan alone, samples need not be there yet.
     let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
@@ -83,7 +99,8 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         None => Plan::new("sft", &told).with_new_model(&shape),
     };
     let mixture = config.sft.mixture.iter().map(|part| part.samples.as_path());
-    let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref());
+    let data = args.data.iter().map(PathBuf::as_path).filter(|path| path.exists());
+    let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref()).chain(data);
     if plan.with_data(read).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
         memory.enforce(&device, &smaller, TOO_LARGE)?;
         return Ok(None);
@@ -91,10 +108,13 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     memory.enforce(&device, &smaller, TOO_LARGE)?;
     let interrupt = Interrupt::listen()?;
     let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
-    let (start, frozen) = match model {
+    let (mut start, frozen) = match model {
         Some(path) => load_base(path, &config, &device)?,
         None => (new_model(args, shape, &config, &device)?, None),
     };
+    if args.chats.chat_template.is_some() {
+        start.template = args.chats.template(&start.path, &start.tokenizer)?;
+    }
     let validation = validation_samples(args, &start)?;
     let watched = Watched::start(&args.out, "sft", &config, &WatchArgs::default())?;
     let sft = Sft {
@@ -124,11 +144,55 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
         .may_read("--validate", args.validate.as_deref());
     let sources = config.sft.mixture.iter();
     let paths = sources.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
+    let files = find_files(&args.data)?;
+    let paths = files.iter().fold(paths, |paths, file| paths.reads_file("--data", file));
     paths.writes_folder("--out", &args.out).check()?;
     if config.sft.lora.rank > 0 && args.model.is_none() && config.base.is_none() {
         bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
     }
     checkpoint::check_start(&args.out, "sft", args.resume)
+}
+
+/// The same arguments, with the conversations of `--data` and `--validate` as folders of samples.
+fn conversations(args: &SftArgs, config: &Config, tokenizer: &Tokenizer, shape: &ModelConfig) -> Result<SftArgs> {
+    let mut made = args.clone();
+    let asks_rows = |path: &PathBuf| !path.join(MANIFEST_FILE).exists();
+    let validate = args.validate.clone().filter(asks_rows);
+    if args.data.is_empty() && validate.is_none() {
+        return Ok(made);
+    }
+    let interrupt = Interrupt::listen()?;
+    let folder = match args.model.as_ref().or(config.base.as_ref()) {
+        Some(model) => checkpoint::resolve(model)?,
+        None => folder_of_tokenizer(args)?,
+    };
+    let template = args.chats.template(&folder, tokenizer)?;
+    let build = |files: &[PathBuf], settings: &ChatSettings, out: &Path| {
+        let (words, context) = ((tokenizer, &template), Some(shape.max_position_embeddings));
+        Chats { files, words, context, settings, out, interrupt }.run()
+    };
+    let settings = args.chats.settings(config);
+    let out = args.out.join("data");
+    if !args.data.is_empty() {
+        let counts = build(&find_files(&args.data)?, &settings, &out)?;
+        made.samples = Some(out.clone());
+        if counts.validation > 0 && args.validate.is_none() {
+            made.validate = Some(out.join(VALIDATION));
+        }
+    }
+    if let Some(path) = validate {
+        let settings = ChatSettings { validation: 0.0, ..settings };
+        let out = out.join("validate");
+        build(&find_files(&[path])?, &settings, &out)?;
+        made.validate = Some(out);
+    }
+    Ok(made)
+}
+
+/// The folder of `--tokenizer`, in which its chat template is looked for.
+fn folder_of_tokenizer(args: &SftArgs) -> Result<PathBuf> {
+    let (path, ..) = new_tokenizer(args)?;
+    Ok(if path.is_dir() { path } else { path.parent().map(Path::to_path_buf).unwrap_or_default() })
 }
 
 fn check_bf16(config: &Config, device: &Device) -> Result<()> {

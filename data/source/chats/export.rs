@@ -5,16 +5,28 @@
 //! Example: `messages` that were read and are written again are the same bytes, where they had the usual fields in their
 //! usual order.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, StructBuilder};
 use arrow::datatypes::{DataType, Field, Fields as Columns, Schema};
 use arrow::error::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 use serde_json::{Map, Value, json};
 
+use super::build::ChatError;
 use super::conversation::{Conversation, Example, Turn};
+use crate::file::WholeFile;
 use crate::message::Role;
+use crate::store::StoreError;
 use crate::template::{Fields, Json};
+
+/// Why a text has no place among conversations.
+const NO_CONVERSATION: &str = "it is a text and no conversation";
+/// Rows that are written together.
+const GROUP: usize = 1024;
 
 /// A form that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +46,10 @@ pub fn to_row(example: &Example, form: ExportForm) -> Result<Value, String> {
     match (example, form) {
         (Example::Conversation(said), ExportForm::Messages) => Ok(messages(said)),
         (Example::Conversation(said), ExportForm::Sharegpt) => sharegpt(said),
-        (Example::Continuation { prompt, completion }, _) => Ok(json!({ "prompt": prompt, "completion": completion })),
-        (Example::Text(text), _) => Ok(json!({ "text": text })),
+        (Example::Continuation { .. }, _) => Err(format!(
+            "{NO_CONVERSATION}\nhint: a prompt and a completion become a question and an answer with `--set data.chats.prompt=chat`"
+        )),
+        (Example::Text(_), _) => Err(NO_CONVERSATION.to_string()),
     }
 }
 
@@ -109,7 +123,7 @@ fn sharegpt(said: &Conversation) -> Result<Value, String> {
 const TEXTS: [&str; 6] = ["role", "content", "reasoning_content", "name", "tool_call_id", "tool_calls"];
 
 /// Conversations as columns of Parquet.
-pub struct ParquetRows {
+struct ParquetRows {
     messages: ListBuilder<StructBuilder>,
     tools: StringBuilder,
     switches: StringBuilder,
@@ -135,7 +149,7 @@ fn message_columns() -> Columns {
 
 impl ParquetRows {
     /// The columns.
-    pub fn schema() -> Arc<Schema> {
+    fn schema() -> Arc<Schema> {
         let item = Arc::new(Field::new("item", DataType::Struct(message_columns()), true));
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let columns = [Field::new("messages", DataType::List(item), true), text("tools"), text("chat_template_kwargs")];
@@ -143,7 +157,7 @@ impl ParquetRows {
     }
 
     /// How many rows are held.
-    pub fn rows(&self) -> usize {
+    fn rows(&self) -> usize {
         self.rows
     }
 
@@ -152,10 +166,8 @@ impl ParquetRows {
     /// # Errors
     ///
     /// When it is a text and no conversation.
-    pub fn push(&mut self, example: &Example) -> Result<(), String> {
-        let Example::Conversation(said) = example else {
-            return Err("it is a text, and these columns hold conversations".to_string());
-        };
+    fn push(&mut self, example: &Example) -> Result<(), String> {
+        let Example::Conversation(said) = example else { return Err(NO_CONVERSATION.to_string()) };
         for turn in &said.turns {
             let written = message(turn);
             let called = (!turn.calls.is_empty()).then(|| calls(turn).to_string());
@@ -181,7 +193,7 @@ impl ParquetRows {
     /// # Errors
     ///
     /// When Arrow refuses the columns.
-    pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.messages.finish()),
@@ -190,6 +202,60 @@ impl ParquetRows {
         ];
         RecordBatch::try_new(Self::schema(), columns)
     }
+}
+
+/// A file of Parquet that appears whole or not at all.
+pub struct ParquetFile {
+    path: PathBuf,
+    writer: ArrowWriter<WholeFile>,
+    rows: ParquetRows,
+}
+
+impl ParquetFile {
+    /// Begins a file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn create(path: &Path) -> Result<ParquetFile, ChatError> {
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        let writer = ArrowWriter::try_new(WholeFile::create(path)?, ParquetRows::schema(), Some(properties));
+        let writer = writer.map_err(|error| unwritable(path, &error))?;
+        Ok(ParquetFile { path: path.to_path_buf(), writer, rows: ParquetRows::default() })
+    }
+
+    /// Adds a conversation; the inner error says why a row is none.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full.
+    pub fn push(&mut self, example: &Example) -> Result<Result<(), String>, ChatError> {
+        let pushed = self.rows.push(example);
+        if self.rows.rows() >= GROUP {
+            self.write()?;
+        }
+        Ok(pushed)
+    }
+
+    fn write(&mut self) -> Result<(), ChatError> {
+        let batch = self.rows.take().map_err(|error| unwritable(&self.path, &error))?;
+        self.writer.write(&batch).map_err(|error| unwritable(&self.path, &error))
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full.
+    pub fn finish(mut self) -> Result<(), ChatError> {
+        self.write()?;
+        let file = self.writer.into_inner().map_err(|error| unwritable(&self.path, &error))?;
+        Ok(file.finish()?)
+    }
+}
+
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> ChatError {
+    StoreError::Parquet { doing: "write", path: path.to_path_buf(), reason: error.to_string() }.into()
 }
 
 /// A row of Parquet gives switches as the text of an object.

@@ -15,6 +15,9 @@ use crate::sample::Sample;
 use crate::template::{ChatTemplate, Dialog, TemplateError};
 use crate::tokenizer::{Part, Tokenizer};
 
+/// Why a conversation is none for a model without a chat template.
+pub const NO_TEMPLATE: &str = "it is a conversation, and the model has no chat template";
+
 /// Makes samples for one model.
 pub struct SampleMaker<'a> {
     tokenizer: &'a Tokenizer,
@@ -116,7 +119,7 @@ impl<'a> SampleMaker<'a> {
     fn conversation(&self, said: &Conversation, origin: &str, made: &mut Made) -> Result<(), Unmade> {
         // What no template writes is refused before one is asked.
         if self.template.is_assumed() {
-            return Err(Unmade::Bad("it is a conversation, and the model has no chat template".to_string()));
+            return Err(Unmade::Bad(NO_TEMPLATE.to_string()));
         }
         let merged;
         let said = match self.settings.system {
