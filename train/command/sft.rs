@@ -13,7 +13,7 @@ use data::{Sample, Tokenizer};
 use super::{ChatArgs, RunArgs, WatchArgs, summary_to, tokenizer_at};
 use crate::chats::{Chats, VALIDATION};
 use crate::checkpoint::{self, Loaded};
-use crate::config::Config;
+use crate::config::{Config, SftConfig};
 use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
 use crate::paths::Paths;
@@ -78,15 +78,20 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     };
     check_bf16(&config, &device)?;
     // Made here, the samples lie beside the run; from here on they are like any others.
-    let made = match &tokenizer {
+    let (made, mixed) = match &tokenizer {
         Some(tokenizer) if !args.run.dry_run => conversations(args, &config, tokenizer, &shape)?,
-        _ => args.clone(),
+        _ => (args.clone(), config.sft.clone()),
     };
     let args = &made;
     // For a plan alone, samples need not be there yet.
-    let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &config.sft, &shape, tokenizer);
+    let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &mixed, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
     let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
+    if let Some(samples) = samples.as_ref().filter(|_| !args.data.is_empty()) {
+        let (steps, each) = (config.sft.steps, config.sft.samples_per_step);
+        let epochs = steps as f64 * each as f64 / samples.len() as f64;
+        eprintln!("sft: {steps} steps of {each} samples are {epochs:.2} epochs; `--set sft.steps=N` says otherwise");
+    }
     let kept = if args.resume { kept_fit(&args.out) } else { None };
     let planned = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device, kept);
     let SftMemory { fit, plan: memory, smaller } = planned;
@@ -98,7 +103,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         Some(path) => Plan::new("sft", &told).with_model(path),
         None => Plan::new("sft", &told).with_new_model(&shape),
     };
-    let mixture = config.sft.mixture.iter().map(|part| part.samples.as_path());
+    let mixture = mixed.mixture.iter().map(|part| part.samples.as_path());
     let data = args.data.iter().map(PathBuf::as_path).filter(|path| path.exists());
     let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref()).chain(data);
     if plan.with_data(read).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
@@ -143,7 +148,14 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
         .may_read("--samples", args.samples.as_deref())
         .may_read("--validate", args.validate.as_deref());
     let sources = config.sft.mixture.iter();
-    let paths = sources.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
+    let stored = sources.clone().filter(|source| source.data.is_empty());
+    let paths = stored.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
+    for source in sources {
+        find_files(&source.data).context("in `[[sft.mixture]]`")?;
+    }
+    if !args.data.is_empty() && !config.sft.mixture.is_empty() {
+        bail!("both `--data` and `[[sft.mixture]]` name what is trained on\nhint: leave out one of them");
+    }
     let files = find_files(&args.data)?;
     let paths = files.iter().fold(paths, |paths, file| paths.reads_file("--data", file));
     paths.writes_folder("--out", &args.out).check()?;
@@ -153,13 +165,18 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
     checkpoint::check_start(&args.out, "sft", args.resume)
 }
 
-/// The same arguments, with the conversations of `--data` and `--validate` as folders of samples.
-fn conversations(args: &SftArgs, config: &Config, tokenizer: &Tokenizer, shape: &ModelConfig) -> Result<SftArgs> {
-    let mut made = args.clone();
+/// The same arguments and config, with the conversations of `--data`, `--validate` and the mixture as folders of samples.
+fn conversations(
+    args: &SftArgs,
+    config: &Config,
+    tokenizer: &Tokenizer,
+    shape: &ModelConfig,
+) -> Result<(SftArgs, SftConfig)> {
+    let (mut made, mut mixed) = (args.clone(), config.sft.clone());
     let asks_rows = |path: &PathBuf| !path.join(MANIFEST_FILE).exists();
     let validate = args.validate.clone().filter(asks_rows);
-    if args.data.is_empty() && validate.is_none() {
-        return Ok(made);
+    if args.data.is_empty() && validate.is_none() && mixed.mixture.iter().all(|source| source.data.is_empty()) {
+        return Ok((made, mixed));
     }
     let interrupt = Interrupt::listen()?;
     let folder = match args.model.as_ref().or(config.base.as_ref()) {
@@ -180,13 +197,18 @@ fn conversations(args: &SftArgs, config: &Config, tokenizer: &Tokenizer, shape: 
             made.validate = Some(out.join(VALIDATION));
         }
     }
+    for (number, source) in mixed.mixture.iter_mut().enumerate().filter(|(_, source)| !source.data.is_empty()) {
+        let settings = ChatSettings { validation: 0.0, format: source.format.or(settings.format), ..settings.clone() };
+        source.samples = out.join(format!("mixture-{number}"));
+        build(&find_files(&source.data)?, &settings, &source.samples)?;
+    }
     if let Some(path) = validate {
         let settings = ChatSettings { validation: 0.0, ..settings };
         let out = out.join("validate");
         build(&find_files(&[path])?, &settings, &out)?;
         made.validate = Some(out);
     }
-    Ok(made)
+    Ok((made, mixed))
 }
 
 /// The folder of `--tokenizer`, in which its chat template is looked for.
