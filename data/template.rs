@@ -60,6 +60,8 @@ pub struct ChatTemplate {
     told_ends: Vec<u32>,
     /// True where no file of the folder says how conversations are written.
     assumed: bool,
+    /// `tokenizer_config.json` of a folder that was given the usual form by name.
+    kept: Option<Arc<Value>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -344,7 +346,7 @@ impl ChatTemplate {
 
 impl From<Arc<Model>> for ChatTemplate {
     fn from(model: Arc<Model>) -> Self {
-        ChatTemplate { form: Form::Model(model), told_ends: Vec::new(), assumed: false }
+        ChatTemplate { form: Form::Model(model), told_ends: Vec::new(), assumed: false, kept: None }
     }
 }
 

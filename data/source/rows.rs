@@ -205,7 +205,10 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
         return Err(broken(format!("it has {} bytes; the limit is {}", about.len(), limits.bytes)));
     }
     // The first bytes of what is packed tell its kind; what cannot be unpacked is called by its name.
-    let head = json::unpacked_head(path, &head).unwrap_or(head);
+    let head = json::unpacked_head(path, head).map_err(|error| {
+        let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
+        broken(format!("it is gzip that cannot be unpacked: {error}\nhint: {hint}"))
+    })?;
     other_kind(&head, path).map_or(Ok(Opened::Text(head)), |reason| Err(broken(reason)))
 }
 

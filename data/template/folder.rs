@@ -17,7 +17,7 @@ use super::renderer::Renderer;
 use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY, check, ends};
 use crate::file::FileError;
 use crate::message::{Message, Role};
-use crate::tokenizer::{TEKKEN_FILE, Tokenizer};
+use crate::tokenizer::{END, TEKKEN_FILE, Tokenizer};
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
@@ -49,7 +49,7 @@ impl ChatTemplate {
         let stops = ends::told(folder, tokenizer, eos_token.as_deref())?;
         // What this program writes itself is encoded part by part, as it always was.
         if text == JINJA && tools.is_none() {
-            return Ok(ChatTemplate { form: Form::ChatMl, told_ends: stops, assumed: false });
+            return Ok(ChatTemplate { told_ends: stops, ..ChatTemplate::default() });
         }
         let names: Vec<(String, String)> =
             NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
@@ -70,7 +70,8 @@ impl ChatTemplate {
         let config = object(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let stops = ends::told(folder, tokenizer, special(&config, "eos_token").as_deref())?;
         if chosen == CHATML {
-            let template = ChatTemplate { form: Form::ChatMl, told_ends: stops, assumed: false };
+            let kept = (!config.is_empty()).then(|| Arc::new(Value::Object(config)));
+            let template = ChatTemplate { told_ends: stops, kept, ..ChatTemplate::default() };
             return template.check(tokenizer).map(|()| template);
         }
         let Some(text) = read(Path::new(chosen))? else {
@@ -86,6 +87,13 @@ impl ChatTemplate {
     /// `tokenizer_config.json` of a model that uses this template with up to `positions` tokens.
     pub fn tokenizer_config(&self, positions: usize) -> Value {
         match &self.form {
+            Form::ChatMl if self.kept.is_some() => {
+                let mut config = self.kept.as_ref().map(|kept| kept.as_ref().clone()).unwrap_or_default();
+                config["chat_template"] = JINJA.into();
+                // The end that is trained, by which other programs stop.
+                config["eos_token"] = END.into();
+                config
+            }
             Form::ChatMl => json!({
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "chat_template": JINJA,
@@ -201,7 +209,7 @@ fn special(config: &Map<String, Value>, name: &str) -> Option<String> {
 fn usual(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<ChatTemplate, TemplateError> {
     let Some(version) = tokenizer.tekken_version() else {
         let told_ends = ends::told(folder, tokenizer, eos_token)?;
-        return Ok(ChatTemplate { form: Form::ChatMl, told_ends, assumed: true });
+        return Ok(ChatTemplate { told_ends, assumed: true, ..ChatTemplate::default() });
     };
     let text = format!("{{%- set version = {version} %}}\n{MISTRAL}");
     let names =

@@ -20,7 +20,7 @@ use data::store::MANIFEST_FILE;
 use data::template::{CHATML, ChatTemplate};
 use data::{Sample, Tokenizer};
 
-use super::{ChatArgs, config_at};
+use super::ChatArgs;
 use crate::chats::tell;
 use crate::config::Config;
 use crate::paths::Paths;
@@ -209,6 +209,8 @@ fn print(audited: &Audited, judge: &Judge, show: Show) -> io::Result<()> {
         show.sample(&mut out, sample, &roles, judge)?;
     }
     write!(out, "{}", audited.counts.table(judge))?;
-    audited.extremes.print(&mut out)?;
+    if audited.counts.samples > 0 {
+        audited.extremes.print(&mut out)?;
+    }
     out.flush()
 }

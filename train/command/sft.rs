@@ -119,6 +119,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     };
     if args.chats.chat_template.is_some() {
         start.template = args.chats.template(&start.path, &start.tokenizer)?;
+        start.config.decide_end(&start.tokenizer, &start.template);
     }
     let validation = validation_samples(args, &start)?;
     let watched = Watched::start(&args.out, "sft", &config, &WatchArgs::default())?;

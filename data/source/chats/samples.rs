@@ -260,7 +260,13 @@ fn learns(mask: &[bool]) -> bool {
 
 /// What is wrong with a row, in the words of its template.
 fn bad(error: &TemplateError) -> Unmade {
-    Unmade::Bad(error.to_string())
+    Unmade::Bad(match error {
+        TemplateError::Unasked { template, asked } => format!(
+            "{template} does not ask for `{asked}`, so the model would never see it\nhint: choose a template that does: \
+             `--chat-template FILE`"
+        ),
+        other => other.to_string(),
+    })
 }
 
 /// The standing instructions before the first question, an empty line between.

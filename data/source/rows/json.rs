@@ -181,14 +181,14 @@ fn unpacked(path: &Path, most: u64) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::with_capacity(1 << 18, unpacked)))
 }
 
-/// The first bytes of the text in a gzip'd file; none where `head` begins no such file, or it cannot be unpacked.
-pub(super) fn unpacked_head(path: &Path, head: &[u8]) -> Option<Vec<u8>> {
+/// The first bytes of the text in a gzip'd file; `head` itself where it begins no such file.
+pub(super) fn unpacked_head(path: &Path, head: Vec<u8>) -> io::Result<Vec<u8>> {
     if !head.starts_with(GZIP) {
-        return None;
+        return Ok(head);
     }
     let mut text = Vec::new();
-    MultiGzDecoder::new(File::open(path).ok()?).take(HEAD_BYTES as u64).read_to_end(&mut text).ok()?;
-    (!text.is_empty()).then_some(text)
+    MultiGzDecoder::new(File::open(path)?).take(HEAD_BYTES as u64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A reader that refuses to tell more than it may: a small file may unpack to anything.
