@@ -121,6 +121,7 @@ pub struct SampleWriter {
     shards: Vec<Shard>,
     tokens: usize,
     count: usize,
+    shard_tokens: usize,
 }
 
 impl SampleWriter {
@@ -133,7 +134,8 @@ impl SampleWriter {
         // First of all, so that old and new shards are never read together.
         removed(&dir.join(MANIFEST_FILE))?;
         let (held, shards) = (Vec::new(), Vec::new());
-        Ok(SampleWriter { dir: dir.to_path_buf(), held, held_tokens: 0, shards, tokens: 0, count: 0 })
+        let (dir, shard_tokens) = (dir.to_path_buf(), SHARD_TOKENS);
+        Ok(SampleWriter { dir, held, held_tokens: 0, shards, tokens: 0, count: 0, shard_tokens })
     }
 
     /// Adds one sample.
@@ -143,7 +145,7 @@ impl SampleWriter {
     /// When a shard is full and cannot be written.
     pub fn push(&mut self, sample: Sample) -> Result<(), StoreError> {
         let length = sample.tokens.len();
-        if self.held_tokens + length > SHARD_TOKENS && !self.held.is_empty() {
+        if self.held_tokens + length > self.shard_tokens && !self.held.is_empty() {
             self.close()?;
         }
         self.held_tokens += length;
@@ -399,10 +401,20 @@ mod tests {
 
     #[test]
     fn shards_are_cut_by_tokens() {
-        let large = Sample::new(vec![0; SHARD_TOKENS / 2], vec![true; SHARD_TOKENS / 2], "a").expect("a sample");
-        let samples = vec![large; 5];
-        assert_eq!(cut(&samples).map(<[Sample]>::len).collect::<Vec<_>>(), [2, 2, 1]);
-        let huge = Sample::new(vec![0; SHARD_TOKENS + 1], vec![true; SHARD_TOKENS + 1], "a").expect("a sample");
-        assert_eq!(cut(&[huge.clone(), huge]).count(), 2);
+        let folder = folder();
+        let shards = |lengths: &[usize]| {
+            let mut writer = SampleWriter::begin(&folder).expect("begins");
+            writer.shard_tokens = 10;
+            for length in lengths {
+                let sample = Sample::new(vec![0; *length], vec![true; *length], "a").expect("a sample");
+                writer.push(sample).expect("writes");
+            }
+            let manifest = writer.finish_with("abc", 1).expect("finishes");
+            assert_eq!((manifest.cut, read_manifest(&folder).expect("reads").cut), (1, 1));
+            manifest.shards.iter().map(|shard| shard.count).collect::<Vec<_>>()
+        };
+        assert_eq!(shards(&[5, 5, 5, 5, 5]), [2, 2, 1]);
+        assert_eq!(shards(&[11, 11]), [1, 1]);
+        fs::remove_dir_all(&folder).expect("cleans up");
     }
 }
