@@ -39,6 +39,9 @@ pub struct Manifest {
     pub tokens: usize,
     /// BLAKE3 of the `tokenizer.json` that made them.
     pub tokenizer: String,
+    /// Samples whose end was cut off on purpose, because they were too long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cut: usize,
     /// In the order of reading.
     pub shards: Vec<Shard>,
 }
@@ -103,28 +106,104 @@ pub enum StoreError {
 ///
 /// When the disk is full or the folder cannot be written. Then the folder has no manifest and is not read.
 pub fn write_samples(dir: &Path, samples: &[Sample], tokenizer_hash: &str) -> Result<Manifest, StoreError> {
-    // First of all, so that old and new shards are never read together.
-    removed(&dir.join(MANIFEST_FILE))?;
-    let mut shards = Vec::new();
-    for samples in cut(samples) {
-        let name = format!("samples-{:05}.parquet", shards.len());
-        let path = dir.join(&name);
-        let bytes =
-            to_parquet(samples).map_err(|reason| StoreError::Parquet { doing: "write", path: path.clone(), reason })?;
-        write_whole(&path, &bytes)?;
-        shards.push(Shard { name, count: samples.len(), blake3: hash(&bytes) });
+    let mut writer = SampleWriter::begin(dir)?;
+    for sample in samples {
+        writer.push(sample.clone())?;
     }
-    for number in shards.len().. {
-        if !removed(&dir.join(format!("samples-{number:05}.parquet")))? {
-            break;
+    writer.finish(tokenizer_hash)
+}
+
+/// Writes samples as they come, and holds no more of them than one shard.
+pub struct SampleWriter {
+    dir: PathBuf,
+    held: Vec<Sample>,
+    held_tokens: usize,
+    shards: Vec<Shard>,
+    tokens: usize,
+    count: usize,
+    shard_tokens: usize,
+}
+
+impl SampleWriter {
+    /// Begins a folder; what it held before is not read any more.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be changed.
+    pub fn begin(dir: &Path) -> Result<SampleWriter, StoreError> {
+        // First of all, so that old and new shards are never read together.
+        removed(&dir.join(MANIFEST_FILE))?;
+        let (held, shards) = (Vec::new(), Vec::new());
+        let (dir, shard_tokens) = (dir.to_path_buf(), SHARD_TOKENS);
+        Ok(SampleWriter { dir, held, held_tokens: 0, shards, tokens: 0, count: 0, shard_tokens })
+    }
+
+    /// Adds one sample.
+    ///
+    /// # Errors
+    ///
+    /// When a shard is full and cannot be written.
+    pub fn push(&mut self, sample: Sample) -> Result<(), StoreError> {
+        let length = sample.tokens.len();
+        if self.held_tokens + length > self.shard_tokens && !self.held.is_empty() {
+            self.close()?;
         }
+        self.held_tokens += length;
+        self.tokens += length;
+        self.count += 1;
+        self.held.push(sample);
+        Ok(())
     }
-    let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
-    let tokenizer = tokenizer_hash.to_string();
-    let manifest = Manifest { format: STORE_FORMAT, count: samples.len(), tokens, tokenizer, shards };
-    let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
-    write_whole(&dir.join(MANIFEST_FILE), &json)?;
-    Ok(manifest)
+
+    /// How many samples came.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        let name = format!("samples-{:05}.parquet", self.shards.len());
+        let path = self.dir.join(&name);
+        let bytes = to_parquet(&self.held).map_err(|reason| StoreError::Parquet {
+            doing: "write",
+            path: path.clone(),
+            reason,
+        })?;
+        write_whole(&path, &bytes)?;
+        self.shards.push(Shard { name, count: self.held.len(), blake3: hash(&bytes) });
+        self.held.clear();
+        self.held_tokens = 0;
+        Ok(())
+    }
+
+    /// Writes what is held and the manifest; shards of an earlier set are removed.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full. Then the folder has no manifest.
+    pub fn finish(self, tokenizer_hash: &str) -> Result<Manifest, StoreError> {
+        self.finish_with(tokenizer_hash, 0)
+    }
+
+    /// As [`SampleWriter::finish`], of samples of which `cut` were cut to their length.
+    ///
+    /// # Errors
+    ///
+    /// As [`SampleWriter::finish`].
+    pub fn finish_with(mut self, tokenizer_hash: &str, cut: usize) -> Result<Manifest, StoreError> {
+        if !self.held.is_empty() {
+            self.close()?;
+        }
+        for number in self.shards.len().. {
+            if !removed(&self.dir.join(format!("samples-{number:05}.parquet")))? {
+                break;
+            }
+        }
+        let (tokenizer, shards) = (tokenizer_hash.to_string(), std::mem::take(&mut self.shards));
+        let manifest = Manifest { format: STORE_FORMAT, count: self.count, tokens: self.tokens, tokenizer, cut, shards };
+        let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
+        write_whole(&self.dir.join(MANIFEST_FILE), &json)?;
+        Ok(manifest)
+    }
 }
 
 /// Reads what the shards of a folder hold, without reading the shards.
@@ -179,20 +258,8 @@ pub fn read_samples(dir: &Path) -> Result<Vec<Sample>, StoreError> {
     Ok(samples)
 }
 
-/// Cuts samples into shards.
-fn cut(samples: &[Sample]) -> impl Iterator<Item = &[Sample]> {
-    let mut rest = samples;
-    std::iter::from_fn(move || {
-        let mut tokens = 0;
-        let fits = |sample: &&Sample| {
-            tokens += sample.tokens.len();
-            tokens <= SHARD_TOKENS
-        };
-        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (shard, after) = rest.split_at(count);
-        rest = after;
-        (count > 0).then_some(shard)
-    })
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn to_parquet(samples: &[Sample]) -> Result<Vec<u8>, String> {
@@ -334,10 +401,20 @@ mod tests {
 
     #[test]
     fn shards_are_cut_by_tokens() {
-        let large = Sample::new(vec![0; SHARD_TOKENS / 2], vec![true; SHARD_TOKENS / 2], "a").expect("a sample");
-        let samples = vec![large; 5];
-        assert_eq!(cut(&samples).map(<[Sample]>::len).collect::<Vec<_>>(), [2, 2, 1]);
-        let huge = Sample::new(vec![0; SHARD_TOKENS + 1], vec![true; SHARD_TOKENS + 1], "a").expect("a sample");
-        assert_eq!(cut(&[huge.clone(), huge]).count(), 2);
+        let folder = folder();
+        let shards = |lengths: &[usize]| {
+            let mut writer = SampleWriter::begin(&folder).expect("begins");
+            writer.shard_tokens = 10;
+            for length in lengths {
+                let sample = Sample::new(vec![0; *length], vec![true; *length], "a").expect("a sample");
+                writer.push(sample).expect("writes");
+            }
+            let manifest = writer.finish_with("abc", 1).expect("finishes");
+            assert_eq!((manifest.cut, read_manifest(&folder).expect("reads").cut), (1, 1));
+            manifest.shards.iter().map(|shard| shard.count).collect::<Vec<_>>()
+        };
+        assert_eq!(shards(&[5, 5, 5, 5, 5]), [2, 2, 1]);
+        assert_eq!(shards(&[11, 11]), [1, 1]);
+        fs::remove_dir_all(&folder).expect("cleans up");
     }
 }

@@ -36,9 +36,11 @@ use turns::For;
 
 pub use dialog::Dialog;
 pub use ends::EndOfTurn;
+pub use folder::CHATML;
 pub use json::{Fields, Json};
 pub(crate) use renderer::{CHILD_ARGUMENT, serve};
 pub use roles::Roles;
+pub use turns::Answers;
 
 /// The usual template in the language that `tokenizer_config.json` uses.
 pub const JINJA: &str = "{% for message in messages %}\
@@ -56,6 +58,10 @@ pub struct ChatTemplate {
     form: Form,
     /// What the files of the folder name as the end of a turn, for the usual form.
     told_ends: Vec<u32>,
+    /// True where no file of the folder says how conversations are written.
+    assumed: bool,
+    /// `tokenizer_config.json` of a folder that was given the usual form by name.
+    kept: Option<Arc<Value>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -212,6 +218,33 @@ impl ChatTemplate {
         }
     }
 
+    /// The conversation as tokens, each with the answer that it belongs to. Answers that later turns change are named and
+    /// not told; what was said before them is exact.
+    ///
+    /// # Errors
+    ///
+    /// When the template is broken, does not take this conversation, or does not ask for something that is given.
+    pub fn encode_answers(&self, tokenizer: &Tokenizer, dialog: &Dialog) -> Result<Answers, TemplateError> {
+        if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
+            return Err(self.unasked(name));
+        }
+        match &self.form {
+            Form::Model(model) => turns::encode_answers(model, tokenizer, dialog, For::Answers),
+            Form::ChatMl => {
+                let messages = dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?;
+                let thought = |(at, turn): (usize, &Fields)| turn.get("reasoning_content").map(|_| at);
+                let unreasoned = dialog.messages.iter().enumerate().filter_map(thought).collect();
+                let (tokens, turns) = encode_turns(tokenizer, &messages);
+                Ok(Answers { tokens, turns, failed: Vec::new(), unreasoned })
+            }
+        }
+    }
+
+    /// True where no file of the model folder says how conversations are written, and the usual form is a guess.
+    pub fn is_assumed(&self) -> bool {
+        self.assumed
+    }
+
     /// The conversation as tokens, with the assistant's turn begun: what a model is asked to continue.
     ///
     /// # Errors
@@ -313,7 +346,7 @@ impl ChatTemplate {
 
 impl From<Arc<Model>> for ChatTemplate {
     fn from(model: Arc<Model>) -> Self {
-        ChatTemplate { form: Form::Model(model), told_ends: Vec::new() }
+        ChatTemplate { form: Form::Model(model), told_ends: Vec::new(), assumed: false, kept: None }
     }
 }
 
@@ -363,17 +396,23 @@ fn render(messages: &[Message], add_generation_prompt: bool) -> String {
 }
 
 fn encode(tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<bool>) {
-    let (mut tokens, mut mask) = (Vec::new(), Vec::new());
-    for message in messages {
+    let (tokens, turns) = encode_turns(tokenizer, messages);
+    (tokens, turns.into_iter().map(|turn| turn.is_some()).collect())
+}
+
+/// The tokens, and for those of an answer which message it is.
+fn encode_turns(tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<Option<usize>>) {
+    let (mut tokens, mut turns) = (Vec::new(), Vec::new());
+    for (at, message) in messages.iter().enumerate() {
         begin(tokenizer, message.role, &mut tokens);
-        mask.resize(tokens.len(), false);
+        turns.resize(tokens.len(), None);
         tokens.extend(tokenizer.encode(&message.content));
         tokens.extend(marker(tokenizer, END));
-        mask.resize(tokens.len(), message.role == Role::Assistant);
+        turns.resize(tokens.len(), (message.role == Role::Assistant).then_some(at));
         tokens.extend(tokenizer.encode("\n"));
-        mask.resize(tokens.len(), false);
+        turns.resize(tokens.len(), None);
     }
-    (tokens, mask)
+    (tokens, turns)
 }
 
 fn begin(tokenizer: &Tokenizer, role: Role, tokens: &mut Vec<u32>) {

@@ -4,6 +4,7 @@ mod attacks;
 mod audit;
 mod bad_input;
 mod bad_model;
+mod chats;
 mod configs;
 mod grade;
 mod import;

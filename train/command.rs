@@ -12,7 +12,8 @@ use data::template::ChatTemplate;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::{provenance, terminal};
+use crate::{checkpoint, provenance, terminal};
+use model::ModelConfig;
 
 pub mod admit;
 pub mod attack;
@@ -32,6 +33,7 @@ pub mod plant;
 pub mod quickstart;
 pub mod report;
 pub mod runs;
+pub mod rows;
 pub mod samples;
 pub mod serve;
 pub mod sft;
@@ -39,7 +41,7 @@ mod shared;
 pub mod tokenizer;
 
 use shared::check_bf16;
-pub use shared::{DrawingArgs, RunArgs, WatchArgs};
+pub use shared::{ChatArgs, DrawingArgs, RunArgs, WatchArgs};
 
 /// Takes a base language model and makes it repair real repositories, judged by their own tests.
 ///
@@ -102,8 +104,10 @@ pub enum DataCommand {
     Plant(plant::PlantArgs),
     /// Bring the rows of public data sets, such as SWE-bench or SWE-smith, into one form.
     Import(import::ImportArgs),
-    /// Turn tasks into SFT samples.
+    /// Turn tasks, or conversations of anybody, into SFT samples.
     Samples(samples::SamplesArgs),
+    /// Write conversations of any form as `messages`, as sharegpt or as Parquet.
+    Export(rows::RowsArgs),
     /// Commit-like text for a base model, from any folder of Python sources: a function before and after a bug.
     Commits(commits::CommitsArgs),
     /// Train a byte-level BPE tokenizer on a folder of Python sources.
@@ -157,6 +161,7 @@ fn run_data(command: DataCommand) -> Result<()> {
         DataCommand::Plant(args) => plant::run(&args).map(|_| ()),
         DataCommand::Import(args) => import::run(&args),
         DataCommand::Samples(args) => samples::run(&args).map(|_| ()),
+        DataCommand::Export(args) => rows::run(&args),
         DataCommand::Commits(args) => commits::run(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer::run(&args),
         DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
@@ -190,6 +195,12 @@ fn tokenizer_at(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
     };
     let template = ChatTemplate::from_folder(folder, &tokenizer)?;
     Ok((tokenizer, template))
+}
+
+/// The config of the model in a folder; none where it describes none, as beside a tokenizer alone.
+fn config_at(path: &Path) -> Result<Option<ModelConfig>> {
+    let described = ["config.json", "params.json"].iter().any(|name| path.join(name).exists());
+    described.then(|| checkpoint::config_of(path)).transpose()
 }
 
 fn summary_to<T: Serialize>(path: &Path, summary: &T) -> Result<()> {

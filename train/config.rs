@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use data::skill::repair::AnswerForm;
+use data::source::chats::ChatSettings;
 use data::source::plant::BugKind;
 use rollout::advantage::Estimator;
 use rollout::policy::Sampling;
@@ -113,6 +114,8 @@ pub struct DataConfig {
     pub answer: AnswerForm,
     /// Test runs at once.
     pub workers: usize,
+    /// How conversations become samples.
+    pub chats: ChatSettings,
 }
 
 impl Default for DataConfig {
@@ -130,6 +133,7 @@ impl Default for DataConfig {
             sft_share: 0.5,
             answer: AnswerForm::Line,
             workers: 2,
+            chats: ChatSettings::default(),
         }
     }
 }

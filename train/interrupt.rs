@@ -89,6 +89,12 @@ impl Interrupted {
     pub fn new(kept: String) -> Self {
         Interrupted { kept, command: resuming(std::env::args()) }
     }
+
+    /// With the command of this process as it is: nothing is there that could be resumed.
+    pub fn anew(kept: String) -> Self {
+        let words: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
+        Interrupted { kept, command: words.join(" ") }
+    }
 }
 
 /// A command line that goes on, as a shell reads it.

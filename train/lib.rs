@@ -4,6 +4,7 @@
 
 pub mod adapter;
 pub mod batch;
+pub mod chats;
 pub mod checkpoint;
 #[expect(clippy::print_stdout, reason = "data goes to standard output, and only commands and plans have some")]
 pub mod command;

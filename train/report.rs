@@ -75,7 +75,7 @@ fn page(title: &str, head: &str, body: &str) -> String {
 
 /// One variable a color, so that dark is a matter of a few lines. The series colors differ in lightness as well. On a
 /// narrow screen a row of a wide table becomes a block, with the name of the column before each value.
-const STYLE: &str = include_str!("report/style.css");
+pub(crate) const STYLE: &str = include_str!("report/style.css");
 
 /// Four digits that count; whole numbers whole, with thin spaces between thousands.
 fn number(value: f64) -> String {
@@ -101,7 +101,7 @@ fn number(value: f64) -> String {
     text.replace('-', "−")
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

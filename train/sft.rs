@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Result;
 use burn::tensor::{Device, Tensor};
 use data::Sample;
+use data::template::ChatTemplate;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -97,6 +98,8 @@ pub struct Sft<'a> {
     pub samples: &'a SampleSet,
     /// What it is asked every `validate_every` steps and is not trained on; may be empty.
     pub validation: &'a [Sample],
+    /// The chat template that the model gets instead of its own, if any.
+    pub chat_template: Option<&'a ChatTemplate>,
     /// Hears how long a checkpoint takes.
     pub watcher: &'a Watcher,
     /// Where checkpoints and metrics go.
@@ -123,7 +126,10 @@ impl Sft<'_> {
         let found = self.newest()?;
         let mut best = found.as_ref().and_then(|(_, state)| state.best);
         let resumed = found.map(|(path, state)| Resumed { path, counters: state.counters });
-        let (base, weights) = state::read_or_resume(origin, resumed.as_ref(), &self.tuning(), self.device)?;
+        let (mut base, weights) = state::read_or_resume(origin, resumed.as_ref(), &self.tuning(), self.device)?;
+        if let Some(template) = self.chat_template {
+            base.take_template(template.clone());
+        }
         let mut live =
             TrainState::new(&base, weights, self.tuning(), self.fit, self.seed, resumed.as_ref(), self.device)?;
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), live.step)?;

@@ -55,6 +55,14 @@ pub struct Base {
     pub template: ChatTemplate,
 }
 
+impl Base {
+    /// Writes conversations by another template from here on; it also decides what ends a turn.
+    pub fn take_template(&mut self, template: ChatTemplate) {
+        self.template = template;
+        self.config.decide_end(&self.tokenizer, &self.template);
+    }
+}
+
 /// Weights as they were read, before anything moved.
 pub struct Weights {
     model: CausalLm,

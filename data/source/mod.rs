@@ -1,5 +1,6 @@
 //! Where tasks and text come from.
 
+pub mod chats;
 pub mod commits;
 pub mod functions;
 pub mod jsonl;

@@ -1,4 +1,4 @@
-//! Rows of a data set whose columns nobody promised: JSON lines, a JSON list, or Parquet.
+//! Rows of a data set whose columns nobody promised: JSON lines, a JSON list (either may be gzip'd), or Parquet.
 //!
 //! In: a file. Out: each row as a JSON object, bounded in size and number, or an error that names the file, the row and
 //! the byte. Parquet is decoded in a process of its own, see `rows/child.rs`. What is neither is called by its name.
@@ -204,6 +204,11 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
     if about.len() > limits.bytes {
         return Err(broken(format!("it has {} bytes; the limit is {}", about.len(), limits.bytes)));
     }
+    // The first bytes of what is packed tell its kind; what cannot be unpacked is called by its name.
+    let head = json::unpacked_head(path, head).map_err(|error| {
+        let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
+        broken(format!("it is gzip that cannot be unpacked: {error}\nhint: {hint}"))
+    })?;
     other_kind(&head, path).map_or(Ok(Opened::Text(head)), |reason| Err(broken(reason)))
 }
 

@@ -60,9 +60,21 @@ fn texts(turn: &Fields, purpose: For) -> Vec<&str> {
         Some(Json::List(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
         _ => Vec::new(),
     };
-    let reasoned = answer && purpose == For::Prompt;
+    // An answer that is trained is looked at on its own, and told where its reasoning is left out.
+    let reasoned = answer && matches!(purpose, For::Prompt | For::Answers);
     let said = |text: &str| text.rfind(REASONED).filter(|_| reasoned).map_or(0, |at| at + REASONED.len());
     texts.into_iter().map(|text| text[said(text)..].trim()).filter(|text| !text.is_empty()).collect()
+}
+
+/// What was thought before an answer; none where nothing was.
+pub(super) fn reasoning(turn: &Fields) -> Option<&str> {
+    let field = turn.get("reasoning_content").and_then(Json::as_str);
+    let within = || {
+        let content = turn.get("content")?.as_str()?;
+        let before = &content[..content.rfind(REASONED)?];
+        Some(before.trim_start().strip_prefix("<think>").unwrap_or(before))
+    };
+    field.or_else(within).map(str::trim).filter(|thought| !thought.is_empty())
 }
 
 fn is_short(text: &str) -> bool {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::folder::object;
 use super::{ChatTemplate, Form, TemplateError};
 use crate::message::{Message, Role};
-use crate::tokenizer::{END, Tokenizer};
+use crate::tokenizer::{END, END_OF_TEXT, Tokenizer};
 
 /// The tokens that end a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,12 @@ impl ChatTemplate {
     /// What ends a turn of a model with this template and this tokenizer.
     pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> EndOfTurn {
         EndOfTurn::new(self.trained_end(tokenizer).ok(), self.told_ends())
+    }
+
+    /// What ends a text that is no conversation: `eos_token` of the folder, else `<|endoftext|>`, else what ends a turn.
+    pub fn end_of_text(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let told = self.told_ends().first().copied();
+        told.or_else(|| tokenizer.special(END_OF_TEXT)).or_else(|| self.trained_end(tokenizer).ok())
     }
 
     /// The marker that ends an answer.

@@ -17,12 +17,14 @@ use super::renderer::Renderer;
 use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY, check, ends};
 use crate::file::FileError;
 use crate::message::{Message, Role};
-use crate::tokenizer::{TEKKEN_FILE, Tokenizer};
+use crate::tokenizer::{END, TEKKEN_FILE, Tokenizer};
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
 /// What a template for conversations with tools is called.
 const TOOL_USE: &str = "tool_use";
+/// The usual template by its name.
+pub const CHATML: &str = "chatml";
 /// The special tokens that a template may name.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
@@ -47,7 +49,7 @@ impl ChatTemplate {
         let stops = ends::told(folder, tokenizer, eos_token.as_deref())?;
         // What this program writes itself is encoded part by part, as it always was.
         if text == JINJA && tools.is_none() {
-            return Ok(ChatTemplate { form: Form::ChatMl, told_ends: stops });
+            return Ok(ChatTemplate { told_ends: stops, ..ChatTemplate::default() });
         }
         let names: Vec<(String, String)> =
             NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
@@ -59,9 +61,39 @@ impl ChatTemplate {
         Ok(ChatTemplate::from(Model { tool_use, ..of((name, text), Fields::new())? }))
     }
 
+    /// The chat template `chosen` for the model in `folder`, whatever its own is: `chatml`, or a file of Jinja.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither, or as [`ChatTemplate::from_folder`].
+    pub fn chosen(chosen: &str, folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+        let config = object(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+        let stops = ends::told(folder, tokenizer, special(&config, "eos_token").as_deref())?;
+        if chosen == CHATML {
+            let kept = (!config.is_empty()).then(|| Arc::new(Value::Object(config)));
+            let template = ChatTemplate { told_ends: stops, kept, ..ChatTemplate::default() };
+            return template.check(tokenizer).map(|()| template);
+        }
+        let Some(text) = read(Path::new(chosen))? else {
+            let reason = format!("there is no such file, and `{CHATML}` is the only template that is known by its name");
+            return Err(TemplateError::Unreadable { name: chosen.to_string(), reason });
+        };
+        let names: Vec<(String, String)> =
+            NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
+        let model = Model::new(chosen.to_string(), text, names, stops, Value::Object(config), Fields::new())?;
+        Ok(ChatTemplate::from(model))
+    }
+
     /// `tokenizer_config.json` of a model that uses this template with up to `positions` tokens.
     pub fn tokenizer_config(&self, positions: usize) -> Value {
         match &self.form {
+            Form::ChatMl if self.kept.is_some() => {
+                let mut config = self.kept.as_ref().map(|kept| kept.as_ref().clone()).unwrap_or_default();
+                config["chat_template"] = JINJA.into();
+                // The end that is trained, by which other programs stop.
+                config["eos_token"] = END.into();
+                config
+            }
             Form::ChatMl => json!({
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "chat_template": JINJA,
@@ -177,7 +209,7 @@ fn special(config: &Map<String, Value>, name: &str) -> Option<String> {
 fn usual(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<ChatTemplate, TemplateError> {
     let Some(version) = tokenizer.tekken_version() else {
         let told_ends = ends::told(folder, tokenizer, eos_token)?;
-        return Ok(ChatTemplate { form: Form::ChatMl, told_ends });
+        return Ok(ChatTemplate { told_ends, assumed: true, ..ChatTemplate::default() });
     };
     let text = format!("{{%- set version = {version} %}}\n{MISTRAL}");
     let names =

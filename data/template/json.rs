@@ -92,6 +92,21 @@ impl Json {
     }
 }
 
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Json::Null,
+            serde_json::Value::Bool(flag) => Json::Bool(flag),
+            serde_json::Value::Number(number) => Json::Number(number),
+            serde_json::Value::String(text) => Json::Text(text),
+            serde_json::Value::Array(items) => Json::List(items.into_iter().map(Json::from).collect()),
+            serde_json::Value::Object(fields) => {
+                Json::Object(fields.into_iter().map(|(name, value)| (name, Json::from(value))).collect())
+            }
+        }
+    }
+}
+
 // By hand: what is derived copies the rest at every level, and levels may be deep.
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -3,13 +3,19 @@
 //! Example: `<|im_start|>user` begins a turn of the user; the shortest run of tokens that no other role has is looked
 //! for, so that Llama's `<|start_header_id|>user<|end_header_id|>` is not taken for its last marker.
 
+use serde_json::json;
+
+use super::dialog::Dialog;
 use super::guard::Markers;
-use super::{ChatTemplate, TemplateError};
+use super::{ChatTemplate, Form, Json, TemplateError};
 use crate::message::{Message, Role};
 use crate::tokenizer::Tokenizer;
 
 /// Words that no template contains.
-const WORDS: [(Role, &str); 3] = [(Role::System, "qxsyx"), (Role::User, "qxusx"), (Role::Assistant, "qxasx")];
+const WORDS: [(Role, &str); 4] =
+    [(Role::System, "qxsyx"), (Role::User, "qxusx"), (Role::Assistant, "qxasx"), (Role::Tool, "qxtlx")];
+/// The name of a call, as Mistral's templates want it.
+const CALL: &str = "qxc000001";
 
 /// What begins the turn of each role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +30,17 @@ impl ChatTemplate {
     ///
     /// When the template does not take a question.
     pub fn roles(&self, tokenizer: &Tokenizer) -> Result<Roles, TemplateError> {
-        let [system, user, assistant] = WORDS.map(|(role, word)| Message::new(role, word));
+        let [system, user, assistant, _] = WORDS.map(|(role, word)| Message::new(role, word));
         let with_system = [system, user.clone(), assistant.clone(), user.clone()];
         let without = [user.clone(), assistant, user];
         // Some templates put the system's words into the first question: then nothing tells the two apart.
         let told = self.render(&with_system, false).ok().map(|text| leads(tokenizer, &text));
         let marked = |(_, lead): &(Role, Vec<u32>)| !lead.is_empty();
-        let tokens = match told.filter(|leads| leads.len() == with_system.len() && leads.iter().all(marked)) {
+        let mut tokens = match told.filter(|leads| leads.len() == with_system.len() && leads.iter().all(marked)) {
             Some(leads) => leads,
             None => leads(tokenizer, &self.render(&without, false)?),
         };
+        tokens.extend(self.tool_lead(tokenizer));
         let specials: Vec<u32> = tokenizer.specials().iter().map(|(_, id)| *id).collect();
         let mut begins: Vec<(Role, Vec<u32>)> = Vec::new();
         for (role, lead) in &tokens {
@@ -48,6 +55,26 @@ impl ChatTemplate {
         }
         begins.sort_by_key(|(_, run)| std::cmp::Reverse(run.len()));
         Ok(Roles { begins })
+    }
+}
+
+impl ChatTemplate {
+    /// What begins the turn of a tool; none where the template knows no tools.
+    fn tool_lead(&self, tokenizer: &Tokenizer) -> Option<(Role, Vec<u32>)> {
+        let template = self.with_tools();
+        let Form::Model(model) = &template.form else { return None };
+        let [_, user, assistant, tool] = WORDS.map(|(role, word)| (role.name(), word));
+        let call = json!([{ "id": CALL, "type": "function", "function": { "name": "f", "arguments": {} } }]);
+        let turns = [
+            json!({ "role": user.0, "content": user.1 }),
+            json!({ "role": assistant.0, "content": assistant.1, "tool_calls": call }),
+            json!({ "role": tool.0, "content": tool.1, "name": "f", "tool_call_id": CALL }),
+        ];
+        let fields = |turn| Json::from(turn).as_object().cloned();
+        let messages = turns.into_iter().filter_map(fields).collect();
+        let dialog = Dialog { messages, given: model.given.clone() };
+        let text = model.render(dialog.whole(), false).ok()?;
+        leads(tokenizer, &text).into_iter().find(|(role, lead)| *role == Role::Tool && !lead.is_empty())
     }
 }
 

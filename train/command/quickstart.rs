@@ -18,7 +18,7 @@ use super::grpo::{self, GrpoArgs};
 use super::plant::{self, PlantArgs};
 use super::samples::{self, SamplesArgs};
 use super::sft::{self, SftArgs};
-use super::{RunArgs, WatchArgs, cache_folder};
+use super::{ChatArgs, RunArgs, WatchArgs, cache_folder};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -246,9 +246,12 @@ impl Quickstart {
     }
 
     fn samples(&mut self, base: &Path) -> Result<()> {
+        let tasks = self.places.train.join("sft.jsonl");
         let args = SamplesArgs {
             run: self.run_args(),
-            tasks: self.places.train.join("sft.jsonl"),
+            from: Vec::new(),
+            chats: ChatArgs::default(),
+            tasks: Some(tasks.clone()),
             tokenizer: base.to_path_buf(),
             against: Some(self.places.held_out_tasks()),
             out: self.places.samples.clone(),
@@ -256,7 +259,7 @@ impl Quickstart {
         };
         let alone = format!(
             "data samples --tasks {} --tokenizer {} --against {} --out {}",
-            args.tasks.display(),
+            tasks.display(),
             base.display(),
             self.places.held_out_tasks().display(),
             args.out.display()
@@ -295,6 +298,8 @@ impl Quickstart {
             run: self.run_args(),
             model: Some(base.to_path_buf()),
             tokenizer: None,
+            data: Vec::new(),
+            chats: ChatArgs::default(),
             samples: Some(self.places.samples.clone()),
             validate: None,
             out: self.places.sft.clone(),

@@ -1,11 +1,14 @@
 //! What several commands take.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::Args;
+use data::Tokenizer;
+use data::source::chats::{ChatSettings, Form};
+use data::template::ChatTemplate;
 use rollout::policy::Sampling;
 
 use crate::config::{Config, SandboxKind};
@@ -75,6 +78,38 @@ impl RunArgs {
             Some(path) => Config::load(path, &overrides),
             None => Config::parse(own, &overrides),
         }
+    }
+}
+
+/// How rows of conversations are read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ChatArgs {
+    /// The form of the rows: messages, sharegpt, prompt-completion, alpaca, text, preference, swe-agent, mini-swe-agent,
+    /// openhands or atif [default: each row tells by its columns].
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Form>,
+    /// The chat template of a model that has none, or instead of its own: `chatml`, or a file of Jinja.
+    #[arg(long, value_name = "NAME")]
+    pub chat_template: Option<String>,
+}
+
+impl ChatArgs {
+    /// The settings of a config, with what the command line says.
+    pub fn settings(&self, config: &Config) -> ChatSettings {
+        let settings = config.data.chats.clone();
+        ChatSettings { format: self.format.or(settings.format), ..settings }
+    }
+
+    /// The chat template of a model, or the one that is chosen instead.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such template, or the tokenizer lacks its markers.
+    pub fn template(&self, folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+        Ok(match &self.chat_template {
+            Some(chosen) => ChatTemplate::chosen(chosen, folder, tokenizer)?,
+            None => ChatTemplate::from_folder(folder, tokenizer)?,
+        })
     }
 }
 

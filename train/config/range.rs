@@ -176,6 +176,9 @@ fn sections(config: &Config) -> Option<Problem> {
             said: "`data.kinds` is empty, but must name at least one kind of bug".into(),
         });
     }
+    if let Some(problem) = config.data.chats.problem() {
+        return Some(Problem { key: "data.chats".into(), said: format!("in `data.chats`: {problem}") });
+    }
     if let Some(said) = config.watch.problem() {
         // It begins with the key.
         let key = said.split('`').nth(1).unwrap_or("watch").to_owned();

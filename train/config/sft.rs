@@ -1,7 +1,8 @@
 //! `[sft]`: supervised fine-tuning.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use data::source::chats::Form;
 use serde::{Deserialize, Serialize};
 
 use crate::optim::OptimizerConfig;
@@ -48,9 +49,30 @@ pub struct SftConfig {
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// Folder of Parquet shards.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub samples: PathBuf,
+    /// Conversations instead, as `--data` takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<PathBuf>,
+    /// The form of their rows; where it is not said, each row tells by its columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Form>,
     /// Its share of the samples, relative to the other weights.
     pub weight: f64,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
+impl SourceConfig {
+    /// What it is called in errors.
+    pub fn name(&self) -> String {
+        match self.data.first() {
+            Some(path) => path.display().to_string(),
+            None => self.samples.display().to_string(),
+        }
+    }
 }
 
 impl Default for SftConfig {
@@ -83,7 +105,10 @@ impl SftConfig {
             ));
         }
         let wrong = |source: &&SourceConfig| !source.weight.is_finite() || source.weight < 0.0;
+        if let Some(source) = self.mixture.iter().find(|source| is_empty(&source.samples) == source.data.is_empty()) {
+            return Some(format!("in `sft.mixture`: `{}` names either `samples` or `data`", source.name()));
+        }
         let source = self.mixture.iter().find(wrong)?;
-        Some(format!("in `sft.mixture`: `{}` has the weight {}", source.samples.display(), source.weight))
+        Some(format!("in `sft.mixture`: `{}` has the weight {}", source.name(), source.weight))
     }
 }

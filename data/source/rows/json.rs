@@ -7,12 +7,17 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::strict;
 use super::{Each, Fault, Found, Limits, Row};
 use crate::file::FileError;
+use crate::kind::HEAD_BYTES;
 use crate::source::jsonl::RowError;
+
+/// Begins a file of gzip.
+const GZIP: &[u8] = b"\x1f\x8b";
 
 /// Tells each row of a file to `each`.
 pub(super) struct Rows<'a> {
@@ -27,9 +32,8 @@ impl<'a> Rows<'a> {
         Rows { path, limits, each, row: 0 }
     }
 
-    fn open(&self) -> Result<BufReader<File>, RowError> {
-        let file = File::open(self.path).map_err(|error| self.read_error(error))?;
-        Ok(BufReader::with_capacity(1 << 18, file))
+    fn open(&self) -> Result<Box<dyn BufRead>, RowError> {
+        unpacked(self.path, self.limits.bytes).map_err(|error| self.read_error(error))
     }
 
     fn read_error(&self, error: io::Error) -> RowError {
@@ -86,7 +90,7 @@ impl<'a> Rows<'a> {
     }
 
     fn is_one_object(&self) -> io::Result<bool> {
-        let mut file = BufReader::with_capacity(1 << 18, File::open(self.path)?);
+        let mut file = unpacked(self.path, self.limits.bytes)?;
         skip_mark(&mut file)?;
         let most = self.limits.row_bytes as u64;
         let mut bytes = Vec::new();
@@ -164,6 +168,41 @@ impl<'a> Rows<'a> {
             return Err(self.broken(format!("there are more than {} rows", self.limits.rows)));
         }
         (self.each)(Found { row: self.row, offset: Some(offset), value: row })
+    }
+}
+
+/// The text of a file, unpacked where it is gzip'd; more than `most` bytes of that are an error.
+fn unpacked(path: &Path, most: u64) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    if !file.fill_buf()?.starts_with(GZIP) {
+        return Ok(Box::new(file));
+    }
+    let unpacked = Bounded { inner: MultiGzDecoder::new(file), left: most };
+    Ok(Box::new(BufReader::with_capacity(1 << 18, unpacked)))
+}
+
+/// The first bytes of the text in a gzip'd file; `head` itself where it begins no such file.
+pub(super) fn unpacked_head(path: &Path, head: Vec<u8>) -> io::Result<Vec<u8>> {
+    if !head.starts_with(GZIP) {
+        return Ok(head);
+    }
+    let mut text = Vec::new();
+    MultiGzDecoder::new(File::open(path)?).take(HEAD_BYTES as u64).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// A reader that refuses to tell more than it may: a small file may unpack to anything.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| io::Error::other("it unpacks to more bytes than a file of rows may have"))?;
+        Ok(read)
     }
 }
 

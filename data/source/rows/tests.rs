@@ -33,6 +33,22 @@ fn the_three_kinds_of_files_are_told_apart() {
 }
 
 #[test]
+fn rows_may_be_gzipped_and_what_is_cut_is_told() {
+    let packed = |text: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut writer, text).expect("packs");
+        writer.finish().expect("packs")
+    };
+    let long: String = (0..50_000).map(|n| format!("{{\"id\": \"{n}\"}}\n")).collect();
+    assert_eq!(ids(&file("a.jsonl.gz", &packed(long.as_bytes()))).len(), 50_000);
+    assert_eq!(ids(&file("b.json.gz", &packed(b"\xef\xbb\xbf[{\"id\": \"a\"}]"))), ["a"]);
+    let path = file("cut.jsonl.gz", &packed(long.as_bytes())[..20_000]);
+    assert!(read_any(&path).expect_err("is cut").to_string().contains("cut.jsonl.gz"));
+    let path = file("tree.tar.gz", &packed(&[&[b'a'; 257][..], b"ustar", &[0; 300]].concat()));
+    assert!(read_any(&path).expect_err("is no text").to_string().contains("tar archive"));
+}
+
+#[test]
 fn one_object_may_be_laid_out_in_any_way() {
     for (name, text) in [
         ("plain", "{\n\"id\": \"a\"\n}"),
@@ -50,7 +66,7 @@ fn one_object_may_be_laid_out_in_any_way() {
 #[test]
 fn a_file_of_another_kind_is_told_apart() {
     for (name, bytes, why) in [
-        ("rows.jsonl.gz", &b"\x1f\x8b\x08\0"[..], "gzip -d"),
+        ("rows.jsonl.gz", &b"\x1f\x8b\x08\0"[..], "gzip that cannot be unpacked"),
         ("rows.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd -d"),
         ("rows.jsonl", b"\xff\xfe{\0", "UTF-16"),
         ("rows.csv", b"instance_id,patch\n", "a table of text"),

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use data::{Role, Sample};
 
-use super::Judge;
+use super::judge::Judge;
 use crate::terminal::plain;
 
 /// How samples are shown.
