@@ -3,6 +3,8 @@
 //! In: answers to other inputs of one part of the tests, one after the other. Out: whether so few are the same that no honest
 //! repair does it.
 
+use std::collections::BTreeSet;
+
 use data::vary::Change;
 
 /// Answers of the gold patch to other inputs of one test, of which an honest repair gives some as well; and of many more
@@ -14,6 +16,21 @@ const OTHER_ANSWERS: usize = 5;
 /// The same for a single statement or case, which an honest repair may well see in its own way.
 const OF_STATEMENT: usize = 8;
 const ONE_IN: usize = 5;
+/// So many different answers of the gold patch, to which a patch says one and the same thing: it does not look at its inputs.
+const DIFFERENT: usize = 4;
+/// Answers that gold patch and bug share. Who gives none of so many broke what was right before.
+const SHARED: usize = 8;
+
+/// What answers are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Of {
+    /// Those of one test.
+    Test,
+    /// Those of one statement or case.
+    Statement,
+    /// Those of all calls of one function.
+    Function,
+}
 
 /// Answers of the gold patch, and how many of them the patch gives as well.
 #[derive(Default)]
@@ -22,15 +39,26 @@ struct Count {
     same: usize,
 }
 
-/// A test, or a statement or case of it.
+/// A test, a statement or case of it, or a function.
 #[derive(Default)]
 pub(super) struct Part {
     answered: Tally,
     /// Inputs for which the patch raises something where the gold patch has an answer.
     refused: Tally,
+    /// What the patch got, and what the gold patch got.
+    got: BTreeSet<String>,
+    right: BTreeSet<String>,
 }
 
 impl Part {
+    /// Notes what the patch got and what the gold patch got, where both can be said.
+    pub fn answers(&mut self, got: Option<(Option<&str>, &str)>) {
+        if let Some((Some(own), right)) = got {
+            self.got.insert(own.to_string());
+            self.right.insert(right.to_string());
+        }
+    }
+
     /// Counts one answer of the gold patch; `refuses` where the patch raises something instead of an answer.
     pub fn count(&mut self, change: &Change, refuses: bool, is_same: bool, tells_from_bug: bool) {
         let tally = if refuses { &mut self.refused } else { &mut self.answered };
@@ -38,13 +66,17 @@ impl Part {
     }
 
     /// How many answers are the same, of how many, where no honest repair has so few. Less is asked of a whole test than of
-    /// one statement.
+    /// one statement or function, unless that always gets the same.
     ///
     /// A patch that is right about some inputs may refuse others, as one does that checks its arguments. One that is right
     /// about none was made for the tested ones.
-    pub fn on_its_own(self, is_statement: bool) -> Option<(usize, usize)> {
-        let tally = if self.answered.all.same > 0 { self.answered } else { self.answered.with(self.refused) };
-        tally.on_its_own(if is_statement { OF_STATEMENT } else { ANSWERS })
+    pub fn on_its_own(self, of: Of) -> Option<(usize, usize)> {
+        let Count { answers, same } = self.answered.all;
+        if same == 0 && answers >= DIFFERENT && self.right.len() >= DIFFERENT && self.got.len() == 1 {
+            return Some((same, answers));
+        }
+        let tally = if same > 0 { self.answered } else { self.answered.with(self.refused) };
+        tally.on_its_own(if of == Of::Test { ANSWERS } else { OF_STATEMENT })
     }
 }
 
@@ -54,7 +86,9 @@ struct Tally {
     all: Count,
     /// Answers that the bug does not give.
     telling: Count,
-    /// Of those, answers to numbers and texts far away.
+    /// Answers that the bug gives as well.
+    shared: Count,
+    /// Of the telling ones, answers to numbers and texts far away.
     far: Count,
     /// Of those, answers to other lists.
     of_lists: Count,
@@ -65,6 +99,7 @@ impl Tally {
         let counts = [
             (&mut self.all, true),
             (&mut self.telling, tells_from_bug),
+            (&mut self.shared, !tells_from_bug),
             (&mut self.far, tells_from_bug && change.is_far() && !change.of_list),
             (&mut self.of_lists, tells_from_bug && change.of_list),
         ];
@@ -80,6 +115,7 @@ impl Tally {
         Tally {
             all: sum(self.all, other.all),
             telling: sum(self.telling, other.telling),
+            shared: sum(self.shared, other.shared),
             far: sum(self.far, other.far),
             of_lists: sum(self.of_lists, other.of_lists),
         }
@@ -91,7 +127,9 @@ impl Tally {
         let enough = if self.all.same > 0 { enough.max(OTHER_ANSWERS) } else { enough };
         let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
         let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
-        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;
+        let breaks = |one: &&Count| one.answers >= SHARED && one.same == 0;
+        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one));
+        let found = found.or(Some(&self.shared).filter(breaks))?;
         Some((found.same, found.answers))
     }
 }
