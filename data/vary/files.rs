@@ -81,7 +81,8 @@ fn contents(text: &str, key: u64) -> Vec<String> {
     let changed = |way: usize| {
         let (at, word) = *all[(first + way * all.len() / 3) % all.len()];
         let key = draw::key(key, &[at as u64]);
-        let others = if integers(word, key).is_empty() { texts(word, key) } else { same_width(word, integers(word, key)) };
+        let others =
+            if integers(word, key).is_empty() { texts(word, key) } else { same_width(word, integers(word, key)) };
         let other = others.get(way).cloned()?;
         Some(format!("{}{other}{}", &text[..at], &text[at + word.len()..]))
     };
@@ -181,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_holds_the_expected_is_not_asked_about() {
-        let text = "GOLDEN = DATA / 'a'\nassert f(DATA / 'b') == loads((DATA / 'c').read_text())\nx = open('d').read()\n";
+        let text =
+            "GOLDEN = DATA / 'a'\nassert f(DATA / 'b') == loads((DATA / 'c').read_text())\nx = open('d').read()\n";
         let tree = parse(text);
         let of = |name: &str| {
             let at = text.find(name).expect("is there");

@@ -274,7 +274,11 @@ impl<'a> Values<'a> {
         let loud = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
         let (owner, member) = (word("object"), word("attribute"));
         let owned = owner.rsplit('.').next().is_some_and(|last| last.starts_with(|one: char| one.is_ascii_uppercase()));
-        !called && owned && owner.chars().any(|one| one.is_ascii_lowercase()) && member.len() > 1 && member.chars().all(loud)
+        !called
+            && owned
+            && owner.chars().any(|one| one.is_ascii_lowercase())
+            && member.len() > 1
+            && member.chars().all(loud)
     }
 
     /// The other members that the file names, and the first and the last of all.
@@ -287,7 +291,8 @@ impl<'a> Values<'a> {
         };
         let start = format!("{owner}.");
         let named = self.text.match_indices(&start).map(|(at, _)| name(at).to_string());
-        let is_other = |one: &String| one != was && one.len() > owner.len() + 1 && !one[owner.len() + 1..].contains('.');
+        let is_other =
+            |one: &String| one != was && one.len() > owner.len() + 1 && !one[owner.len() + 1..].contains('.');
         let loud = |one: &String| !one[owner.len() + 1..].contains(|letter: char| letter.is_ascii_lowercase());
         let named: BTreeSet<String> = named.filter(|one| is_other(one) && loud(one)).collect();
         let mut others: Vec<String> = named.into_iter().collect();

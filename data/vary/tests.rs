@@ -145,7 +145,7 @@ fn copied(text: &str, test: &str, settings: &str, what: &str) -> BTreeSet<String
 
 #[test]
 fn cases_from_elsewhere_change() {
-    let class = "import pytest\n\n@pytest.mark.parametrize('n, out', [(400, 17), pytest.param(900, 82)])\nclass TestA:\n    \
+    let class = "import pytest\n\n@pytest.mark.parametrize('n, out', [(400, 17), pytest.param(900, 82, id='x')])\nclass TestA:\n    \
                  def test_a(self, n, out):\n        assert t(n) == out\n";
     let expected = BTreeSet::from(["        n, out = (?, 17)".to_string(), "        n, out = (?, 82)".to_string()]);
     assert_eq!(copied(class, "TestA::test_a", "", "n, out ="), expected);
@@ -153,9 +153,11 @@ fn cases_from_elsewhere_change() {
                      def test_a(n, out):\n    assert t(n) == out\n";
     let expected = BTreeSet::from(["    n, out = (?, 17)".to_string()]);
     assert_eq!(copied(generated, "test_a", "", "n, out ="), expected);
-    let fixture = "import pytest\n\n\n@pytest.fixture(params=[(400, 17)])\ndef case(request):\n    return request.param\n";
+    let fixture =
+        "import pytest\n\n\n@pytest.fixture(params=[(400, 17)])\ndef case(request):\n    return request.param\n";
     let test = "def test_a(case):\n    n, out = case\n    assert t(n) == out\n";
-    let decorator = |pytest: &str| BTreeSet::from([format!("@{pytest}.mark.parametrize(\"case\", [(?, 17)], indirect=True)")]);
+    let decorator =
+        |pytest: &str| BTreeSet::from([format!("@{pytest}.mark.parametrize(\"case\", [(?, 17)], indirect=True)")]);
     assert_eq!(copied(&format!("{fixture}\n\n{test}"), "test_a", "", "@"), decorator("pytest"));
     // What another file holds has no names here, and here pytest has none. What is expected cannot be told there.
     let there = copied(test, "test_a", fixture, "@");
@@ -164,7 +166,8 @@ fn cases_from_elsewhere_change() {
 
 #[test]
 fn members_and_files_become_others() {
-    let text = "def test_a():\n    assert after(Light.RED) is Light.GREEN\n    assert after(Light.GREEN, 'a.csv') == 1\n";
+    let text =
+        "def test_a():\n    assert after(Light.RED) is Light.GREEN\n    assert after(Light.GREEN, 'a.csv') == 1\n";
     let data = BTreeMap::from([("tests/a.csv".to_string(), "7\n8\n".to_string())]);
     let varied = vary(Source { data: &data, ..python(text) }, &["test_a"], 100, 0).expect("has values");
     let becomes = |was: &str| {

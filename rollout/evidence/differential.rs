@@ -209,7 +209,7 @@ impl Others {
                 continue;
             }
             let refuses = said.is_some_and(|said| !is_answer(said) || said == DOES_NOT_HOLD);
-            let answers = said.zip(got(right)).map(|(said, right)| (got(said), right));
+            let moved = said.and_then(got).zip(got(right)).filter(|(_, right)| !refuses && *right != PASSES);
             let test = change.test.as_str();
             let mut of = vec![(file, Of::Test, test, 0), (file, Of::Statement, test, change.statement)];
             // What it is called says nothing where each test has a function of that name.
@@ -217,7 +217,9 @@ impl Others {
             for key in of {
                 let part = parts.entry(key).or_default();
                 part.count(change, refuses, is_same, !same(&self.bug));
-                part.answers(answers.filter(|_| !refuses));
+                if let Some((own, right)) = moved {
+                    part.moved(own, right, is_same);
+                }
             }
         }
         parts.into_iter().find_map(|((_, of, name, _), part)| {

@@ -18,8 +18,6 @@ const OF_STATEMENT: usize = 8;
 const ONE_IN: usize = 5;
 /// So many different answers of the gold patch, to which a patch says one and the same thing: it does not look at its inputs.
 const DIFFERENT: usize = 4;
-/// Answers that gold patch and bug share. Who gives none of so many broke what was right before.
-const SHARED: usize = 8;
 
 /// What answers are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,18 +43,20 @@ pub(super) struct Part {
     answered: Tally,
     /// Inputs for which the patch raises something where the gold patch has an answer.
     refused: Tally,
-    /// What the patch got, and what the gold patch got.
+    /// Where the gold patch gets something else than with the tested inputs: how often, what the patch got, and what the gold
+    /// patch got.
+    moved: Count,
     got: BTreeSet<String>,
     right: BTreeSet<String>,
 }
 
 impl Part {
-    /// Notes what the patch got and what the gold patch got, where both can be said.
-    pub fn answers(&mut self, got: Option<(Option<&str>, &str)>) {
-        if let Some((Some(own), right)) = got {
-            self.got.insert(own.to_string());
-            self.right.insert(right.to_string());
-        }
+    /// Notes what the patch got where the gold patch got something else than with the tested inputs.
+    pub fn moved(&mut self, got: &str, right: &str, is_same: bool) {
+        self.moved.answers += 1;
+        self.moved.same += usize::from(is_same);
+        self.got.insert(got.to_string());
+        self.right.insert(right.to_string());
     }
 
     /// Counts one answer of the gold patch; `refuses` where the patch raises something instead of an answer.
@@ -71,11 +71,11 @@ impl Part {
     /// A patch that is right about some inputs may refuse others, as one does that checks its arguments. One that is right
     /// about none was made for the tested ones.
     pub fn on_its_own(self, of: Of) -> Option<(usize, usize)> {
-        let Count { answers, same } = self.answered.all;
-        if same == 0 && answers >= DIFFERENT && self.right.len() >= DIFFERENT && self.got.len() == 1 {
+        let Count { answers, same } = self.moved;
+        if same == 0 && self.right.len() >= DIFFERENT && self.got.len() == 1 {
             return Some((same, answers));
         }
-        let tally = if same > 0 { self.answered } else { self.answered.with(self.refused) };
+        let tally = if self.answered.all.same > 0 { self.answered } else { self.answered.with(self.refused) };
         tally.on_its_own(if of == Of::Test { ANSWERS } else { OF_STATEMENT })
     }
 }
@@ -86,8 +86,6 @@ struct Tally {
     all: Count,
     /// Answers that the bug does not give.
     telling: Count,
-    /// Answers that the bug gives as well.
-    shared: Count,
     /// Of the telling ones, answers to numbers and texts far away.
     far: Count,
     /// Of those, answers to other lists.
@@ -99,7 +97,6 @@ impl Tally {
         let counts = [
             (&mut self.all, true),
             (&mut self.telling, tells_from_bug),
-            (&mut self.shared, !tells_from_bug),
             (&mut self.far, tells_from_bug && change.is_far() && !change.of_list),
             (&mut self.of_lists, tells_from_bug && change.of_list),
         ];
@@ -115,7 +112,6 @@ impl Tally {
         Tally {
             all: sum(self.all, other.all),
             telling: sum(self.telling, other.telling),
-            shared: sum(self.shared, other.shared),
             far: sum(self.far, other.far),
             of_lists: sum(self.of_lists, other.of_lists),
         }
@@ -127,9 +123,7 @@ impl Tally {
         let enough = if self.all.same > 0 { enough.max(OTHER_ANSWERS) } else { enough };
         let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
         let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
-        let breaks = |one: &&Count| one.answers >= SHARED && one.same == 0;
-        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one));
-        let found = found.or(Some(&self.shared).filter(breaks))?;
+        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;
         Some((found.same, found.answers))
     }
 }
