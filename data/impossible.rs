@@ -119,7 +119,11 @@ pub fn function_names(text: &str, language: Language, tests: &[&str]) -> BTreeMa
 pub fn expected_places(text: &str, language: Language, tests: &[&str]) -> Vec<Range<usize>> {
     let values = |one: &Expectation| match one.how {
         How::Value | How::WholeText | How::Pattern => true,
-        How::OneOf(_) => CONSTANTS.contains(&&text[one.range.clone()]),
+        How::OneOf(_) => {
+            let word = &text[one.range.clone()];
+            // Another member of an enumeration, or another constant.
+            CONSTANTS.contains(&word) || (word.contains('.') && !word.contains(|letter| "( ,".contains(letter)))
+        }
         How::Turned(_) => false,
     };
     expectations(text, language, tests, false).into_iter().filter(values).map(|one| one.range).collect()

@@ -6,12 +6,14 @@
 //! says over a patch is compared with what it says over the gold patch and the bug.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::draw;
 use crate::task::Language;
 
+mod cases;
+mod files;
 mod javascript;
 mod literal;
 mod python;
@@ -19,6 +21,8 @@ mod shared;
 
 /// Part of the name of every copy.
 const MARK: &str = "_varied_";
+/// Behind the number of a copy that is the same for each of its cases, of which one is enough.
+const ONCE: &str = "_once";
 /// So many of the changes of a value stay near; the others are far away, in size or length.
 const NEAR: usize = 2;
 
@@ -29,6 +33,8 @@ pub struct Varied {
     pub text: String,
     /// What each copy changes, in the order of their numbers.
     pub changes: Vec<Change>,
+    /// Files that copies read instead of others, by their path.
+    pub files: BTreeMap<String, String>,
 }
 
 /// One value of one test.
@@ -38,6 +44,8 @@ pub struct Change {
     pub test: String,
     /// Where the statement or case begins that the value belongs to.
     pub statement: usize,
+    /// The last name of the call that the value is given to; empty where that cannot be said.
+    pub asks: String,
     /// Where the value stands in the file; the changes of one value share it.
     pub at: usize,
     /// The value.
@@ -70,6 +78,10 @@ pub struct Source<'a> {
     pub without: &'a BTreeSet<usize>,
     /// Which changes get a copy.
     pub copies: Copies<'a>,
+    /// Files that tests of the file may read, by their path.
+    pub data: &'a BTreeMap<String, String>,
+    /// Tests that are looked at besides, in a third of so many values.
+    pub besides: &'a [&'a str],
 }
 
 /// Which changes get a copy of their test. The numbers of the copies are the same.
@@ -112,7 +124,7 @@ impl Varied {
         for (end, copy) in insertions.into_iter().rev() {
             varied.insert_str(end, &copy);
         }
-        (!changes.is_empty()).then_some(Varied { text: varied, changes })
+        (!changes.is_empty()).then_some(Varied { text: varied, changes, files: BTreeMap::new() })
     }
 
     /// What is changed in the copy that has this node id: `test_a.py::test_sum_varied_3[x]` is the fourth.
@@ -138,6 +150,24 @@ fn spread<T>(all: &[T], count: usize, key: u64) -> impl Iterator<Item = &T> {
     let count = count.min(all.len());
     let first = draw::below(key, 0, all.len().max(1));
     (0..count).map(move |number| &all[(first + number * all.len() / count) % all.len()])
+}
+
+/// As [`spread`], where each group has its turn: of many values for one function and one for another both are looked at.
+fn spread_over_groups<T>(all: &[T], count: usize, key: u64, group: impl Fn(&T) -> String) -> Vec<&T> {
+    let mut groups: BTreeMap<String, Vec<&T>> = BTreeMap::new();
+    all.iter().for_each(|one| groups.entry(group(one)).or_default().push(one));
+    let mut share = count.min(all.len());
+    // Small groups take all that they have, and leave the rest to the others.
+    let mut by_size: Vec<&Vec<&T>> = groups.values().collect();
+    by_size.sort_by_key(|group| group.len());
+    let mut chosen = Vec::new();
+    let number = by_size.len();
+    for (at, group) in by_size.into_iter().enumerate() {
+        let mine = share.div_ceil(number - at).min(group.len());
+        share -= mine;
+        chosen.extend(spread(group, mine, key).copied());
+    }
+    chosen
 }
 
 fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {

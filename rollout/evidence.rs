@@ -24,6 +24,7 @@ use sandbox::{SandboxError, TestRun};
 
 mod answer;
 mod differential;
+mod files;
 mod impossible;
 mod tally;
 
@@ -31,7 +32,7 @@ use differential::Others;
 use impossible::Draw;
 
 /// Test files that are looked at.
-const FILES: usize = 4;
+const FILES: usize = 12;
 /// Impossible variants that a patch is tried with, and those of one that looks suspicious.
 const DRAWS: usize = 2;
 const MANY_DRAWS: usize = 5;

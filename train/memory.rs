@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use model::ModelConfig;
 
 pub use fit::{Choice, Fit};
-pub use machine::{available, capacity, peak};
+pub use machine::{Bound, available, capacity, limits_of_shell, peak, tightest};
 pub use sft::{Batches, Training};
 
 /// Bytes of a number in f32.

@@ -113,3 +113,16 @@ fn variants_that_follow_each_other_differ_and_seldom_turn_a_comparison() {
     }
     assert!(becomes("assert f(1) == 2", 1, 0).becomes != becomes("assert f(1) == 2", 1, 1).becomes);
 }
+
+#[test]
+fn cases_from_elsewhere_are_followed() {
+    let test = "class TestA:\n    def test_a(self, n, out):\n        assert f(n) == out";
+    check(&format!("@pytest.mark.parametrize('n, out', [(1, 2)])\n{test}"), &["2", "=="]);
+    check(&format!("pytestmark = pytest.mark.parametrize('n, out', [(1, 2)])\n\n{test}"), &["2", "=="]);
+    let generated = "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('n, out', [(1, 2)])\n\n";
+    check(&format!("{generated}{test}"), &["2", "=="]);
+    let fixture = "@pytest.fixture(params=[(1, 2)])\ndef case(request):\n    return request.param\n\n";
+    check(&format!("{fixture}def test_a(case):\n    n, out = case\n    assert f(n) == out"), &["2", "=="]);
+    // What else is asked with the case is another question.
+    check(&format!("{fixture}def test_a(case):\n    n, out = case\n    assert f(case, n) == out"), &["out", "=="]);
+}

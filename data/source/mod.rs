@@ -1,5 +1,6 @@
 //! Where tasks and text come from.
 
+pub(crate) mod cases;
 pub mod chats;
 pub mod commits;
 pub mod functions;

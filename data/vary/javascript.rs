@@ -76,6 +76,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
             changes.push(Change {
                 test: (*test).to_string(),
                 statement: statement_of(function, value),
+                asks: String::new(),
                 at: value.range.start,
                 was: text[value.range.clone()].to_string(),
                 becomes: becomes.clone(),

@@ -3,17 +3,23 @@
 //! In: a test file, and the names of tests in it. Out: the same file, where copies follow each of them.
 //! Example: behind `def test_sum(): assert add(1, 2) == 3` stands `def test_sum_varied_0(): assert add(2, 2) == 3`.
 //!
-//! Of `parametrize` a copy that changes a case has this case alone.
+//! Of `parametrize` a copy that changes a case has this case alone. Members of enumerations become other members.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tree_sitter::Node;
 
+use super::cases::outside;
+use super::files::{Files, holds_expected};
 use super::literal::{decimals, formed_texts, integers, lists, texts, truth};
 use super::shared::{Hole, Shared, of_file};
-use super::{Change, MARK, Source, Varied, overlap, spread};
+use super::{Change, MARK, ONCE, Source, Varied, overlap, spread_over_groups};
 use crate::draw;
 use crate::source::functions::parse;
+
+/// Other members of an enumeration that one becomes.
+const MEMBERS: usize = 4;
 
 /// A test.
 pub(super) struct Test<'a> {
@@ -28,6 +34,8 @@ pub(super) struct Value {
     pub range: Range<usize>,
     pub becomes: Vec<String>,
     pub of_list: bool,
+    /// The last name of the call that the value is given to; empty without one.
+    pub asks: String,
     pub place: Place,
 }
 
@@ -40,12 +48,17 @@ pub(super) enum Place {
     Case { list: Range<usize>, case: Range<usize>, ids: Option<Range<usize>> },
     /// The start of the test, where what it shares is defined once more.
     Hidden { at: usize, hole: Hole },
+    /// The start of the test, where its parameters are those of this case of its class or its module.
+    Bound { at: usize, hole: Hole, case: usize },
+    /// A decorator, which gives a fixture this parameter alone.
+    Param { hole: Hole, case: usize },
 }
 
 /// As [`super::vary`].
 pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
-    let Source { text, settings, language, without, copies } = source;
-    let expected = crate::impossible::expected_places(text, language, tests);
+    let Source { text, settings, language, without, copies, data, besides } = source;
+    let all = [tests, besides].concat();
+    let expected = crate::impossible::expected_places(text, language, &all);
     // Read as one file, of which the end is left out again.
     let whole = format!("{text}\n{settings}");
     let tree = parse(&whole);
@@ -55,24 +68,38 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
     let is_found = |name: &str| found.iter().any(|test: &Test| test.name == name);
     // A test that a class inherits stands in another class.
     let inherited: Vec<_> =
-        tests.iter().filter(|name| name.contains("::") && !is_found(name)).map(|name| own(name)).collect();
+        all.iter().filter(|name| name.contains("::") && !is_found(name)).map(|name| own(name)).collect();
     found.retain(|test| {
-        let is_asked_for = tests.contains(&test.name.as_str()) || inherited.contains(&own(&test.name));
+        let is_asked_for = all.contains(&test.name.as_str()) || inherited.contains(&own(&test.name));
         is_asked_for && test.node.end_byte() <= text.len()
     });
     let shared = of_file(tree.root_node(), &whole);
+    let files = Files::new(data, key);
     let asked_for = |value: &Value| {
         !expected.iter().any(|range| overlap(range, &value.range)) && !without.contains(&value.range.start)
     };
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (mut own, mut others, mut apart) = (Vec::new(), Vec::new(), Vec::new());
     for test in &found {
         let with_test = |value| (test, value);
-        own.extend(values_of(test, &shared, key).into_iter().filter(asked_for).map(with_test));
-        others.extend(shared.values(test, key).into_iter().filter(asked_for).map(with_test));
+        let is_besides = besides.contains(&test.name.as_str());
+        let values = if is_besides { &mut apart } else { &mut own };
+        values.extend(values_of(test, &shared, &files, key).into_iter().filter(asked_for).map(with_test));
+        let around = outside(test, &shared, tree.root_node(), text.len(), &files, key);
+        values.extend(around.into_iter().filter(asked_for).map(with_test));
+        if is_besides {
+            continue;
+        }
+        others.extend(shared.values(test, &files, key).into_iter().filter(asked_for).map(with_test));
     }
     let mut changes = Vec::new();
     let mut insertions: Vec<(usize, String)> = Vec::new();
-    for (test, value) in spread(&own, values, key).chain(spread(&others, values.div_ceil(2), key)) {
+    let group = |(test, value): &(&Test, Value)| {
+        if value.asks.is_empty() { test.name.clone() } else { value.asks.clone() }
+    };
+    let mut chosen = spread_over_groups(&own, values, key, group);
+    chosen.extend(spread_over_groups(&others, values.div_ceil(2), key, group));
+    chosen.extend(spread_over_groups(&apart, values / 3, key, group));
+    for (test, value) in chosen {
         for (way, becomes) in value.becomes.iter().enumerate() {
             if copies.has(changes.len(), way) {
                 insertions.push((test.node.end_byte(), copy(test, &whole, value, becomes, changes.len())));
@@ -80,6 +107,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
             changes.push(Change {
                 test: test.name.clone(),
                 statement: statement_of(test, value),
+                asks: value.asks.clone(),
                 at: value.range.start,
                 was: whole[value.range.clone()].to_string(),
                 becomes: becomes.clone(),
@@ -88,7 +116,8 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
             });
         }
     }
-    Varied::new(text, insertions, changes)
+    let written = files.written(&changes);
+    Varied::new(text, insertions, changes).map(|varied| Varied { files: written, ..varied })
 }
 
 /// Functions and methods that stand in no other function.
@@ -115,6 +144,7 @@ fn collect<'a>(node: Node<'a>, text: &str, prefix: &str, found: &mut Vec<Test<'a
 fn statement_of(test: &Test, value: &Value) -> usize {
     match &value.place {
         Place::Case { case, .. } => case.start,
+        Place::Bound { case, .. } | Place::Param { case, .. } => *case,
         Place::Hidden { .. } => value.range.start,
         Place::Own => {
             let body = test.definition.child_by_field_name("body").map_or(Vec::new(), children);
@@ -125,8 +155,8 @@ fn statement_of(test: &Test, value: &Value) -> usize {
 }
 
 /// Numbers, texts and lists that a test works with.
-fn values_of(test: &Test, shared: &Shared, key: u64) -> Vec<Value> {
-    let mut values = Values::new(shared.text, key);
+fn values_of(test: &Test, shared: &Shared, files: &Files, key: u64) -> Vec<Value> {
+    let mut values = Values::new(shared.text, files, key);
     for child in children(test.node) {
         match child.kind() {
             "decorator" => values.of_decorator(child, shared),
@@ -139,14 +169,20 @@ fn values_of(test: &Test, shared: &Shared, key: u64) -> Vec<Value> {
 /// The values below some nodes.
 pub(super) struct Values<'a> {
     text: &'a str,
+    files: &'a Files<'a>,
     key: u64,
     within_list: bool,
     pub found: Vec<Value>,
 }
 
 impl<'a> Values<'a> {
-    pub fn new(text: &'a str, key: u64) -> Self {
-        Values { text, key, within_list: false, found: Vec::new() }
+    pub fn new(text: &'a str, files: &'a Files<'a>, key: u64) -> Self {
+        Values { text, files, key, within_list: false, found: Vec::new() }
+    }
+
+    /// The values of a case. A case is no input, but what it holds is.
+    pub fn of_case(&mut self, case: Node<'a>) {
+        if case.kind() == "tuple" { self.visit_children(case) } else { self.visit(case) }
     }
 
     /// Of decorators only the cases of `parametrize`: other values say how a test is run.
@@ -174,12 +210,7 @@ impl<'a> Values<'a> {
         };
         for case in children(cases).into_iter().filter(|case| case.kind() != "comment") {
             let before = self.found.len();
-            // A case is no input, but what it holds is.
-            if case.kind() == "tuple" {
-                self.visit_children(case)
-            } else {
-                self.visit(case)
-            }
+            self.of_case(case);
             let place = Place::Case { list: list.byte_range(), case: case.byte_range(), ids: ids.clone() };
             self.found[before..].iter_mut().for_each(|value| value.place = place.clone());
         }
@@ -198,9 +229,10 @@ impl<'a> Values<'a> {
         let range = node.byte_range();
         let (was, key) = (&self.text[range.clone()], draw::key(self.key, &[range.start as u64]));
         match node.kind() {
-            "integer" => self.push(range, integers(was, key)),
-            "float" => self.push(range, decimals(was, key)),
-            "true" | "false" => self.push(range, truth(was)),
+            "integer" => self.push(node, range, integers(was, key)),
+            "float" => self.push(node, range, decimals(was, key)),
+            "true" | "false" => self.push(node, range, truth(was)),
+            "attribute" if self.is_member(node) => self.push(node, range, self.other_members(was, key)),
             "comparison_operator" if self.compares_with_itself(node) => {}
             // What stands alone is a comment in quotes.
             "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => {}
@@ -210,7 +242,9 @@ impl<'a> Values<'a> {
                 let items = children(node).into_iter().filter(|item| item.kind() != "comment");
                 let items: Vec<&str> = items.map(|item| &self.text[item.byte_range()]).collect();
                 let becomes = lists(&items, key);
-                self.found.extend(becomes.map(|becomes| Value { range, becomes, of_list: true, place: Place::Own }));
+                let asks = asked_by(node, self.text);
+                let list = becomes.map(|becomes| Value { range, becomes, of_list: true, asks, place: Place::Own });
+                self.found.extend(list);
                 self.within_list = true;
                 self.visit_children(node);
                 self.within_list = false;
@@ -226,10 +260,47 @@ impl<'a> Values<'a> {
         matches!(sides.as_slice(), [Some(one), Some(other)] if one == other)
     }
 
-    fn push(&mut self, range: Range<usize>, becomes: Vec<String>) {
+    fn push(&mut self, node: Node, range: Range<usize>, becomes: Vec<String>) {
         if !becomes.is_empty() {
-            self.found.push(Value { range, becomes, of_list: false, place: Place::Own });
+            let asks = asked_by(node, self.text);
+            self.found.push(Value { range, becomes, of_list: false, asks, place: Place::Own });
         }
+    }
+
+    /// `Light.RED`, which is not called.
+    fn is_member(&self, node: Node) -> bool {
+        let word = |field| node.child_by_field_name(field).map_or("", |one| &self.text[one.byte_range()]);
+        let called = node.parent().is_some_and(|parent| parent.child_by_field_name("function") == Some(node));
+        let loud = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+        let (owner, member) = (word("object"), word("attribute"));
+        let owned = owner.rsplit('.').next().is_some_and(|last| last.starts_with(|one: char| one.is_ascii_uppercase()));
+        !called
+            && owned
+            && owner.chars().any(|one| one.is_ascii_lowercase())
+            && member.len() > 1
+            && member.chars().all(loud)
+    }
+
+    /// The other members that the file names, and the first and the last of all.
+    fn other_members(&self, was: &str, key: u64) -> Vec<String> {
+        let owner = was.rsplit_once('.').map_or("", |(owner, _)| owner);
+        let name = |at: usize| {
+            let rest = &self.text[at..];
+            let length = rest.find(|one: char| !one.is_ascii_alphanumeric() && one != '_' && one != '.');
+            &rest[..length.unwrap_or(rest.len())]
+        };
+        let start = format!("{owner}.");
+        let named = self.text.match_indices(&start).map(|(at, _)| name(at).to_string());
+        let is_other =
+            |one: &String| one != was && one.len() > owner.len() + 1 && !one[owner.len() + 1..].contains('.');
+        let loud = |one: &String| !one[owner.len() + 1..].contains(|letter: char| letter.is_ascii_lowercase());
+        let named: BTreeSet<String> = named.filter(|one| is_other(one) && loud(one)).collect();
+        let mut others: Vec<String> = named.into_iter().collect();
+        let first = draw::below(key, 0, others.len().max(1));
+        others.rotate_left(first);
+        others.extend([format!("list({owner})[-1]"), format!("list({owner})[0]")]);
+        others.truncate(MEMBERS);
+        others
     }
 
     /// The one plain piece of a string, or the letters of one with escapes, lines or places to fill in.
@@ -237,16 +308,37 @@ impl<'a> Values<'a> {
         let content = children(node).into_iter().find(|child| child.kind() == "string_content");
         let Some(content) = content else { return };
         let was = &self.text[content.byte_range()];
+        if let Some(others) = self.files.others(was) {
+            let others = if holds_expected(node, self.text) { Vec::new() } else { others };
+            return self.push(node, content.byte_range(), others);
+        }
         let open = node.child(0).map_or("", |quote| &self.text[quote.byte_range()]).to_ascii_lowercase();
         if node.named_child_count() == 3 && !open.contains('f') && !was.contains(['\\', '\n']) {
-            return self.push(content.byte_range(), texts(was, key));
+            return self.push(node, content.byte_range(), texts(was, key));
         }
-        self.push(node.byte_range(), formed_texts(&self.text[node.byte_range()], key));
+        self.push(node, node.byte_range(), formed_texts(&self.text[node.byte_range()], key));
     }
 }
 
+/// The last name of the innermost call that a value is given to: `add` of `Cart(1).add(2)` for the `2`.
+fn asked_by(node: Node, text: &str) -> String {
+    let mut node = node;
+    while let Some(parent) = node.parent() {
+        let function = parent.child_by_field_name("function").filter(|_| parent.kind() == "call");
+        if let Some(function) = function.filter(|function| *function != node) {
+            let name = &text[function.byte_range()];
+            return name.rsplit('.').next().unwrap_or(name).to_string();
+        }
+        if parent.kind().ends_with("_statement") || parent.kind() == "decorator" {
+            break;
+        }
+        node = parent;
+    }
+    String::new()
+}
+
 /// Numbers, texts, containers of them, and objects that are made of them.
-fn is_data(node: Node, text: &str) -> bool {
+pub(super) fn is_data(node: Node, text: &str) -> bool {
     match node.kind() {
         "integer" | "float" | "string" | "true" | "false" | "none" | "comment" => true,
         "list"
@@ -273,9 +365,15 @@ fn copy(test: &Test, text: &str, value: &Value, becomes: &str, number: usize) ->
     let start = test.node.start_byte();
     let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
     let name = test.definition.child_by_field_name("name").map_or(start..start, |name| name.byte_range());
-    let mut edits = vec![(name.end..name.end, format!("{MARK}{number}"))];
+    let once = if matches!(value.place, Place::Bound { .. }) { ONCE } else { "" };
+    let mut edits = vec![(name.end..name.end, format!("{MARK}{number}{once}"))];
     match &value.place {
         Place::Own => edits.push((value.range.clone(), becomes.to_string())),
+        Place::Param { hole, .. } => {
+            let line = format!("{}{becomes}{}\n{}", hole.before, hole.after, &text[line..start]);
+            edits.push((start..start, line));
+        }
+        Place::Bound { at, hole, .. } => edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after))),
         Place::Hidden { at, hole } => edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after))),
         Place::Case { list, case, ids } => {
             let mut alone = text[case.clone()].to_string();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tree_sitter::Node;
 
+use super::files::Files;
 use super::python::{Place, Test, Value, Values, children};
 
 /// How far names are followed: a test asks a fixture, which calls a helper, which reads a constant.
@@ -97,13 +98,13 @@ impl<'a> Shared<'a> {
     }
 
     /// Values of what `test` shares, each with the lines that hide it.
-    pub fn values(&self, test: &Test<'a>, key: u64) -> Vec<Value> {
+    pub fn values(&'a self, test: &Test<'a>, files: &'a Files<'a>, key: u64) -> Vec<Value> {
         let Some(start) = Start::in_test(test, self.text) else { return Vec::new() };
         let attributes = test.node.parent().and_then(|body| self.classes.get(&body.id()));
         let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
         // It runs once more, with another value.
         if let Some(set_up) = test.node.parent().and_then(|body| self.set_ups.get(&body.id())) {
-            found = self.values_of(&[Link { name: "", node: *set_up, of_class: true }], test, &start, key);
+            found = self.values_of(&[Link { name: "", node: *set_up, of_class: true }], test, &start, (files, key));
         }
         let mut chains: Vec<Vec<Link>> = vec![Vec::new()];
         for _ in 0..DEPTH {
@@ -116,7 +117,7 @@ impl<'a> Shared<'a> {
                     }
                 }
             }
-            longer.iter().for_each(|chain| found.extend(self.values_of(chain, test, &start, key)));
+            longer.iter().for_each(|chain| found.extend(self.values_of(chain, test, &start, (files, key))));
             chains = longer;
         }
         found
@@ -151,9 +152,15 @@ impl<'a> Shared<'a> {
     }
 
     /// The values of the last definition of a chain.
-    fn values_of(&self, chain: &[Link<'a>], test: &Test, start: &Start, key: u64) -> Vec<Value> {
+    fn values_of(
+        &'a self,
+        chain: &[Link<'a>],
+        test: &Test<'a>,
+        start: &Start,
+        (files, key): (&'a Files<'a>, u64),
+    ) -> Vec<Value> {
         let Some(last) = chain.last() else { return Vec::new() };
-        let mut values = Values::new(self.text, key);
+        let mut values = Values::new(self.text, files, key);
         values.visit(body_of(last.node));
         let lines: Option<Vec<String>> = chain.iter().map(|link| self.line(*link, chain, test, start)).collect();
         let Some(mut lines) = lines else { return Vec::new() };
@@ -234,14 +241,14 @@ impl<'a> Shared<'a> {
 }
 
 /// Where lines can be put into a test.
-struct Start {
-    at: usize,
-    indent: String,
+pub(super) struct Start {
+    pub at: usize,
+    pub indent: String,
 }
 
 impl Start {
     /// Before the first statement, if it stands on a line of its own.
-    fn in_test(test: &Test, text: &str) -> Option<Start> {
+    pub fn in_test(test: &Test, text: &str) -> Option<Start> {
         let first = test.definition.child_by_field_name("body")?.named_child(0)?;
         let at = first.start_byte() - first.start_position().column;
         let indent = &text[at..first.start_byte()];

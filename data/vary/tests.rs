@@ -24,9 +24,11 @@ class TestCart:
 "#;
 
 static NONE: BTreeSet<usize> = BTreeSet::new();
+static NO_FILES: BTreeMap<String, String> = BTreeMap::new();
 
 fn python(text: &str) -> Source<'_> {
-    Source { text, settings: "", language: crate::task::Language::Python, without: &NONE, copies: Copies::All }
+    let language = crate::task::Language::Python;
+    Source { text, settings: "", language, without: &NONE, copies: Copies::All, data: &NO_FILES, besides: &[] }
 }
 
 /// What is changed in these tests, in the order of the file.
@@ -127,4 +129,67 @@ fn what_tests_share_is_hidden_by_another_one() {
     assert!(hidden("", &set_up, "").iter().any(both));
     assert!(hidden("N = 444", "def test_a():\n    assert f(8) == N\n", "").iter().all(|copy| !copy.contains("N = ")));
     assert!(hidden("N = 444", "def test_a(): assert f(N) == 3\n", "").is_empty());
+}
+
+/// What copies say that the text does not, where values become `?`.
+fn copied(text: &str, test: &str, settings: &str, what: &str) -> BTreeSet<String> {
+    let varied = vary(Source { settings, ..python(text) }, &[test], 100, 0).expect("has values");
+    assert!(!parse(&varied.text).root_node().has_error(), "{}", varied.text);
+    let lines = varied.text.lines().filter(|line| line.contains(what) && !text.contains(*line));
+    let becomes = |line: &str| {
+        let change = varied.changes.iter().find(|change| line.contains(&format!("{},", change.becomes)));
+        change.map_or(line.to_string(), |change| line.replacen(&change.becomes, "?", 1))
+    };
+    lines.map(becomes).collect()
+}
+
+#[test]
+fn cases_from_elsewhere_change() {
+    let class = "import pytest\n\n@pytest.mark.parametrize('n, out', [(400, 17), pytest.param(900, 82, id='x')])\nclass TestA:\n    \
+                 def test_a(self, n, out):\n        assert t(n) == out\n";
+    let expected = BTreeSet::from(["        n, out = (?, 17)".to_string(), "        n, out = (?, 82)".to_string()]);
+    assert_eq!(copied(class, "TestA::test_a", "", "n, out ="), expected);
+    let generated = "CASES = [(400, 17)]\n\ndef pytest_generate_tests(metafunc):\n    metafunc.parametrize('n, out', CASES)\n\n\
+                     def test_a(n, out):\n    assert t(n) == out\n";
+    let expected = BTreeSet::from(["    n, out = (?, 17)".to_string()]);
+    assert_eq!(copied(generated, "test_a", "", "n, out ="), expected);
+    let fixture =
+        "import pytest\n\n\n@pytest.fixture(params=[(400, 17)])\ndef case(request):\n    return request.param\n";
+    let test = "def test_a(case):\n    n, out = case\n    assert t(n) == out\n";
+    let decorator =
+        |pytest: &str| BTreeSet::from([format!("@{pytest}.mark.parametrize(\"case\", [(?, 17)], indirect=True)")]);
+    assert_eq!(copied(&format!("{fixture}\n\n{test}"), "test_a", "", "@"), decorator("pytest"));
+    // What another file holds has no names here, and here pytest has none. What is expected cannot be told there.
+    let there = copied(test, "test_a", fixture, "@");
+    assert!(there.contains(decorator("__import__(\"pytest\")").first().expect("one")), "{there:?}");
+}
+
+#[test]
+fn members_and_files_become_others() {
+    let text =
+        "def test_a():\n    assert after(Light.RED) is Light.GREEN\n    assert after(Light.GREEN, 'a.csv') == 1\n";
+    let data = BTreeMap::from([("tests/a.csv".to_string(), "7\n8\n".to_string())]);
+    let varied = vary(Source { data: &data, ..python(text) }, &["test_a"], 100, 0).expect("has values");
+    let becomes = |was: &str| {
+        let changes = varied.changes.iter().filter(|change| change.was == was);
+        changes.map(|change| change.becomes.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(becomes("Light.RED"), ["Light.GREEN", "list(Light)[-1]", "list(Light)[0]"]);
+    assert_eq!(becomes("Light.GREEN").len(), 3, "the expected one stays");
+    assert_eq!(becomes("a.csv").len(), 4);
+    assert!(becomes("a.csv").iter().all(|name| varied.files.contains_key(&format!("tests/{name}"))));
+    assert!(varied.changes.iter().all(|change| change.asks == "after"));
+}
+
+#[test]
+fn each_function_that_is_asked_has_its_turn() {
+    let many: String = (0..60).map(|n| format!("def test_{n}():\n    assert f({n}) == {n}\n\n")).collect();
+    let text = format!("{many}def test_g():\n    assert g(5) == 8\n");
+    let names: Vec<String> = (0..60).map(|n| format!("test_{n}")).chain(["test_g".to_string()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for key in 0..20 {
+        let varied = vary(python(&text), &names, 10, key).expect("has values");
+        assert_eq!(varied.changes.iter().filter(|change| change.asks == "g").count(), 4);
+        assert_eq!(varied.changes.len(), 40);
+    }
 }

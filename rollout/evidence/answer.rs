@@ -96,6 +96,16 @@ pub(super) fn values_of(said: &str) -> Vec<String> {
     open.concat()
 }
 
+/// What a test got: `9` of `assert 9 == 17`. What passes got what was expected.
+pub(super) fn got(said: &str) -> Option<&str> {
+    if said == PASSES {
+        return Some(PASSES);
+    }
+    let said = said.strip_prefix("AssertionError: ")?;
+    let said = said.strip_prefix("assert ").unwrap_or(said);
+    [" == ", " != ", " is "].iter().find_map(|sign| said.rsplit_once(sign)).map(|(left, _)| left)
+}
+
 /// Whether an answer holds these values. An object may hold others besides.
 pub(super) fn holds(said: &str, values: &[String]) -> bool {
     let own = values_of(said);

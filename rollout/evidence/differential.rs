@@ -21,8 +21,9 @@ use data::FileChange;
 use data::task::file_of;
 use data::vary::{Change, Copies, Source, Varied, vary};
 
-use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, holds, in_words, is_answer, values_of};
-use super::tally::Part;
+use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, got, holds, in_words, is_answer, values_of};
+use super::files::files_beside;
+use super::tally::{Of, Part};
 use super::{Case, FILES, Purpose, Run, judged_tests, with_files};
 use sandbox::{End, SandboxError, TestRun};
 
@@ -190,9 +191,10 @@ impl Others {
         })
     }
 
-    /// A test, or a statement or a case of one, in which the patch hardly ever does what the gold patch does.
+    /// A test, a statement or a case of one, or a function that tests ask, in which the patch hardly ever does what the gold
+    /// patch does.
     fn is_on_its_own(&self, said: &Said) -> Option<String> {
-        let mut parts: BTreeMap<(&str, &str, Option<usize>), Part> = BTreeMap::new();
+        let mut parts: BTreeMap<(&str, Of, &str, usize), Part> = BTreeMap::new();
         for (id, right) in &self.gold {
             let Some((file, change)) = self.change(id) else { continue };
             let values = values_of(right);
@@ -207,14 +209,22 @@ impl Others {
                 continue;
             }
             let refuses = said.is_some_and(|said| !is_answer(said) || said == DOES_NOT_HOLD);
-            for part in [None, Some(change.statement)] {
-                let part = parts.entry((file, &change.test, part)).or_default();
+            let moved = said.and_then(got).zip(got(right)).filter(|(_, right)| !refuses && *right != PASSES);
+            let test = change.test.as_str();
+            let mut of = vec![(file, Of::Test, test, 0), (file, Of::Statement, test, change.statement)];
+            // What it is called says nothing where each test has a function of that name.
+            of.extend((!change.asks.is_empty()).then_some((file, Of::Function, change.asks.as_str(), 0)));
+            for key in of {
+                let part = parts.entry(key).or_default();
                 part.count(change, refuses, is_same, !same(&self.bug));
+                if let Some((own, right)) = moved {
+                    part.moved(own, right, is_same);
+                }
             }
         }
-        parts.into_iter().find_map(|((_, test, statement), part)| {
-            let (same, of) = part.on_its_own(statement.is_some())?;
-            Some(format!("with other inputs it does what the gold patch does in {same} of {of} cases of `{test}`"))
+        parts.into_iter().find_map(|((_, of, name, _), part)| {
+            let (same, answers) = part.on_its_own(of)?;
+            Some(format!("with other inputs it does what the gold patch does in {same} of {answers} cases of `{name}`"))
         })
     }
 
@@ -251,7 +261,8 @@ fn is_same(said: &str, right: &str) -> bool {
 
 /// Runs the tests of these files over a tree.
 fn ask(files: &Files, changes: &[FileChange], took: Duration, run: Run<'_>) -> Result<TestRun, SandboxError> {
-    let texts = files.iter().map(|(path, varied)| (path.clone(), varied.text.clone())).collect();
+    let data = files.values().flat_map(|varied| varied.files.clone());
+    let texts = files.iter().map(|(path, varied)| (path.clone(), varied.text.clone())).chain(data).collect();
     let paths: Vec<String> = files.keys().cloned().collect();
     run(with_files(changes, &texts), &paths, Purpose::Compare(took))
 }
@@ -263,19 +274,21 @@ fn number_in(id: &str) -> Option<&str> {
 }
 
 fn varied<'a>(case: &Case<'_>, key: u64, without: &Without, copies: impl Fn(&str) -> Copies<'a>) -> Files {
-    let mut tests = judged_tests(case.task, key);
+    let tests = judged_tests(case.task, key);
     let repaired = |path: &str, name: &str| {
         case.task.fail_to_pass.iter().any(|id| file_of(id) == path && super::name_of(id, case.task) == name)
     };
-    tests.iter_mut().for_each(|(path, names)| names.retain(|name| repaired(path, name)));
     let values = VALUES / tests.len().clamp(1, FILES);
     let of_file = |(path, names): (&str, std::collections::BTreeSet<&str>)| {
         let text = std::fs::read_to_string(case.tree.join(path)).ok()?;
-        let names: Vec<&str> = names.into_iter().collect();
+        let (names, besides): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| repaired(path, name));
         let (settings, none) = (settings_of(case.tree, path), BTreeSet::new());
+        let data = files_beside(case.tree, path, &[&text, &settings]);
         let without = without.get(path).unwrap_or(&none);
         let copies = copies(path);
-        let source = Source { text: &text, settings: &settings, language: case.task.language, without, copies };
+        let language = case.task.language;
+        let source =
+            Source { text: &text, settings: &settings, language, without, copies, data: &data, besides: &besides };
         Some((path.to_string(), vary(source, &names, values, key)?))
     };
     tests.into_iter().filter_map(of_file).collect()

@@ -4,12 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use burn::tensor::Device;
 use nix::sys::statvfs::statvfs;
 
 use super::Check;
 use crate::device::{self, DeviceChoice};
-use crate::memory::{available, size};
+use crate::memory::{Bound, limits_of_shell, size, tightest};
 
 /// Free memory and disk below which only small models fit.
 const ROOM: u64 = 2 << 30;
@@ -46,38 +45,35 @@ fn cores() -> Check {
 }
 
 fn memory() -> Check {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let total = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map(|kib| kib << 10);
-    let Some(free) = available(&Device::flex()) else {
+    let Some(bound) = tightest() else {
         return Check::limited("memory", "nobody says how much", "what does not fit is not refused before it begins");
     };
-    let all = total.map_or(String::new(), |total| format!(" of {}", size(total)));
-    let found = format!("{} can be had{all}, within the limits of control groups", size(free));
-    if free < ROOM {
+    memory_within(&bound)
+}
+
+/// What a run gets, which is what it is planned with.
+fn memory_within(bound: &Bound) -> Check {
+    let found = format!("{} can be had of {}, the limit of {}", size(bound.left()), size(bound.limit), bound.who);
+    if bound.left() < ROOM {
         return Check::limited("memory", found, "only models of a few million weights can be trained")
-            .cure("end other programs; a container gets more with `--memory=4g`");
+            .cure("end other programs; a container gets more with `--memory=4g`, a shell with `ulimit -v unlimited`");
     }
     Check::ok("memory", found)
 }
 
 fn address_space() -> Check {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    match address_limit(&limits) {
-        None => Check::ok("address space", "unlimited (`ulimit -v`)"),
-        Some(bytes) => Check::limited(
-            "address space",
-            format!("{} (`ulimit -v`)", size(bytes)),
-            "more is reserved than is used: threads and files of weights count in full",
-        )
-        .cure("`ulimit -v unlimited`"),
-    }
+    within_limits(&limits_of_shell())
 }
 
-/// `Max address space          4294967296           unlimited            bytes`
-fn address_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
-    line.split_whitespace().next()?.parse().ok()
+fn within_limits(limits: &[Bound]) -> Check {
+    if limits.is_empty() {
+        return Check::ok("address space", "unlimited (`ulimit -v`, `ulimit -d`)");
+    }
+    let shown: Vec<String> = limits.iter().map(|bound| format!("{} ({})", size(bound.limit), bound.who)).collect();
+    let cures: Vec<String> =
+        limits.iter().map(|bound| format!("`{} unlimited`", bound.who.trim_matches('`'))).collect();
+    let costs = "more is reserved than is used: threads and files of weights count in full";
+    Check::limited("address space", shown.join(", "), costs).cure(cures.join(", "))
 }
 
 /// Room in the file system of `folder`, or of the nearest folder above it that is there.
@@ -138,6 +134,7 @@ fn gpu() -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::Status;
 
     #[test]
     fn releases_are_compared_as_numbers() {
@@ -146,11 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_on_the_address_space_is_seen() {
-        let limits =
-            |soft: &str| format!("Max cpu time  unlimited\nMax address space         {soft}  unlimited  bytes\n");
-        assert_eq!(address_limit(&limits("4294967296")), Some(4 << 30));
-        assert_eq!(address_limit(&limits("unlimited")), None);
+    fn limits_are_told_with_who_sets_them() {
+        let bound = |who: &str, limit: u64| Bound { who: who.to_string(), limit, used: 1 << 30 };
+        assert_eq!(within_limits(&[]).status, Status::Ok);
+        let check = format!("{:?}", within_limits(&[bound("`ulimit -d`", 4 << 30)]));
+        assert!(check.contains("`ulimit -d`") && check.contains("`ulimit -d unlimited`"), "{check}");
+        assert_eq!(memory_within(&bound("the machine", 4 << 30)).status, Status::Ok);
+        let check = memory_within(&bound("the control group `/sys/fs/cgroup/a`", 2 << 30));
+        assert_eq!(check.status, Status::Limited);
+        assert!(check.found.contains("the control group `/sys/fs/cgroup/a`"), "{check:?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub fn available(device: &Device) -> Option<u64> {
     if *device != Device::flex() {
         return device.memory_capacity();
     }
-    bounds(Machine::left).into_iter().min()
+    bounds(|bound| bound.left()).into_iter().min()
 }
 
 /// Bytes that could be had on `device` if nobody else used any: the same whenever it is asked on the same machine.
@@ -22,7 +22,17 @@ pub fn capacity(device: &Device) -> Option<u64> {
     if *device != Device::flex() {
         return device.memory_capacity();
     }
-    bounds(Machine::all).into_iter().min()
+    bounds(|bound| bound.limit).into_iter().min()
+}
+
+/// The bound of the CPU's memory that leaves the least.
+pub fn tightest() -> Option<Bound> {
+    bounds(|bound| bound).into_iter().min_by_key(|bound| bound.left())
+}
+
+/// `ulimit -v` and `ulimit -d`, where they bound anything.
+pub fn limits_of_shell() -> Vec<Bound> {
+    of_limits(&read("/proc/self/status"))
 }
 
 /// The largest resident size of this process so far, in bytes.
@@ -31,26 +41,27 @@ pub fn peak() -> Option<u64> {
 }
 
 /// A bound on memory and how much of it is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Machine {
-    limit: u64,
-    used: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Who sets it: the machine, a limit of the shell, a control group.
+    pub who: String,
+    /// Bytes that it gives if nobody used any.
+    pub limit: u64,
+    /// Bytes of these that are used.
+    pub used: u64,
 }
 
-impl Machine {
-    fn left(self) -> u64 {
+impl Bound {
+    /// Bytes that can still be had.
+    pub fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used)
     }
-
-    fn all(self) -> u64 {
-        self.limit
-    }
 }
 
-fn bounds(of: fn(Machine) -> u64) -> Vec<u64> {
+fn bounds<T>(of: fn(Bound) -> T) -> Vec<T> {
     let groups = folders_of(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"));
     let of_groups = groups.iter().filter_map(|folder| of_group(folder));
-    let of_shell = of_limits(&read("/proc/self/status"));
+    let of_shell = limits_of_shell();
     of_meminfo(&read("/proc/meminfo")).into_iter().chain(of_groups).chain(of_shell).map(of).collect()
 }
 
@@ -64,17 +75,18 @@ fn field(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-fn of_meminfo(text: &str) -> Option<Machine> {
+fn of_meminfo(text: &str) -> Option<Bound> {
     let (limit, free) = (field(text, "MemTotal:")?, field(text, "MemAvailable:")?);
-    Some(Machine { limit, used: limit.saturating_sub(free) })
+    Some(Bound { who: "the machine".to_owned(), limit, used: limit.saturating_sub(free) })
 }
 
 /// `ulimit -v` and `ulimit -d`, which are inherited from a shell, with what this process counts against them.
-fn of_limits(status: &str) -> Vec<Machine> {
-    let both = [(Resource::RLIMIT_AS, "VmSize:"), (Resource::RLIMIT_DATA, "VmData:")];
-    let bound = |(resource, name): (Resource, &str)| {
+fn of_limits(status: &str) -> Vec<Bound> {
+    let both = [(Resource::RLIMIT_AS, "VmSize:", "`ulimit -v`"), (Resource::RLIMIT_DATA, "VmData:", "`ulimit -d`")];
+    let bound = |(resource, name, who): (Resource, &str, &str)| {
         let (limit, _) = getrlimit(resource).ok()?;
-        (limit != RLIM_INFINITY).then(|| Machine { limit, used: field(status, name).unwrap_or(0) })
+        let used = field(status, name).unwrap_or(0);
+        (limit != RLIM_INFINITY).then(|| Bound { who: who.to_owned(), limit, used })
     };
     both.into_iter().filter_map(bound).collect()
 }
@@ -118,7 +130,7 @@ fn mounted(line: &str, version_two: bool) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// What a control group gives, and what is used without what can be given back (files in memory).
-fn of_group(folder: &Path) -> Option<Machine> {
+fn of_group(folder: &Path) -> Option<Bound> {
     let number = |name: &str| read(folder.join(name)).trim().parse::<u64>().ok();
     // Above `memory.high` it is slowed down until it crawls.
     let limit = ["memory.max", "memory.high", "memory.limit_in_bytes"].into_iter().filter_map(number).min()?;
@@ -127,7 +139,8 @@ fn of_group(folder: &Path) -> Option<Machine> {
     // Version 1 counts the groups below under another name.
     let files = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     let files = files("total_inactive_file ").or_else(|| files("inactive_file ")).unwrap_or(0);
-    Some(Machine { limit, used: used.saturating_sub(files) })
+    let who = format!("the control group `{}`", folder.display());
+    Some(Bound { who, limit, used: used.saturating_sub(files) })
 }
 
 #[cfg(test)]
@@ -137,7 +150,7 @@ mod tests {
     #[test]
     fn numbers_of_the_kernel_are_read_in_kib() {
         let found = of_meminfo("MemTotal: 100 kB\nMemAvailable:     20 kB\n").expect("two numbers");
-        assert_eq!((found.all(), found.left()), (100 << 10, 20 << 10));
+        assert_eq!((found.limit, found.left()), (100 << 10, 20 << 10));
         assert_eq!(field("VmPeak:\t 9 kB\nVmHWM:\t    7 kB\n", "VmHWM:"), Some(7 << 10));
         assert_eq!(of_meminfo("nothing"), None);
     }
@@ -175,7 +188,7 @@ mod tests {
         write("memory.max", "1000\n");
         write("memory.current", "500\n");
         write("memory.stat", "anon 300\ninactive_file 200\n");
-        assert_eq!(of_group(&folder).map(Machine::left), Some(600));
+        assert_eq!(of_group(&folder).map(|bound| bound.left()), Some(600));
         fs::remove_dir_all(&folder).expect("cleans up");
     }
 

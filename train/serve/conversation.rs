@@ -143,7 +143,16 @@ impl ChatRequest {
             Some(Forced::Named(named)) if !tools.iter().any(|tool| name(tool).as_ref() == Some(named)) => {
                 refuse(format!("`tool_choice` names `{named}`, which is not among the `tools`"))
             }
-            _ => Ok((!tools.is_empty()).then_some(Offered { tools, forced })),
+            None => match tools.iter().position(is_strict) {
+                // What is called of one's own accord is written freely, and only read.
+                Some(at) => {
+                    let why = "`strict` is not supported by this server unless a call is asked for: set `tool_choice` to \
+                               `required` or to a function";
+                    Err(Refusal::bad(Some(&format!("tools[{at}].function.strict")), format!("tool {at}: {why}")))
+                }
+                None => Ok((!tools.is_empty()).then_some(Offered { tools, forced })),
+            },
+            Some(_) => Ok((!tools.is_empty()).then_some(Offered { tools, forced })),
         }
     }
 
@@ -168,6 +177,11 @@ impl ChatRequest {
             None => Err(Refusal::bad(Some(field), "only a text of the assistant at the end can be continued")),
         }
     }
+}
+
+/// Whether the arguments of a tool must be of its schema.
+fn is_strict(tool: &Json) -> bool {
+    tool.get("function").and_then(|function| function.get("strict")).is_some_and(|strict| *strict == Json::Bool(true))
 }
 
 impl Offered {
@@ -296,6 +310,13 @@ mod tests {
         {
             assert_eq!(refused(&format!(r#"{tools},"tool_choice":{choice}"#)), "tool_choice");
         }
+        let strict = tools.replace(r#""ls""#, r#""ls","strict":true"#);
+        assert_eq!(refused(&strict), "tools[0].function.strict");
+        assert_eq!(refused(&format!(r#"{strict},"tool_choice":"auto""#)), "tools[0].function.strict");
+        for fine in [strict.replace("true", "false"), format!(r#"{strict},"tool_choice":"required""#)] {
+            assert!(with(&fine).expect("fine").given.contains_key("tools"), "{fine}");
+        }
+        assert!(with(&format!(r#"{strict},"tool_choice":"none""#)).expect("fine").given.is_empty());
         assert_eq!(refused(r#""tool_choice":"required""#), "tool_choice");
         assert_eq!(refused(r#""tools":[{"name":"ls"}]"#), "tools");
         assert_eq!(refused(r#""chat_template_kwargs":{"messages":[]}"#), "chat_template_kwargs");

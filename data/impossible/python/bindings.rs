@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use tree_sitter::Node;
 
 use super::{Known, called, children, keyword, positional};
+use crate::source::cases::{around, parameters, params};
 
 /// Calls that hand on what they are given to a comparison.
 const HANDED_ON: [&str; 8] = ["approx", "sorted", "list", "set", "tuple", "dict", "str", "repr"];
@@ -43,8 +44,43 @@ impl<'a> Bindings<'a> {
         let class = function.parent().filter(|body| body.kind() == "block");
         let of_class = class.map_or(HashMap::new(), |body| of_block(body, text));
         let mut bindings = Bindings { known: of_module.clone(), of_module, of_class, root, function, text };
+        bindings.cases_from_elsewhere();
         bindings.visit(function);
         bindings
+    }
+
+    /// Cases of the class, of `pytestmark`, of `pytest_generate_tests`, and parameters of fixtures that hand them on.
+    fn cases_from_elsewhere(&mut self) {
+        let mut root = self.function;
+        while let Some(parent) = root.parent() {
+            root = parent;
+        }
+        for cases in around(self.function, root, self.text) {
+            self.of_cases(&cases.names, cases.list);
+        }
+        let asked = parameters(self.function, self.text);
+        for fixture in params(root, self.text) {
+            if asked.contains(&fixture.name) && fixture.hands_on(self.text) {
+                self.of_cases(&[fixture.name], fixture.list);
+            }
+        }
+    }
+
+    /// Binds names to what they are in the cases of a list.
+    fn of_cases(&mut self, names: &[&'a str], list: Node<'a>) {
+        for case in self.items(list) {
+            let is_param = case.kind() == "call" && called(case, self.text) == "param";
+            let parts = match case.kind() {
+                _ if is_param => positional(case),
+                "tuple" | "list" if names.len() > 1 => children(case),
+                _ => vec![case],
+            };
+            if parts.len() == names.len() {
+                for (name, part) in names.iter().zip(parts) {
+                    self.known.entry(name).or_default().push(part);
+                }
+            }
+        }
     }
 
     /// What a name, or an attribute of the test's class, stands for, where the test does nothing with it but compare it.
@@ -82,6 +118,7 @@ impl<'a> Bindings<'a> {
         match node.kind() {
             "decorator" => self.parametrize(node),
             "assignment" => {
+                self.take_apart(node);
                 let mut own = HashMap::new();
                 assign(node, self.text, &mut own);
                 for (name, nodes) in own {
@@ -113,19 +150,7 @@ impl<'a> Bindings<'a> {
             "string" => words(names).split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
             _ => children(names).into_iter().map(words).collect(),
         };
-        for case in self.items(values) {
-            let is_param = case.kind() == "call" && called(case, self.text) == "param";
-            let parts = match case.kind() {
-                _ if is_param => positional(case),
-                "tuple" | "list" if names.len() > 1 => children(case),
-                _ => vec![case],
-            };
-            if parts.len() == names.len() {
-                for (name, part) in names.iter().zip(parts) {
-                    self.known.entry(name).or_default().push(part);
-                }
-            }
-        }
+        self.of_cases(&names, values);
     }
 
     /// The items of a container that is written down here, or that a name of the module stands for.
@@ -178,6 +203,26 @@ impl<'a> Bindings<'a> {
         let part = |field: &str| pairs.iter().filter_map(|pair| pair.child_by_field_name(field)).collect::<Vec<_>>();
         self.bind(key, &part("key"));
         self.bind(value, &part("value"));
+    }
+
+    /// `n, expected = case`, where the case is a parameter of which nothing else is asked.
+    fn take_apart(&mut self, assignment: Node<'a>) {
+        let sides = (assignment.child_by_field_name("left"), assignment.child_by_field_name("right"));
+        let (Some(left), Some(right)) = sides else { return };
+        let name = &self.text[right.byte_range()];
+        let is_case = right.kind() == "identifier" && parameters(self.function, self.text).contains(&name);
+        let is_pattern = matches!(left.kind(), "pattern_list" | "tuple_pattern" | "list_pattern");
+        if is_case && is_pattern && self.uses(self.function, name) == 2 {
+            let cases = self.known.get(name).cloned().unwrap_or_default();
+            self.bind(left, &cases);
+        }
+    }
+
+    /// How often a name stands below a node, outside of decorators.
+    fn uses(&self, node: Node, name: &str) -> usize {
+        let own = node.kind() == "identifier" && &self.text[node.byte_range()] == name;
+        let below = children(node).into_iter().filter(|child| child.kind() != "decorator");
+        usize::from(own) + below.map(|child| self.uses(child, name)).sum::<usize>()
     }
 
     fn bind(&mut self, target: Node<'a>, items: &[Node<'a>]) {

@@ -23,8 +23,8 @@ CLOCKS = ["monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"]
 HOUR = 3600
 # What the code of a program may be called.
 PROGRAM = "/repo/app.py"
-# In the names of copies of tests (`data/vary.rs`).
-COPY = re.compile(r"_varied_\d+")
+# In the names of copies of tests (`data/vary.rs`), and of those that are the same for each of their cases.
+COPY, ONCE = re.compile(r"_varied_\d+(_once)?"), "_once"
 # Of each value that is compared.
 VALUE_LIMIT = 2000
 # Of containers within each other.
@@ -161,7 +161,13 @@ class Brief:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items):
         copied = {COPY.sub("", item.nodeid.split("[")[0]) for item in items if COPY.search(item.nodeid)}
-        items[:] = [item for item in items if COPY.sub("", item.nodeid.split("[")[0]) in copied]
+        seen, chosen = set(), []
+        for item in items:
+            name = item.nodeid.split("[")[0]
+            if COPY.sub("", name) in copied and not (name.endswith(ONCE) and name in seen):
+                seen.add(name)
+                chosen.append(item)
+        items[:] = chosen
 
 
 def shortly(value, short=False):
