@@ -28,6 +28,7 @@ pub mod image;
 pub mod import;
 mod memory;
 pub mod merge;
+pub mod minimize;
 pub mod plant;
 pub mod quickstart;
 pub mod samples;
@@ -35,6 +36,7 @@ pub mod serve;
 pub mod sft;
 mod shared;
 pub mod tokenizer;
+pub mod triplets;
 
 pub use shared::{DrawingArgs, RunArgs, WatchArgs};
 
@@ -65,6 +67,8 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Judge predictions by the tests of their tasks.
     Grade(grade::GradeArgs),
+    /// The smallest part of a patch that passes its tests, on standard output.
+    Minimize(minimize::MinimizeArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(export::ExportArgs),
     /// Talk with a model: one turn for every line.
@@ -103,6 +107,8 @@ pub enum DataCommand {
     Tokenizer(tokenizer::TokenizerArgs),
     /// Keep the tasks that their gold patch repairs and nothing else does, twice in a row.
     Admit(admit::AdmitArgs),
+    /// Make triplets of tasks: a patch that does too much, the same that fails, and the smallest that passes.
+    Triplets(triplets::TripletsArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(audit::AuditArgs),
 }
@@ -130,6 +136,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(&args).map(|_| ()),
         Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
         Command::Grade(args) => grade::run(&args).map(|_| ()),
+        Command::Minimize(args) => minimize::run(&args),
         Command::Export(args) => export::run(&args).map(|_| ()),
         Command::Chat(args) => chat::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -151,6 +158,7 @@ fn run_data(command: DataCommand) -> Result<()> {
         DataCommand::Commits(args) => commits::run(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer::run(&args),
         DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
+        DataCommand::Triplets(args) => triplets::run(&args).map(|_| ()),
         DataCommand::Audit(args) => audit::run(&args),
     }
 }

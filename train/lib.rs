@@ -22,6 +22,7 @@ pub mod layerwise;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
+pub mod minimize;
 pub mod optim;
 pub mod partial;
 pub mod paths;
@@ -36,6 +37,7 @@ pub mod settings;
 pub mod sft;
 pub mod tasks;
 pub mod terminal;
+pub mod triplets;
 pub mod validate;
 pub mod watched;
 
