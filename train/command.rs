@@ -19,6 +19,7 @@ pub mod attack;
 pub mod audit;
 pub mod chat;
 pub mod commits;
+pub mod distill;
 pub mod doctor;
 pub mod eval;
 pub mod export;
@@ -61,6 +62,8 @@ pub enum Command {
     Data(DataCommand),
     /// Supervised fine-tuning on samples.
     Sft(sft::SftArgs),
+    /// Patch-Lite: fine-tune a model on triplets, so that it says which parts of a patch are needed.
+    Distill(distill::DistillArgs),
     /// Reinforcement learning: attempts are graded by the tests of their task.
     Grpo(grpo::GrpoArgs),
     /// pass@1 of a model on tasks, with a 95 % interval.
@@ -132,6 +135,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Data(command) => run_data(command),
         Command::Sft(args) => sft::run(&args).map(|_| ()),
+        Command::Distill(args) => distill::run(&args).map(|_| ()),
         Command::Grpo(args) => grpo::run(&args).map(|_| ()),
         Command::Eval(args) => eval::run(&args).map(|_| ()),
         Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),

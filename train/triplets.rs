@@ -26,9 +26,11 @@ use crate::settings::Settings;
 use crate::terminal::{self, plain};
 
 mod build;
+mod lessons;
 mod recheck;
 
 use build::{Building, Built};
+pub use lessons::{LessonSummary, write_lessons};
 pub use recheck::Recheck;
 
 /// The stage in the words of the command line.

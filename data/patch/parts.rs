@@ -120,6 +120,16 @@ impl Patch {
         wanted.values().all(|left| *left == 0).then_some(kept)
     }
 
+    /// A line of the old file at `path`, counted from 1, where a hunk shows it.
+    pub fn old_line(&self, path: &str, line: usize) -> Option<&str> {
+        let files = self.files.iter().filter(|file| file.name() == path);
+        files.flat_map(|file| &file.hunks).find_map(|hunk| {
+            let at = line.checked_sub(1)?.checked_sub(hunk.old_at())?;
+            let mut old = hunk.lines.iter().filter(|line| line.side != Side::New);
+            old.nth(at).map(|line| line.text.trim_end_matches(['\n', '\r']))
+        })
+    }
+
     /// This patch as `Patch::change` would write it, for files that `read` gives: hunks at their places, nothing that
     /// changes nothing, three lines of context. A moved file is one that goes and one that comes.
     ///
