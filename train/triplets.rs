@@ -28,10 +28,12 @@ use crate::terminal::{self, plain};
 mod build;
 mod lessons;
 mod recheck;
+mod score;
 
 use build::{Building, Built};
 pub use lessons::{LessonSummary, write_lessons};
 pub use recheck::Recheck;
+pub use score::{TrimScore, TrimSummary, Trimming};
 
 /// The stage in the words of the command line.
 pub const TRIPLETS: &str = "data triplets";

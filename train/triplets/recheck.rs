@@ -59,7 +59,9 @@ pub(super) fn recheck(
     interrupt: &Interrupt,
 ) -> Result<Recheck> {
     let mut by_id: HashMap<&str, (&TaskSet, &Task)> = HashMap::new();
-    tasks.iter().for_each(|(set, task)| drop(by_id.entry(&task.id).or_insert((set, task))));
+    for (set, task) in tasks {
+        by_id.entry(&task.id).or_insert((set, task));
+    }
     let mut progress = Progress::new("second look", rows.len() as u64);
     let mut all = Recheck::default();
     let work = |at: usize| {
