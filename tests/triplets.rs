@@ -131,7 +131,10 @@ fn a_patch_that_cannot_be_made_smaller_says_why() {
     let test_file = row.proof.fail_to_pass[0].split("::").next().expect("a file").to_string();
     let only_tests = format!("--- a/{test_file}\n+++ b/{test_file}\n@@ -1 +1,2 @@\n+x = 1\n \n");
     let binary = "diff --git a/a.bin b/a.bin\nnew file mode 100644\nindex 000..111\nGIT binary patch\nliteral 3\nKcmZQz\n";
-    let crlf = row.long.text().replace('\n', "\r\n");
+    // The names end as ever, and the lines do not: a file with other line ends was meant.
+    let is_head = |line: &str| ["--- ", "+++ ", "@@", "diff ", "new file "].iter().any(|head| line.starts_with(head));
+    let ends = |line: &str| if is_head(line) { "\n" } else { "\r\n" };
+    let crlf: String = row.long.text().lines().map(|line| format!("{line}{}", ends(line))).collect();
     let huge = format!("--- a/x.py\n+++ b/x.py\n@@ -0,0 +1 @@\n+{}\n", "x".repeat(2 << 20));
     for (patch, words) in [
         (row.failing.text(), vec!["does not pass", "repair it first"]),
@@ -148,6 +151,10 @@ fn a_patch_that_cannot_be_made_smaller_says_why() {
         said.refuses(&words);
     }
     minimize(&folder, &row.task_id, row.long.text(), "--max-calls 2").refuses(&["a budget of 2", "--max-calls"]);
+    // As `patch` does it: a patch that ends its lines so from the first to the last is one of a mailer.
+    let mailed = row.long.text().replace('\n', "\r\n");
+    let said = minimize(&folder, &row.task_id, &mailed, "").succeeds();
+    assert!(!said.out.contains('\r'), "{}", said.out);
     minimize(&folder, "none", row.long.text(), "").refuses(&["there is no task `none`"]);
 }
 

@@ -58,6 +58,8 @@ impl Part {
 struct Piece {
     olds: Vec<usize>,
     news: Vec<usize>,
+    /// Old lines of its run that stand before it.
+    behind: usize,
 }
 
 impl Patch {
@@ -73,7 +75,7 @@ impl Patch {
             for hunk in &of.hunks {
                 for run in runs_of(hunk) {
                     let of_run = pieces(hunk, &run);
-                    parts.extend(of_run.iter().map(|piece| part(of, hunk, piece, [file, hunks, runs])));
+                    parts.extend(of_run.iter().map(|piece| part(of, hunk, (piece, run.start), [file, hunks, runs])));
                     runs += 1;
                 }
                 hunks += 1;
@@ -228,15 +230,15 @@ fn pieces(hunk: &Hunk, run: &std::ops::Range<usize>) -> Vec<Piece> {
     let (olds, news) = (of(Side::Old), of(Side::New));
     let endless = run.clone().any(|index| !hunk.lines[index].text.ends_with('\n'));
     if endless || (olds.len() == 1 && news.len() == 1) {
-        return vec![Piece { olds, news }];
+        return vec![Piece { olds, news, behind: 0 }];
     }
     let mut found = Vec::new();
     let (mut old, mut new) = (0, 0);
     for (i, j) in pairs(hunk, &olds, &news).into_iter().chain([(olds.len(), news.len())]) {
-        found.extend(olds[old..i].iter().map(|index| Piece { olds: vec![*index], news: vec![] }));
-        found.extend(news[new..j].iter().map(|index| Piece { olds: vec![], news: vec![*index] }));
+        found.extend((old..i).map(|behind| Piece { olds: vec![olds[behind]], news: vec![], behind }));
+        found.extend((new..j).map(|at| Piece { olds: vec![], news: vec![news[at]], behind: i }));
         if i < olds.len() {
-            found.push(Piece { olds: vec![olds[i]], news: vec![news[j]] });
+            found.push(Piece { olds: vec![olds[i]], news: vec![news[j]], behind: i });
         }
         (old, new) = (i + 1, j + 1);
     }
@@ -291,7 +293,7 @@ fn similarity(one: &str, other: &str) -> f64 {
     2.0 * common as f64 / (n + m) as f64
 }
 
-fn part(of: &FilePatch, hunk: &Hunk, piece: &Piece, [file, number, run]: [usize; 3]) -> Part {
+fn part(of: &FilePatch, hunk: &Hunk, (piece, start): (&Piece, usize), [file, number, run]: [usize; 3]) -> Part {
     let number_of = |index: usize, start: usize, side: Side| {
         start + hunk.lines[..index].iter().filter(|line| line.side == side || line.side == Side::Both).count() + 1
     };
@@ -299,10 +301,7 @@ fn part(of: &FilePatch, hunk: &Hunk, piece: &Piece, [file, number, run]: [usize;
     let (old_at, new_at) = (hunk.old_at(), hunk.new_at());
     let old_lines: Vec<usize> = piece.olds.iter().map(|index| number_of(*index, old_at, Side::Old)).collect();
     let new_lines = piece.news.iter().map(|index| number_of(*index, new_at, Side::New)).collect();
-    let before = match old_lines.first() {
-        Some(line) => *line,
-        None => number_of(piece.news[0], old_at, Side::Old),
-    };
+    let before = number_of(start, old_at, Side::Old) + piece.behind;
     let (removed, added) = (text(&piece.olds), text(&piece.news));
     Part { file, hunk: number, run, path: of.name().to_string(), old_lines, new_lines, before, removed, added }
 }
