@@ -45,7 +45,8 @@ impl Near {
     /// Takes a text in, unless one that was taken in before is near: then its number.
     pub fn take(&mut self, text: &str) -> Option<usize> {
         let signature = self.signature(text);
-        let keys: Vec<(u8, u64)> = signature.chunks(ROWS).enumerate().map(|(at, rows)| (at as u8, mixed(rows))).collect();
+        let keys: Vec<(u8, u64)> =
+            signature.chunks(ROWS).enumerate().map(|(at, rows)| (at as u8, mixed(rows))).collect();
         let mut tried = Vec::new();
         for key in &keys {
             let Some(&other) = self.bands.get(key) else { continue };
@@ -53,7 +54,8 @@ impl Near {
                 continue;
             }
             tried.push(other);
-            let same = self.signatures[other as usize].iter().zip(&signature).filter(|(one, other)| one == other).count();
+            let same =
+                self.signatures[other as usize].iter().zip(&signature).filter(|(one, other)| one == other).count();
             if same as f64 >= Near::THRESHOLD * MINIMA as f64 {
                 return Some(other as usize);
             }
@@ -119,7 +121,8 @@ mod tests {
     #[test]
     fn half_of_the_words_changed_is_another_text() {
         let mut near = Near::new();
-        let taken = (0..100).filter(|seed| near.take(&text(*seed, 0)).or(near.take(&text(*seed, 40))).is_none()).count();
+        let taken =
+            (0..100).filter(|seed| near.take(&text(*seed, 0)).or(near.take(&text(*seed, 40))).is_none()).count();
         assert_eq!(taken, 100);
     }
 

@@ -183,7 +183,9 @@ fn change(
         return None;
     }
     let found = functions(&text);
-    let near = |function: &&Function| path == repair.focus.0 && (function.first_line..=function.last_line).contains(&repair.focus.1);
+    let near = |function: &&Function| {
+        path == repair.focus.0 && (function.first_line..=function.last_line).contains(&repair.focus.1)
+    };
     let near = found.iter().find(near).filter(|_| draws.below(2) == 0);
     let function = near.or_else(|| draws.one(&found))?;
     let changed = edits::apply(kind, &text, function, draws).filter(|changed| *changed != text)?;

@@ -130,7 +130,8 @@ fn a_patch_that_cannot_be_made_smaller_says_why() {
     let row = &rows[0];
     let test_file = row.proof.fail_to_pass[0].split("::").next().expect("a file").to_string();
     let only_tests = format!("--- a/{test_file}\n+++ b/{test_file}\n@@ -1 +1,2 @@\n+x = 1\n \n");
-    let binary = "diff --git a/a.bin b/a.bin\nnew file mode 100644\nindex 000..111\nGIT binary patch\nliteral 3\nKcmZQz\n";
+    let binary =
+        "diff --git a/a.bin b/a.bin\nnew file mode 100644\nindex 000..111\nGIT binary patch\nliteral 3\nKcmZQz\n";
     // The names end as ever, and the lines do not: a file with other line ends was meant.
     let is_head = |line: &str| ["--- ", "+++ ", "@@", "diff ", "new file "].iter().any(|head| line.starts_with(head));
     let ends = |line: &str| if is_head(line) { "\n" } else { "\r\n" };
@@ -174,7 +175,8 @@ fn tasks_that_give_no_triplet_are_counted_by_reason() {
     let copied = std::process::Command::new("cp").arg("-r").arg(planted()).arg(&set).status();
     assert!(copied.expect("starts").success());
     data::source::jsonl::write_rows(&set.join("tasks.jsonl"), &tasks).expect("writes");
-    let said = run(&format!("data triplets --tasks {} --per-task 1 --out {}", set.display(), folder.join("out").display()));
+    let said =
+        run(&format!("data triplets --tasks {} --per-task 1 --out {}", set.display(), folder.join("out").display()));
     for word in ["the id `", "stands in row 1 already", "dropped: 1 triplets: the task's repair"] {
         assert!(said.err.contains(word), "`{word}` is not said in:\n{}", said.err);
     }
@@ -198,6 +200,7 @@ fn patch_lite_learns_from_triplets() {
     assert!(checkpoint(&out.join("model"), 2).join("model.safetensors").exists());
     let bad = folder.join("empty");
     fs::create_dir_all(&bad).expect("a folder");
-    let line = format!("distill --model checkpoints/base --triplets {} --out {}", bad.display(), folder.join("x").display());
+    let line =
+        format!("distill --model checkpoints/base --triplets {} --out {}", bad.display(), folder.join("x").display());
     run(&line).refuses(&["holds no finished triplets"]);
 }

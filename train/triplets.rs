@@ -113,7 +113,12 @@ impl Tripling<'_> {
         self.build(&tasks, &mut journal, &mut found)?;
         let kept = |found: &BTreeMap<usize, Result<Built, String>>| {
             let triplets: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
-            format!("{triplets} triplets of {} of {} tasks are kept in `{}`", found.len(), tasks.len(), self.out.display())
+            format!(
+                "{triplets} triplets of {} of {} tasks are kept in `{}`",
+                found.len(),
+                tasks.len(),
+                self.out.display()
+            )
         };
         self.interrupt.check(|| kept(&found))?;
         let made: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
@@ -122,7 +127,10 @@ impl Tripling<'_> {
         terminal::tell_dropped("triplets", card.dropped.iter().map(|(why, count)| (*count, why.clone())));
         if card.triplets == 0 {
             journal.abandon()?;
-            bail!("no triplet came of {} tasks\nhint: give tasks whose repair passes and whose tests fail without it, such as those of `train data plant`", tasks.len());
+            bail!(
+                "no triplet came of {} tasks\nhint: give tasks whose repair passes and whose tests fail without it, such as those of `train data plant`",
+                tasks.len()
+            );
         }
         write_triplets(self.out, &triplets)?;
         data::file::write_whole(&self.out.join("dataset.json"), &serde_json::to_vec_pretty(&card)?)?;

@@ -14,7 +14,9 @@ pub(super) struct Syntax {
 impl Syntax {
     pub(super) fn of(whole: &Patch, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let changes = whole.apply(read).unwrap_or_default();
-        let is_sound = |change: &FileChange| change.content.as_deref().is_some_and(|text| parses(&change.path, text) == Some(true));
+        let is_sound = |change: &FileChange| {
+            change.content.as_deref().is_some_and(|text| parses(&change.path, text) == Some(true))
+        };
         Syntax { sound: changes.into_iter().filter(is_sound).map(|change| change.path).collect() }
     }
 

@@ -38,9 +38,8 @@ fn lines(tree: &Tree) -> BTreeSet<String> {
 type Says<'a> = dyn Fn(&Tree, Tests) -> bool + 'a;
 
 fn minimized(base: &Tree, patch: &Patch, says: &Says, options: &MinimizeOptions) -> Result<Minimized, MinimizeError> {
-    let mut judge = |part: &Patch, tests: Tests| {
-        Ok(if says(&with(base, part), tests) { Verdict::Passes } else { Verdict::Fails })
-    };
+    let mut judge =
+        |part: &Patch, tests: Tests| Ok(if says(&with(base, part), tests) { Verdict::Passes } else { Verdict::Fails });
     minimize(patch, &|path| base.get(path).cloned(), &mut judge, options)
 }
 
@@ -179,10 +178,16 @@ fn a_budget_ends_the_search_with_the_best_that_was_proven() {
 #[test]
 fn a_defensive_check_goes_as_a_whole_though_neither_of_its_lines_can_go_alone() {
     let base = tree(&[("m.py", "def add(a, b):\n    return a - b\n")]);
-    let new = tree(&[("m.py", "def add(a, b):\n    if a is None:\n        raise TypeError(\"a\")\n    return a + b\n")]);
-    let says = |tree: &Tree, _| tree["m.py"].contains("a + b") && tree["m.py"].contains("if ") == tree["m.py"].contains("raise");
+    let new =
+        tree(&[("m.py", "def add(a, b):\n    if a is None:\n        raise TypeError(\"a\")\n    return a + b\n")]);
+    let says = |tree: &Tree, _| {
+        tree["m.py"].contains("a + b") && tree["m.py"].contains("if ") == tree["m.py"].contains("raise")
+    };
     let found = minimized(&base, &patch(&base, &new), &says, &MinimizeOptions::default()).expect("is made smaller");
-    assert_eq!(found.patch.text(), "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n");
+    assert_eq!(
+        found.patch.text(),
+        "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n"
+    );
     assert!(found.is_one_minimal);
 }
 

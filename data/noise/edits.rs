@@ -16,8 +16,12 @@ const REMARKS: [&str; 8] = [
     "Be careful with edge cases here.",
     "Fixed as described in the issue.",
 ];
-const DOCSTRINGS: [&str; 4] =
-    ["Return the result.", "See the documentation of the module.", "Internal: the interface may change.", "Do the work."];
+const DOCSTRINGS: [&str; 4] = [
+    "Return the result.",
+    "See the documentation of the module.",
+    "Internal: the interface may change.",
+    "Do the work.",
+];
 const LEVELS: [&str; 3] = ["debug", "debug", "info"];
 const HELPERS: [&str; 4] = ["_debug_value", "_as_text", "_is_valid", "_describe"];
 
@@ -151,9 +155,9 @@ fn logging(text: &str, function: &Function, draws: &mut Draws) -> Option<String>
     // Imports stand behind the docstring of the module and what comes from the future.
     let root = tree.root_node();
     let top = (0..root.named_child_count()).filter_map(|index| root.named_child(index as u32));
-    let place = top.into_iter().find(|node| {
-        !is_docstring(*node) && !matches!(node.kind(), "comment" | "future_import_statement")
-    })?;
+    let place = top
+        .into_iter()
+        .find(|node| !is_docstring(*node) && !matches!(node.kind(), "comment" | "future_import_statement"))?;
     let start = text[..place.start_byte()].rfind('\n').map_or(0, |at| at + 1);
     (start <= first.start_byte()).then(|| format!("{}import logging\n{}", &logged[..start], &logged[start..]))
 }
@@ -232,7 +236,8 @@ fn return_local(text: &str, function: &Function, draws: &mut Draws) -> Option<St
     let source = &text[definition.byte_range()];
     let name = ["result", "value", "output", "answer"].into_iter().find(|name| !source.contains(name))?;
     let usable = |node: &Node| {
-        let plain = node.named_child_count() == 1 && node.named_child(0).is_some_and(|child| child.kind() != "expression_list");
+        let plain =
+            node.named_child_count() == 1 && node.named_child(0).is_some_and(|child| child.kind() != "expression_list");
         node.kind() == "return_statement" && plain && !text[node.byte_range()].contains('\n')
     };
     let returns: Vec<Node> = statements(definition, text).into_iter().filter(usable).collect();

@@ -330,14 +330,16 @@ mod tests {
     #[test]
     fn parts_say_where_they_stand() {
         let parts = Patch::between("a.py", "a\nreturn b\nc\n", "a\nnew\nreturn bb\nc\nlast\n").parts();
-        let told: Vec<_> = parts.iter().map(|part| (part.before, part.old_lines.len(), part.new_lines.clone())).collect();
+        let told: Vec<_> =
+            parts.iter().map(|part| (part.before, part.old_lines.len(), part.new_lines.clone())).collect();
         assert_eq!(told, [(2, 0, vec![2]), (2, 1, vec![3]), (4, 0, vec![5])]);
         assert_eq!(parts.iter().map(|part| part.run).collect::<Vec<_>>(), [0, 0, 1]);
     }
 
     #[test]
     fn every_choice_of_parts_applies_and_all_of_them_is_the_patch() {
-        let word = |key: u64, at: u64| ["alpha", "beta", "alpha beta", "gamma", "", "delta one"][draw::below(key, at, 6)];
+        let word =
+            |key: u64, at: u64| ["alpha", "beta", "alpha beta", "gamma", "", "delta one"][draw::below(key, at, 6)];
         for seed in 0..400 {
             let key = draw::key(seed, &[1]);
             let line = |at: u64| format!("{}{}\n", word(key, at), draw::below(key, at + 1000, 9));
@@ -362,7 +364,8 @@ mod tests {
                 assert!(patch.keeping(&vec![false; count]).is_empty());
             }
             for choice in 0..8 {
-                let chosen: Vec<bool> = (0..count).map(|at| draw::below(key, 5000 + choice * 100 + at as u64, 2) == 0).collect();
+                let chosen: Vec<bool> =
+                    (0..count).map(|at| draw::below(key, 5000 + choice * 100 + at as u64, 2) == 0).collect();
                 let text = kept(&old, &new, &chosen);
                 let small = Patch::between("a.py", &old, &text);
                 assert_eq!(small.is_empty(), text == old);

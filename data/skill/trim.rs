@@ -87,7 +87,8 @@ pub fn answer(kept: &[usize]) -> String {
             _ => runs.push((*part, *part)),
         }
     }
-    let said = |(first, last): &(usize, usize)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let said =
+        |(first, last): &(usize, usize)| if first == last { first.to_string() } else { format!("{first}-{last}") };
     runs.iter().map(said).collect::<Vec<_>>().join(",")
 }
 
@@ -135,7 +136,8 @@ mod tests {
     #[test]
     fn lines_say_which_part_they_belong_to() {
         let long = long();
-        let question = Question { issue: "add(1, 2) is -1", long: &long, failed: Some((2, "t failed\nE: m\nat x\nand more")) };
+        let question =
+            Question { issue: "add(1, 2) is -1", long: &long, failed: Some((2, "t failed\nE: m\nat x\nand more")) };
         let expected = "add(1, 2) is -1\nm/money.py\n |def add(a, b):\n1+|    # sum\n2-|    return a - b\n2+|    return a + b\n \
                         |    return a\n3+|\n4+|\n5+|def more():\n6+|    pass\nwithout 2: t failed\nE: m\nat x\nkeep";
         assert_eq!(prompt(&question), [Message::new(Role::User, expected)]);

@@ -53,7 +53,8 @@ mod tests {
     fn the_metadata_comes_before_the_file_and_nothing_is_guessed() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(license(folder.path()), "unknown");
-        fs::write(folder.path().join("LICENSE.txt"), "Permission is hereby granted, free of charge, to").expect("writes");
+        fs::write(folder.path().join("LICENSE.txt"), "Permission is hereby granted, free of charge, to")
+            .expect("writes");
         assert_eq!(license(folder.path()), "MIT");
         fs::write(folder.path().join("PKG-INFO"), "Name: a\nLicense: BSD\n\nLicense: of the text\n").expect("writes");
         assert_eq!(license(folder.path()), "BSD");

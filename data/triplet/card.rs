@@ -121,7 +121,11 @@ impl Card {
             let SplitCount { triplets, tasks, packages, kinds } = split;
             say(format!("| {name} | {triplets} | {tasks} | {} | {} |", packages.len(), kinds.len()));
         }
-        say(format!("\nOnly in the held-out splits: packages {}; kinds {}.", list(&self.held_out_packages), list(&self.held_out_kinds)));
+        say(format!(
+            "\nOnly in the held-out splits: packages {}; kinds {}.",
+            list(&self.held_out_packages),
+            list(&self.held_out_kinds)
+        ));
         say(format!(
             "A long patch has {:.1} lines, {:.1} times those of the refined one (means). {} runs of tests in all, {:.2} for each \
              triplet. Seed {}.\n",

@@ -125,7 +125,10 @@ pub fn read_triplets(dir: &Path) -> Result<ReadTriplets, TripletError> {
     let manifest: TripletManifest =
         serde_json::from_str(&read_text(&path)?).map_err(|error| broken(error.to_string()))?;
     if manifest.format > TRIPLET_FORMAT {
-        return Err(broken(format!("it has the format {}; this version reads up to {TRIPLET_FORMAT}", manifest.format)));
+        return Err(broken(format!(
+            "it has the format {}; this version reads up to {TRIPLET_FORMAT}",
+            manifest.format
+        )));
     }
     let mut triplets = ReadTriplets::new();
     for shard in manifest.shards {
@@ -160,7 +163,9 @@ fn to_parquet(rows: &[Triplet]) -> Result<Vec<u8>, String> {
         }
         columns.push((name, Arc::new(column.finish())));
     }
-    for (name, number) in [("format", (|row: &Triplet| row.format) as fn(&Triplet) -> u32), ("lacking", |row| row.lacking as u32)] {
+    for (name, number) in
+        [("format", (|row: &Triplet| row.format) as fn(&Triplet) -> u32), ("lacking", |row| row.lacking as u32)]
+    {
         let mut column = UInt32Builder::new();
         rows.iter().for_each(|row| column.append_value(number(row)));
         columns.push((name, Arc::new(column.finish())));
@@ -188,7 +193,8 @@ fn from_parquet(bytes: Vec<u8>, path: &Path) -> Result<Vec<Triplet>, TripletErro
             for name in TEXTS.into_iter().chain(JSON) {
                 let text = column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name))?.value(at);
                 row[name] = match JSON.contains(&name) {
-                    true => serde_json::from_str(text).map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?,
+                    true => serde_json::from_str(text)
+                        .map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?,
                     false => Value::from(text),
                 };
             }

@@ -77,7 +77,11 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
         Err(MinimizeError::DoesNotPass) => {
             let whole = patch.canonical(&read).map_err(|error| anyhow!("the patch does not apply: {error}"))?;
             let graded = questions.graded(&whole, Tests::All).context("while asking the tests once more")?;
-            bail!("{}: {}\nhint: repair it first; `train grade attack` says what its tests say", MinimizeError::DoesNotPass, plain(&said(&graded)));
+            bail!(
+                "{}: {}\nhint: repair it first; `train grade attack` says what its tests say",
+                MinimizeError::DoesNotPass,
+                plain(&said(&graded))
+            );
         }
         Err(error) => return Err(refused(error)),
     };
@@ -89,12 +93,16 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
 /// A patch, or what is wrong with it.
 fn parsed(text: &str) -> Result<Patch> {
     if text.len() > MAX_BYTES {
-        bail!("it has {} bytes; the limit is {MAX_BYTES}\nhint: leave out files that are made by a program, such as lock files", text.len());
+        bail!(
+            "it has {} bytes; the limit is {MAX_BYTES}\nhint: leave out files that are made by a program, such as lock files",
+            text.len()
+        );
     }
     if text.trim().is_empty() {
         bail!("it is empty\nhint: give a unified diff, as `git diff` prints it");
     }
-    let patch = Patch::parse(text).map_err(|error| anyhow!("{error}\nhint: give a unified diff of text files, as `git diff` prints it"))?;
+    let patch = Patch::parse(text)
+        .map_err(|error| anyhow!("{error}\nhint: give a unified diff of text files, as `git diff` prints it"))?;
     if patch.is_empty() {
         bail!("it holds no change\nhint: give a unified diff, as `git diff` prints it");
     }
@@ -120,7 +128,9 @@ fn refused(error: MinimizeError) -> anyhow::Error {
     let hint = match &error {
         MinimizeError::Apply(_) => "is it for this task's base tree, and are its line ends those of the files?",
         MinimizeError::Empty => "a patch of modes, or of binary files, is none here",
-        MinimizeError::PassesWithout => "look at the task with `train data admit`: its tests should fail without a repair",
+        MinimizeError::PassesWithout => {
+            "look at the task with `train data admit`: its tests should fail without a repair"
+        }
         MinimizeError::Budget(_) => "raise `--max-calls`",
         MinimizeError::DoesNotPass | MinimizeError::Judge(_) => "`train doctor` says what this machine lacks",
     };

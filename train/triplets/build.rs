@@ -146,7 +146,11 @@ impl Building<'_> {
         paths.filter(|path| *path != self.task.focus.path && !is_guarded(path)).collect()
     }
 
-    fn smallest(&self, patch: &Patch, questions: &mut Questions) -> Result<Result<Minimized, &'static str>, SandboxError> {
+    fn smallest(
+        &self,
+        patch: &Patch,
+        questions: &mut Questions,
+    ) -> Result<Result<Minimized, &'static str>, SandboxError> {
         let options = MinimizeOptions { max_calls: SEARCH_CALLS, check_order: false };
         let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
         let found = match minimize(patch, &|path| self.read(path), &mut judge, &options) {
@@ -188,10 +192,14 @@ impl Building<'_> {
         let needed: Vec<usize> = (0..kept.len()).filter(|part| kept[*part]).collect();
         let lacking = needed[draw::below(key, 1, needed.len())];
         let less: Vec<bool> = (0..kept.len()).map(|part| part != lacking).collect();
-        let Ok(failing) = long.keeping(&less).canonical(&base) else { return Ok(Err("the failing patch does not apply")) };
+        let Ok(failing) = long.keeping(&less).canonical(&base) else {
+            return Ok(Err("the failing patch does not apply"));
+        };
         let failed = questions.graded(&failing, Tests::FailToPass)?;
         let failure = match (&failed.outcome, &failed.failure) {
-            (Outcome::Resolved, _) => return Ok(Err("the noise repairs the bug, too: the smallest patch is ambiguous")),
+            (Outcome::Resolved, _) => {
+                return Ok(Err("the noise repairs the bug, too: the smallest patch is ambiguous"));
+            }
             (_, None) => return Ok(Err("with one part too few the tests hang or die, and tell no failure")),
             (_, Some(failure)) => told(failure),
         };
@@ -214,13 +222,21 @@ impl Building<'_> {
     }
 
     /// The smallest part of a long patch, run twice.
-    fn searched(&self, long: &Patch, questions: &mut Questions) -> Result<Result<Minimized, &'static str>, SandboxError> {
+    fn searched(
+        &self,
+        long: &Patch,
+        questions: &mut Questions,
+    ) -> Result<Result<Minimized, &'static str>, SandboxError> {
         let found = match self.smallest(long, questions)? {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
         let again = questions.again(&found.patch)?.outcome;
-        Ok(if again == Outcome::Resolved { Ok(found) } else { Err("the tests are flaky: the smallest patch passed once and then failed") })
+        Ok(if again == Outcome::Resolved {
+            Ok(found)
+        } else {
+            Err("the tests are flaky: the smallest patch passed once and then failed")
+        })
     }
 
     fn written(
@@ -293,7 +309,12 @@ mod tests {
 
     #[test]
     fn addresses_are_left_out_and_numbers_are_not() {
-        let failure = |message: &str| Failure { test: "t".into(), exception: "E".into(), message: message.into(), ..Failure::default() };
+        let failure = |message: &str| Failure {
+            test: "t".into(),
+            exception: "E".into(),
+            message: message.into(),
+            ..Failure::default()
+        };
         assert_eq!(told(&failure("<A at 0x7f0011223344> is not 0xff")), "t failed\nE: <A at 0x…> is not 0xff");
     }
 }

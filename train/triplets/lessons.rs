@@ -55,7 +55,10 @@ pub fn write_lessons(
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
     terminal::tell_dropped("samples", dropped.reasons());
     if samples.is_empty() {
-        bail!("no sample is left of {} triplets to train on\nhint: raise `data.max_tokens`, or build more triplets", rows.len());
+        bail!(
+            "no sample is left of {} triplets to train on\nhint: raise `data.max_tokens`, or build more triplets",
+            rows.len()
+        );
     }
     data::store::write_samples(out, &samples, &tokenizer.hash()?)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();

@@ -101,13 +101,16 @@ impl Trimming<'_> {
     /// When a row is of no task of the set, the model or the sandbox fails, or a signal came.
     pub fn run(&self, policy: &mut dyn Policy, model: &str) -> Result<TrimSummary> {
         if self.rows.is_empty() {
-            bail!("there is no held-out triplet to trim\nhint: build triplets of several packages, or name some with `--hold-package`");
+            bail!(
+                "there is no held-out triplet to trim\nhint: build triplets of several packages, or name some with `--hold-package`"
+            );
         }
         let (answers, seconds) = self.answers(policy)?;
         let read: Vec<Option<Patch>> =
             self.rows.iter().zip(&answers).map(|((_, row), answer)| parse_answer(answer, &row.long).ok()).collect();
         let unreadable = read.iter().filter(|patch| patch.is_none()).count();
-        let trimmed = self.scored("trims", &|at, task| self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds))?;
+        let trimmed =
+            self.scored("trims", &|at, task| self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds))?;
         let untouched = self.scored("no trim", &|at, task| {
             let row = self.rows[at].1;
             let ratio = row.size_ratio();
