@@ -98,7 +98,10 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
 
 pub(super) fn one_of<'a>(given: &'a Given, id: Option<&str>) -> Result<&'a Task> {
     match (id, given.set.tasks.as_slice()) {
-        (Some(id), _) => given.set.find(id).with_context(|| format!("there is no task `{id}`")),
+        (Some(id), _) => {
+            let none = || format!("there is no task `{id}` in the file\nhint: look for a slip in `--id`");
+            given.set.find(id).with_context(none)
+        }
         (None, [task]) => Ok(task),
         (None, many) => bail!("the file holds {} tasks\nhint: choose one with `--id {}`", many.len(), many[0].id),
     }
