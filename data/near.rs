@@ -101,9 +101,11 @@ mod tests {
     use super::*;
 
     fn text(seed: u64, changed: usize) -> String {
-        let word = |at: usize| match at % 97 < changed {
-            true => format!("other{at} "),
-            false => format!("word{} ", draw::below(seed, at as u64, 100_000)),
+        let word = |at: usize| {
+            if at % 97 < changed {
+                return format!("other{at} ");
+            }
+            format!("word{} ", draw::below(seed, at as u64, 100_000))
         };
         (0..300).map(word).collect()
     }

@@ -255,6 +255,7 @@ fn nothing_is_resumed_where_nothing_was_begun() {
         "data plant --package examples/packages/planegeo".into(),
         format!("data samples --tasks {at} --tokenizer checkpoints/base"),
         format!("data admit --tasks {at}"),
+        format!("data triplets --tasks {at}"),
         format!("grade --tasks {at} --predictions gold"),
         format!("eval {model} --tasks {at}"),
         format!("sft {model} --samples {}", folder.join("").display()),
@@ -288,6 +289,8 @@ fn inputs_and_outputs_are_looked_at_before_any_work() {
         (format!("grpo {model} --tasks {file} --out /proc/run"), ["--out: `/proc/run`", "hint: "]),
         (format!("grade --tasks {file} --predictions no --out {inner}"), ["--predictions: `no`", "hint: "]),
         (format!("data admit --tasks no --out {inner}"), ["--tasks: `no`", "hint: "]),
+        (format!("data triplets --tasks {file} no --out {inner}"), ["--tasks: `no`", "hint: "]),
+        (format!("distill {model} --triplets {file} --out {inner}"), ["--triplets", "is a file, and a folder is read"]),
         (format!("data tokenizer --source examples/packages --out {inner}"), ["is a folder", "hint: "]),
     ] {
         run(&line).refuses(&words);

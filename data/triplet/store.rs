@@ -192,10 +192,10 @@ fn from_parquet(bytes: Vec<u8>, path: &Path) -> Result<Vec<Triplet>, TripletErro
             let mut row = json!({});
             for name in TEXTS.into_iter().chain(JSON) {
                 let text = column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name))?.value(at);
-                row[name] = match JSON.contains(&name) {
-                    true => serde_json::from_str(text)
-                        .map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?,
-                    false => Value::from(text),
+                row[name] = if JSON.contains(&name) {
+                    serde_json::from_str(text).map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?
+                } else {
+                    Value::from(text)
                 };
             }
             for name in ["format", "lacking"] {

@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
@@ -12,7 +13,6 @@ use data::patch::MAX_BYTES;
 use data::triplet::size;
 use data::{Patch, Task};
 use rollout::admission::said;
-use std::sync::Arc;
 
 use super::attack::{Scratch, one_of, text_of};
 use super::{RunArgs, cache_folder};

@@ -7,6 +7,7 @@ use model::weights::Precision;
 
 use super::EvalArgs;
 use crate::checkpoint::{self, Loaded};
+use crate::command::minimize::OWN;
 use crate::command::{cache_folder, summary_to};
 use crate::interrupt::Interrupt;
 use crate::paths::Paths;
@@ -14,9 +15,6 @@ use crate::plan::Plan;
 use crate::policy::Generator;
 use crate::tasks::TestEnv;
 use crate::triplets::{TrimSummary, Trimming};
-
-/// What this evaluation brings as its config: a trim that hangs costs seconds, not a minute.
-use crate::command::minimize::OWN;
 
 /// `train eval --trim`
 ///
