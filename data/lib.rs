@@ -13,7 +13,10 @@ pub mod impossible;
 pub mod kind;
 pub mod log;
 pub mod message;
+pub mod minimize;
 pub mod mixture;
+pub mod near;
+pub mod noise;
 pub mod pack;
 pub mod patch;
 pub mod sample;
@@ -24,6 +27,7 @@ pub mod store;
 pub mod task;
 pub mod template;
 pub mod tokenizer;
+pub mod triplet;
 pub mod trust;
 pub mod vary;
 

@@ -7,6 +7,7 @@
 
 mod apply;
 mod parse;
+mod parts;
 mod policy;
 
 use std::fmt::{self, Display, Write};
@@ -16,6 +17,7 @@ use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
 pub use apply::{ApplyError, not_text};
 pub use parse::PatchError;
+pub use parts::Part;
 pub use policy::{MAX_BYTES, MAX_FILES, MAX_LINE_BYTES, check_path, is_guarded};
 
 /// Lines of context around a change.

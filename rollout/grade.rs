@@ -210,6 +210,31 @@ impl Grader {
         }
     }
 
+    /// What the tests of `fail_to_pass` alone say about `patch`, up to the first failure. Nothing is remembered and nothing
+    /// examined: a verdict that pays is [`Grader::grade`]'s.
+    ///
+    /// # Errors
+    ///
+    /// As [`Grader::grade`].
+    pub fn grade_first(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
+        let tree = root.join(&task.tree);
+        match applied(&tree, base_changes(&tree, task)?, patch) {
+            Ok(changes) => self.judge_by(&tree, task, changes, &task.fail_to_pass, true),
+            Err(why) => Ok(Graded::refused(why)),
+        }
+    }
+
+    /// Whether `fail_to_pass` says something without the other tests, and for less than all of them. The first question
+    /// about a task may cost a run with its gold patch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Grader::grade`].
+    pub fn asks_first(&self, root: &Path, task: &Task) -> Result<bool, SandboxError> {
+        let tree = root.join(&task.tree);
+        self.passes_alone(&tree, task, base_changes(&tree, task)?)
+    }
+
     fn run(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         let base = base_changes(&tree, task)?;
@@ -342,7 +367,7 @@ fn all_of(task: &Task) -> Vec<String> {
 }
 
 /// True where all of `fail_to_pass` passes, whatever the other tests say.
-fn repairs(outcome: &Outcome) -> bool {
+pub fn repairs(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Resolved | Outcome::BrokeOthers { .. })
 }
 

@@ -315,7 +315,11 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// The mean of `values`, which lie between `floor` and 1, with its interval.
-fn interval(values: &[f64], floor: f64, seed: u64, resamples: usize) -> Interval {
+///
+/// # Panics
+///
+/// Where there is no value.
+pub fn interval(values: &[f64], floor: f64, seed: u64, resamples: usize) -> Interval {
     let agree = values.iter().all(|value| (value - values[0]).abs() < 1e-12);
     if agree { exact(values, floor) } else { bootstrap(values, seed, resamples) }
 }
@@ -332,7 +336,11 @@ fn exact(values: &[f64], floor: f64) -> Interval {
 }
 
 /// The mean of `values`, and the 2.5 % and 97.5 % percentiles of the means of resamples with replacement.
-fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
+///
+/// # Panics
+///
+/// Where there is no value.
+pub fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
     let resampled = |round: usize| {
         let key = draw::key(seed, &[3, round as u64]);
         let picks = (0..values.len()).map(|pick| values[draw::below(key, pick as u64, values.len())]);

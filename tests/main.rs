@@ -23,4 +23,5 @@ mod stopped;
 mod support;
 mod talk;
 mod told;
+mod triplets;
 mod watch;

@@ -13,8 +13,19 @@ const STOPPED: Option<i32> = Some(130);
 
 /// Files below a folder by their path in it: what a run wrote, without the clocks of summaries and of logs.
 fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    const CLOCKS: [&str; 8] =
-        ["seconds", "candidates_per_s", "attempts_per_s", "ts", "wall_ms", "cached", "trace_bytes", "provenance"];
+    const CLOCKS: [&str; 11] = [
+        "seconds",
+        "candidates_per_s",
+        "attempts_per_s",
+        "ts",
+        "wall_ms",
+        "cached",
+        "trace_bytes",
+        "provenance",
+        "triplets_per_hour",
+        "worker_seconds_per_triplet",
+        "sandbox_runs",
+    ];
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(at) = folders.pop() {
@@ -49,7 +60,7 @@ fn written(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[track_caller]
-fn same(one: &Path, other: &Path) {
+pub fn same(one: &Path, other: &Path) {
     let (one, other) = (written(one), written(other));
     let names = |of: &[(PathBuf, Vec<u8>)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&one), names(&other));
@@ -61,7 +72,7 @@ fn same(one: &Path, other: &Path) {
 /// Runs `line` again and again: killed when `file` has the first number of lines, told to stop at the next, and so on;
 /// at last to its end.
 #[track_caller]
-fn interrupted(line: &str, file: &Path, points: &[usize], log: &Path) {
+pub fn interrupted(line: &str, file: &Path, points: &[usize], log: &Path) {
     let resumed = format!("{line} --resume");
     for (at, lines) in points.iter().enumerate() {
         let mut running = start(if at == 0 { line } else { &resumed }, log);
@@ -89,7 +100,7 @@ fn plant(out: &Path) -> String {
 }
 
 /// Ten tasks, planted once for all tests of this file.
-fn planted() -> &'static Path {
+pub fn planted() -> &'static Path {
     static PLANTED: OnceLock<PathBuf> = OnceLock::new();
     PLANTED.get_or_init(|| {
         let out = std::env::temp_dir().join(format!("train-planted-{}", std::process::id()));
@@ -244,6 +255,7 @@ fn nothing_is_resumed_where_nothing_was_begun() {
         "data plant --package examples/packages/planegeo".into(),
         format!("data samples --tasks {at} --tokenizer checkpoints/base"),
         format!("data admit --tasks {at}"),
+        format!("data triplets --tasks {at}"),
         format!("grade --tasks {at} --predictions gold"),
         format!("eval {model} --tasks {at}"),
         format!("sft {model} --samples {}", folder.join("").display()),
@@ -277,6 +289,8 @@ fn inputs_and_outputs_are_looked_at_before_any_work() {
         (format!("grpo {model} --tasks {file} --out /proc/run"), ["--out: `/proc/run`", "hint: "]),
         (format!("grade --tasks {file} --predictions no --out {inner}"), ["--predictions: `no`", "hint: "]),
         (format!("data admit --tasks no --out {inner}"), ["--tasks: `no`", "hint: "]),
+        (format!("data triplets --tasks {file} no --out {inner}"), ["--tasks: `no`", "hint: "]),
+        (format!("distill {model} --triplets {file} --out {inner}"), ["--triplets", "is a file, and a folder is read"]),
         (format!("data tokenizer --source examples/packages --out {inner}"), ["is a folder", "hint: "]),
     ] {
         run(&line).refuses(&words);

@@ -20,6 +20,7 @@ pub mod attack;
 pub mod audit;
 pub mod chat;
 pub mod commits;
+pub mod distill;
 pub mod doctor;
 pub mod eval;
 pub mod export;
@@ -29,6 +30,7 @@ pub mod image;
 pub mod import;
 mod memory;
 pub mod merge;
+pub mod minimize;
 pub mod plant;
 pub mod quickstart;
 pub mod report;
@@ -39,6 +41,7 @@ pub mod serve;
 pub mod sft;
 mod shared;
 pub mod tokenizer;
+pub mod triplets;
 
 use shared::check_bf16;
 pub use shared::{ChatArgs, DrawingArgs, RunArgs, WatchArgs};
@@ -64,12 +67,16 @@ pub enum Command {
     Data(DataCommand),
     /// Supervised fine-tuning on samples.
     Sft(sft::SftArgs),
+    /// Patch-Lite: fine-tune a model on triplets, so that it says which parts of a patch are needed.
+    Distill(distill::DistillArgs),
     /// Reinforcement learning: attempts are graded by the tests of their task.
     Grpo(grpo::GrpoArgs),
     /// pass@1 of a model on tasks, with a 95 % interval.
     Eval(eval::EvalArgs),
     /// Judge predictions by the tests of their tasks.
     Grade(grade::GradeArgs),
+    /// The smallest part of a patch that passes its tests, on standard output.
+    Minimize(minimize::MinimizeArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(export::ExportArgs),
     /// Talk with a model: one turn for every line.
@@ -114,6 +121,8 @@ pub enum DataCommand {
     Tokenizer(tokenizer::TokenizerArgs),
     /// Keep the tasks that their gold patch repairs and nothing else does, twice in a row.
     Admit(admit::AdmitArgs),
+    /// Make triplets of tasks: a patch that does too much, the same that fails, and the smallest that passes.
+    Triplets(triplets::TripletsArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(audit::AuditArgs),
 }
@@ -137,10 +146,12 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Data(command) => run_data(command),
         Command::Sft(args) => sft::run(&args).map(|_| ()),
+        Command::Distill(args) => distill::run(&args).map(|_| ()),
         Command::Grpo(args) => grpo::run(&args).map(|_| ()),
         Command::Eval(args) => eval::run(&args).map(|_| ()),
         Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
         Command::Grade(args) => grade::run(&args).map(|_| ()),
+        Command::Minimize(args) => minimize::run(&args),
         Command::Export(args) => export::run(&args).map(|_| ()),
         Command::Chat(args) => chat::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -165,6 +176,7 @@ fn run_data(command: DataCommand) -> Result<()> {
         DataCommand::Commits(args) => commits::run(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer::run(&args),
         DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
+        DataCommand::Triplets(args) => triplets::run(&args).map(|_| ()),
         DataCommand::Audit(args) => audit::run(&args),
     }
 }

@@ -37,7 +37,7 @@ pub use results::{EARLIER_FILE, RESULTS_FILE, refuse_earlier};
 
 use official::Official;
 use results::Results;
-use threads::on_threads;
+pub(crate) use threads::on_threads;
 
 /// What became of a prediction: exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ pub mod layerwise;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
+pub mod minimize;
 pub mod optim;
 pub mod partial;
 pub mod paths;
@@ -39,6 +40,7 @@ pub mod sft;
 pub mod state;
 pub mod tasks;
 pub mod terminal;
+pub mod triplets;
 pub mod validate;
 pub mod watched;
 

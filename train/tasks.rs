@@ -88,6 +88,11 @@ impl TestEnv {
         Arc::new(Grader::new(self.sandbox.clone(), self.limits.clone()).examining(self.secret))
     }
 
+    /// Judges patches in `sandbox`, which stands around this one, and examines nobody: what is asked is whether tests pass.
+    pub fn grader_in(&self, sandbox: Arc<dyn Sandbox>) -> Grader {
+        Grader::new(sandbox, self.limits.clone()).examining(None)
+    }
+
     /// As [`TestEnv::grader`], kept to a pace.
     pub fn paced_grader(&self, pace: &Arc<Pace>) -> Grader {
         let sandbox = Arc::new(Paced::new(self.sandbox.clone(), pace.clone()));

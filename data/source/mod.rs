@@ -5,6 +5,7 @@ pub mod chats;
 pub mod commits;
 pub mod functions;
 pub mod jsonl;
+pub mod license;
 pub mod plant;
 pub mod prediction;
 pub mod public;

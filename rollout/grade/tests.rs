@@ -292,3 +292,20 @@ fn nobody_is_quarantined_for_words() {
     let graded = grader.grade(&set.0, &task(), &wordy).unwrap();
     assert_eq!((graded.outcome, graded.suspicion), (Outcome::Resolved, None));
 }
+
+#[test]
+fn a_first_question_asks_no_more_than_the_tests_that_have_to_turn_green() {
+    let set = Set::new("first");
+    let (grader, sandbox) = grader(|job| {
+        let all = [(SUM, honest(job)?.tests[SUM]), (ZERO, TestStatus::Failed)];
+        Ok(Scripted::finished(if job.select == Select::Ids(vec![SUM.into()]) { &all[..1] } else { &all }))
+    });
+    assert!(grader.asks_first(&set.0, &in_two_files()).unwrap(), "the gold patch passes the first file alone");
+    assert!(!grader.asks_first(&set.0, &task()).unwrap(), "one file costs as much as all of it");
+    let first = |patch: &Patch| grader.grade_first(&set.0, &in_two_files(), patch).unwrap().outcome;
+    assert!(repairs(&first(&task().gold)), "what else breaks is not asked");
+    assert_eq!(first(&Patch::default()), Outcome::StillFailing { passed: 0, failed: 1 });
+    let elsewhere = Patch::between("none.py", "a\n", "b\n");
+    assert_eq!(first(&elsewhere), Outcome::DoesNotApply);
+    assert_eq!(selected(&sandbox), vec![vec![SUM]; 3]);
+}

@@ -42,7 +42,7 @@ pub struct AttackArgs {
 /// When task or patch cannot be read, or the sandbox fails.
 pub fn run(args: &AttackArgs) -> Result<()> {
     let config = args.run.config()?;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("attack")?;
     if Plan::new("grade attack", &config).with_data([args.task.as_path()]).show(args.run.dry_run, &scratch.0)? {
         return Ok(());
     }
@@ -70,11 +70,12 @@ pub fn run(args: &AttackArgs) -> Result<()> {
 }
 
 /// A folder that is removed again.
-struct Scratch(std::path::PathBuf);
+pub(super) struct Scratch(pub std::path::PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("train-attack-{}", std::process::id()));
+    /// For the command of this name.
+    pub fn new(name: &str) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("train-{name}-{}", std::process::id()));
         std::fs::create_dir(&folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
         Ok(Scratch(folder))
     }
@@ -86,7 +87,7 @@ impl Drop for Scratch {
     }
 }
 
-fn text_of(path: &Path) -> Result<String> {
+pub(super) fn text_of(path: &Path) -> Result<String> {
     if path != Path::new("-") {
         return Ok(data::file::read_text(path)?);
     }
@@ -95,9 +96,12 @@ fn text_of(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn one_of<'a>(given: &'a Given, id: Option<&str>) -> Result<&'a Task> {
+pub(super) fn one_of<'a>(given: &'a Given, id: Option<&str>) -> Result<&'a Task> {
     match (id, given.set.tasks.as_slice()) {
-        (Some(id), _) => given.set.find(id).with_context(|| format!("there is no task `{id}`")),
+        (Some(id), _) => {
+            let none = || format!("there is no task `{id}` in the file\nhint: look for a slip in `--id`");
+            given.set.find(id).with_context(none)
+        }
         (None, [task]) => Ok(task),
         (None, many) => bail!("the file holds {} tasks\nhint: choose one with `--id {}`", many.len(), many[0].id),
     }

@@ -28,6 +28,8 @@ use crate::tasks::TestEnv;
 use model::ModelConfig;
 use model::weights::Precision;
 
+mod trim;
+
 /// `train eval`
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
@@ -50,6 +52,13 @@ pub struct EvalArgs {
     /// Another evaluation of the same tasks to compare with.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// Scores the model as a trimmer on the held-out triplets in this folder, which `train data triplets` made of
+    /// `--tasks`, beside no trim and ddmin.
+    #[arg(long, value_name = "DIR")]
+    pub trim: Option<PathBuf>,
+    /// Triplets of each held-out split at most.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "trim")]
+    pub trim_rows: usize,
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -67,6 +76,9 @@ const STAGE: &str = "eval";
 ///
 /// As [`Evaluating::run`].
 pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
+    if args.trim.is_some() {
+        return trim::run(args).map(|_| None);
+    }
     let config = args.run.config()?;
     if !args.run.dry_run {
         let paths = Paths::new().reads("--model", &args.model).reads("--tasks", &args.tasks);

@@ -275,6 +275,8 @@ impl Quickstart {
             tasks: self.places.held_out_tasks(),
             server: None,
             served_name: None,
+            trim: None,
+            trim_rows: 0,
             against: None,
             out: self.places.eval(name),
             resume: self.resumes(&Place::beside_file(&self.places.eval(name))),

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use anyhow::Result;
 
 /// Does `work` for every number below `count` on a few threads and tells each answer as it comes, here.
-pub(super) fn on_threads<T: Send>(
+pub(crate) fn on_threads<T: Send>(
     count: usize,
     workers: usize,
     work: &(dyn Fn(usize) -> T + Sync),

@@ -1,0 +1,296 @@
+//! What a trimmer is worth: its trims, judged by the tests, beside no trim at all and ddmin.
+//!
+//! In: held-out triplets, their tasks, and a model. Out: how many trims pass, how large they are, how much they change that
+//! need not be changed, by split, with intervals. With the rule of the cascade a trim that fails is dropped and the long
+//! patch stands, so that no pass is ever lost; both are told.
+//!
+//! Excess edit is that of *When Models Edit Too Much*: (Levenshtein(trim, base) − Levenshtein(refined, base)) over the
+//! tokens of the base files, in words and signs.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use data::minimize::{MinimizeOptions, Tests, minimize};
+use data::skill::trim::{Question, parse_answer, prompt};
+use data::source::jsonl::TaskSet;
+use data::triplet::{Split, Triplet, size};
+use data::{Patch, Task, draw};
+use rollout::grade::{Grader, Outcome};
+use rollout::policy::{Policy, Request, Sampling};
+use rollout::report::{Interval, bootstrap, interval};
+use serde::{Deserialize, Serialize};
+
+use crate::grade::on_threads;
+use crate::interrupt::Interrupt;
+use crate::minimize::Questions;
+use crate::progress::Progress;
+
+/// Rows that are asked at once.
+const AT_ONCE: usize = 16;
+
+/// One way to trim, on one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrimScore {
+    /// Share of trims that pass all tests; an answer that names no parts is one that does not.
+    pub pass_after_trim: Interval,
+    /// Share of answers that trim, apply, and fail their tests.
+    pub wrong_trim: Interval,
+    /// Lines of the trim by those of the smallest patch, of trims that pass; none where none does.
+    pub size_ratio: Option<Interval>,
+    /// The same with the rule of the cascade: where the trim does not pass, the long patch stands.
+    pub cascade_size_ratio: Interval,
+    /// Excess edit of what the cascade leaves.
+    pub excess_edit: Interval,
+    /// Runs of tests for one row.
+    pub calls: f64,
+    /// Seconds for one row, without those of the tests where a model trims.
+    pub seconds: f64,
+    /// Rows.
+    pub n: usize,
+}
+
+/// The scores of a model and of what it is compared with, by split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrimSummary {
+    /// The model.
+    pub model: String,
+    /// By split and by who trims: `model`, `none`, `ddmin`.
+    pub splits: BTreeMap<String, BTreeMap<String, TrimScore>>,
+    /// Answers that name no parts, of all.
+    pub unreadable: usize,
+}
+
+/// What came of one row.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    passes: bool,
+    wrong: bool,
+    ratio: f64,
+    cascade: f64,
+    excess: f64,
+    calls: usize,
+    seconds: f64,
+}
+
+/// Rows to trim.
+pub struct Trimming<'a> {
+    /// The rows, each with its split.
+    pub rows: &'a [(Split, &'a Triplet)],
+    /// Their tasks.
+    pub set: &'a TaskSet,
+    /// Judges.
+    pub grader: &'a Grader,
+    /// Rows at once.
+    pub workers: usize,
+    /// Draws the resamples.
+    pub seed: u64,
+    /// Resamples of the bootstrap.
+    pub resamples: usize,
+    /// The longest answer.
+    pub max_new_tokens: usize,
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Trimming<'_> {
+    /// Asks a model for every row, greedily, and scores its trims beside no trim and ddmin.
+    ///
+    /// # Errors
+    ///
+    /// When a row is of no task of the set, the model or the sandbox fails, or a signal came.
+    pub fn run(&self, policy: &mut dyn Policy, model: &str) -> Result<TrimSummary> {
+        if self.rows.is_empty() {
+            bail!(
+                "there is no held-out triplet to trim\nhint: build triplets of several packages, or name some with `--hold-package`"
+            );
+        }
+        let (answers, seconds) = self.answers(policy)?;
+        let read: Vec<Option<Patch>> =
+            self.rows.iter().zip(&answers).map(|((_, row), answer)| parse_answer(answer, &row.long).ok()).collect();
+        let unreadable = read.iter().filter(|patch| patch.is_none()).count();
+        let trimmed =
+            self.scored("trims", &|at, task| self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds))?;
+        let untouched = self.scored("no trim", &|at, task| {
+            let row = self.rows[at].1;
+            let ratio = row.size_ratio();
+            let excess = self.excess(row, task, &row.long);
+            Ok(Row { passes: true, wrong: false, ratio, cascade: ratio, excess, calls: 0, seconds: 0.0 })
+        })?;
+        let searched = self.scored("ddmin", &|at, task| self.searched(self.rows[at].1, task))?;
+        let mut splits: BTreeMap<String, BTreeMap<String, TrimScore>> = BTreeMap::new();
+        for split in Split::ALL {
+            for (name, all) in [("model", &trimmed), ("none", &untouched), ("ddmin", &searched)] {
+                let of_split = self.rows.iter().zip(all).filter(|((of, _), _)| *of == split).map(|(_, row)| *row);
+                let rows: Vec<Row> = of_split.collect();
+                if !rows.is_empty() {
+                    splits.entry(split.name().into()).or_default().insert(name.into(), self.score(&rows));
+                }
+            }
+        }
+        Ok(TrimSummary { model: model.into(), splits, unreadable })
+    }
+
+    /// What the model answers, and its seconds for one row.
+    fn answers(&self, policy: &mut dyn Policy) -> Result<(Vec<String>, f64)> {
+        let started = Instant::now();
+        let sampling = Sampling::greedy(self.max_new_tokens);
+        let mut progress = Progress::new("ask", self.rows.len() as u64);
+        let mut answers = Vec::with_capacity(self.rows.len());
+        for some in self.rows.chunks(AT_ONCE) {
+            self.interrupt.check(|| "nothing is written before every row was trimmed".into())?;
+            let request = |(_, row): &(Split, &Triplet)| {
+                let messages = prompt(&Question { issue: &row.issue, long: &row.long, failed: None });
+                Request { messages, attempts: 1, seed: self.seed }
+            };
+            let requests: Vec<Request> = some.iter().map(request).collect();
+            for completions in policy.complete(&requests, &sampling).context("while asking for trims")? {
+                answers.push(completions.into_iter().next().map(|one| one.text).unwrap_or_default());
+            }
+            progress.advance(some.len() as u64, "");
+        }
+        progress.finish();
+        Ok((answers, started.elapsed().as_secs_f64() / self.rows.len() as f64))
+    }
+
+    fn scored(&self, what: &str, work: &(dyn Fn(usize, &Task) -> Result<Row> + Sync)) -> Result<Vec<Row>> {
+        let mut rows: Vec<Option<Row>> = vec![None; self.rows.len()];
+        let mut progress = Progress::new(what, self.rows.len() as u64);
+        let one = |at: usize| {
+            self.interrupt.check(|| "nothing is written before every row was trimmed".into())?;
+            let id = &self.rows[at].1.task_id;
+            let task = self.set.find(id).with_context(|| {
+                format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
+            })?;
+            work(at, task)
+        };
+        on_threads(self.rows.len(), self.workers, &one, &mut |at, row| {
+            rows[at] = Some(row?);
+            progress.advance(1, "");
+            Ok(())
+        })?;
+        progress.finish();
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    fn trimmed(&self, row: &Triplet, task: &Task, trim: Option<&Patch>, seconds: f64) -> Result<Row> {
+        let mut calls = 0;
+        let mut passes = false;
+        if let Some(trim) = trim.filter(|trim| !trim.is_empty()) {
+            calls = 1;
+            passes = self.grader.grade_anew(&self.set.root, task, trim)?.outcome == Outcome::Resolved;
+        }
+        let left = trim.filter(|_| passes).unwrap_or(&row.long);
+        let ratio = size(left) as f64 / size(&row.refined).max(1) as f64;
+        let wrong = trim.is_some() && !passes;
+        Ok(Row { passes, wrong, ratio, cascade: ratio, excess: self.excess(row, task, left), calls, seconds })
+    }
+
+    fn searched(&self, row: &Triplet, task: &Task) -> Result<Row> {
+        let mut questions = Questions::new(self.grader, &self.set.root, task);
+        let read = |path: &str| self.set.base_file(task, path).ok().flatten();
+        let started = Instant::now();
+        let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
+        let found = minimize(&row.long, &read, &mut judge, &MinimizeOptions::default())
+            .with_context(|| format!("while making the triplet `{}` smaller", row.id))?;
+        let ratio = size(&found.patch) as f64 / size(&row.refined).max(1) as f64;
+        let (calls, seconds) = (questions.calls, started.elapsed().as_secs_f64());
+        let excess = self.excess(row, task, &found.patch);
+        Ok(Row { passes: true, wrong: false, ratio, cascade: ratio, excess, calls, seconds })
+    }
+
+    /// How much more a patch changes than the smallest does, by the tokens of the base files.
+    fn excess(&self, row: &Triplet, task: &Task, patch: &Patch) -> f64 {
+        let read = |path: &str| self.set.base_file(task, path).ok().flatten();
+        let (mut tokens, mut more) = (0, 0.0);
+        for path in row.long.paths() {
+            let base = read(path).unwrap_or_default();
+            let with = |patch: &Patch| {
+                let changes = patch.apply(&read).unwrap_or_default();
+                let change = changes.into_iter().find(|change| change.path == path);
+                change.map_or_else(|| base.clone(), |change| change.content.unwrap_or_default())
+            };
+            tokens += words(&base).len();
+            more += distance(&words(&with(patch)), &words(&base)) as f64;
+            more -= distance(&words(&with(&row.refined)), &words(&base)) as f64;
+        }
+        more / tokens.max(1) as f64
+    }
+
+    fn score(&self, rows: &[Row]) -> TrimScore {
+        let seed = draw::key(self.seed, &[0x7472]);
+        let values = |of: fn(&Row) -> f64| rows.iter().map(of).collect::<Vec<f64>>();
+        let share = |of: fn(&Row) -> f64| interval(&values(of), 0.0, seed, self.resamples);
+        let mean = |values: &[f64]| bootstrap(values, seed, self.resamples);
+        let passing: Vec<f64> = rows.iter().filter(|row| row.passes).map(|row| row.ratio).collect();
+        let count = rows.len() as f64;
+        TrimScore {
+            pass_after_trim: share(|row| f64::from(u8::from(row.passes))),
+            wrong_trim: share(|row| f64::from(u8::from(row.wrong))),
+            size_ratio: (!passing.is_empty()).then(|| mean(&passing)),
+            cascade_size_ratio: mean(&values(|row| row.cascade)),
+            excess_edit: mean(&values(|row| row.excess)),
+            calls: rows.iter().map(|row| row.calls).sum::<usize>() as f64 / count,
+            seconds: rows.iter().map(|row| row.seconds).sum::<f64>() / count,
+            n: rows.len(),
+        }
+    }
+}
+
+/// Words and signs of a source.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = None;
+    for (at, letter) in text.char_indices() {
+        if letter.is_alphanumeric() || letter == '_' {
+            start.get_or_insert(at);
+            continue;
+        }
+        if let Some(start) = start.take() {
+            words.push(&text[start..at]);
+        }
+        if !letter.is_whitespace() {
+            words.push(&text[at..at + letter.len_utf8()]);
+        }
+    }
+    words.extend(start.map(|start| &text[start..]));
+    words
+}
+
+/// The fewest tokens to put in, take out or replace (Levenshtein).
+fn distance(one: &[&str], other: &[&str]) -> usize {
+    let before = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&one[before..], &other[before..]);
+    let after = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&one[..one.len() - after], &other[..other.len() - after]);
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, left) in one.iter().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, right) in other.iter().enumerate() {
+            let replaced = corner + usize::from(left != right);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_words_and_signs() {
+        assert_eq!(words("a_1 = f(x)+ 22\n"), ["a_1", "=", "f", "(", "x", ")", "+", "22"]);
+    }
+
+    #[test]
+    fn the_distance_is_the_fewest_edits() {
+        let of = |one: &str, other: &str| distance(&words(one), &words(other));
+        assert_eq!(of("return a - b", "return a + b"), 1);
+        assert_eq!(of("return a - b", "return a - b"), 0);
+        assert_eq!(of("", "x = 1"), 3);
+        assert_eq!(of("k i t t e n", "s i t t i n g"), 3);
+    }
+}
