@@ -16,6 +16,7 @@ pub mod message;
 pub mod mixture;
 pub mod pack;
 pub mod patch;
+pub mod retrieve;
 pub mod sample;
 pub mod sampling;
 pub mod skill;
