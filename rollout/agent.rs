@@ -15,6 +15,8 @@
 //! | [`rescue`] | rules as data |
 //! | [`run`] | the loop that joins them |
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Sampling;
@@ -57,8 +59,10 @@ pub struct AgentConfig {
     pub deep_sampling: Option<Sampling>,
     /// As `deep_sampling`, of the last queue.
     pub rescue_sampling: Option<Sampling>,
-    /// Patches that are asked of the refiner before the tests: `none` (the candidate is tested as it is).
+    /// What makes a repair smaller before it is final.
     pub refiner: Refiner,
+    /// The file of the rules of the last queue; without one, those of `configs/rescue.toml`.
+    pub rules: Option<PathBuf>,
 }
 
 /// What makes a candidate smaller before it is final (R7).
@@ -85,6 +89,7 @@ impl Default for AgentConfig {
             deep_sampling: None,
             rescue_sampling: None,
             refiner: Refiner::None,
+            rules: None,
         }
     }
 }

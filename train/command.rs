@@ -30,6 +30,8 @@ mod memory;
 pub mod merge;
 pub mod plant;
 pub mod quickstart;
+pub mod related;
+pub mod repair;
 pub mod samples;
 pub mod serve;
 pub mod sft;
@@ -65,6 +67,11 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Judge predictions by the tests of their tasks.
     Grade(grade::GradeArgs),
+    /// Repair a repository on this desk: a copy of it, its own tests, a model that tries again and again.
+    ///
+    /// Ends with 0 where it is repaired, 5 where it needs review, 1 after an error and 130 after Ctrl-C. The patch is on
+    /// standard output in the form that `git apply` takes.
+    Repair(repair::RepairArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(export::ExportArgs),
     /// Talk with a model: one turn for every line.
@@ -103,6 +110,8 @@ pub enum DataCommand {
     Tokenizer(tokenizer::TokenizerArgs),
     /// Keep the tasks that their gold patch repairs and nothing else does, twice in a row.
     Admit(admit::AdmitArgs),
+    /// The files of a repository that an issue is about, each with its reasons.
+    Related(related::RelatedArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(audit::AuditArgs),
 }
@@ -130,6 +139,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(&args).map(|_| ()),
         Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
         Command::Grade(args) => grade::run(&args).map(|_| ()),
+        Command::Repair(args) => repair::run(&args),
         Command::Export(args) => export::run(&args).map(|_| ()),
         Command::Chat(args) => chat::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -151,6 +161,7 @@ fn run_data(command: DataCommand) -> Result<()> {
         DataCommand::Commits(args) => commits::run(&args).map(|_| ()),
         DataCommand::Tokenizer(args) => tokenizer::run(&args),
         DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
+        DataCommand::Related(args) => related::run(&args),
         DataCommand::Audit(args) => audit::run(&args),
     }
 }

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod adapter;
+pub mod agent_eval;
 pub mod batch;
 pub mod checkpoint;
 #[expect(clippy::print_stdout, reason = "data goes to standard output, and only commands and plans have some")]
@@ -30,6 +31,7 @@ pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod provenance;
+pub mod repair;
 pub mod report;
 pub mod serve;
 pub mod settings;

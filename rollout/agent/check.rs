@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use data::task::file_of;
 use data::{Patch, Task};
 use sandbox::timeout::Timeouts;
 use sandbox::{End, Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
@@ -24,8 +25,10 @@ const OUTPUT_BYTES: usize = 4000;
 pub struct Checked {
     /// In one word.
     pub status: Status,
-    /// Target tests that pass.
+    /// Target tests that pass; a file that could not be loaded passes with all of its tests.
     pub passing: usize,
+    /// The targets by the ids of the tests that ran.
+    pub ran: Vec<String>,
     /// Whether a test fails that passed before.
     pub broken: bool,
     /// The first failing test.
@@ -92,6 +95,9 @@ impl Checker {
         let mut checked = self.targets(task, tree, apart)?;
         if checked.status == Status::Pass {
             let began = Instant::now();
+            // What could not be loaded before is judged by the tests that it turned out to hold.
+            let loaded = Task { fail_to_pass: checked.ran.clone(), ..task.clone() };
+            let task = if loaded.fail_to_pass == task.fail_to_pass { task } else { &loaded };
             let graded = self.grader.grade(root, task, patch)?;
             return Ok(checked.judged(graded, began));
         }
@@ -131,6 +137,7 @@ impl Checked {
         Checked {
             status,
             passing: self.passing + other.passing,
+            ran: [self.ran, other.ran].concat(),
             broken: self.broken || other.broken,
             failed_at: if self.failure.is_some() { self.failed_at } else { other.failed_at },
             failure: self.failure.or(other.failure),
@@ -167,8 +174,15 @@ impl Checked {
 }
 
 fn checked(ids: &[String], run: TestRun, began: Instant) -> Checked {
-    let passed = |id: &&String| run.tests.get(*id) == Some(&TestStatus::Passed);
-    let passing = ids.iter().filter(passed).count();
+    let tests_of = |id: &String| -> Vec<String> {
+        match run.tests.contains_key(id) || id.contains("::") {
+            true => vec![id.clone()],
+            false => run.tests.keys().filter(|test| file_of(test) == id).cloned().collect(),
+        }
+    };
+    let passed = |id: &String| run.tests.get(id) == Some(&TestStatus::Passed);
+    let passes = |id: &&String| tests_of(id).iter().all(passed) && !tests_of(id).is_empty();
+    let passing = ids.iter().filter(passes).count();
     let status = match run.end {
         End::TimedOut => Status::Timeout,
         End::OutOfMemory => Status::Oom,
@@ -182,6 +196,7 @@ fn checked(ids: &[String], run: TestRun, began: Instant) -> Checked {
     Checked {
         status,
         passing,
+        ran: ids.iter().flat_map(tests_of).collect(),
         broken: false,
         failed_at: failed_at(&run, began),
         output: if told { run.output[keep..].to_string() } else { String::new() },

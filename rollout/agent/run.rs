@@ -598,6 +598,7 @@ fn unrun(status: Status) -> Checked {
     Checked {
         status,
         passing: 0,
+        ran: Vec::new(),
         broken: false,
         failure: None,
         output: String::new(),

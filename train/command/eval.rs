@@ -28,6 +28,8 @@ use crate::tasks::TestEnv;
 use model::ModelConfig;
 use model::weights::Precision;
 
+mod agent;
+
 /// `train eval`
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
@@ -50,6 +52,10 @@ pub struct EvalArgs {
     /// Another evaluation of the same tasks to compare with.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// Has the repair agent try every task again and again, as this TOML says, e.g. `configs/agent/line.toml`: the share
+    /// that is resolved within so many tries, and what a repair costs.
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub agent: Option<PathBuf>,
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -90,6 +96,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
             name_at(url, args)?;
         }
         None => checkpoint::check(&args.model, &config.device.open()?)?,
+    }
+    if let Some(agent) = &args.agent {
+        return agent::run(agent, args, &config).map(|()| None);
     }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     if let Some(before) = &before {

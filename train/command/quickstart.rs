@@ -274,6 +274,7 @@ impl Quickstart {
             served_name: None,
             against: None,
             out: self.places.eval(name),
+            agent: None,
             resume: self.resumes(&Place::beside_file(&self.places.eval(name))),
         };
         let alone =
