@@ -67,8 +67,8 @@ impl ChatServer {
         let mut stream = Stream::default();
         while let Some(bytes) = response.chunk().await.map_err(away)? {
             stream.take(&bytes, tell);
-            if stream.text.len() > MOST_BYTES {
-                return Ok(Written { text: stream.text, stop: Stop::Length, tokens: 0 });
+            if stream.too_long {
+                break;
             }
         }
         stream.end(&url, tell)
@@ -137,15 +137,18 @@ struct Stream {
     text: String,
     stop: Option<Stop>,
     done: bool,
+    /// More came than any answer needs.
+    too_long: bool,
 }
 
 impl Stream {
     fn take(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&str)) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            // An event is short; a line without an end is no event.
-            if self.line.len() + self.rest.len() < MOST_BYTES {
-                self.line.extend_from_slice(part);
+            if self.too_long || self.line.len() + self.rest.len() + self.text.len() + part.len() > MOST_BYTES {
+                self.too_long = true;
+                return;
             }
+            self.line.extend_from_slice(part);
             if part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
                 self.event(&String::from_utf8_lossy(&line), tell);
@@ -177,6 +180,9 @@ impl Stream {
     }
 
     fn end(mut self, url: &str, tell: &mut dyn FnMut(&str)) -> Result<Written, Fault> {
+        if self.too_long {
+            return Ok(Written { text: self.text, stop: Stop::Length, tokens: 0 });
+        }
         let line = std::mem::take(&mut self.line);
         self.event(&String::from_utf8_lossy(&line), tell);
         if let Ok(whole) = serde_json::from_str::<Value>(&self.rest) {
@@ -219,6 +225,13 @@ mod tests {
         let whole = ["{\"choices\":[{\"message\":{\"content\":\"x\"},", "\"finish_reason\":\"length\"}]}"];
         let (written, told) = read(&whole).expect("is whole");
         assert_eq!((written.text.as_str(), written.stop, told.as_str()), ("x", Stop::Length, "x"));
+    }
+
+    #[test]
+    fn an_answer_that_never_ends_is_cut_off() {
+        let long = "x".repeat(MOST_BYTES);
+        let (written, _) = read(&["data: ", &long, &long]).expect("is cut off");
+        assert_eq!(written.stop, Stop::Length);
     }
 
     #[test]

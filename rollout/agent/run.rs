@@ -612,7 +612,7 @@ impl Working {
     /// What the tests said is the next turn.
     fn talk_on(&mut self, tell: bool) {
         match (&self.latest, tell) {
-            (Some(latest), true) => self.talk.ask(latest.text.clone()),
+            (Some(latest), true) => self.talk.ask(latest.turn()),
             _ => self.talk.clear(),
         }
     }

@@ -12,7 +12,7 @@ use data::Patch;
 use rollout::agent::queue::From;
 use rollout::agent::run::{Observer, Try};
 use rollout::agent::trajectory;
-use rollout::record::Queue;
+use rollout::record::{Queue, Status};
 use sandbox::SandboxError;
 
 use super::{Repairing, record};
@@ -158,16 +158,24 @@ impl Observer for Desk {
         for help in &one.rules {
             self.say(&format!("  rule `{}`: {}", help.rule, help.note.lines().next().unwrap_or_default()));
         }
-        let why = one.told.lines().nth(1).filter(|_| one.status != rollout::record::Status::Pass);
-        let why = why.or(one.told.lines().next()).unwrap_or_default();
         let again = if one.repeated { ", the same as before" } else { "" };
         let progress = if one.progress { ", progress" } else { "" };
-        let (passing, all) = (one.passing, self.targets);
         let (model, tests) = (one.model_ms as f64 / 1000.0, one.tests_ms as f64 / 1000.0);
-        self.say(&format!(
-            "  {}{again}{progress}: {passing} of {all} target tests pass (model {model:.1} s, tests {tests:.1} s)\n  {why}",
-            one.status.name()
-        ));
+        let (name, lines) = (one.status.name(), one.told.lines());
+        let (passing, all) = (one.passing, self.targets);
+        match one.status {
+            Status::NotApplied | Status::NoPatch | Status::Truncated | Status::Lost => {
+                let why = lines.into_iter().next().unwrap_or_default();
+                self.say(&format!("  {name}{again} (model {model:.1} s)\n  {why}"));
+            }
+            Status::Pass => self.say(&format!("  {name}: all tests pass (model {model:.1} s, tests {tests:.1} s)")),
+            Status::Fail | Status::Broke | Status::Timeout | Status::Oom | Status::Crash => {
+                let why: Vec<&str> = lines.skip(1).take(2).collect();
+                let counts = format!("{passing} of {all} target tests pass");
+                let time = format!("model {model:.1} s, tests {tests:.1} s");
+                self.say(&format!("  {name}{again}{progress}: {counts} ({time})\n  {}", why.join("\n  ")));
+            }
+        }
         if one.progress {
             self.best = one.patch.clone();
         }

@@ -25,6 +25,18 @@ impl Told {
     }
 }
 
+impl Told {
+    /// As a turn that follows an answer.
+    pub fn turn(&self) -> String {
+        match self.status {
+            Status::NotApplied | Status::NoPatch | Status::Truncated | Status::Lost => self.text.clone(),
+            Status::Pass | Status::Fail | Status::Broke | Status::Timeout | Status::Oom | Status::Crash => {
+                format!("{}\n\nYour edits stand. Go on from the files as they are now, in the same form.", self.text)
+            }
+        }
+    }
+}
+
 /// What is told about a try.
 pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[String], agent: &Agent<'_>) -> Told {
     let (mut text, mut near) = (String::new(), None);
@@ -42,7 +54,6 @@ pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[Stri
         if !guarded.is_empty() {
             text.push_str(&format!("\nEdits of what judges were left out: {}.", guarded.join(", ")));
         }
-        text.push_str("\n\nYour edits stand. Go on from the files as they are now, in the same form.");
     }
     let of_failure = checked.failure.as_ref().map(|failure| {
         format!("{}: {}\n{}", failure.exception, failure.message, failure.trace)
@@ -54,7 +65,7 @@ pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[Stri
 fn opening(status: Status) -> &'static str {
     match status {
         Status::Pass => "All tests pass.",
-        Status::Fail => "The test still fails:",
+        Status::Fail => "The test fails:",
         Status::Broke => "The target passes, and a test fails that passed before:",
         Status::Timeout => "The tests were killed because they did not end in time.",
         Status::Oom => "The tests were killed because they used too much memory.",

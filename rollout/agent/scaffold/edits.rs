@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use data::edit::tree::{Anchor, DELETE, FileEdit, TreeEdits};
+use data::edit::tree::{Anchor, FileEdit, TreeEdits};
 use data::edit::{EditError, anchor};
 use data::retrieve::{Reason, Related};
 use data::task::file_of;
@@ -93,7 +93,7 @@ impl Scaffold for Edits {
     }
 
     fn reminder(&self) -> String {
-        format!("{FORM}\nThe line `{DELETE}` deletes.")
+        FORM.to_string()
     }
 }
 
@@ -142,7 +142,7 @@ impl Turn<'_> {
         let all: Vec<(String, Vec<usize>)> = wanted.chain(tests).chain(related).collect();
         for (path, lines) in all {
             if shown.insert(path.clone())
-                && let Some(text) = self.view.tree.read(&path)
+                && let Some(text) = self.view.tree.read(&path).filter(|text| !text.trim().is_empty())
                 && !self.add(&whole(&path, &text))
             {
                 self.add(&around(&path, &text, &lines));
