@@ -73,7 +73,9 @@ impl Display for Reason {
             Reason::StackTrace { line: None } => write!(formatter, "stack trace"),
             Reason::Named => write!(formatter, "named in the issue"),
             Reason::Defines(Symbol { name, line }) => write!(formatter, "defines `{name}` (line {line})"),
-            Reason::UsedByTest(Symbol { name, line }) => write!(formatter, "a failing test uses `{name}` (line {line})"),
+            Reason::UsedByTest(Symbol { name, line }) => {
+                write!(formatter, "a failing test uses `{name}` (line {line})")
+            }
             Reason::ImportedByTest(test) => write!(formatter, "imported by {test}"),
         }
     }
@@ -145,7 +147,9 @@ impl Index {
 
     /// Every symbol with its file.
     pub fn symbols(&self) -> impl Iterator<Item = (&str, &Symbol)> {
-        self.files.iter().flat_map(|(path, facts)| facts.symbols.defined.iter().map(move |symbol| (path.as_str(), symbol)))
+        self.files
+            .iter()
+            .flat_map(|(path, facts)| facts.symbols.defined.iter().map(move |symbol| (path.as_str(), symbol)))
     }
 
     /// Where a name is defined, outside of tests: files with the symbol. A qualified name has to agree in all parts.
@@ -300,7 +304,10 @@ fn is_module(path: &str, module: &str, test: &str) -> bool {
     let Some((stem, _)) = path.rsplit_once('.') else { return false };
     if let Some(near) = module.strip_prefix("./").or(module.strip_prefix("../")) {
         let near = near.trim_start_matches("../");
-        let near = near.rsplit_once('.').filter(|(_, ending)| ["js", "mjs", "cjs", "jsx"].contains(ending)).map_or(near, |(near, _)| near);
+        let near = near
+            .rsplit_once('.')
+            .filter(|(_, ending)| ["js", "mjs", "cjs", "jsx"].contains(ending))
+            .map_or(near, |(near, _)| near);
         return stem == near || stem.ends_with(&format!("/{near}")) || stem == format!("{near}/index");
     }
     let named = module.trim_start_matches('.').replace('.', "/");
@@ -308,7 +315,8 @@ fn is_module(path: &str, module: &str, test: &str) -> bool {
     let folder = test.rsplit_once('/').map_or("", |(folder, _)| folder);
     !named.is_empty()
         && path.ends_with(".py")
-        && (stem == named || stem.strip_suffix(&named).is_some_and(|before| before == "src/" || before == format!("{folder}/")))
+        && (stem == named
+            || stem.strip_suffix(&named).is_some_and(|before| before == "src/" || before == format!("{folder}/")))
 }
 
 fn cut(issue: &str) -> &str {

@@ -13,7 +13,8 @@ fn configs() -> Vec<PathBuf> {
     let entries = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).expect("a folder");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     // Rules are no run; `repair` reads them.
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("rescue.toml"));
+    files
+        .retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("rescue.toml"));
     files.sort();
     files
 }

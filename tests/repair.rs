@@ -31,7 +31,8 @@ fn a_bug_is_repaired_and_the_repository_stays_as_it_was_to_the_byte() {
     desk.put("data/latin.txt", b"\xe9\n");
     let before = desk.bytes();
     let server = ChatScript::of(&["I do not know.".into(), fix(TOTAL), fix(COUNT)]);
-    let said = desk.repair(&server, &format!("--issue {}/issue.md {BOTH} --stream-diff", desk.repo().display())).succeeds();
+    let said =
+        desk.repair(&server, &format!("--issue {}/issue.md {BOTH} --stream-diff", desk.repo().display())).succeeds();
     assert_eq!(desk.bytes(), before, "the repository is only read");
     assert!(said.err.contains("left out: `outside`") && said.err.contains("repaired at try 3"), "{}", said.err);
     assert!(!said.err.contains('\u{1b}'), "lines in a pipe are plain:\n{}", said.err);
@@ -39,7 +40,8 @@ fn a_bug_is_repaired_and_the_repository_stays_as_it_was_to_the_byte() {
     let tries = [("Fast", "NO_PATCH"), ("Fast", "FAIL"), ("Fast", "PASS")];
     assert_eq!(desk.tries(), tries.map(|(queue, status)| (queue.to_string(), status.to_string())));
     let first = fs::read_to_string(desk.out().join("attempts.jsonl")).expect("a log");
-    let keys = ["\"ts\":", "\"retry\":", "\"queue\":", "\"patch_sha\":", "\"test\":", "\"status\":", "\"trace_bytes\":"];
+    let keys =
+        ["\"ts\":", "\"retry\":", "\"queue\":", "\"patch_sha\":", "\"test\":", "\"status\":", "\"trace_bytes\":"];
     let places: Vec<usize> = keys.iter().map(|key| first.find(key).expect("a key")).collect();
     assert!(places.is_sorted(), "{first}");
     assert_eq!(desk.json("repair.json")["end"], "repaired");
@@ -47,7 +49,10 @@ fn a_bug_is_repaired_and_the_repository_stays_as_it_was_to_the_byte() {
     let (instance, prediction) = prediction.as_object().expect("by instance").iter().next().expect("one");
     assert_eq!(prediction["model_patch"].as_str(), Some(said.out.as_str()));
     let whole = desk.json(&format!("{instance}.traj.json"));
-    assert_eq!((&whole["trajectory_format"], &whole["info"]["exit_status"]), (&"mini-swe-agent-1.1".into(), &"Submitted".into()));
+    assert_eq!(
+        (&whole["trajectory_format"], &whole["info"]["exit_status"]),
+        (&"mini-swe-agent-1.1".into(), &"Submitted".into())
+    );
     assert!(desk.out().join("trajectories/try-03.traj.json").is_file());
     // The second turn holds the failure, and the third the other one.
     let asked = server.asked();
@@ -89,7 +94,9 @@ fn every_queue_roll_back_and_a_rule_are_needed_once() {
             13 => "nothing".into(),
             // Rescue: a name that is not defined; the rule tells where it is.
             14 => block("money/cart.py", COUNT.0, "    return Amount(len(prices)).cents"),
-            _ if text.contains("It is defined in `money/amount.py`, line 1: import it.") => fix(("    return Amount(len(prices)).cents", COUNT.1)),
+            _ if text.contains("It is defined in `money/amount.py`, line 1: import it.") => {
+                fix(("    return Amount(len(prices)).cents", COUNT.1))
+            }
             _ => "no rule spoke".into(),
         })
     });
@@ -104,11 +111,28 @@ fn every_queue_roll_back_and_a_rule_are_needed_once() {
         let turns = whole["messages"].as_array().expect("turns").clone();
         turns.iter().find_map(|turn| turn["extra"]["from"].as_str().map(str::to_string)).expect("an answer")
     };
-    assert_eq!([1, 3, 4, 6, 7, 10, 13, 14].map(start), ["passing_state", "here", "passing_state", "here", "passing_state", "passing_state", "passing_state", "passing_state"].map(String::from));
+    assert_eq!(
+        [1, 3, 4, 6, 7, 10, 13, 14].map(start),
+        [
+            "passing_state",
+            "here",
+            "passing_state",
+            "here",
+            "passing_state",
+            "passing_state",
+            "passing_state",
+            "passing_state"
+        ]
+        .map(String::from)
+    );
     // After roll-back the prompt shows the passing state: what made progress, and not what broke.
     let asked = server.asked();
     assert!(asked[6].contains("    return sum(prices)\n") && !asked[6].contains("prices[0] + 3"), "{}", asked[6]);
-    assert!(said.out.contains("+    return sum(prices)\n+") || said.out.contains("+    return sum(prices)\n"), "{}", said.out);
+    assert!(
+        said.out.contains("+    return sum(prices)\n+") || said.out.contains("+    return sum(prices)\n"),
+        "{}",
+        said.out
+    );
     assert_eq!(desk.json("repair.json")["queue"], "Rescue");
 }
 
@@ -152,13 +176,24 @@ fn without_a_failing_test_the_model_writes_one_first() {
     if !python("a test that shows the issue") {
         return;
     }
-    let desk = Desk::new(&[("tests/test_cart.py", "from money import cart\n\n\ndef test_kept():\n    assert cart.first([5, 6]) == 5\n")]);
+    let desk = Desk::new(&[(
+        "tests/test_cart.py",
+        "from money import cart\n\n\ndef test_kept():\n    assert cart.first([5, 6]) == 5\n",
+    )]);
     let passes = block("tests/test_new.py", "", "def test_nothing():\n    assert True");
-    let shows = block("tests/test_new.py", "", "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3");
+    let shows = block(
+        "tests/test_new.py",
+        "",
+        "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3",
+    );
     let server = ChatScript::of(&[passes, shows, fix(TOTAL)]);
     let said = desk.repair(&server, &format!("--issue {}/issue.md", desk.repo().display())).succeeds();
     assert!(said.err.contains("test 1 of 3: the test passes on the code as it is"), "{}", said.err);
-    assert!(said.err.contains("`tests/test_new.py` shows the issue, and judges the repair: the model wrote it"), "{}", said.err);
+    assert!(
+        said.err.contains("`tests/test_new.py` shows the issue, and judges the repair: the model wrote it"),
+        "{}",
+        said.err
+    );
     assert!(!said.out.contains("tests/test_new.py"), "the test is no part of the repair:\n{}", said.out);
 }
 
@@ -177,9 +212,13 @@ fn what_cannot_be_repaired_is_told_by_name() {
         let _ = fs::remove_dir_all(desk.out());
     };
     said("--failing-test tests/test_cart.py::test_kept", &["`tests/test_cart.py::test_kept` passes already"]);
-    said("--failing-test tests/test_cart.py::test_totals", &["there is no test", "these fail: tests/test_cart.py::test_"]);
+    said(
+        "--failing-test tests/test_cart.py::test_totals",
+        &["there is no test", "these fail: tests/test_cart.py::test_"],
+    );
     said("--failing-test x --max-retry 0", &["`max_retry` is 0"]);
-    let inside = format!("repair --server {} --repo {} --out {}/run", server.url, desk.repo().display(), desk.repo().display());
+    let inside =
+        format!("repair --server {} --repo {} --out {}/run", server.url, desk.repo().display(), desk.repo().display());
     run(&inside).refuses(&["lies in the repository, which is only read"]);
     let empty = desk.folder.write("empty.md", "");
     said(&format!("--issue {}", empty.display()), &["is empty"]);
@@ -211,7 +250,11 @@ fn a_model_that_writes_nonsense_or_edits_tests_or_never_stops_changes_nothing() 
         3 => Reply::Says(huge.clone()),
         4 => Reply::CutOff("### money/cart.py\n<<<<<<< SEARCH\n".into()),
         5 => Reply::Says("### ../../etc/passwd\n<<<<<<< DELETE\n".into()),
-        _ => Reply::Says(["money/cart.py", "money/amount.py", "money/__init__.py"].map(|path| format!("### {path}\n<<<<<<< DELETE\n")).concat()),
+        _ => Reply::Says(
+            ["money/cart.py", "money/amount.py", "money/__init__.py"]
+                .map(|path| format!("### {path}\n<<<<<<< DELETE\n"))
+                .concat(),
+        ),
     });
     let desk = Desk::new(&[]);
     let before = desk.bytes();
@@ -230,7 +273,8 @@ fn an_issue_of_a_megabyte_fits_into_a_small_context() {
         return;
     }
     let desk = Desk::new(&[]);
-    let issue = desk.folder.write("huge.md", &format!("cart.total is wrong\n{}", "log line of no use\n".repeat(55_000)));
+    let issue =
+        desk.folder.write("huge.md", &format!("cart.total is wrong\n{}", "log line of no use\n".repeat(55_000)));
     let server = ChatScript::of(&[format!("{}{}", fix(TOTAL), fix(COUNT))]);
     desk.repair(&server, &format!("--issue {} {BOTH} --context 4000", issue.display())).succeeds();
     let asked = &server.asked()[0];
@@ -261,7 +305,11 @@ fn a_server_that_breaks_off_is_asked_again_and_the_run_goes_on_where_it_stopped(
     assert!(said.out.contains("+    return sum(prices)"), "the best patch so far is told:\n{}", said.out);
     alive.store(true, std::sync::atomic::Ordering::SeqCst);
     let said = desk.repair(&server, &format!("{BOTH} --resume")).succeeds();
-    assert!(said.err.contains("1 tries are kept from before") && said.err.contains("repaired at try 2"), "{}", said.err);
+    assert!(
+        said.err.contains("1 tries are kept from before") && said.err.contains("repaired at try 2"),
+        "{}",
+        said.err
+    );
     assert_eq!(desk.tries().len(), 2);
     applies(&desk, &said.out);
 }
@@ -313,7 +361,8 @@ fn a_model_of_our_own_server_is_a_client_like_any_other() {
 #[test]
 fn related_files_are_told_with_their_reasons() {
     let desk = Desk::new(&[]);
-    let line = format!("data related --repo {} --issue {}/issue.md --json", desk.repo().display(), desk.repo().display());
+    let line =
+        format!("data related --repo {} --issue {}/issue.md --json", desk.repo().display(), desk.repo().display());
     let said = run(&line).succeeds();
     let first: Value = serde_json::from_str(said.out.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["path"], "money/cart.py");

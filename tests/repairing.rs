@@ -98,7 +98,10 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, script: &Script) -> 
 
 fn send(stream: &mut TcpStream, kind: &str, body: &str) -> std::io::Result<()> {
     let length = body.len();
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// A block of search and replace.
@@ -110,9 +113,18 @@ pub fn block(path: &str, search: &str, replace: &str) -> String {
 /// A repository with two bugs in `money/cart.py` and one test for each; `test_kept` passes.
 pub const FILES: [(&str, &str); 6] = [
     ("money/__init__.py", ""),
-    ("money/cart.py", "def total(prices):\n    return sum(prices) - 1\n\n\ndef count(prices):\n    return len(prices) + 1\n\n\ndef first(prices):\n    return prices[0]\n"),
-    ("money/amount.py", "class Amount:\n    def __init__(self, cents):\n        self.cents = cents\n\n    def round_up(self):\n        return -(-self.cents // 100)\n"),
-    ("tests/test_cart.py", "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3\n\n\ndef test_count():\n    assert cart.count([1, 2]) == 2\n\n\ndef test_kept():\n    assert cart.first([5, 6]) == 5\n"),
+    (
+        "money/cart.py",
+        "def total(prices):\n    return sum(prices) - 1\n\n\ndef count(prices):\n    return len(prices) + 1\n\n\ndef first(prices):\n    return prices[0]\n",
+    ),
+    (
+        "money/amount.py",
+        "class Amount:\n    def __init__(self, cents):\n        self.cents = cents\n\n    def round_up(self):\n        return -(-self.cents // 100)\n",
+    ),
+    (
+        "tests/test_cart.py",
+        "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3\n\n\ndef test_count():\n    assert cart.count([1, 2]) == 2\n\n\ndef test_kept():\n    assert cart.first([5, 6]) == 5\n",
+    ),
     ("pyproject.toml", "[project]\nname = \"money\"\nversion = \"1\"\n"),
     ("issue.md", "The total and the count of a cart in money/cart.py are off by one.\n"),
 ];

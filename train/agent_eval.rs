@@ -11,13 +11,13 @@ use data::log::Log;
 use data::retrieve::Index;
 use data::source::jsonl::TaskSet;
 use data::{Task, draw};
+use rollout::agent::AgentConfig;
 use rollout::agent::check::Checker;
 use rollout::agent::curve::{Curve, TaskRow};
 use rollout::agent::rescue::Rules;
 use rollout::agent::run::{Agent, AgentError, End, Observer, Repair};
 use rollout::agent::trajectory;
 use rollout::agent::writer::{OfPolicy, Words};
-use rollout::agent::AgentConfig;
 use rollout::grade::Grader;
 use rollout::policy::Policy;
 use sandbox::{Limits, Sandbox};
@@ -116,7 +116,10 @@ impl AgentEval<'_> {
         let (mut rows, mut lost) = (Vec::new(), Vec::new());
         let mut predictions = serde_json::Map::new();
         let mut log = Log::open(&self.out.with_extension("attempts.jsonl"))?;
-        let mut progress = Progress::new(format!("eval {} with {}", self.model, self.config.scaffold.scaffold().name()), tasks.len() as u64);
+        let mut progress = Progress::new(
+            format!("eval {} with {}", self.model, self.config.scaffold.scaffold().name()),
+            tasks.len() as u64,
+        );
         for (at, task) in tasks.iter().enumerate() {
             let done = match journal.find::<Done>(&task.id)? {
                 Some(done) => done,
@@ -186,7 +189,9 @@ impl AgentEval<'_> {
         match repaired {
             Ok(Repair { end: End::Quarantined(why), .. }) => Ok(Done::Lost(format!("quarantined: {why}"))),
             Ok(repair) => Ok(Done::Row(TaskRow::of(&task.id, &repair), repair.patch.text().to_string())),
-            Err(error @ (AgentError::Lost(_) | AgentError::Sandbox(_) | AgentError::Prompt(_))) => Ok(Done::Lost(error.to_string())),
+            Err(error @ (AgentError::Lost(_) | AgentError::Sandbox(_) | AgentError::Prompt(_))) => {
+                Ok(Done::Lost(error.to_string()))
+            }
             Err(error) => Err(error).with_context(|| format!("while repairing `{}`", task.id)),
         }
     }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
+use data::Patch;
 use data::retrieve::Index;
 use data::task::Language;
-use data::Patch;
+use rollout::agent::AgentConfig;
 use rollout::agent::check::Checker;
 use rollout::agent::rescue::{Rules, RulesConfig};
 use rollout::agent::run::{Agent, AgentError, End, Repair, Try};
 use rollout::agent::trajectory;
 use rollout::agent::writer::{Words, Writer};
-use rollout::agent::AgentConfig;
 use rollout::grade::Grader;
 use sandbox::{Limits, Sandbox};
 
@@ -223,9 +223,7 @@ impl Repairing<'_> {
     pub fn end(&self, repair: &Repair) -> Result<()> {
         let rules = last_rules(repair);
         let (tries, regressions, repeats) = (repair.tries.len(), repair.regressions(), repair.repeats());
-        eprintln!(
-            "{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{rules}"
-        );
+        eprintln!("{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{rules}");
         let out = self.out.display().to_string();
         let review = |why: String| Err(NeedsReview { why, out: out.clone() }.into());
         match &repair.end {
@@ -236,9 +234,10 @@ impl Repairing<'_> {
             }
             End::NeedsReview(review_of) => review(why(*review_of, tries).to_string()),
             End::Quarantined(why) => review(format!("the tests pass, and there is evidence against the patch: {why}")),
-            End::Stopped => {
-                Err(Interrupted::new(format!("{tries} tries are kept in `{out}`, the best patch so far is on standard output")).into())
-            }
+            End::Stopped => Err(Interrupted::new(format!(
+                "{tries} tries are kept in `{out}`, the best patch so far is on standard output"
+            ))
+            .into()),
         }
     }
 }
@@ -253,8 +252,7 @@ fn why(review: rollout::agent::queue::Review, tries: usize) -> String {
 }
 
 fn last_rules(repair: &Repair) -> String {
-    let names: Vec<&str> =
-        repair.tries.iter().flat_map(|one| &one.rules).map(|help| help.rule.as_str()).collect();
+    let names: Vec<&str> = repair.tries.iter().flat_map(|one| &one.rules).map(|help| help.rule.as_str()).collect();
     if names.is_empty() { String::new() } else { format!("; rules that spoke: {}", names.join(", ")) }
 }
 
@@ -282,6 +280,36 @@ fn known_tries(journal: &Journal) -> Result<Vec<Try>> {
         tries.push(one);
     }
     Ok(tries)
+}
+
+/// Whether a run that is over repaired something.
+///
+/// # Errors
+///
+/// [`NeedsReview`] where it repaired nothing.
+pub fn over(out: &Path) -> Result<()> {
+    let told = data::file::read_text(&out.join("repair.json"))?;
+    let told: serde_json::Value = serde_json::from_str(&told).context("while reading `repair.json`")?;
+    if told["end"] == "repaired" {
+        return Ok(());
+    }
+    let why = format!("an earlier process spent all of its {} tries", told["tries"]);
+    Err(NeedsReview { why, out: out.display().to_string() }.into())
+}
+
+/// Removes the tries of an earlier run.
+///
+/// # Errors
+///
+/// When they cannot be removed.
+pub fn forget(out: &Path) -> Result<()> {
+    let folder = out.join(desk::TRAJECTORIES);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the patch in the repository itself.
@@ -315,7 +343,8 @@ pub fn apply(repo: &Path, copy: &Path, patch: &Patch) -> Result<Vec<PathBuf>> {
 /// A name for the task of a repository: letters that every tool takes.
 pub fn instance_of(repo: &Path, what: &str) -> String {
     let name = repo.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "repository".into());
-    let plain: String = name.chars().map(|one| if one.is_ascii_alphanumeric() || "-_.".contains(one) { one } else { '-' }).collect();
+    let plain: String =
+        name.chars().map(|one| if one.is_ascii_alphanumeric() || "-_.".contains(one) { one } else { '-' }).collect();
     format!("{plain}-{}", &blake3::hash(what.as_bytes()).to_hex()[..8])
 }
 
@@ -339,4 +368,3 @@ pub(crate) fn record(task: &str, one: &Try) -> rollout::record::Record {
         answer: Some(one.answer.clone()),
     }
 }
-

@@ -84,11 +84,7 @@ impl TreeEdits {
     /// # Errors
     ///
     /// When one edit does not fit: then none is made.
-    pub fn apply(
-        &self,
-        read: &dyn Fn(&str) -> Option<String>,
-        by: Anchor,
-    ) -> Result<Vec<FileChange>, EditError> {
+    pub fn apply(&self, read: &dyn Fn(&str) -> Option<String>, by: Anchor) -> Result<Vec<FileChange>, EditError> {
         let mut files: BTreeMap<&str, Option<String>> = BTreeMap::new();
         for edit in &self.edits {
             let path = edit.path();
@@ -140,10 +136,7 @@ fn replaced(edit: &SearchReplace, now: Option<String>, by: Anchor) -> Result<Str
 }
 
 /// The lines from after `SEARCH` to `REPLACE`.
-fn block<'a>(
-    lines: &mut impl Iterator<Item = (usize, &'a str)>,
-    path: &str,
-) -> Result<SearchReplace, &'static str> {
+fn block<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>, path: &str) -> Result<SearchReplace, &'static str> {
     let (mut search, mut replace, mut middles) = (Vec::new(), Vec::new(), 0);
     loop {
         let (_, line) = lines.next().ok_or("it has no `>>>>>>> REPLACE`")?;
@@ -221,7 +214,8 @@ mod tests {
 
     #[test]
     fn what_is_no_block_is_told() {
-        let dropped = |answer: &str| TreeEdits::parse(answer).dropped.into_iter().map(|one| one.why).collect::<Vec<_>>();
+        let dropped =
+            |answer: &str| TreeEdits::parse(answer).dropped.into_iter().map(|one| one.why).collect::<Vec<_>>();
         assert_eq!(dropped("<<<<<<< SEARCH\n"), ["no `### path` stands before it"]);
         assert_eq!(dropped("### a.py\n<<<<<<< SEARCH\nx\n"), ["it has no `>>>>>>> REPLACE`"]);
         assert_eq!(dropped("I do not know.\n### Explanation\n"), Vec::<&str>::new());

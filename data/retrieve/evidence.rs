@@ -13,9 +13,8 @@ pub struct Place {
 }
 
 /// Endings of files that are taken for paths.
-const ENDINGS: [&str; 16] = [
-    "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "json", "toml", "cfg", "ini", "txt", "md", "yml", "yaml",
-];
+const ENDINGS: [&str; 16] =
+    ["py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "json", "toml", "cfg", "ini", "txt", "md", "yml", "yaml"];
 
 /// Every place that `text` names.
 pub fn places(text: &str) -> Vec<Place> {

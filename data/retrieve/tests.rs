@@ -26,7 +26,10 @@ fn shop() -> Tree {
         ("money/tax.py", "def tax_rate(country):\n    return RATES[country]\n"),
         ("money/amount.py", "class Amount:\n    def rounded(self):\n        return round(self.value, 2)\n"),
         ("money/report.py", "def print_report(rows):\n    for row in rows:\n        print(row)\n"),
-        ("tests/test_amount.py", "from money.amount import Amount\n\ndef test_half():\n    assert Amount(1).rounded() == 1\n"),
+        (
+            "tests/test_amount.py",
+            "from money.amount import Amount\n\ndef test_half():\n    assert Amount(1).rounded() == 1\n",
+        ),
         ("README.md", "Money: amounts and taxes.\n"),
     ])
 }

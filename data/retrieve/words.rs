@@ -4,9 +4,9 @@
 
 /// Words that stand in every issue and say nothing about a file.
 const SAID_EVERYWHERE: [&str; 36] = [
-    "the", "a", "an", "of", "to", "in", "is", "it", "and", "or", "for", "on", "with", "that", "this", "be", "are", "as",
-    "by", "from", "at", "was", "but", "when", "if", "not", "has", "have", "def", "self", "return", "import", "class",
-    "const", "let", "function",
+    "the", "a", "an", "of", "to", "in", "is", "it", "and", "or", "for", "on", "with", "that", "this", "be", "are",
+    "as", "by", "from", "at", "was", "but", "when", "if", "not", "has", "have", "def", "self", "return", "import",
+    "class", "const", "let", "function",
 ];
 
 /// The longest word that counts; longer ones are data.

@@ -131,8 +131,11 @@ mod tests {
 
     #[test]
     fn the_curve_counts_what_is_resolved_within_so_many_tries() {
-        let rows =
-            [row(true, 1, Queue::Fast, &[]), row(true, 4, Queue::Deep, &["timeout"]), row(false, 5, Queue::Rescue, &[])];
+        let rows = [
+            row(true, 1, Queue::Fast, &[]),
+            row(true, 4, Queue::Deep, &["timeout"]),
+            row(false, 5, Queue::Rescue, &[]),
+        ];
         let curve = Curve::of(&rows, 5);
         let third = 1.0 / 3.0;
         assert_eq!(curve.within, [third, third, third, 2.0 * third, 2.0 * third]);

@@ -166,8 +166,7 @@ pub struct Next {
 
 /// The first try. `best` target tests pass before it.
 pub fn start(config: &QueueConfig, best: usize) -> Next {
-    let standing =
-        Standing { queue: Queue::Fast, tries: 0, in_queue: 0, best, without_progress: 0, repeated: 0 };
+    let standing = Standing { queue: Queue::Fast, tries: 0, in_queue: 0, best, without_progress: 0, repeated: 0 };
     let standing = first_with_budget(standing, config);
     let step = match standing {
         Some(standing) => Step::Try { retry: 1, queue: standing.queue, from: From::PassingState },

@@ -86,7 +86,8 @@ pub fn shown(file: FileChange, run: &TestRun) -> Result<Reproduction, String> {
 /// What a test raises that was written wrongly rather than that it found something.
 fn is_its_own_fault(exception: &str) -> bool {
     let last = exception.rsplit('.').next().unwrap_or(exception);
-    ["SyntaxError", "IndentationError", "ModuleNotFoundError", "ImportError", "NameError", "ReferenceError"].contains(&last)
+    ["SyntaxError", "IndentationError", "ModuleNotFoundError", "ImportError", "NameError", "ReferenceError"]
+        .contains(&last)
 }
 
 #[cfg(test)]

@@ -165,8 +165,8 @@ impl Rules {
                 return Err(RuleError::Never(rule.name));
             }
             let pattern = Some(rule.pattern.as_str()).filter(|pattern| !pattern.is_empty()).map(Regex::new).transpose();
-            let pattern = pattern
-                .map_err(|error| RuleError::Pattern { name: rule.name.clone(), source: Box::new(error) })?;
+            let pattern =
+                pattern.map_err(|error| RuleError::Pattern { name: rule.name.clone(), source: Box::new(error) })?;
             rules.push((rule, pattern));
         }
         Ok(Rules { rules })
@@ -200,11 +200,5 @@ fn help(rule: &RuleConfig, found: Found, case: &Case<'_>) -> Help {
     for (name, value) in &words {
         note = note.replace(&format!("{{{name}}}"), value);
     }
-    Help {
-        rule: rule.name.clone(),
-        action: rule.action,
-        note,
-        path: found.path,
-        requirement: found.requirement,
-    }
+    Help { rule: rule.name.clone(), action: rule.action, note, path: found.path, requirement: found.requirement }
 }

@@ -260,7 +260,8 @@ impl Agent<'_> {
                 observer.begins(retry, queue, from);
             }
             let is_new = known.is_none();
-            let mut one = self.attempt((retry, queue, from), now.standing.best, known, &mut working, writer, observer)?;
+            let mut one =
+                self.attempt((retry, queue, from), now.standing.best, known, &mut working, writer, observer)?;
             now = self.decide(&now, &one, &mut working);
             one.progress = now.progress;
             if is_new {
@@ -479,7 +480,13 @@ impl Agent<'_> {
         Ok(())
     }
 
-    fn open(&self, notes: &[String], wanted: &[String], budget: usize, working: &Working) -> Result<String, AgentError> {
+    fn open(
+        &self,
+        notes: &[String],
+        wanted: &[String],
+        budget: usize,
+        working: &Working,
+    ) -> Result<String, AgentError> {
         let query = Query { issue: &self.task.statement, tests: &self.task.fail_to_pass };
         let related = self.index.related(&query, self.config.related);
         // The marks of the template take their part.

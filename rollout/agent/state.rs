@@ -93,13 +93,17 @@ impl WorkTree {
 
     /// Every file that differs from the clean tree: what a sandbox is given.
     pub fn changes(&self) -> Vec<FileChange> {
-        let own = |(path, content): (&String, &Option<String>)| FileChange { path: path.clone(), content: content.clone() };
+        let own =
+            |(path, content): (&String, &Option<String>)| FileChange { path: path.clone(), content: content.clone() };
         self.now.iter().map(own).collect()
     }
 
     /// Paths that exist now though the clean tree has them not.
     pub fn made(&self) -> impl Iterator<Item = &str> {
-        self.now.iter().filter(|(path, content)| content.is_some() && !self.tree.join(path).exists()).map(|(path, _)| path.as_str())
+        self.now
+            .iter()
+            .filter(|(path, content)| content.is_some() && !self.tree.join(path).exists())
+            .map(|(path, _)| path.as_str())
     }
 
     /// The edits as they are.

@@ -30,13 +30,37 @@ fn case(rule: &'static str, wrong: &'static str, says: &'static str) -> Case {
 fn cases() -> Vec<Case> {
     let first = "    return prices[0]";
     vec![
-        case("moved-module", "    from money.sums import add\n    return add(prices)", "The repository has `money/lib/sums.py`"),
-        case("moved-name", "    from money.cart import Amount\n    return sum(prices)", "It is defined in `money/amount.py`, line 1."),
-        case("undefined-name", "    return Amount(sum(prices)).cents", "It is defined in `money/amount.py`, line 1: import it."),
+        case(
+            "moved-module",
+            "    from money.sums import add\n    return add(prices)",
+            "The repository has `money/lib/sums.py`",
+        ),
+        case(
+            "moved-name",
+            "    from money.cart import Amount\n    return sum(prices)",
+            "It is defined in `money/amount.py`, line 1.",
+        ),
+        case(
+            "undefined-name",
+            "    return Amount(sum(prices)).cents",
+            "It is defined in `money/amount.py`, line 1: import it.",
+        ),
         case("syntax", "    return sum(prices", "The edits left a SyntaxError"),
-        case("similar-name", "    from money.amount import Amount\n    return Amount(sum(prices)).roundup()", "defines `Amount.round_up` in `money/amount.py`, line 5"),
-        case("wrong-arguments", "    return sum(prices) + 0 * count()", "`count` is called with other arguments than it takes"),
-        case("missing-file", "    open('rates.json')\n    return sum(prices)", "The repository has `money/data/rates.json`"),
+        case(
+            "similar-name",
+            "    from money.amount import Amount\n    return Amount(sum(prices)).roundup()",
+            "defines `Amount.round_up` in `money/amount.py`, line 5",
+        ),
+        case(
+            "wrong-arguments",
+            "    return sum(prices) + 0 * count()",
+            "`count` is called with other arguments than it takes",
+        ),
+        case(
+            "missing-file",
+            "    open('rates.json')\n    return sum(prices)",
+            "The repository has `money/data/rates.json`",
+        ),
         case("timeout", "    while True:\n        pass", "from now on each runs alone"),
         Case {
             rule: "broke-others",
@@ -45,7 +69,12 @@ fn cases() -> Vec<Case> {
             // The tree is the passing state again.
             right: fix(TOTAL),
         },
-        Case { rule: "no-edit", wrong: "I would change it.".into(), says: "The answer before held no edit", right: fix(TOTAL) },
+        Case {
+            rule: "no-edit",
+            wrong: "I would change it.".into(),
+            says: "The answer before held no edit",
+            right: fix(TOTAL),
+        },
         Case {
             rule: "not-applied",
             wrong: in_total("return sum(prices) - 1 ", "return sum(prices)"),
@@ -65,7 +94,8 @@ fn each_rule_meets_the_failure_that_it_is_for() {
         return;
     }
     for Case { rule, wrong, says, right } in cases() {
-        let desk = Desk::new(&[("money/lib/sums.py", "def add(prices):\n    return 0\n"), ("money/data/rates.json", "{}\n")]);
+        let desk =
+            Desk::new(&[("money/lib/sums.py", "def add(prices):\n    return 0\n"), ("money/data/rates.json", "{}\n")]);
         let agent = desk.folder.write("agent.toml", RESCUE);
         let server = ChatScript::start(move |number, text| match number {
             1 => Reply::Says(wrong.clone()),
@@ -106,7 +136,11 @@ fn a_missing_module_that_the_requirements_name_is_installed_from_the_wheel_cache
     let server = ChatScript::of(&[fix(COUNT), fix(TOTAL)]);
     let line = format!("--failing-test tests/test_wheel.py --agent {} --wheels {}", agent.display(), wheels.display());
     let said = desk.repair(&server, &line).succeeds();
-    assert!(said.err.contains("rule `missing-module`") && said.err.contains("tinywheel==1.0 is installed now"), "{}", said.err);
+    assert!(
+        said.err.contains("rule `missing-module`") && said.err.contains("tinywheel==1.0 is installed now"),
+        "{}",
+        said.err
+    );
     assert!(!desk.repo().join("site-packages").exists());
 }
 
@@ -121,7 +155,11 @@ fn three_failed_installs_need_review_and_what_nobody_declares_is_never_installed
     fs::create_dir_all(&wheels).expect("a folder");
     let agent = desk.folder.write("agent.toml", "[queue]\nmax_retry = 9\nfast = 0\ndeep = 0\nrescue = 9\n");
     let answers: Vec<String> = (0..9).map(|at| block(&format!("money/new{at}.py"), "", "x = 1")).collect();
-    let line = format!("--failing-test tests/test_wheel.py::test_wheel --agent {} --wheels {}", agent.display(), wheels.display());
+    let line = format!(
+        "--failing-test tests/test_wheel.py::test_wheel --agent {} --wheels {}",
+        agent.display(),
+        wheels.display()
+    );
     let said = desk.repair(&ChatScript::of(&answers), &line);
     super::needs_review(&said, &["packages could not be installed three times"]);
     assert_eq!(desk.tries().len(), 3, "one install before each try");
@@ -156,7 +194,8 @@ fn rules_that_cannot_be_used_are_refused_by_name() {
 fn there_are_twelve_rules_and_each_has_its_case() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/rescue.toml")).expect("rules");
     let rules: toml::Table = text.parse().expect("TOML");
-    let names: Vec<&str> = rules["rule"].as_array().expect("rules").iter().filter_map(|rule| rule["name"].as_str()).collect();
+    let names: Vec<&str> =
+        rules["rule"].as_array().expect("rules").iter().filter_map(|rule| rule["name"].as_str()).collect();
     assert_eq!(names.len(), 12);
     let cases = cases();
     for name in names.into_iter().filter(|name| *name != "missing-module") {

@@ -67,7 +67,10 @@ pub fn run(args: &RelatedArgs) -> Result<()> {
             let row = serde_json::json!({ "rank": at + 1, "path": one.path, "score": one.score, "reasons": reasons });
             println!("{row}");
         } else {
-            println!("{}", plain(&format!("{:>2}  {:>7.2}  {}\n             {}", at + 1, one.score, one.path, reasons.join("; "))));
+            println!(
+                "{}",
+                plain(&format!("{:>2}  {:>7.2}  {}\n             {}", at + 1, one.score, one.path, reasons.join("; ")))
+            );
         }
     }
     Ok(())

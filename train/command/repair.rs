@@ -141,7 +141,7 @@ pub fn run(args: &RepairArgs) -> Result<()> {
     let settings = settings(args, &config, &agent, &wanted)?;
     let Some(journal) = Journal::begin(Place::in_folder(&out), STAGE, settings, args.resume)? else {
         print!("{}", data::file::read_text(&out.join("patch.diff"))?);
-        return Ok(());
+        return repair::over(&out);
     };
     let repo = args.repo.canonicalize()?;
     prepare_copy(args, &repo, &out)?;
@@ -273,15 +273,19 @@ fn prepare_copy(args: &RepairArgs, repo: &Path, out: &Path) -> Result<()> {
     if args.resume && tree.is_dir() {
         return Ok(());
     }
+    repair::forget(out)?;
     if is_dirty(repo) {
-        eprintln!("note: the repository has changes that are not committed; the copy holds them, and the patch is on top of them");
+        eprintln!(
+            "note: the repository has changes that are not committed; the copy holds them, and the patch is on top of them"
+        );
     }
     let copied = copy::copy(repo, &tree)?;
     eprintln!("copied {} files, {:.1} MB; the repository itself is only read", copied.files, copied.bytes as f64 / 1e6);
     for one in copied.left_out.iter().take(20) {
         eprintln!("{}", plain(&format!("left out: {one}")));
     }
-    let usual = [".venv", "venv"].map(|name| repo.join(name)).into_iter().find(|venv| venv.join("pyvenv.cfg").is_file());
+    let usual =
+        [".venv", "venv"].map(|name| repo.join(name)).into_iter().find(|venv| venv.join("pyvenv.cfg").is_file());
     match args.venv.clone().or(usual) {
         Some(venv) => repair::install::copy_packages(&venv, &tree),
         None => Ok(()),
@@ -363,7 +367,8 @@ fn work_with(
     let tokens = |text: &str| tokenizer.encode(text).len();
     let prompt = |messages: &[data::Message]| -> Result<usize, PolicyError> {
         let prompt = template.encode_prompt(tokenizer, messages);
-        let failed = |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
+        let failed =
+            |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
         prompt.map(|prompt| prompt.len()).map_err(failed)
     };
     work(&Words { tokens: &tokens, prompt: &prompt, context }, writer)

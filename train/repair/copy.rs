@@ -23,7 +23,17 @@ pub struct Copied {
 
 /// Folders that nobody's tests need.
 const SKIPPED: [&str; 11] = [
-    ".git", ".hg", ".svn", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox", ".venv", ".idea",
+    ".git",
+    ".hg",
+    ".svn",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".tox",
+    ".nox",
+    ".venv",
+    ".idea",
 ];
 
 /// Copies the tree at `from` to `to`, whole or not at all.
@@ -86,7 +96,8 @@ fn file(from: &Path, to: &Path, copied: &mut Copied) -> io::Result<()> {
 /// Where a link leads, as it is written, where that is relative and stays in the tree.
 fn leads_inside(root: &Path, link: &Path) -> Option<PathBuf> {
     let target = fs::read_link(link).ok()?;
-    let plain = target.components().all(|part| matches!(part, Component::Normal(_) | Component::ParentDir | Component::CurDir));
+    let plain =
+        target.components().all(|part| matches!(part, Component::Normal(_) | Component::ParentDir | Component::CurDir));
     let real = link.canonicalize().ok()?;
     // What is left out of the copy cannot be led to.
     let git = real.strip_prefix(root).ok()?.components().any(|part| SKIPPED.iter().any(|one| part.as_os_str() == *one));
@@ -115,7 +126,10 @@ mod tests {
         symlink("nowhere", from.join("dangling")).expect("links");
         symlink(".git/config", from.join("git")).expect("links");
         let copied = copy(&from, &to).expect("copies");
-        let mut names: Vec<String> = fs::read_dir(&to).expect("lists").map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = fs::read_dir(&to)
+            .expect("lists")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         assert_eq!(names, [".coveragerc", "a", "inside.py", "latin.txt"]);
         assert_eq!((copied.files, copied.left_out.len()), (3, 3));

@@ -7,8 +7,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use data::log::Log;
 use data::Patch;
+use data::log::Log;
 use rollout::agent::queue::From;
 use rollout::agent::run::{Observer, Try};
 use rollout::agent::trajectory;

@@ -25,7 +25,10 @@ pub struct Issue {
 pub fn read(path: &Path) -> Result<Issue> {
     let text = data::file::read_text(path).context("while reading the issue")?;
     if text.trim().is_empty() {
-        bail!("`{}` is empty\nhint: say what is wrong, or name a test that fails with `--failing-test`", path.display());
+        bail!(
+            "`{}` is empty\nhint: say what is wrong, or name a test that fails with `--failing-test`",
+            path.display()
+        );
     }
     let ending = path.extension().unwrap_or_default();
     if ending != "jsonl" && ending != "json" {
@@ -37,7 +40,10 @@ pub fn read(path: &Path) -> Result<Issue> {
     let row: Value = serde_json::from_str(row).with_context(told)?;
     let said = ["problem_statement", "statement", "issue", "text", "body"].iter().find_map(|key| row[*key].as_str());
     let Some(said) = said.filter(|said| !said.trim().is_empty()) else {
-        bail!("{} says nothing: it has no `problem_statement`\nhint: put the text there, or use a file `issue.md`", told());
+        bail!(
+            "{} says nothing: it has no `problem_statement`\nhint: put the text there, or use a file `issue.md`",
+            told()
+        );
     };
     let tests = ["FAIL_TO_PASS", "fail_to_pass"].iter().map(|key| &row[*key]).find(|tests| !tests.is_null());
     let tests = tests.map(list).transpose().with_context(|| format!("{}: FAIL_TO_PASS", told()))?;
@@ -67,7 +73,8 @@ mod tests {
     #[test]
     fn a_text_is_the_issue_and_a_row_names_its_tests() {
         assert_eq!(of("a.md", "it fails\n").expect("reads").text, "it fails\n");
-        let row = of("b.jsonl", "{\"problem_statement\":\"x\",\"FAIL_TO_PASS\":\"[\\\"t::a\\\"]\"}\n{}\n").expect("reads");
+        let row =
+            of("b.jsonl", "{\"problem_statement\":\"x\",\"FAIL_TO_PASS\":\"[\\\"t::a\\\"]\"}\n{}\n").expect("reads");
         assert_eq!(row, Issue { text: "x".into(), tests: vec!["t::a".into()] });
     }
 

@@ -89,7 +89,9 @@ fn check_end(run: &TestRun, wanted: &Wanted<'_>) -> Result<()> {
         End::OutOfMemory => bail!(
             "the tests of the repository need more memory than they may have\nhint: allow more with `--set sandbox.memory_mib=…`"
         ),
-        End::Died { exit } => bail!("the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?"),
+        End::Died { exit } => {
+            bail!("the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?")
+        }
     }
 }
 
@@ -110,7 +112,10 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
             return Ok(Vec::new());
         }
         if failing.is_empty() {
-            bail!("all {} tests pass, so there is nothing to repair\nhint: say what is wrong with `--issue issue.md`", passing.len());
+            bail!(
+                "all {} tests pass, so there is nothing to repair\nhint: say what is wrong with `--issue issue.md`",
+                passing.len()
+            );
         }
         return Ok(failing.to_vec());
     }
@@ -125,7 +130,9 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
             let unloaded = failing.iter().find(|id| *id == file_of(named));
             match unloaded {
                 Some(file) => targets.push(file.clone()),
-                None if passes => bail!("`{named}` passes already, so there is nothing to repair\nhint: name a test that fails"),
+                None if passes => {
+                    bail!("`{named}` passes already, so there is nothing to repair\nhint: name a test that fails")
+                }
                 None => bail!("{}", unknown(named, passing, failing)),
             }
         }

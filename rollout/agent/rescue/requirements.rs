@@ -79,7 +79,10 @@ mod tests {
     fn only_what_the_repository_names_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("writes");
-        write("requirements-dev.txt", "# tools\npython-dateutil >= 2.8, <3 ; python_version > '3'\n-e .\nhttps://x.org/a.whl\n");
+        write(
+            "requirements-dev.txt",
+            "# tools\npython-dateutil >= 2.8, <3 ; python_version > '3'\n-e .\nhttps://x.org/a.whl\n",
+        );
         write("pyproject.toml", "[project]\nname = \"money\"\ndependencies = [\"six==1.16.0\"]\n");
         write("setup.cfg", "[options]\ninstall_requires =\n    typing_extensions\npackages = find:\n");
         let declared = |module| declares(folder.path(), module);

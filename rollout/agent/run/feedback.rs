@@ -48,16 +48,18 @@ pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[Stri
             text.push('\n');
             text.push_str(&agent.summary(failure));
         } else if !checked.output.trim().is_empty() {
-            let output = crate::agent::scaffold::cut(checked.output.trim(), agent.config.summary_tokens, agent.words.tokens);
+            let output =
+                crate::agent::scaffold::cut(checked.output.trim(), agent.config.summary_tokens, agent.words.tokens);
             text.push_str(&format!("\nThe end of what was printed:\n{output}"));
         }
         if !guarded.is_empty() {
             text.push_str(&format!("\nEdits of what judges were left out: {}.", guarded.join(", ")));
         }
     }
-    let of_failure = checked.failure.as_ref().map(|failure| {
-        format!("{}: {}\n{}", failure.exception, failure.message, failure.trace)
-    });
+    let of_failure = checked
+        .failure
+        .as_ref()
+        .map(|failure| format!("{}: {}\n{}", failure.exception, failure.message, failure.trace));
     let said = of_failure.unwrap_or_else(|| format!("{text}\n{}", checked.output));
     Told { status: checked.status, text, said, near }
 }
@@ -80,7 +82,12 @@ fn why_nothing_ran(refused: &Refused, agent: &Agent<'_>) -> (String, Option<Stri
         Refused::Truncated => ("The answer was cut off because it was too long. Write the edits alone.".into(), None),
         Refused::Guarded(paths) => {
             let paths = paths.join(", ");
-            (format!("Only what judges was edited ({paths}), and that stays as it is. Edit the code that is tested."), None)
+            (
+                format!(
+                    "Only what judges was edited ({paths}), and that stays as it is. Edit the code that is tested."
+                ),
+                None,
+            )
         }
         Refused::Unread(Unread::NoChange) => ("The edits change nothing: the files hold that already.".into(), None),
         Refused::Unread(Unread::NoEdit(why)) => (format!("No edit was made: {why}. {reminder}"), None),

@@ -265,7 +265,9 @@ mod tests {
     #[test]
     fn the_turn_shows_the_issue_the_tree_the_bug_and_never_the_repair() {
         let turn = opened(5000, "add(1, 2) in money.py is -1").expect("fits");
-        for part in ["add(1, 2)", "test_money.py::test_sum", "NOTE", "other.py", "### money.py", "return a - b", "SEARCH"] {
+        for part in
+            ["add(1, 2)", "test_money.py::test_sum", "NOTE", "other.py", "### money.py", "return a - b", "SEARCH"]
+        {
             assert!(turn.contains(part), "{part} is not in\n{turn}");
         }
         assert!(!turn.contains("return a + b"));

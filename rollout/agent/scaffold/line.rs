@@ -28,7 +28,8 @@ impl Scaffold for Line {
     fn open(&self, view: &View<'_>) -> Result<String, String> {
         let path = &view.task.focus.path;
         let text = view.tree.read(path).ok_or_else(|| format!("there is no text file `{path}`"))?;
-        let turn = prompt(view.task, &text, AnswerForm::Line).into_iter().map(|message| message.content).collect::<String>();
+        let turn =
+            prompt(view.task, &text, AnswerForm::Line).into_iter().map(|message| message.content).collect::<String>();
         if (view.tokens)(&turn) > view.budget {
             return Err(format!("the function in `{path}` does not fit into {} tokens", view.budget));
         }

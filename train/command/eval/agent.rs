@@ -31,7 +31,8 @@ pub(super) fn run(agent: &Path, args: &EvalArgs, config: &Config) -> Result<()> 
     let rules = repair::rules(&agent)?;
     let interrupt = Interrupt::listen()?;
     let test_env = TestEnv::open(config, &cache_folder()?)?;
-    let settings = settings(&test_env, args, config)?.with("agent", &agent).with("rules", rules.names().collect::<Vec<_>>());
+    let settings =
+        settings(&test_env, args, config)?.with("agent", &agent).with("rules", rules.names().collect::<Vec<_>>());
     let Some(mut journal) = Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)? else {
         return Ok(());
     };
@@ -85,7 +86,8 @@ fn measures<'a>(
     template: &'a data::template::ChatTemplate,
 ) -> (impl Fn(&str) -> usize + 'a, Prompt<'a>) {
     let prompt = move |messages: &[data::Message]| {
-        let failed = |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
+        let failed =
+            |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
         template.encode_prompt(tokenizer, messages).map(|prompt| prompt.len()).map_err(failed)
     };
     (move |text: &str| tokenizer.encode(text).len(), Box::new(prompt))
