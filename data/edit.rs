@@ -3,7 +3,9 @@
 //! In: what a model wrote. Out: the edited file, or why the answer is none.
 //! Example: `2|    return a + b` replaces the second line that was shown.
 
+pub mod anchor;
 mod search;
+pub mod tree;
 
 use std::fmt::{self, Display};
 use std::ops::Range;
@@ -24,7 +26,7 @@ pub struct LineEdit {
 }
 
 /// Why an answer is no edit, or does not fit its file.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EditError {
     /// Not `N|text`.
     #[error("the answer is not of the form `N|the new line`")]

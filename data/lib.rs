@@ -19,6 +19,7 @@ pub mod near;
 pub mod noise;
 pub mod pack;
 pub mod patch;
+pub mod retrieve;
 pub mod sample;
 pub mod sampling;
 pub mod skill;

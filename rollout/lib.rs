@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod advantage;
+pub mod agent;
 pub mod attempt;
 pub mod counts;
 pub mod curriculum;

@@ -151,6 +151,27 @@ pub trait Policy {
     /// When the machinery fails; what the model writes is never an error.
     fn complete(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Completion>>, PolicyError>;
 
+    /// One completion of a request; `tell` hears its text as it is written, or, where the policy cannot tell, when it is
+    /// whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::complete`].
+    fn complete_telling(
+        &mut self,
+        request: &Request,
+        sampling: &Sampling,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Completion, PolicyError> {
+        let request = Request { attempts: 1, ..request.clone() };
+        let answers = self.complete(std::slice::from_ref(&request), sampling)?;
+        let answer = answers.into_iter().flatten().next();
+        let missing = || PolicyError::Failed { doing: "answering".into(), source: "there is no answer".into() };
+        let answer = answer.ok_or_else(missing)?;
+        tell(&answer.text);
+        Ok(answer)
+    }
+
     /// Number of optimizer steps behind the current weights.
     fn version(&self) -> u64;
 }

@@ -11,6 +11,8 @@ mod import;
 mod memory;
 mod outcomes;
 mod parity;
+mod repair;
+mod repairing;
 mod resume;
 mod security;
 mod serve;

@@ -13,7 +13,7 @@ use mimalloc::MiMalloc;
 use nix::libc;
 
 /// The exit code of a process that could get no more memory.
-const EXIT_CODE: i32 = 5;
+const EXIT_CODE: i32 = train::exit_code::OUT_OF_MEMORY as i32;
 const ERROR: &str = "error: out of memory: ";
 const HINT: &str = "hint: use smaller micro-batches (`sft.micro_batch_tokens`, `grpo.micro_batch_tokens`) or fewer rows \
      (`eval.decode_rows`, `grpo.decode_rows`), free some memory, or raise what limits it (`ulimit -v`, a control group); \

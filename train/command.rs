@@ -33,9 +33,11 @@ pub mod merge;
 pub mod minimize;
 pub mod plant;
 pub mod quickstart;
+pub mod related;
+pub mod repair;
 pub mod report;
-pub mod runs;
 pub mod rows;
+pub mod runs;
 pub mod samples;
 pub mod serve;
 pub mod sft;
@@ -77,6 +79,11 @@ pub enum Command {
     Grade(grade::GradeArgs),
     /// The smallest part of a patch that passes its tests, on standard output.
     Minimize(minimize::MinimizeArgs),
+    /// Repair a repository on this desk: a copy of it, its own tests, a model that tries again and again.
+    ///
+    /// Ends with 0 where it is repaired, 6 where it needs review, 1 after an error and 130 after Ctrl-C. The patch is on
+    /// standard output in the form that `git apply` takes.
+    Repair(repair::RepairArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(export::ExportArgs),
     /// Talk with a model: one turn for every line.
@@ -123,6 +130,8 @@ pub enum DataCommand {
     Admit(admit::AdmitArgs),
     /// Make triplets of tasks: a patch that does too much, the same that fails, and the smallest that passes.
     Triplets(triplets::TripletsArgs),
+    /// The files of a repository that an issue is about, each with its reasons.
+    Related(related::RelatedArgs),
     /// Show which tokens of a sample set are trained, and refuse a set whose masks cannot be right.
     Audit(audit::AuditArgs),
 }
@@ -152,6 +161,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
         Command::Grade(args) => grade::run(&args).map(|_| ()),
         Command::Minimize(args) => minimize::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Export(args) => export::run(&args).map(|_| ()),
         Command::Chat(args) => chat::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -177,6 +187,7 @@ fn run_data(command: DataCommand) -> Result<()> {
         DataCommand::Tokenizer(args) => tokenizer::run(&args),
         DataCommand::Admit(args) => admit::run(&args).map(|_| ()),
         DataCommand::Triplets(args) => triplets::run(&args).map(|_| ()),
+        DataCommand::Related(args) => related::run(&args),
         DataCommand::Audit(args) => audit::run(&args),
     }
 }

@@ -1,6 +1,6 @@
 //! What the program ends with.
 
-use crate::{interrupt, partial};
+use crate::{interrupt, partial, repair};
 
 /// All of it was done.
 pub const SUCCESS: u8 = 0;
@@ -12,6 +12,10 @@ pub const USAGE: u8 = 2;
 pub const STOPPED: u8 = 3;
 /// Part of the work failed, and the rest is kept.
 pub const PARTIAL: u8 = partial::EXIT_CODE;
+/// There was no memory left (told by the allocator).
+pub const OUT_OF_MEMORY: u8 = 5;
+/// `train repair` found no repair: a person has to look.
+pub const NEEDS_REVIEW: u8 = 6;
 /// Ctrl-C or TERM: what was done is kept, and `--resume` goes on.
 pub const INTERRUPTED: u8 = interrupt::EXIT_CODE;
 
@@ -24,6 +28,8 @@ pub fn of_error(error: &anyhow::Error) -> u8 {
         STOPPED
     } else if is(|cause| cause.is::<partial::Partial>()) {
         PARTIAL
+    } else if is(|cause| cause.is::<repair::NeedsReview>()) {
+        NEEDS_REVIEW
     } else if interrupt::came() {
         INTERRUPTED
     } else {

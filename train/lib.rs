@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod adapter;
+pub mod agent_eval;
 pub mod batch;
 pub mod chats;
 pub mod checkpoint;
@@ -32,6 +33,7 @@ pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod provenance;
+pub mod repair;
 pub mod report;
 pub mod runs;
 pub mod serve;

@@ -87,6 +87,27 @@ impl Policy for Generator<'_> {
         prompts.into_iter().zip(written).map(of).collect()
     }
 
+    fn complete_telling(
+        &mut self,
+        request: &Request,
+        sampling: &Sampling,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Completion, PolicyError> {
+        let prompt = request.prompt(self.template, self.tokenizer)?;
+        Engine::check(self.config, prompt.len(), sampling)?;
+        let seeds = vec![request.attempt_seed(0)];
+        let (sampling, control) = (Arc::new(sampling.clone()), Arc::<Control>::default());
+        self.engine.submit(EngineRequest { prompt: prompt.clone(), seeds, sampling, control })?;
+        let mut written = Written::default();
+        while !self.engine.is_idle() {
+            for event in self.engine.step() {
+                tell(&event.text);
+                written.take(event);
+            }
+        }
+        written.completion(prompt, self.version)
+    }
+
     fn version(&self) -> u64 {
         self.version
     }

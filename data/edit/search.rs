@@ -9,9 +9,9 @@ use std::fmt::{self, Display};
 use super::EditError;
 use crate::patch::{Patch, check_path};
 
-const OPEN: &str = "<<<<<<< SEARCH";
-const MIDDLE: &str = "=======";
-const CLOSE: &str = ">>>>>>> REPLACE";
+pub(super) const OPEN: &str = "<<<<<<< SEARCH";
+pub(super) const MIDDLE: &str = "=======";
+pub(super) const CLOSE: &str = ">>>>>>> REPLACE";
 
 /// Replace these lines of one file with those.
 #[derive(Clone, Debug, PartialEq, Eq)]

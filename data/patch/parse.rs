@@ -12,7 +12,7 @@ mod hunk;
 mod names;
 
 /// Why a text is no [`super::Patch`].
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PatchError {
     /// Not the shape of a unified diff.
     #[error("line {line} of the patch: {why}")]

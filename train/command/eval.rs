@@ -28,6 +28,7 @@ use crate::tasks::TestEnv;
 use model::ModelConfig;
 use model::weights::Precision;
 
+mod agent;
 mod trim;
 
 /// `train eval`
@@ -52,6 +53,10 @@ pub struct EvalArgs {
     /// Another evaluation of the same tasks to compare with.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// Has the repair agent try every task again and again, as this TOML says, e.g. `configs/agent/line.toml`: the share
+    /// that is resolved within so many tries, and what a repair costs.
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub agent: Option<PathBuf>,
     /// Scores the model as a trimmer on the held-out triplets in this folder, which `train data triplets` made of
     /// `--tasks`, beside no trim and ddmin.
     #[arg(long, value_name = "DIR")]
@@ -102,6 +107,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
             name_at(url, args)?;
         }
         None => checkpoint::check(&args.model, &config.device.open()?)?,
+    }
+    if let Some(agent) = &args.agent {
+        return agent::run(agent, args, &config).map(|()| None);
     }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     if let Some(before) = &before {

@@ -279,6 +279,7 @@ impl Quickstart {
             trim_rows: 0,
             against: None,
             out: self.places.eval(name),
+            agent: None,
             resume: self.resumes(&Place::beside_file(&self.places.eval(name))),
         };
         let alone =
