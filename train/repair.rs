@@ -366,5 +366,6 @@ pub(crate) fn record(task: &str, one: &Try) -> rollout::record::Record {
         cached: false,
         wall_ms: one.tests_ms,
         answer: Some(one.answer.clone()),
+        lost: None,
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use data::triplet::read_triplets;
 
 use super::sft::{self, SftArgs};
-use super::{RunArgs, summary_to, tokenizer_at};
+use super::{ChatArgs, RunArgs, summary_to, tokenizer_at};
 use crate::checkpoint;
 use crate::paths::Paths;
 use crate::sft::SftSummary;
@@ -58,6 +58,8 @@ pub fn run(args: &DistillArgs) -> Result<Option<SftSummary>> {
         run: args.run.clone(),
         model: Some(args.model.clone()),
         tokenizer: None,
+        data: Vec::new(),
+        chats: ChatArgs::default(),
         samples: Some(samples),
         validate: None,
         out: model,
