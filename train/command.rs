@@ -69,7 +69,7 @@ pub enum Command {
     Grade(grade::GradeArgs),
     /// Repair a repository on this desk: a copy of it, its own tests, a model that tries again and again.
     ///
-    /// Ends with 0 where it is repaired, 5 where it needs review, 1 after an error and 130 after Ctrl-C. The patch is on
+    /// Ends with 0 where it is repaired, 6 where it needs review, 1 after an error and 130 after Ctrl-C. The patch is on
     /// standard output in the form that `git apply` takes.
     Repair(repair::RepairArgs),
     /// A model as a quantized GGUF file, compared with the original.

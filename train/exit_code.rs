@@ -13,7 +13,7 @@ pub const STOPPED: u8 = 3;
 /// Part of the work failed, and the rest is kept.
 pub const PARTIAL: u8 = partial::EXIT_CODE;
 /// `train repair` found no repair: a person has to look.
-pub const NEEDS_REVIEW: u8 = 5;
+pub const NEEDS_REVIEW: u8 = 6;
 /// Ctrl-C or TERM: what was done is kept, and `--resume` goes on.
 pub const INTERRUPTED: u8 = interrupt::EXIT_CODE;
 
