@@ -121,15 +121,9 @@ impl Index {
     pub fn build(root: &Path, cache: Option<&Path>) -> Result<Index, FileError> {
         let keep = |name: &str| !["__pycache__", "node_modules", "site-packages", "dist-packages"].contains(&name);
         let mut known = Cache::read(cache);
-        let mut files = Vec::new();
-        for path in walk(root, &keep)? {
-            let below = below(root, &path);
-            if path.metadata().is_ok_and(|about| about.len() <= MOST_BYTES)
-                && let Some(facts) = known.facts(&below, &path)
-            {
-                files.push((below, facts));
-            }
-        }
+        let paths = walk(root, &keep)?.into_iter().map(|path| (below(root, &path), path));
+        let small = |(_, path): &(String, PathBuf)| path.metadata().is_ok_and(|about| about.len() <= MOST_BYTES);
+        let files = known.facts(paths.filter(small).collect());
         known.write(cache)?;
         let mut spread: HashMap<String, usize> = HashMap::new();
         for word in files.iter().flat_map(|(_, facts)| facts.words.keys()) {
@@ -292,7 +286,7 @@ fn body_of(text: &str, id: &str) -> Option<String> {
     let name = id.rsplit("::").next()?.split('[').next()?;
     let lines: Vec<&str> = text.lines().collect();
     let begins = |line: &&str| line.trim_start().trim_start_matches("async ").starts_with(&format!("def {name}("));
-    let first = lines.iter().position(|line| begins(&line))?;
+    let first = lines.iter().position(|line| begins(line))?;
     let depth = lines[first].len() - lines[first].trim_start().len();
     let inside = |line: &&&str| line.trim().is_empty() || line.len() - line.trim_start().len() > depth;
     let count = 1 + lines[first + 1..].iter().take_while(inside).count();

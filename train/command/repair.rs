@@ -1,5 +1,6 @@
 //! `train repair`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use rollout::agent::chat::ChatServer;
 use rollout::agent::run::{End, Repair};
 use rollout::agent::writer::{OfPolicy, Words, Writer};
 use rollout::agent::{AgentConfig, ScaffoldKind};
+use rollout::endpoint::Endpoint;
 use rollout::policy::PolicyError;
 use rollout::server::{ServerConfig, served};
 use sandbox::Limits;
@@ -101,6 +103,9 @@ pub struct RepairArgs {
     /// Make the repair in the repository itself, where there is one.
     #[arg(long)]
     pub apply: bool,
+    /// Tell Prometheus how it goes, at `http://ADDRESS/metrics`, e.g. 127.0.0.1:9184; port 0 for any that is free.
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_addr: Option<SocketAddr>,
     /// Folder of the run: the copy, every try, the patch [default: one in the cache, which is told].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -162,6 +167,10 @@ pub fn run(args: &RepairArgs) -> Result<()> {
         interrupt,
     };
     let mut desk = Desk::new(&out, journal, agent.queue.max_retry, args.stream_diff, interrupt);
+    let endpoint = args.metrics_addr.map(|address| Endpoint::bind(address, desk.counts())).transpose()?;
+    if let Some(endpoint) = &endpoint {
+        eprintln!("metrics: http://{}/metrics", endpoint.address());
+    }
     let repaired = with_writer(args, &config, |words, writer| repairing.run(&wanted, words, writer, &mut desk));
     // Whatever ends it, what came furthest is told.
     let repair = repaired.inspect_err(|_| print!("{}", desk.best().text()))?;

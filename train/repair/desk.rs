@@ -5,6 +5,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use data::Patch;
@@ -12,6 +14,7 @@ use data::log::Log;
 use rollout::agent::queue::From;
 use rollout::agent::run::{Observer, Try};
 use rollout::agent::trajectory;
+use rollout::counts::Counts;
 use rollout::record::{Queue, Status};
 use sandbox::SandboxError;
 
@@ -40,6 +43,7 @@ pub struct Desk {
     /// The patch that came furthest.
     best: Patch,
     written: bool,
+    counts: Arc<Counts>,
 }
 
 /// The key of a try in the journal.
@@ -63,6 +67,7 @@ impl Desk {
             interrupt,
             best: Patch::default(),
             written: false,
+            counts: Arc::default(),
         }
     }
 
@@ -82,6 +87,11 @@ impl Desk {
         }
         self.log = Some(log);
         Ok(())
+    }
+
+    /// What is counted of its tries.
+    pub fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
     }
 
     /// Where finished pieces are written down.
@@ -106,8 +116,11 @@ impl Desk {
     fn save(&mut self, one: &Try) -> Result<()> {
         self.journal.add(&key(one.retry), one)?;
         self.journal.sync()?;
+        let record = record(&self.instance, one);
+        self.counts.count(&record);
+        one.ready_ms.iter().for_each(|ms| self.counts.ready(Duration::from_secs_f64(ms / 1000.0)));
         if let Some(log) = &mut self.log {
-            log.write(&record(&self.instance, one))?;
+            log.write(&record)?;
         }
         let path = self.out.join(TRAJECTORIES).join(format!("try-{:02}.traj.json", one.retry));
         let whole = trajectory::of_try(&self.instance, &self.model, one);
