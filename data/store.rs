@@ -199,7 +199,8 @@ impl SampleWriter {
             }
         }
         let (tokenizer, shards) = (tokenizer_hash.to_string(), std::mem::take(&mut self.shards));
-        let manifest = Manifest { format: STORE_FORMAT, count: self.count, tokens: self.tokens, tokenizer, cut, shards };
+        let manifest =
+            Manifest { format: STORE_FORMAT, count: self.count, tokens: self.tokens, tokenizer, cut, shards };
         let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
         write_whole(&self.dir.join(MANIFEST_FILE), &json)?;
         Ok(manifest)

@@ -228,7 +228,9 @@ impl Refused {
         let told = format!("{count} of {} rows make no sample\n{}{more}", counts.rows, self.named.join("\n"));
         let mut hints = self.hints;
         if counts.refused_too_long > 0 {
-            hints.push("long rows: `--set data.chats.too_long=drop`, `truncate_left`, `truncate_right` or `split`".to_string());
+            hints.push(
+                "long rows: `--set data.chats.too_long=drop`, `truncate_left`, `truncate_right` or `split`".to_string(),
+            );
         }
         let bad = counts.refused - counts.refused_too_long;
         if bad > 0 && settings.bad_rows == Unusable::Refuse {

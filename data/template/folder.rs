@@ -75,7 +75,8 @@ impl ChatTemplate {
             return template.check(tokenizer).map(|()| template);
         }
         let Some(text) = read(Path::new(chosen))? else {
-            let reason = format!("there is no such file, and `{CHATML}` is the only template that is known by its name");
+            let reason =
+                format!("there is no such file, and `{CHATML}` is the only template that is known by its name");
             return Err(TemplateError::Unreadable { name: chosen.to_string(), reason });
         };
         let names: Vec<(String, String)> =

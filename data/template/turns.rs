@@ -65,7 +65,9 @@ pub(super) fn encode_answers(
     }
     let (mut turns, mut failed, mut unreasoned) = (Vec::new(), Vec::new(), Vec::new());
     for at in (0..said.messages.len()).filter(|at| said.is_answer(*at)) {
-        match turn(model, &markers, said, at, &text).and_then(|turn| called(model, said, at, &text[turn.clone()]).map(|()| turn)) {
+        match turn(model, &markers, said, at, &text)
+            .and_then(|turn| called(model, said, at, &text[turn.clone()]).map(|()| turn))
+        {
             Ok(turn) => {
                 if check::reasoning(&said.messages[at]).is_some_and(|thought| !text[turn.clone()].contains(thought)) {
                     unreasoned.push(at);

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
+use data::Role;
 use data::file::{FileError, WholeFile};
 use data::source::chats::{
-    ChatError, Conversation, Example, ExportForm, Form, ParquetFile, PlainPrompt, Turn, Unusable, each_example, find_files,
-    to_row,
+    ChatError, Conversation, Example, ExportForm, Form, ParquetFile, PlainPrompt, Turn, Unusable, each_example,
+    find_files, to_row,
 };
-use data::Role;
 
 use crate::config::Config;
 use crate::paths::Paths;

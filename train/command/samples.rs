@@ -107,7 +107,8 @@ fn from_chats(args: &SamplesArgs, config: &Config) -> Result<()> {
         }
     };
     let (template, settings) = (args.chats.template(&folder, &tokenizer)?, args.chats.settings(config));
-    let (words, context) = ((&tokenizer, &template), config_at(&args.tokenizer)?.map(|config| config.max_position_embeddings));
+    let (words, context) =
+        ((&tokenizer, &template), config_at(&args.tokenizer)?.map(|config| config.max_position_embeddings));
     Chats { files: &files, words, context, settings: &settings, out: &args.out, interrupt }.run()?;
     plan.save(&args.out)
 }

@@ -30,7 +30,9 @@ impl SampleSet {
             None => config.mixture.iter().map(|source| (source.samples.as_path(), source.weight)).collect(),
         };
         if sources.is_empty() {
-            bail!("no samples are named\nhint: add `--data FILE` or `--samples DIR`, or `[[sft.mixture]]` to the config");
+            bail!(
+                "no samples are named\nhint: add `--data FILE` or `--samples DIR`, or `[[sft.mixture]]` to the config"
+            );
         }
         sources.iter().try_for_each(|(folder, _)| check_tokenizer(folder, tokenizer))?;
         let hashes: Vec<String> = sources.iter().map(|(folder, _)| hash_of(folder)).collect::<Result<_>>()?;

@@ -126,7 +126,10 @@ impl Counts {
     pub fn remarks(&self) -> Vec<(usize, &'static str)> {
         let all = [
             (self.duplicates, "rows are left out: the same conversation came before"),
-            (self.too_long, "samples are left out: they are longer than `data.chats.max_tokens` or the model's context"),
+            (
+                self.too_long,
+                "samples are left out: they are longer than `data.chats.max_tokens` or the model's context",
+            ),
             (self.cut, "samples were too long and are cut or split"),
             (self.endless, "samples have lost the end of an answer by that"),
             (self.unlearned, "pieces are left out: nothing in them is trained"),
@@ -275,7 +278,11 @@ pub fn each_example(
 }
 
 /// A row in the form that is said, or that its columns tell.
-fn example(value: Result<Row, String>, settings: &ChatSettings, names: &Names) -> (Option<Form>, Result<Example, String>) {
+fn example(
+    value: Result<Row, String>,
+    settings: &ChatSettings,
+    names: &Names,
+) -> (Option<Form>, Result<Example, String>) {
     let row = match value {
         Ok(row) => row,
         Err(reason) => return (None, Err(reason)),

@@ -55,7 +55,9 @@ pub(super) fn tools(value: &Value, sparse: bool) -> Result<Vec<Json>, String> {
     }
     let list = as_list(value).map_err(|why| format!("`tools` {why}"))?;
     let tool = |(at, tool): (usize, &Value)| {
-        let wrong = || format!("tool {} is not of the form `{{\"type\": \"function\", \"function\": {{\"name\": …}}}}`", at + 1);
+        let wrong = || {
+            format!("tool {} is not of the form `{{\"type\": \"function\", \"function\": {{\"name\": …}}}}`", at + 1)
+        };
         let read;
         let fields = match tool {
             Value::Object(fields) => fields,

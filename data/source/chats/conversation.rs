@@ -71,7 +71,15 @@ pub struct Call {
 impl Turn {
     /// A turn of `role` that says `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Turn {
-        Turn { role, content: content.into(), reasoning: None, calls: Vec::new(), call_id: None, name: None, train: None }
+        Turn {
+            role,
+            content: content.into(),
+            reasoning: None,
+            calls: Vec::new(),
+            call_id: None,
+            name: None,
+            train: None,
+        }
     }
 
     fn fields(&self) -> Result<Fields, String> {
@@ -101,7 +109,9 @@ impl Call {
             Json::Text(text) if text.trim().is_empty() => Json::Object(Fields::new()),
             Json::Text(text) => match strict::value(text.as_bytes()) {
                 Ok(value) => Json::from(value),
-                Err(fault) => return Err(format!("calls `{}` with arguments that are no JSON: {}", self.name, fault.reason)),
+                Err(fault) => {
+                    return Err(format!("calls `{}` with arguments that are no JSON: {}", self.name, fault.reason));
+                }
             },
             other => other.clone(),
         };
@@ -155,7 +165,10 @@ impl Conversation {
                 return Err(format!("message {number} answers the call `{id}`, which no message before it makes"));
             }
             if turn.role != Role::Assistant && !turn.calls.is_empty() {
-                return Err(format!("message {number} of the {} calls a tool; only the assistant can", turn.role.name()));
+                return Err(format!(
+                    "message {number} of the {} calls a tool; only the assistant can",
+                    turn.role.name()
+                ));
             }
             if turn.role != Role::Assistant && turn.train == Some(true) {
                 return Err(format!(

@@ -75,7 +75,8 @@ fn message(turn: &Turn) -> Value {
     add("role", turn.role.name().into());
     let silent = turn.content.is_empty() && !turn.calls.is_empty();
     add("content", if silent { Value::Null } else { turn.content.as_str().into() });
-    for (name, text) in [("reasoning_content", &turn.reasoning), ("name", &turn.name), ("tool_call_id", &turn.call_id)] {
+    for (name, text) in [("reasoning_content", &turn.reasoning), ("name", &turn.name), ("tool_call_id", &turn.call_id)]
+    {
         if let Some(text) = text {
             add(name, text.as_str().into());
         }
@@ -101,7 +102,9 @@ fn sharegpt(said: &Conversation) -> Result<Value, String> {
             Role::Tool => ("observation", turn.content.clone()),
             Role::Assistant if turn.calls.is_empty() => ("gpt", turn.content.clone()),
             Role::Assistant if turn.content.is_empty() => ("function_call", calls(turn).to_string()),
-            Role::Assistant => return Err("a turn that says something and calls a tool has no place in sharegpt".to_string()),
+            Role::Assistant => {
+                return Err("a turn that says something and calls a tool has no place in sharegpt".to_string());
+            }
         };
         let mut fields = Map::from_iter([("from".to_string(), from.into()), ("value".to_string(), value.into())]);
         let more = [("reasoning_content", &turn.reasoning), ("name", &turn.name), ("tool_call_id", &turn.call_id)];
@@ -195,11 +198,8 @@ impl ParquetRows {
     /// When Arrow refuses the columns.
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.messages.finish()),
-            Arc::new(self.tools.finish()),
-            Arc::new(self.switches.finish()),
-        ];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(self.messages.finish()), Arc::new(self.tools.finish()), Arc::new(self.switches.finish())];
         RecordBatch::try_new(Self::schema(), columns)
     }
 }

@@ -11,8 +11,7 @@ use crate::file::FileError;
 use crate::store::MANIFEST_FILE;
 
 /// How files end that a folder is searched for.
-const ENDINGS: [&str; 8] =
-    [".jsonl", ".ndjson", ".json", ".parquet", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".traj"];
+const ENDINGS: [&str; 8] = [".jsonl", ".ndjson", ".json", ".parquet", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".traj"];
 /// The deepest folder below one that is named.
 const DEPTH: usize = 16;
 
@@ -20,7 +19,9 @@ const DEPTH: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// Nothing lies there.
-    #[error("`{0}` names no file\nhint: look for a slip in the path; a pattern such as `data/*.jsonl` stands in quotes")]
+    #[error(
+        "`{0}` names no file\nhint: look for a slip in the path; a pattern such as `data/*.jsonl` stands in quotes"
+    )]
     Nothing(String),
     /// The pattern is none.
     #[error("`{pattern}` is no pattern: {reason}\nhint: `*`, `?`, `**` and `[abc]` are possible")]
@@ -72,7 +73,8 @@ pub fn find_files(named: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
 /// The files of a pattern.
 fn matching(pattern: &Path) -> Result<Vec<PathBuf>, FilesError> {
     let text = pattern.to_string_lossy().into_owned();
-    let broken = |error: glob::PatternError| FilesError::Pattern { pattern: text.clone(), reason: error.msg.to_string() };
+    let broken =
+        |error: glob::PatternError| FilesError::Pattern { pattern: text.clone(), reason: error.msg.to_string() };
     let found: Vec<PathBuf> =
         glob::glob(&text).map_err(broken)?.filter_map(Result::ok).filter(|path| path.is_file()).collect();
     if found.is_empty() { Err(FilesError::Nothing(text)) } else { Ok(found) }

@@ -14,9 +14,31 @@ use crate::source::rows::{Row, strict};
 
 /// Names of columns and of fields that can be given another one.
 const COLUMNS: [&str; 25] = [
-    "messages", "trajectory", "conversations", "conversation", "prompt", "completion", "response", "chosen", "rejected",
-    "instruction", "input", "output", "system", "history", "text", "tools", "chat_template_kwargs", "role", "content",
-    "reasoning_content", "tool_calls", "tool_call_id", "name", "train", "weight",
+    "messages",
+    "trajectory",
+    "conversations",
+    "conversation",
+    "prompt",
+    "completion",
+    "response",
+    "chosen",
+    "rejected",
+    "instruction",
+    "input",
+    "output",
+    "system",
+    "history",
+    "text",
+    "tools",
+    "chat_template_kwargs",
+    "role",
+    "content",
+    "reasoning_content",
+    "tool_calls",
+    "tool_call_id",
+    "name",
+    "train",
+    "weight",
 ];
 
 /// Roles that data sets write, and whose they are.

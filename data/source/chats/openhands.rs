@@ -16,7 +16,8 @@ use crate::message::Role;
 use crate::source::rows::Row;
 
 /// Notes of the program, which no model saw or wrote.
-const NOTES: [&str; 6] = ["agent_state_changed", "change_agent_state", "null", "recall", "condensation", "loop_recovery"];
+const NOTES: [&str; 6] =
+    ["agent_state_changed", "change_agent_state", "null", "recall", "condensation", "loop_recovery"];
 
 pub(super) fn read(row: &Row, names: &Names) -> Result<Example, String> {
     let events = names.get(row, "history").ok_or("it has no `history`")?;
@@ -72,7 +73,9 @@ fn add(event: &Value, names: &Names, to: &mut Conversation, answers: &mut HashSe
     }
     let said = text(&event["content"]).or(text(&event["message"])).ok_or("has no content")?;
     let turn = match about["tool_call_id"].as_str() {
-        Some(id) => Turn { call_id: Some(id.to_owned()), name: text(&about["function_name"]), ..Turn::new(Role::Tool, said) },
+        Some(id) => {
+            Turn { call_id: Some(id.to_owned()), name: text(&about["function_name"]), ..Turn::new(Role::Tool, said) }
+        }
         None => Turn::new(Role::User, said),
     };
     to.turns.push(turn);

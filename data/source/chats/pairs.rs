@@ -23,7 +23,9 @@ fn side(row: &Row, names: &Names, column: &str) -> Result<Option<Side>, String> 
     let name = names.theirs(column);
     let Some(value) = names.get(row, column) else { return Ok(None) };
     match value {
-        Value::String(text) if as_list(value).is_ok_and(|list| list.iter().all(Value::is_object) && !list.is_empty()) => {
+        Value::String(text)
+            if as_list(value).is_ok_and(|list| list.iter().all(Value::is_object) && !list.is_empty()) =>
+        {
             // A table may hold its lists as texts; one that is no list of messages is a text.
             let turns = turns(value, names, name);
             Ok(Some(turns.map_or_else(|_| Side::Text(text.clone()), Side::Turns)))

@@ -78,8 +78,10 @@ fn what_stands_before_the_completion_is_not_trained() {
 
 #[test]
 fn the_chosen_side_is_read_and_the_rejected_is_not() {
-    let both = turns(json!({"prompt": "a", "chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
-        "rejected": []}));
+    let both = turns(
+        json!({"prompt": "a", "chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        "rejected": []}),
+    );
     assert_eq!(said(&both), [(Role::User, "a"), (Role::Assistant, "b")]);
     let text = turns(json!({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d", "rejected": ""}));
     assert_eq!(said(&text), [(Role::User, "a"), (Role::Assistant, "b"), (Role::User, "c"), (Role::Assistant, "d")]);

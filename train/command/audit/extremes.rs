@@ -69,7 +69,8 @@ impl Extremes {
             let bar = "#".repeat((count * BAR).div_ceil(most));
             writeln!(out, "{:>10} {count:>10}  {bar}", format!("≤ {longest}"))?;
         }
-        let named = |outlier: &Outlier| format!("sample {} (`{}`)", outlier.number, outlier.sample.origin.escape_debug());
+        let named =
+            |outlier: &Outlier| format!("sample {} (`{}`)", outlier.number, outlier.sample.origin.escape_debug());
         writeln!(out, "longest")?;
         for outlier in &self.longest {
             writeln!(out, "{:>10}  {}", outlier.measure, named(outlier))?;

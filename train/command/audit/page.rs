@@ -15,7 +15,8 @@ use crate::report::{STYLE, escape};
 
 /// Tokens of a sample that are shown.
 const SHOWN: usize = 2000;
-const OWN_STYLE: &str = ".t { padding: .05rem 0; border-radius: .15rem; } .t.learned { font-weight: 700; text-decoration: underline;
+const OWN_STYLE: &str =
+    ".t { padding: .05rem 0; border-radius: .15rem; } .t.learned { font-weight: 700; text-decoration: underline;
   text-underline-offset: .2em; } .t.special { outline: 1px solid var(--faint); } .r-system { background: #8a3d9133; }
   .r-user { background: #0b62a833; } .r-assistant { background: #1f7a4d33; } .r-tool { background: #b8480a33; }
   .r-none { background: none; } pre span.t { display: inline; min-height: 0; } .bar { fill: var(--c0); }";
@@ -109,7 +110,10 @@ fn shown(about: &str, sample: &Sample, judge: &Judge, open: bool) -> String {
 /// The bytes of a token as a person reads them: part of a letter as escapes.
 fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().map(|letter| if letter.is_control() && !"\n\t".contains(letter) { '\u{fffd}' } else { letter }).collect(),
+        Ok(text) => text
+            .chars()
+            .map(|letter| if letter.is_control() && !"\n\t".contains(letter) { '\u{fffd}' } else { letter })
+            .collect(),
         Err(_) => bytes.escape_ascii().to_string(),
     }
 }
