@@ -39,7 +39,10 @@ pub fn value(bytes: &[u8]) -> Result<Value, Fault> {
         let said = error.to_string();
         // The place is told as a byte of the file instead.
         let reason = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
-        Fault { at: place(bytes, error.line(), error.column()), reason: reason.to_string(), cut: error.is_eof() }
+        // Python writes them for bytes that were no text.
+        let half = if reason.contains("hex escape") { " (half of a surrogate pair, which is no letter)" } else { "" };
+        let reason = format!("{reason}{half}");
+        Fault { at: place(bytes, error.line(), error.column()), reason, cut: error.is_eof() }
     })
 }
 
