@@ -46,7 +46,7 @@ pub fn prompt(question: &Question) -> Vec<Message> {
     let mut content = format!("{}\n{}", question.issue, numbered(question.long));
     if let Some((part, failure)) = question.failed {
         let failure: Vec<&str> = failure.lines().take(FAILURE_LINES).collect();
-        write!(content, "without {part}: {}\n", failure.join("\n")).expect("a String takes every write");
+        writeln!(content, "without {part}: {}", failure.join("\n")).expect("a String takes every write");
     }
     content += "keep";
     vec![Message::new(Role::User, content)]
