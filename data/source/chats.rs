@@ -28,7 +28,7 @@ mod turn;
 
 use super::rows::Row;
 
-pub use build::{Build, ChatError, Counts, FileCounts, Told, each_example};
+pub use build::{Build, ChatError, Counts, EachExample, FileCounts, Told, each_example};
 pub use conversation::{Call, Conversation, Example, Turn};
 pub use export::{ExportForm, ParquetFile, to_row};
 pub use files::{FilesError, find_files};

@@ -254,16 +254,15 @@ impl Build<'_> {
     }
 }
 
+/// Takes a file, the number of a row in it, and its example or why it is none; an error ends the reading.
+pub type EachExample<'a> = dyn FnMut(&Path, usize, Result<Example, String>) -> Result<(), ChatError> + 'a;
+
 /// Tells the example of each row of `files` to `each`, or why it is none, without making samples.
 ///
 /// # Errors
 ///
 /// When a file is none, or `each` refuses.
-pub fn each_example(
-    files: &[PathBuf],
-    settings: &ChatSettings,
-    each: &mut dyn FnMut(&Path, usize, Result<Example, String>) -> Result<(), ChatError>,
-) -> Result<(), ChatError> {
+pub fn each_example(files: &[PathBuf], settings: &ChatSettings, each: &mut EachExample) -> Result<(), ChatError> {
     let names = settings.names();
     for path in files {
         batches(path, &|| false, &mut |batch| {
