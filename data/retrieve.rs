@@ -286,7 +286,7 @@ fn body_of(text: &str, id: &str) -> Option<String> {
     let name = id.rsplit("::").next()?.split('[').next()?;
     let lines: Vec<&str> = text.lines().collect();
     let begins = |line: &&str| line.trim_start().trim_start_matches("async ").starts_with(&format!("def {name}("));
-    let first = lines.iter().position(|line| begins(line))?;
+    let first = lines.iter().position(begins)?;
     let depth = lines[first].len() - lines[first].trim_start().len();
     let inside = |line: &&&str| line.trim().is_empty() || line.len() - line.trim_start().len() > depth;
     let count = 1 + lines[first + 1..].iter().take_while(inside).count();

@@ -14,7 +14,7 @@ use data::task::Language;
 use rollout::agent::AgentConfig;
 use rollout::agent::check::Checker;
 use rollout::agent::rescue::{Rules, RulesConfig};
-use rollout::agent::run::{Agent, AgentError, End, Repair, Try};
+use rollout::agent::run::{Agent, AgentError, End, Install, Repair, Try};
 use rollout::agent::trajectory;
 use rollout::agent::writer::{Words, Writer};
 use rollout::grade::Grader;
@@ -162,7 +162,7 @@ impl Repairing<'_> {
             index: &index,
             checker: &checker,
             words,
-            install: self.wheels.is_some().then_some(&install as &dyn Fn(&str) -> Result<(), String>),
+            install: self.wheels.is_some().then_some(&install as &Install<'_>),
             seed: self.seed,
         };
         let before = known_tries(desk.journal())?;

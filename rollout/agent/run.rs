@@ -36,6 +36,9 @@ const MARGIN: usize = 16;
 /// The seed of a try is drawn from the run's for this.
 const TRIES: u64 = 0xa9e7;
 
+/// Installs a requirement, or says why not.
+pub type Install<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
+
 /// What an agent works with.
 pub struct Agent<'a> {
     /// How it works.
@@ -53,7 +56,7 @@ pub struct Agent<'a> {
     /// The model's own measure of text.
     pub words: &'a Words<'a>,
     /// Installs a requirement from the wheel cache; none where there is no cache.
-    pub install: Option<&'a dyn Fn(&str) -> Result<(), String>>,
+    pub install: Option<&'a Install<'a>>,
     /// From which the seeds of all tries derive.
     pub seed: u64,
 }
