@@ -285,6 +285,8 @@ mod tests {
             language: crate::task::Language::JavaScript,
             without: &BTreeSet::new(),
             copies: Copies::All,
+            data: &BTreeMap::new(),
+            besides: &[],
         };
         vary(source, tests, 100, 0)
     }

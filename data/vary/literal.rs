@@ -51,7 +51,7 @@ pub(super) fn truth(was: &str) -> Vec<String> {
     others.iter().filter(|(one, _)| *one == was).map(|(_, other)| (*other).to_string()).collect()
 }
 
-/// Other texts: of the same letters, or with another last digit; every letter and digit another one, and that twice in a
+/// Other texts, where a date becomes another one: of the same letters, or with another last digit; every letter and digit another one, and that twice in a
 /// row; a shorter one. Of signs alone there are less, or more.
 pub(super) fn texts(was: &str, key: u64) -> Vec<String> {
     if was.is_empty() {
@@ -60,9 +60,35 @@ pub(super) fn texts(was: &str, key: u64) -> Vec<String> {
     if !was.contains(|letter: char| letter.is_ascii_alphanumeric()) {
         return signs(was);
     }
+    if let Some(at) = date_in(was) {
+        return dates(was, at, key);
+    }
     let [one, _, twice, short] = shifts(key);
     let moved = |steps: u8| was.chars().map(|letter| letter_moved(letter, steps)).collect::<String>();
     vec![of_the_same_letters(was), moved(one), moved(twice).repeat(2), shorter(&moved(short))]
+}
+
+/// Where a date such as `2024-02-29` stands in a text.
+fn date_in(was: &str) -> Option<usize> {
+    let form = |window: &[u8]| window.iter().zip(b"dddd-dd-dd").all(|(byte, form)| match form {
+        b'd' => byte.is_ascii_digit(),
+        dash => byte == dash,
+    });
+    let at = was.as_bytes().windows(10).position(form)?;
+    let number = |from: usize, to: usize| was[at + from..at + to].parse::<usize>().unwrap_or(0);
+    ((1..=12).contains(&number(5, 7)) && (1..=31).contains(&number(8, 10)) && number(0, 4) > 0).then_some(at)
+}
+
+/// Other dates, which there are in each year: twice within some years, twice far away.
+fn dates(was: &str, at: usize, key: u64) -> Vec<String> {
+    let year: usize = was[at..at + 4].parse().unwrap_or(2000);
+    let date = |way: u64| {
+        let drawn = |counter: u64, count| draw::below(key, 4 * way + counter, count);
+        let by = if way < super::NEAR as u64 { 1 + drawn(0, 4) } else { 20 + drawn(0, 60) };
+        let year = if year > 9000 || (way % 2 == 1 && year > by) { year - by.min(year - 1) } else { year + by };
+        format!("{}{year:04}-{:02}-{:02}{}", &was[..at], 1 + drawn(1, 12), 1 + drawn(2, 28), &was[at + 10..])
+    };
+    (0..4).map(date).collect()
 }
 
 /// The letters change places; where there are digits, the last of them is another one instead. What is made of certain
@@ -167,7 +193,7 @@ mod tests {
                 all.extend(was.parse::<u64>().ok());
                 assert_eq!(all.len() - usize::from(was.parse::<u64>().is_ok()), 4, "{was}: {others:?}");
             }
-            for was in ["7", "ab", "Ada Lovelace", "2024-01-31"] {
+            for was in ["7", "ab", "Ada Lovelace", "2024-31-31"] {
                 let others = texts(was, key);
                 let all: BTreeSet<&str> = others.iter().map(String::as_str).collect();
                 assert!(all.len() >= 3 && !all.contains(was), "{was}: {others:?}");
@@ -182,6 +208,12 @@ mod tests {
                 formed_texts(r"'a\n%s {b}'", key).iter().all(|other| other.contains(r"\n%s {") && !other.contains('a'))
             );
         }
+        for key in 0..50 {
+            let others = texts("on 2024-02-29, ok", key);
+            let dates: BTreeSet<usize> = others.iter().filter_map(|other| date_in(other)).collect();
+            assert!(dates == BTreeSet::from([3]) && others.iter().all(|other| other.ends_with(", ok")), "{others:?}");
+        }
+        assert_eq!([date_in("2024-13-01"), date_in("12024-1-01"), date_in("1 2024-12-31")], [None, None, Some(2)]);
         let same = ["GATTACA", "01:30:59", "Ada Lovelace", "aa"].map(of_the_same_letters);
         assert_eq!(same, ["ATTACAG", "01:30:58", "Dal Ovelacea", "bb"]);
         assert_eq!(texts("()", 1), [")", "(", "())(", ")(()()"]);
