@@ -9,25 +9,27 @@ use std::time::{Duration, Instant};
 
 use data::edit::tree::Anchor;
 use data::retrieve::{Index, Query};
-use data::{FileChange, Message, Patch, Task, draw};
-use sandbox::{Failure, SandboxError};
-use serde::{Deserialize, Serialize};
+use data::{Message, Task, draw};
+use sandbox::Failure;
 
 use super::check::{Checked, Checker};
-use super::queue::{self, Event, From, Next, Review, Step};
+use super::queue::{self, Event, From, Next, Step};
 use super::rescue::{Action, Case, Help, Rules};
-use super::scaffold::{Scaffold, Talk, Unread, View};
+use super::scaffold::{Scaffold, Talk, View};
 use super::state::{Checkpoint, WorkTree};
 use super::writer::{Words, Writer, Written};
 use super::{AgentConfig, Refiner};
-use crate::attempt::Lost;
-use crate::policy::{PolicyError, Request, Sampling};
+use crate::policy::{Request, Sampling};
 use crate::record::{Queue, Status};
 use crate::summary::summary;
 
+mod edit;
 mod feedback;
+mod repair;
 
+use edit::Refused;
 use feedback::{Told, told};
+pub use repair::{AgentError, End, Observer, Repair, Try};
 
 /// What is kept of an answer in the conversation.
 const ANSWER_BYTES: usize = 16 << 10;
@@ -59,151 +61,6 @@ pub struct Agent<'a> {
     pub install: Option<&'a Install<'a>>,
     /// From which the seeds of all tries derive.
     pub seed: u64,
-}
-
-/// One try, as it is written down.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Try {
-    /// From 1.
-    pub retry: u32,
-    /// Its budget.
-    pub queue: Queue,
-    /// Where it started from.
-    pub from: From,
-    /// What was asked.
-    pub asked: Vec<Message>,
-    /// What was answered.
-    pub answer: String,
-    /// Why the answer ended.
-    pub stop: data::sampling::Stop,
-    /// Tokens that were sampled.
-    pub tokens: usize,
-    /// The edits so far, as a patch of the base tree.
-    pub patch: Patch,
-    /// Files whose edits were left out because they judge.
-    pub guarded: Vec<String>,
-    /// How it ended.
-    pub status: Status,
-    /// Target tests that pass.
-    pub passing: usize,
-    /// Whether a test broke that passed before.
-    pub broken: bool,
-    /// The first failing test, or the first target.
-    pub test: String,
-    /// Size of the failure's trace.
-    pub trace_bytes: usize,
-    /// What the next turn is told.
-    pub told: String,
-    /// What the patterns of rules are looked for in.
-    pub said: String,
-    /// The lines that are most like those that an edit searched for.
-    pub near: Option<String>,
-    /// Whether the same patch, or the same answer without one, came before.
-    pub repeated: bool,
-    /// Whether it led to a better passing state.
-    pub progress: bool,
-    /// What rules did before it.
-    pub rules: Vec<Help>,
-    /// Installations that failed so far.
-    pub failed_installs: u32,
-    /// Evidence against a patch that passes its tests.
-    pub suspicion: Option<String>,
-    /// Time in the sandbox.
-    pub tests_ms: u64,
-    /// Time of the model.
-    pub model_ms: u64,
-    /// From the failing assert to the next turn being ready; none where no test failed.
-    pub ready_ms: Option<f64>,
-}
-
-/// Why a repair ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// A fresh sandbox found every test as it has to be.
-    Repaired,
-    /// The label `needs_review`.
-    NeedsReview(Review),
-    /// Its tests pass, and there is evidence against the patch.
-    Quarantined(String),
-    /// Somebody asked it to stop.
-    Stopped,
-}
-
-/// What came of a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Repair {
-    /// Why it ended.
-    pub end: End,
-    /// The patch that repairs, else that of the passing state.
-    pub patch: Patch,
-    /// Target tests that pass with it.
-    pub passing: usize,
-    /// Every try.
-    pub tries: Vec<Try>,
-}
-
-impl Repair {
-    /// Tries that broke a test on the way.
-    pub fn regressions(&self) -> usize {
-        self.tries.iter().filter(|one| one.broken).count()
-    }
-
-    /// Tries that said the same again.
-    pub fn repeats(&self) -> usize {
-        self.tries.iter().filter(|one| one.repeated).count()
-    }
-
-    /// A repair that came after regressions or repetitions.
-    pub fn is_lucky(&self) -> bool {
-        self.end == End::Repaired && self.regressions() + self.repeats() > 0
-    }
-}
-
-/// Why there is no [`Repair`].
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The base tree cannot be made.
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    /// The model or its server failed.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The sandbox failed.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// Not even the least prompt fits.
-    #[error("{0}")]
-    Prompt(String),
-    /// A try of an earlier process does not fit this task.
-    #[error("try {retry} of an earlier process does not fit this tree: {reason}")]
-    Replay {
-        /// Its number.
-        retry: u32,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// Hears what happens, as it happens.
-pub trait Observer {
-    /// A try begins.
-    fn begins(&mut self, _retry: u32, _queue: Queue, _from: From) {}
-    /// A piece of the answer.
-    fn writes(&mut self, _text: &str) {}
-    /// A try ended. An error ends the repair.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written down.
-    fn ended(&mut self, _one: &Try) -> Result<(), SandboxError> {
-        Ok(())
-    }
-    /// Whether it should stop before the next try.
-    fn stops(&self) -> bool {
-        false
-    }
 }
 
 /// Where a repair stands.
@@ -310,24 +167,6 @@ impl Agent<'_> {
             }
         }
         Ok(repair)
-    }
-
-    /// The candidate without the files that the tests do not need; the candidate stands where the tests need all of them.
-    fn without_needless_files(&self, working: &Working, candidate: Patch) -> Result<Patch, AgentError> {
-        let mut kept = candidate;
-        for path in kept.paths().iter().map(ToString::to_string).collect::<Vec<_>>() {
-            let (smaller, _) = kept.without(&|one| one == path);
-            let mut tree = working.tree.clone();
-            if smaller.is_empty() || tree.set(&smaller).is_err() {
-                continue;
-            }
-            let best = self.task.fail_to_pass.len();
-            let checked = self.checker.check(self.root, self.task, &tree, &smaller, best, working.apart)?;
-            if checked.status == Status::Pass && checked.suspicion.is_none() {
-                kept = smaller;
-            }
-        }
-        Ok(kept)
     }
 
     /// One try, new or known from an earlier process.
@@ -540,81 +379,9 @@ impl Agent<'_> {
         Ok((written, began.elapsed()))
     }
 
-    /// Makes the edits of an answer, without those of files that judge, which are named.
-    fn edit(&self, written: &Written, anchor: Anchor, tree: &mut WorkTree) -> Result<Vec<String>, Refused> {
-        if written.stop.is_truncated() {
-            return Err(Refused::Truncated);
-        }
-        let changes = self.scaffold().read(&written.text, self.task, tree, anchor).map_err(Refused::Unread)?;
-        let of = |change: &FileChange| {
-            Patch::change(&change.path, tree.read(&change.path).as_deref(), change.content.as_deref())
-        };
-        let judged = |change: &FileChange| !self.task.judged(&of(change)).1.is_empty();
-        let (guarded, kept): (Vec<FileChange>, Vec<FileChange>) = changes.into_iter().partition(judged);
-        let guarded: Vec<String> = guarded.into_iter().map(|change| change.path).collect();
-        if kept.is_empty() {
-            return Err(Refused::Guarded(guarded));
-        }
-        let before = tree.checkpoint();
-        tree.edit(kept);
-        if let Err(error) = tree.patch() {
-            tree.roll_back(&before);
-            return Err(Refused::Unread(Unread::DoesNotFit(error, None)));
-        }
-        Ok(guarded)
-    }
-
-    /// What the tests say about the edits; nothing runs for an answer that made none.
-    fn judged(
-        &self,
-        edited: &Result<Vec<String>, Refused>,
-        patch: &Patch,
-        best: usize,
-        working: &Working,
-    ) -> Result<(Checked, Vec<String>), AgentError> {
-        let guarded = match edited {
-            Ok(guarded) | Err(Refused::Guarded(guarded)) => guarded.clone(),
-            Err(Refused::Truncated | Refused::Unread(_)) => Vec::new(),
-        };
-        let status = match edited {
-            Ok(_) => None,
-            Err(Refused::Truncated) => Some(Status::Truncated),
-            Err(Refused::Guarded(_) | Refused::Unread(Unread::NoEdit(_) | Unread::NoChange)) => Some(Status::NoPatch),
-            Err(Refused::Unread(Unread::DoesNotFit(..))) => Some(Status::NotApplied),
-        };
-        let checked = match status {
-            None => self.checker.check(self.root, self.task, &working.tree, patch, best, working.apart)?,
-            Some(status) => unrun(status),
-        };
-        Ok((checked, guarded))
-    }
-
     /// A failure in the model's own tokens.
     pub(super) fn summary(&self, failure: &Failure) -> String {
         summary(failure, self.words.tokens, self.config.summary_tokens)
-    }
-}
-
-/// Why an answer made no edit.
-enum Refused {
-    Truncated,
-    Unread(Unread),
-    /// All of it is about files that judge.
-    Guarded(Vec<String>),
-}
-
-/// What is known of a try whose edits were never made. Nothing passes that did not run.
-fn unrun(status: Status) -> Checked {
-    Checked {
-        status,
-        passing: 0,
-        ran: Vec::new(),
-        broken: false,
-        failure: None,
-        output: String::new(),
-        suspicion: None,
-        wall: Duration::ZERO,
-        failed_at: None,
     }
 }
 
