@@ -70,10 +70,12 @@ pub(super) fn texts(was: &str, key: u64) -> Vec<String> {
 
 /// Where a date such as `2024-02-29` stands in a text.
 fn date_in(was: &str) -> Option<usize> {
-    let form = |window: &[u8]| window.iter().zip(b"dddd-dd-dd").all(|(byte, form)| match form {
-        b'd' => byte.is_ascii_digit(),
-        dash => byte == dash,
-    });
+    let form = |window: &[u8]| {
+        window.iter().zip(b"dddd-dd-dd").all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            dash => byte == dash,
+        })
+    };
     let at = was.as_bytes().windows(10).position(form)?;
     let number = |from: usize, to: usize| was[at + from..at + to].parse::<usize>().unwrap_or(0);
     ((1..=12).contains(&number(5, 7)) && (1..=31).contains(&number(8, 10)) && number(0, 4) > 0).then_some(at)
