@@ -198,6 +198,16 @@ fn patch_lite_learns_from_triplets() {
     let samples: Value = serde_json::from_slice(&fs::read(out.join("samples.json")).expect("reads")).expect("JSON");
     assert!(samples["samples"].as_u64() >= Some(8), "{samples}");
     assert!(checkpoint(&out.join("model"), 2).join("model.safetensors").exists());
+    // Scored beside no trim, which is as long as it was, and ddmin, which never loses a pass.
+    let score = folder.join("trim.json");
+    let of = format!("--tasks {} --trim {} --trim-rows 2", planted().display(), built().display());
+    run(&format!("eval --model {} {of} --out {}", out.join("model").display(), score.display())).succeeds();
+    let scores: Value = serde_json::from_slice(&fs::read(&score).expect("reads")).expect("JSON");
+    let split = &scores["splits"]["held_out_package"];
+    let number = |who: &str, what: &str| split[who][what]["estimate"].as_f64().expect("a number");
+    assert_eq!((number("ddmin", "pass_after_trim"), number("ddmin", "size_ratio")), (1.0, 1.0), "{split}");
+    assert!(number("none", "cascade_size_ratio") > 1.0 && number("none", "excess_edit") > 0.0, "{split}");
+    assert!(number("model", "cascade_size_ratio") <= number("none", "cascade_size_ratio") + 1e-9, "{split}");
     let bad = folder.join("empty");
     fs::create_dir_all(&bad).expect("a folder");
     let line =

@@ -29,7 +29,7 @@ use crate::progress::Progress;
 /// Rows that are asked at once.
 const AT_ONCE: usize = 16;
 
-/// One way to trim, on one split.
+/// One way to trim, on one split. The intervals are over tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrimScore {
     /// Share of trims that pass all tests; an answer that names no parts is one that does not.
@@ -62,8 +62,10 @@ pub struct TrimSummary {
 }
 
 /// What came of one row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Row {
+    /// The first row of the same task.
+    task: usize,
     passes: bool,
     wrong: bool,
     ratio: f64,
@@ -115,7 +117,7 @@ impl Trimming<'_> {
             let row = self.rows[at].1;
             let ratio = row.size_ratio();
             let excess = self.excess(row, task, &row.long);
-            Ok(Row { passes: true, wrong: false, ratio, cascade: ratio, excess, calls: 0, seconds: 0.0 })
+            Ok(Row { passes: true, ratio, cascade: ratio, excess, ..Row::default() })
         })?;
         let searched = self.scored("ddmin", &|at, task| self.searched(self.rows[at].1, task))?;
         let mut splits: BTreeMap<String, BTreeMap<String, TrimScore>> = BTreeMap::new();
@@ -165,7 +167,8 @@ impl Trimming<'_> {
             work(at, task)
         };
         on_threads(self.rows.len(), self.workers, &one, &mut |at, row| {
-            rows[at] = Some(row?);
+            let task = self.rows.iter().position(|(_, other)| other.task_id == self.rows[at].1.task_id);
+            rows[at] = Some(Row { task: task.unwrap_or(at), ..row? });
             progress.advance(1, "");
             Ok(())
         })?;
@@ -183,7 +186,8 @@ impl Trimming<'_> {
         let left = trim.filter(|_| passes).unwrap_or(&row.long);
         let ratio = size(left) as f64 / size(&row.refined).max(1) as f64;
         let wrong = trim.is_some() && !passes;
-        Ok(Row { passes, wrong, ratio, cascade: ratio, excess: self.excess(row, task, left), calls, seconds })
+        let excess = self.excess(row, task, left);
+        Ok(Row { passes, wrong, ratio, cascade: ratio, excess, calls, seconds, ..Row::default() })
     }
 
     fn searched(&self, row: &Triplet, task: &Task) -> Result<Row> {
@@ -196,7 +200,7 @@ impl Trimming<'_> {
         let ratio = size(&found.patch) as f64 / size(&row.refined).max(1) as f64;
         let (calls, seconds) = (questions.calls, started.elapsed().as_secs_f64());
         let excess = self.excess(row, task, &found.patch);
-        Ok(Row { passes: true, wrong: false, ratio, cascade: ratio, excess, calls, seconds })
+        Ok(Row { passes: true, ratio, cascade: ratio, excess, calls, seconds, ..Row::default() })
     }
 
     /// How much more a patch changes than the smallest does, by the tokens of the base files.
@@ -219,10 +223,10 @@ impl Trimming<'_> {
 
     fn score(&self, rows: &[Row]) -> TrimScore {
         let seed = draw::key(self.seed, &[0x7472]);
-        let values = |of: fn(&Row) -> f64| rows.iter().map(of).collect::<Vec<f64>>();
+        let values = |of: fn(&Row) -> f64| by_task(rows.iter(), of);
         let share = |of: fn(&Row) -> f64| interval(&values(of), 0.0, seed, self.resamples);
         let mean = |values: &[f64]| bootstrap(values, seed, self.resamples);
-        let passing: Vec<f64> = rows.iter().filter(|row| row.passes).map(|row| row.ratio).collect();
+        let passing = by_task(rows.iter().filter(|row| row.passes), |row| row.ratio);
         let count = rows.len() as f64;
         TrimScore {
             pass_after_trim: share(|row| f64::from(u8::from(row.passes))),
@@ -235,6 +239,13 @@ impl Trimming<'_> {
             n: rows.len(),
         }
     }
+}
+
+/// The mean of each task: rows of one task are alike, and an interval over rows would be too narrow.
+fn by_task<'a>(rows: impl Iterator<Item = &'a Row>, of: fn(&Row) -> f64) -> Vec<f64> {
+    let mut tasks: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    rows.for_each(|row| tasks.entry(row.task).or_default().push(of(row)));
+    tasks.values().map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
 }
 
 /// Words and signs of a source.
@@ -279,6 +290,13 @@ fn distance(one: &[&str], other: &[&str]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_task_counts_once() {
+        let row = |task, ratio| Row { task, ratio, ..Row::default() };
+        let rows = [row(0, 1.0), row(0, 3.0), row(4, 5.0)];
+        assert_eq!(by_task(rows.iter(), |row| row.ratio), [2.0, 5.0]);
+    }
 
     #[test]
     fn tokens_are_words_and_signs() {

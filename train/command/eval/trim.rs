@@ -1,6 +1,7 @@
 //! `train eval --trim`: what a trimmer is worth on held-out triplets.
 
 use anyhow::{Context as _, Result, bail};
+use data::draw;
 use data::source::jsonl::read_tasks;
 use data::triplet::{Split, Triplet, read_triplets};
 use model::weights::Precision;
@@ -39,8 +40,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
     }
     let triplets = read_triplets(folder).context("while reading the triplets")?;
     let held_out = triplets.iter().filter(|(split, _)| **split != Split::Train);
+    let some = |rows: usize| draw::permutation(config.seed, rows).into_iter().take(args.trim_rows);
     let rows: Vec<(Split, &Triplet)> =
-        held_out.flat_map(|(split, rows)| rows.iter().take(args.trim_rows).map(move |row| (*split, row))).collect();
+        held_out.flat_map(|(split, rows)| some(rows.len()).map(move |at| (*split, &rows[at]))).collect();
     let set = read_tasks(&args.tasks)?;
     let interrupt = Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
