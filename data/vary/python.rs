@@ -39,6 +39,22 @@ pub(super) struct Value {
     pub place: Place,
 }
 
+impl Value {
+    /// What one of its copies changes.
+    fn change(&self, test: &Test, text: &str, way: usize) -> Change {
+        Change {
+            test: test.name.clone(),
+            statement: statement_of(test, self),
+            asks: self.asks.clone(),
+            at: self.range.start,
+            was: text[self.range.clone()].to_string(),
+            becomes: self.becomes[way].clone(),
+            way,
+            of_list: self.of_list,
+        }
+    }
+}
+
 /// Where the changed value goes.
 #[derive(Clone)]
 pub(super) enum Place {
@@ -104,16 +120,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
             if copies.has(changes.len(), way) {
                 insertions.push((test.node.end_byte(), copy(test, &whole, value, becomes, changes.len())));
             }
-            changes.push(Change {
-                test: test.name.clone(),
-                statement: statement_of(test, value),
-                asks: value.asks.clone(),
-                at: value.range.start,
-                was: whole[value.range.clone()].to_string(),
-                becomes: becomes.clone(),
-                way,
-                of_list: value.of_list,
-            });
+            changes.push(value.change(test, &whole, way));
         }
     }
     let written = files.written(&changes);

@@ -40,14 +40,16 @@ fn collect(
         *left -= 1;
         let path = folder.join(name);
         let Ok(meta) = fs::symlink_metadata(tree.join(&path)) else { continue };
-        let is_code = path.extension().and_then(|end| end.to_str()).is_some_and(|end| CODE.contains(&end));
         if meta.is_dir() && depth > 0 {
             collect(tree, &path, depth - 1, texts, left, found);
-        } else if meta.is_file() && !is_code && meta.len() <= MOST_BYTES && texts.iter().any(|text| text.contains(name))
-        {
-            if let (Some(path), Ok(text)) = (path.to_str(), fs::read_to_string(tree.join(&path))) {
-                found.insert(path.to_string(), text);
-            }
+        }
+        let is_code = path.extension().and_then(|end| end.to_str()).is_some_and(|end| CODE.contains(&end));
+        let is_small = meta.is_file() && meta.len() <= MOST_BYTES;
+        if is_code || !is_small || !texts.iter().any(|text| text.contains(name)) {
+            continue;
+        }
+        if let (Some(path), Ok(text)) = (path.to_str(), fs::read_to_string(tree.join(&path))) {
+            found.insert(path.to_string(), text);
         }
     }
 }

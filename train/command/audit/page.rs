@@ -35,7 +35,7 @@ pub(super) fn page(name: &str, samples: &[Sample], counts: &Counts, extremes: &E
         let _ = write!(body, "{}", shown(&format!("sample {}", number + 1), sample, judge, true));
     }
     let several = |body: &mut String, title: &str, outliers: &[Outlier], unit: &str| {
-        let _ = write!(body, "<h2>{title}</h2>\n");
+        let _ = writeln!(body, "<h2>{title}</h2>");
         for outlier in outliers {
             let about = format!("sample {}: {:.2} {unit}", outlier.number, outlier.measure);
             body.push_str(&shown(&about, &outlier.sample, judge, false));
@@ -58,11 +58,11 @@ fn histogram(extremes: &Extremes) -> String {
     let mut svg = format!("<svg viewBox=\"0 0 640 {height}\" role=\"img\" aria-label=\"lengths\" font-size=\"12\">\n");
     for (row, (longest, count)) in bins.iter().enumerate() {
         let (y, width) = (22 * row, 440.0 * *count as f64 / most);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text x=\"88\" y=\"{}\" text-anchor=\"end\" fill=\"currentColor\">≤ {longest}</text>\
              <rect class=\"bar\" x=\"96\" y=\"{}\" width=\"{width:.1}\" height=\"16\"/>\
-             <text x=\"{:.1}\" y=\"{}\" fill=\"currentColor\">{count}</text>\n",
+             <text x=\"{:.1}\" y=\"{}\" fill=\"currentColor\">{count}</text>",
             y + 15,
             y + 3,
             102.0 + width,
@@ -76,7 +76,7 @@ fn shares(counts: &Counts) -> String {
     let mut table = String::from("<table><thead><tr><th>role<th>tokens<th>trained<th>share</thead><tbody>\n");
     for (role, (tokens, trained)) in &counts.roles {
         let share = 100.0 * *trained as f64 / (*tokens).max(1) as f64;
-        let _ = write!(table, "<tr><th>{role}<td>{tokens}<td>{trained}<td>{share:.1} %</tr>\n");
+        let _ = writeln!(table, "<tr><th>{role}<td>{tokens}<td>{trained}<td>{share:.1} %</tr>");
     }
     table + "</tbody></table>\n"
 }
