@@ -88,9 +88,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     let samples = tokenizer.as_ref().map(read);
     let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
     if let Some(samples) = samples.as_ref().filter(|_| !args.data.is_empty()) {
-        let (steps, each) = (config.sft.steps, config.sft.samples_per_step);
-        let epochs = steps as f64 * each as f64 / samples.len() as f64;
-        eprintln!("sft: {steps} steps of {each} samples are {epochs:.2} epochs; `--set sft.steps=N` says otherwise");
+        tell_epochs(&config.sft, samples.len());
     }
     let kept = if args.resume { kept_fit(&args.out) } else { None };
     let planned = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device, kept);
@@ -114,10 +112,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     let interrupt = Interrupt::listen()?;
     let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
     let tokenizer = tokenizer.expect("as above");
-    let chat_template = match &args.chats.chat_template {
-        Some(_) => Some(args.chats.template(&words_folder(args, &config)?, &tokenizer)?),
-        None => None,
-    };
+    let chat_template = chosen_template(args, &config, &tokenizer)?;
     let validation = validation_samples(args, &shape, &tokenizer)?;
     let origin = match model {
         Some(path) => Origin::Folder(path),
@@ -141,6 +136,21 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     summary.memory = Some(MemoryUse::told(&memory));
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
+}
+
+/// Says how often the samples are seen: the number of steps is the config's, whatever was brought along.
+fn tell_epochs(config: &SftConfig, samples: usize) {
+    let (steps, each) = (config.steps, config.samples_per_step);
+    let epochs = steps as f64 * each as f64 / samples as f64;
+    eprintln!("sft: {steps} steps of {each} samples are {epochs:.2} epochs; `--set sft.steps=N` says otherwise");
+}
+
+/// The chat template of `--chat-template`, if it is given.
+fn chosen_template(args: &SftArgs, config: &Config, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
+    if args.chats.chat_template.is_none() {
+        return Ok(None);
+    }
+    args.chats.template(&words_folder(args, config)?, tokenizer).map(Some)
 }
 
 /// What can be refused before anything is read.

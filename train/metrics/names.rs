@@ -98,7 +98,7 @@ pub const METRICS: &[Metric] = &[
     metric(
         "sampling/sampling_logp_difference/mean",
         "grpo",
-        "mean |ln p(trainer) − ln p(sampler)| over sampled tokens, nats",
+        "mean absolute difference of ln p between trainer and sampler over sampled tokens, nats",
         "sampling/sampling_logp_difference/mean",
         "training/rollout_probs_diff_mean",
     ),
