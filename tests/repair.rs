@@ -156,7 +156,7 @@ fn a_repair_is_applied_where_that_is_wanted_and_nothing_changed_meanwhile() {
     }
     let desk = Desk::new(&[]);
     let both = format!("{}{}{}", fix(TOTAL), fix(COUNT), block("money/new.py", "", "made = 1"));
-    desk.repair(&ChatScript::of(&[both.clone()]), &format!("{BOTH} --apply")).succeeds();
+    desk.repair(&ChatScript::of(std::slice::from_ref(&both)), &format!("{BOTH} --apply")).succeeds();
     let text = |path: &str| fs::read_to_string(desk.repo().join(path)).expect("reads");
     assert!(text("money/cart.py").contains("return sum(prices)\n"));
     assert_eq!(text("money/new.py"), "made = 1\n");
