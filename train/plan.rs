@@ -155,11 +155,12 @@ pub fn beside(file: &Path, name: &str) -> PathBuf {
     path.into()
 }
 
-/// Whether a folder holds more than a start leaves that was refused.
+/// Whether a folder holds more than a start leaves that was refused, or than was made for a run that begins: the samples
+/// of its conversations are in `data`.
 fn holds_a_run(folder: &Path) -> bool {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut names = names.map(|name| name.to_string_lossy().into_owned());
-    names.any(|name| name != NAME && !name.starts_with('.') && name != "events.jsonl")
+    names.any(|name| ![NAME, "events.jsonl", "data"].contains(&name.as_str()) && !name.starts_with('.'))
 }
 
 /// The config; its `[model]` is that of the model in use, and is left out where there is none.
@@ -239,6 +240,7 @@ mod tests {
         let show = |at: u64| Plan::new("sft", &config(at)).show(false, &folder).expect("is saved");
         show(1);
         fs::write(folder.join(".lock"), "").expect("writes");
+        fs::create_dir(folder.join("data")).expect("a folder");
         show(2);
         assert_eq!(seed(), Some(2));
         fs::write(folder.join("metrics.jsonl"), "").expect("writes");
