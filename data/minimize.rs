@@ -72,7 +72,7 @@ pub struct Minimized {
     pub kept: Vec<bool>,
     /// True where no part can be left out; false where the search ran out of questions.
     pub is_one_minimal: bool,
-    /// Whether the opposite order ends with another patch; none where nobody looked.
+    /// Whether the opposite order ends with another patch; `None` unless [`MinimizeOptions::check_order`] is set.
     pub is_ambiguous: Option<bool>,
     /// What it cost.
     pub cost: Cost,
@@ -85,7 +85,7 @@ pub struct Cost {
     pub calls: usize,
     /// Questions that were answered before.
     pub cached: usize,
-    /// Parts that do not parse: nobody was asked.
+    /// Subsets that do not parse: rejected without running a test.
     pub unparsed: usize,
     /// Time in the judge.
     pub judging: Duration,

@@ -2,7 +2,7 @@
 //!
 //! In: the files of a repaired tree, a repair, and a key. Out: the same files with more changed than is needed, and a note
 //! of each change. Nothing of it should turn a test red; whether that holds, only the tests can say.
-//! Example: a repair of one line comes with a renamed local, a log line with its import, and a helper that nobody calls.
+//! Example: a repair of one line comes with a renamed local, a log line with its import, and an unused helper.
 //!
 //! The same key gives the same noise. Python only.
 
@@ -33,7 +33,7 @@ pub enum NoiseKind {
     Guard,
     /// A local variable with another name.
     Rename,
-    /// A function that nobody calls.
+    /// An unused function.
     DeadHelper,
     /// Other quotes around a string.
     Quotes,
@@ -41,7 +41,7 @@ pub enum NoiseKind {
     ReturnLocal,
     /// Parentheses around a condition.
     Parentheses,
-    /// A file that nobody asked for.
+    /// An unrelated new file.
     ExtraFile,
 }
 
@@ -121,7 +121,7 @@ impl Draws {
         draw::below(self.key, self.next, count)
     }
 
-    /// One of some things; none where there is none.
+    /// One of them, drawn by the key; `None` if there are none.
     pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         if of.is_empty() { None } else { of.get(self.below(of.len())) }
     }

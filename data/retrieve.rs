@@ -52,7 +52,7 @@ pub enum Reason {
     Words(Vec<String>),
     /// A stack trace of the issue goes through it.
     StackTrace {
-        /// The line, where it is told.
+        /// The line, if it is known.
         line: Option<usize>,
     },
     /// The issue names it.

@@ -62,7 +62,7 @@ impl SearchReplace {
             } else if let (Some(path), Some(named)) = (&mut fence, line.strip_prefix("### ")) {
                 *path = Some(named.trim().to_string());
             } else if line == OPEN {
-                match block(&mut lines, fence.as_ref()) {
+                match block(&mut lines, || path_of(fence.as_ref())) {
                     Ok(edit) => parsed.edits.push(edit),
                     Err(why) => parsed.dropped.push(Dropped { line: index + 1, why }),
                 }
@@ -135,10 +135,10 @@ pub fn to_patch(edits: &[SearchReplace], base: &dyn Fn(&str) -> Option<String>) 
     Ok(Patch::joined(&patches)?)
 }
 
-/// The lines from after `SEARCH` to `REPLACE`.
-fn block<'a>(
+/// The lines from after `SEARCH` to `REPLACE`, as an edit of the file that `path` names.
+pub(super) fn block<'a>(
     lines: &mut impl Iterator<Item = (usize, &'a str)>,
-    fence: Option<&Option<String>>,
+    path: impl FnOnce() -> Result<String, &'static str>,
 ) -> Result<SearchReplace, &'static str> {
     let (mut search, mut replace, mut middles) = (Vec::new(), Vec::new(), 0);
     loop {
@@ -156,8 +156,12 @@ fn block<'a>(
         1 => {}
         _ => return Err("it has more than one `=======`"),
     }
-    let path = fence.ok_or("it is not in a `python` fence")?.clone().ok_or("no `### path` stands before it")?;
-    Ok(SearchReplace { path, search, replace })
+    Ok(SearchReplace { path: path()?, search, replace })
+}
+
+/// The path that a fence names.
+fn path_of(fence: Option<&Option<String>>) -> Result<String, &'static str> {
+    fence.ok_or("it is not in a `python` fence")?.clone().ok_or("no `### path` stands before it")
 }
 
 /// A line without its end.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::search::{CLOSE, Dropped, MIDDLE, OPEN, SearchReplace};
+use super::search::{Dropped, OPEN, SearchReplace, block};
 use super::{EditError, anchor};
 use crate::patch::{FileChange, Patch, check_path};
 
@@ -68,7 +68,7 @@ impl TreeEdits {
                 let edit = match (&path, line == DELETE) {
                     (None, _) => Err("no `### path` stands before it"),
                     (Some(path), true) => Ok(FileEdit::Delete { path: path.clone() }),
-                    (Some(path), false) => block(&mut lines, path).map(FileEdit::Replace),
+                    (Some(path), false) => block(&mut lines, || Ok(path.to_string())).map(FileEdit::Replace),
                 };
                 match edit {
                     Ok(edit) => parsed.edits.push(edit),
@@ -135,28 +135,9 @@ fn replaced(edit: &SearchReplace, now: Option<String>, by: Anchor) -> Result<Str
     }
 }
 
-/// The lines from after `SEARCH` to `REPLACE`.
-fn block<'a>(lines: &mut impl Iterator<Item = (usize, &'a str)>, path: &str) -> Result<SearchReplace, &'static str> {
-    let (mut search, mut replace, mut middles) = (Vec::new(), Vec::new(), 0);
-    loop {
-        let (_, line) = lines.next().ok_or("it has no `>>>>>>> REPLACE`")?;
-        match line.trim_end() {
-            CLOSE => break,
-            MIDDLE => middles += 1,
-            OPEN => return Err("another block begins inside it"),
-            _ if middles == 0 => search.push(line.to_string()),
-            _ => replace.push(line.to_string()),
-        }
-    }
-    match middles {
-        0 => Err("it has no `=======`"),
-        1 => Ok(SearchReplace { path: path.to_string(), search, replace }),
-        _ => Err("it has more than one `=======`"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::search::{CLOSE, MIDDLE};
     use super::*;
 
     fn base(path: &str) -> Option<String> {

@@ -7,7 +7,7 @@ use tree_sitter::Node;
 /// What looks at names while the program runs.
 const LOOKS_AT_NAMES: [&str; 5] = ["locals", "vars", "eval", "exec", "globals"];
 
-/// Variables that the function assigns and that nobody else can see; none where something looks at names.
+/// Local variables of the function; empty where it reads names at run time (`locals`, `eval`).
 pub(super) fn local_names(definition: Node, text: &str) -> Vec<String> {
     let mut assigned = BTreeSet::new();
     let mut taken = BTreeSet::new();
