@@ -8,7 +8,15 @@ use std::process::Command;
 
 fn main() {
     // What changes the commit, and what makes the tree differ from it.
-    for path in ["build.rs", "Cargo.toml", "Cargo.lock", "data", "rollout", "train", "configs"] {
+    for path in [
+        "build.rs",
+        "Cargo.toml",
+        "Cargo.lock",
+        "data",
+        "rollout",
+        "train",
+        "configs",
+    ] {
         println!("cargo:rerun-if-changed={path}");
     }
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
@@ -18,17 +26,29 @@ fn main() {
         return;
     }
     // Every commit and checkout adds a line to this log.
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+    if let Some(log) =
+        git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists())
+    {
         println!("cargo:rerun-if-changed={log}");
     }
-    if let Some(commit) = git(&["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]) {
+    if let Some(commit) = git(&[
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]) {
         println!("cargo:rustc-env=TRAIN_COMMIT={commit}");
     }
 }
 
 /// What git says, in one line; none where it fails.
 fn git(words: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(words).output().ok().filter(|output| output.status.success())?;
+    let output = Command::new("git")
+        .args(words)
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     let line = String::from_utf8(output.stdout).ok()?.trim().to_string();
     Some(line).filter(|line| !line.is_empty())
 }

@@ -70,39 +70,72 @@ fn main() -> Result<()> {
     let device = args.device.open()?;
     // No token ends a turn, so that every round decodes the same number of tokens.
     let (config, model) = match args.model.is_dir() {
-        true => checkpoint::load(&args.model, &Device::flex()).map(|loaded| (loaded.config, loaded.model))?,
+        true => checkpoint::load(&args.model, &Device::flex())
+            .map(|loaded| (loaded.config, loaded.model))?,
         false => {
             let config = ModelConfig::from_json(&fs::read(&args.model)?)?;
             let model = CausalLm::new(&config, 7, &Device::flex());
             (config, model)
         }
     };
-    let config = ModelConfig { eos_token_id: u32::MAX.into(), ..config };
+    let config = ModelConfig {
+        eos_token_id: u32::MAX.into(),
+        ..config
+    };
     let there = from_host(&config, to_host(&model), &device)?;
-    let cpu = Side { device: Device::flex(), config: config.clone(), model };
-    let gpu = Side { device, config, model: there };
+    let cpu = Side {
+        device: Device::flex(),
+        config: config.clone(),
+        model,
+    };
+    let gpu = Side {
+        device,
+        config,
+        model: there,
+    };
     let say = |what: Value| {
-        println!("{}", json!({"device": device::name(&gpu.device), "fusion": cfg!(feature = "fusion"), "what": what}));
+        println!(
+            "{}",
+            json!({"device": device::name(&gpu.device), "fusion": cfg!(feature = "fusion"), "what": what})
+        );
     };
 
     let agreed = agreement(&cpu, &gpu)?;
     say(agreed.clone());
     for rows in &args.decode {
-        say(json!({"decode": rows, "dtype": "f32", "tokens_per_s": decode(&gpu, *rows, args.rounds)?}));
+        say(
+            json!({"decode": rows, "dtype": "f32", "tokens_per_s": decode(&gpu, *rows, args.rounds)?}),
+        );
     }
-    let halved =
-        Side { model: gpu.model.clone().cast(DType::BF16), device: gpu.device.clone(), config: gpu.config.clone() };
-    let sides: &[(&str, &Side)] =
-        if gpu.device == Device::flex() { &[("f32", &gpu)] } else { &[("f32", &gpu), ("bf16", &halved)] };
+    let halved = Side {
+        model: gpu.model.clone().cast(DType::BF16),
+        device: gpu.device.clone(),
+        config: gpu.config.clone(),
+    };
+    let sides: &[(&str, &Side)] = if gpu.device == Device::flex() {
+        &[("f32", &gpu)]
+    } else {
+        &[("f32", &gpu), ("bf16", &halved)]
+    };
     for (dtype, side) in sides {
         for checkpointing in [false, true] {
-            let rate = sft(side, [args.step[0], args.step[1]], args.rounds, checkpointing);
-            say(json!({"sft": args.step, "dtype": dtype, "checkpointing": checkpointing, "tokens_per_s": rate}));
+            let rate = sft(
+                side,
+                [args.step[0], args.step[1]],
+                args.rounds,
+                checkpointing,
+            );
+            say(
+                json!({"sft": args.step, "dtype": dtype, "checkpointing": checkpointing, "tokens_per_s": rate}),
+            );
         }
     }
     let worst = ["logits", "gradients"].map(|name| agreed[name].as_f64().unwrap_or(f64::INFINITY));
     if worst.iter().any(|far| far.is_nan() || *far > TOLERANCE) {
-        bail!("`{}` and the CPU disagree: {agreed}, but {TOLERANCE} is allowed", device::name(&gpu.device));
+        bail!(
+            "`{}` and the CPU disagree: {agreed}, but {TOLERANCE} is allowed",
+            device::name(&gpu.device)
+        );
     }
     Ok(())
 }
@@ -111,7 +144,11 @@ fn main() -> Result<()> {
 fn rows(config: &ModelConfig, count: usize, tokens: usize) -> Vec<Row> {
     let row = |seed: u64| {
         let token = |at| data::draw::below(seed, at, config.vocab_size) as u32;
-        let sample = Sample::new((0..=tokens as u64).map(token).collect(), vec![true; tokens + 1], "random");
+        let sample = Sample::new(
+            (0..=tokens as u64).map(token).collect(),
+            vec![true; tokens + 1],
+            "random",
+        );
         Row::from_sample(&sample.expect("a sample"), 0.0)
     };
     (0..count as u64).map(row).collect()
@@ -121,7 +158,10 @@ impl Side {
     fn gradients(&self, rows: &[Row], weight: f32, checkpointing: bool) -> NamedGradients {
         let rope = rope_of(&self.config, &self.device);
         let batch = Batch::new(rows, &self.device);
-        let learner = Learner { checkpointing, ..Learner::new(&self.model, &rope) };
+        let learner = Learner {
+            checkpointing,
+            ..Learner::new(&self.model, &rope)
+        };
         let loss = |logits, range| {
             let part = batch.part(&range);
             cross_entropy(logits, part.targets, part.weights, weight)
@@ -140,22 +180,40 @@ impl Side {
 fn agreement(cpu: &Side, gpu: &Side) -> Result<Value> {
     let rows = rows(&cpu.config, 2, 96);
     let (ours, theirs) = (cpu.logits(&rows)?, gpu.logits(&rows)?);
-    let far = ours.iter().zip(&theirs).map(|(one, other)| f64::from((one - other).abs()));
-    let (worst, mean) = (far.clone().fold(0.0, f64::max), far.sum::<f64>() / ours.len() as f64);
+    let far = ours
+        .iter()
+        .zip(&theirs)
+        .map(|(one, other)| f64::from((one - other).abs()));
+    let (worst, mean) = (
+        far.clone().fold(0.0, f64::max),
+        far.sum::<f64>() / ours.len() as f64,
+    );
     let [ours, theirs] = [cpu, gpu].map(|side| side.gradients(&rows, 192.0, false));
     let mut furthest = (0.0, String::new());
     for (name, one) in &ours {
-        let values = |tensor: &burn::tensor::Tensor<1>| tensor.clone().into_data().convert::<f32>().try_to_vec::<f32>();
+        let values = |tensor: &burn::tensor::Tensor<1>| {
+            tensor
+                .clone()
+                .into_data()
+                .convert::<f32>()
+                .try_to_vec::<f32>()
+        };
         let (one, other) = (values(one)?, values(&theirs[name])?);
-        let length =
-            |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        let length = |values: &mut dyn Iterator<Item = f32>| {
+            values
+                .map(|value| f64::from(value).powi(2))
+                .sum::<f64>()
+                .sqrt()
+        };
         let apart = length(&mut one.iter().zip(&other).map(|(one, other)| one - other));
         let part = apart / length(&mut one.iter().copied()).max(1e-12);
         if part > furthest.0 || part.is_nan() {
             furthest = (part, name.clone());
         }
     }
-    Ok(json!({"logits": worst, "logits_mean": mean, "gradients": furthest.0, "gradients_at": furthest.1}))
+    Ok(
+        json!({"logits": worst, "logits_mean": mean, "gradients": furthest.0, "gradients_at": furthest.1}),
+    )
 }
 
 /// Tokens per second of greedy decoding, prompts left out: the median.
@@ -167,7 +225,14 @@ fn decode(side: &Side, rows: usize, rounds: usize) -> Result<f64> {
     let mut rates = Vec::new();
     // The first round tunes kernels.
     for _ in 0..=rounds {
-        let mut engine = Engine::new(side.model.clone(), &side.config, &tokenizer, rows, 4096, &side.device);
+        let mut engine = Engine::new(
+            side.model.clone(),
+            &side.config,
+            &tokenizer,
+            rows,
+            4096,
+            &side.device,
+        );
         for row in 0..rows as u32 {
             let prompt = (0..32).map(|at| 5 + (row * 31 + at * 7) % 250).collect();
             engine.submit(EngineRequest {
@@ -197,7 +262,10 @@ fn sft(side: &Side, [count, tokens]: [usize; 2], rounds: usize, checkpointing: b
     for _ in 0..=rounds {
         let begun = Instant::now();
         let start = model.take().expect("it comes back from every step");
-        let learner = Learner { checkpointing, ..Learner::new(&start, &rope) };
+        let learner = Learner {
+            checkpointing,
+            ..Learner::new(&start, &rope)
+        };
         let (sum, _) = over_micro_batches(&micro_batches(&rows, count * tokens), 1, |rows| {
             let batch = Batch::new(rows, &side.device);
             learner.gradients(&batch, 0, &|logits: Tensor<2>, range: Range<usize>| {

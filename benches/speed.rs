@@ -49,9 +49,20 @@ fn rows(config: &ModelConfig, rows: usize, count: usize, trained: usize) -> Vec<
 }
 
 /// Whole optimizer steps on `rows` in micro-batches of at most `micro_batch_tokens`.
-fn steps(bencher: Bencher, config: &ModelConfig, model: CausalLm, rows: &[Row], tokens: usize, checkpointing: bool) {
+fn steps(
+    bencher: Bencher,
+    config: &ModelConfig,
+    model: CausalLm,
+    rows: &[Row],
+    tokens: usize,
+    checkpointing: bool,
+) {
     let device = Device::flex();
-    let weight: f32 = rows.iter().flat_map(|row| &row.targets).map(|target| target.weight).sum();
+    let weight: f32 = rows
+        .iter()
+        .flat_map(|row| &row.targets)
+        .map(|target| target.weight)
+        .sum();
     let rope = rope_of(config, &device);
     let mut optimizer = AdamW::new(OptimizerConfig::default());
     let mut model = Some(model);
@@ -59,7 +70,10 @@ fn steps(bencher: Bencher, config: &ModelConfig, model: CausalLm, rows: &[Row], 
     bencher.counter(ItemsCount::new(count)).bench_local(|| {
         let batches = micro_batches(rows, tokens);
         let start = model.take().expect("it comes back from every step");
-        let learner = Learner { checkpointing, ..Learner::new(&start, &rope) };
+        let learner = Learner {
+            checkpointing,
+            ..Learner::new(&start, &rope)
+        };
         let (sum, _) = over_micro_batches(&batches, workers(&device), |rows| {
             let batch = Batch::new(rows, &device);
             learner.gradients(&batch, 0, &|logits: Tensor<2>, range: Range<usize>| {
@@ -86,24 +100,52 @@ fn sft_step(bencher: Bencher, kind: &str) {
     let config = ModelConfig::smollm2_135m();
     let mut model = CausalLm::new(&config, 7, &device);
     if kind == "lora" {
-        let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
+        let lora = LoraConfig {
+            rank: 16,
+            ..LoraConfig::default()
+        };
         model = with_lora(model, &config, &lora, 7, &device);
     }
     let rows = rows(&config, 4, 512, 512);
-    steps(bencher, &config, model, &rows, 1024, kind == "checkpointing");
+    steps(
+        bencher,
+        &config,
+        model,
+        &rows,
+        1024,
+        kind == "checkpointing",
+    );
 }
 
 /// 128 rows behind 16 prompts of about 200 tokens; greedy, so that every round decodes the same tokens.
 #[divan::bench(sample_count = 7, sample_size = 1)]
 fn decode(bencher: Bencher) {
     let device = Device::flex();
-    let Loaded { config, model, tokenizer, template, .. } = base(&device);
+    let Loaded {
+        config,
+        model,
+        tokenizer,
+        template,
+        ..
+    } = base(&device);
     let mut policy = Generator::new(model, &config, &tokenizer, &template, 128, &device);
     let text = "def total(prices):\n    return sum(prices)\n".repeat(14);
-    let sampling = Sampling { temperature: 0.0, max_new_tokens: 32, ..Sampling::default() };
-    let request = |seed: u64| Request { messages: vec![Message::new(Role::User, &text)], attempts: 8, seed };
+    let sampling = Sampling {
+        temperature: 0.0,
+        max_new_tokens: 32,
+        ..Sampling::default()
+    };
+    let request = |seed: u64| Request {
+        messages: vec![Message::new(Role::User, &text)],
+        attempts: 8,
+        seed,
+    };
     let requests: Vec<Request> = (0..16).map(request).collect();
-    policy.complete(&requests, &sampling).expect("the prompt fits");
+    policy
+        .complete(&requests, &sampling)
+        .expect("the prompt fits");
     let tokens = policy.sampled() as usize;
-    bencher.counter(ItemsCount::new(tokens)).bench_local(|| policy.complete(&requests, &sampling).expect("fits"));
+    bencher
+        .counter(ItemsCount::new(tokens))
+        .bench_local(|| policy.complete(&requests, &sampling).expect("fits"));
 }

@@ -36,7 +36,9 @@ pub fn main_if_asked() {
         Some(template::CHILD_ARGUMENT) => template::serve,
         _ => {
             let program = std::env::current_exe().map(Some);
-            let _ = PROGRAM.set(program.map_err(|error| format!("this program cannot be found again: {error}")));
+            let _ = PROGRAM.set(
+                program.map_err(|error| format!("this program cannot be found again: {error}")),
+            );
             return;
         }
     };
@@ -80,7 +82,8 @@ pub(crate) fn limit(memory: u64, seconds: Option<u64>) -> io::Result<()> {
 /// What a panic said.
 pub(crate) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why")
+    text.or(panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it did not say why")
 }
 
 /// A child that never outlives its use.
@@ -140,7 +143,10 @@ impl Child {
 
     /// Where it reads, when it was started with a pipe.
     pub(crate) fn input(&mut self) -> io::Result<&mut ChildStdin> {
-        self.process.stdin.as_mut().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+        self.process
+            .stdin
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
     /// How it ended without a last word.
@@ -171,7 +177,11 @@ pub(crate) fn write_frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> 
     out.flush()
 }
 
-fn answers_of(process: &mut std::process::Child, one: ReadOne, longest: usize) -> Receiver<Vec<u8>> {
+fn answers_of(
+    process: &mut std::process::Child,
+    one: ReadOne,
+    longest: usize,
+) -> Receiver<Vec<u8>> {
     let (sender, answers) = sync_channel(WAITING);
     if let Some(out) = process.stdout.take() {
         // Fewer, longer turns of writer and reader; where the system refuses, the usual size works as well.
@@ -191,14 +201,18 @@ fn answers_of(process: &mut std::process::Child, one: ReadOne, longest: usize) -
 /// A line, without its end.
 fn line(out: &mut BufReader<ChildStdout>, longest: usize) -> Option<Vec<u8>> {
     let mut line = Vec::new();
-    out.take(longest as u64 + 2).read_until(b'\n', &mut line).ok()?;
+    out.take(longest as u64 + 2)
+        .read_until(b'\n', &mut line)
+        .ok()?;
     (line.pop() == Some(b'\n')).then_some(line)
 }
 
 fn frame(out: &mut BufReader<ChildStdout>, longest: usize) -> Option<Vec<u8>> {
     let mut length = [0; 8];
     out.read_exact(&mut length).ok()?;
-    let length = usize::try_from(u64::from_le_bytes(length)).ok().filter(|length| *length <= longest)?;
+    let length = usize::try_from(u64::from_le_bytes(length))
+        .ok()
+        .filter(|length| *length <= longest)?;
     let mut frame = Vec::with_capacity(length);
     let read = out.take(length as u64).read_to_end(&mut frame).ok()?;
     (read == length).then_some(frame)

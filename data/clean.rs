@@ -91,7 +91,11 @@ impl HeldOut {
                 continue;
             }
             for (at, line) in lines.iter().enumerate() {
-                held_out.places.entry(line.clone()).or_default().push((held_out.bodies.len(), at));
+                held_out
+                    .places
+                    .entry(line.clone())
+                    .or_default()
+                    .push((held_out.bodies.len(), at));
             }
             held_out.bodies.push(lines);
         }
@@ -101,12 +105,15 @@ impl HeldOut {
     /// True where `body` is, contains or lies in held-out code. Blanks and empty lines do not count.
     pub fn contains(&self, body: &str) -> bool {
         let lines = normalized(body);
-        let Some(first) = lines.first() else { return false };
+        let Some(first) = lines.first() else {
+            return false;
+        };
         let places = |line: &String| self.places.get(line).map_or(&[][..], Vec::as_slice);
         // This body within, or equal to, a held-out one.
         let within = |&(held, at): &(usize, usize)| {
             let rest = &self.bodies[held][at..];
-            rest.starts_with(&lines) && (lines.len() >= LEAST_LINES || self.bodies[held].len() == lines.len())
+            rest.starts_with(&lines)
+                && (lines.len() >= LEAST_LINES || self.bodies[held].len() == lines.len())
         };
         // A held-out body within this one.
         let around = |(at, line): (usize, &String)| {
@@ -122,7 +129,10 @@ impl HeldOut {
 /// Lines that are not empty, each with single blanks.
 fn normalized(text: &str) -> Vec<String> {
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.lines().map(squeezed).filter(|line| !line.is_empty()).collect()
+    text.lines()
+        .map(squeezed)
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 fn token_hash(sample: &Sample) -> blake3::Hash {
@@ -142,25 +152,57 @@ mod tests {
 
     fn shown(tokens: &[u32], body: &str) -> Shown {
         let sample = Sample::new(tokens.to_vec(), vec![true; tokens.len()], "a").expect("a sample");
-        Shown { sample, body: body.into() }
+        Shown {
+            sample,
+            body: body.into(),
+        }
     }
 
     #[test]
     fn each_rule_counts_what_it_dropped() {
         let held_out = HeldOut::new([BODY]);
-        let rows =
-            vec![shown(&[1, 2], "x"), shown(&[1, 2], "y"), shown(&[3], BODY), shown(&[1, 2, 3], "z"), shown(&[2], "")];
+        let rows = vec![
+            shown(&[1, 2], "x"),
+            shown(&[1, 2], "y"),
+            shown(&[3], BODY),
+            shown(&[1, 2, 3], "z"),
+            shown(&[2], ""),
+        ];
         let (kept, dropped) = clean(rows, &held_out, 2);
-        assert_eq!(kept.iter().map(|sample| sample.tokens.len()).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(dropped, Dropped { duplicates: 1, leaked: 1, too_long: 1 });
-        assert_eq!(dropped.reasons().map(|(count, _)| count).iter().sum::<usize>(), 3);
+        assert_eq!(
+            kept.iter()
+                .map(|sample| sample.tokens.len())
+                .collect::<Vec<_>>(),
+            [2, 1]
+        );
+        assert_eq!(
+            dropped,
+            Dropped {
+                duplicates: 1,
+                leaked: 1,
+                too_long: 1
+            }
+        );
+        assert_eq!(
+            dropped
+                .reasons()
+                .map(|(count, _)| count)
+                .iter()
+                .sum::<usize>(),
+            3
+        );
     }
 
     #[test]
     fn the_same_tokens_with_another_mask_are_no_duplicate() {
         let mut other = shown(&[1, 2], "x");
         other.sample.mask[0] = false;
-        assert_eq!(clean(vec![shown(&[1, 2], "x"), other], &HeldOut::default(), 9).0.len(), 2);
+        assert_eq!(
+            clean(vec![shown(&[1, 2], "x"), other], &HeldOut::default(), 9)
+                .0
+                .len(),
+            2
+        );
     }
 
     #[test]

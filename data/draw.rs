@@ -17,7 +17,9 @@ pub fn bits(key: u64, counter: u64) -> u64 {
 
 /// The key of a stream of its own: `seed`, then each word of `words` mixed in.
 pub fn key(seed: u64, words: &[u64]) -> u64 {
-    words.iter().fold(bits(seed, 0), |key, word| bits(key, *word))
+    words
+        .iter()
+        .fold(bits(seed, 0), |key, word| bits(key, *word))
 }
 
 /// An index below `count`. The bias is below `count / 2^64`.
@@ -41,7 +43,11 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_splitmix64() {
         // The published first outputs for seed 1234567.
-        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
         assert_eq!([0, 1, 2].map(|counter| bits(1_234_567, counter)), expected);
     }
 
@@ -59,6 +65,9 @@ mod tests {
         let mut counts = [0_u32; 10];
         (0..100_000).for_each(|counter| counts[below(3, counter, 10)] += 1);
         // 10,000 each; five standard deviations are 474.
-        assert!(counts.iter().all(|count| count.abs_diff(10_000) < 474), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| count.abs_diff(10_000) < 474),
+            "{counts:?}"
+        );
     }
 }

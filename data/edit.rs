@@ -88,7 +88,10 @@ impl LineEdit {
         if line > shown {
             return Err(EditError::OutOfRange { line, shown });
         }
-        Ok(LineEdit { line, text: text.to_string() })
+        Ok(LineEdit {
+            line,
+            text: text.to_string(),
+        })
     }
 
     /// The file after the edit; the line keeps the line end that it had.
@@ -102,12 +105,25 @@ impl LineEdit {
         }
         let shown = focus.lines();
         if self.line == 0 || self.line > shown {
-            return Err(EditError::OutOfRange { line: self.line, shown });
+            return Err(EditError::OutOfRange {
+                line: self.line,
+                shown,
+            });
         }
         let line = focus.first_line.saturating_add(self.line - 1);
-        let span = line.checked_sub(1).and_then(|index| line_span(file_text, index));
-        let span = span.ok_or_else(|| EditError::Beyond { path: focus.path.clone(), line })?;
-        Ok(format!("{}{}{}", &file_text[..span.start], self.text, &file_text[span.end..]))
+        let span = line
+            .checked_sub(1)
+            .and_then(|index| line_span(file_text, index));
+        let span = span.ok_or_else(|| EditError::Beyond {
+            path: focus.path.clone(),
+            line,
+        })?;
+        Ok(format!(
+            "{}{}{}",
+            &file_text[..span.start],
+            self.text,
+            &file_text[span.end..]
+        ))
     }
 }
 
@@ -125,7 +141,11 @@ impl Focus {
 
     /// The lines of the span that `file_text` has, without their ends.
     pub fn shown<'a>(&self, file_text: &'a str) -> Vec<&'a str> {
-        file_text.lines().skip(self.first_line.saturating_sub(1)).take(self.lines()).collect()
+        file_text
+            .lines()
+            .skip(self.first_line.saturating_sub(1))
+            .take(self.lines())
+            .collect()
     }
 }
 
@@ -134,7 +154,9 @@ fn line_span(text: &str, index: usize) -> Option<Range<usize>> {
     let mut start = 0;
     for (at, line) in text.split_inclusive('\n').enumerate() {
         if at == index {
-            let bare = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+            let bare = line
+                .strip_suffix('\n')
+                .map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
             return Some(start..start + bare.len());
         }
         start += line.len();
@@ -147,7 +169,11 @@ mod tests {
     use super::*;
 
     fn focus() -> Focus {
-        Focus { path: "a.py".into(), first_line: 2, last_line: 3 }
+        Focus {
+            path: "a.py".into(),
+            first_line: 2,
+            last_line: 3,
+        }
     }
 
     fn edited(answer: &str, text: &str) -> Result<String, EditError> {
@@ -158,30 +184,64 @@ mod tests {
     fn an_edit_replaces_one_line_and_keeps_its_end() {
         assert_eq!(edited("1|B", "a\nb\nc").as_deref(), Ok("a\nB\nc"));
         assert_eq!(edited("2|C\n", "a\nb\nc").as_deref(), Ok("a\nb\nC"));
-        assert_eq!(edited("1|B|", "a\r\nb\r\nc\r\n").as_deref(), Ok("a\r\nB|\r\nc\r\n"));
+        assert_eq!(
+            edited("1|B|", "a\r\nb\r\nc\r\n").as_deref(),
+            Ok("a\r\nB|\r\nc\r\n")
+        );
         assert_eq!(edited("1|", "a\nb\nc\n").as_deref(), Ok("a\n\nc\n"));
     }
 
     #[test]
     fn an_edit_prints_back_as_it_was_written() {
         for answer in ["1|    return a + b", "2|", "2||"] {
-            assert_eq!(LineEdit::parse(answer, 2).expect("parses").to_string(), answer);
+            assert_eq!(
+                LineEdit::parse(answer, 2).expect("parses").to_string(),
+                answer
+            );
         }
     }
 
     #[test]
     fn other_forms_are_no_edit() {
-        for answer in ["", "x", "|x", " 1|x", "+1|x", "01|x", "0|x", "1 |x", "9999999999|x", "-1|x"] {
-            assert_eq!(LineEdit::parse(answer, 2), Err(EditError::NotALine), "{answer}");
+        for answer in [
+            "",
+            "x",
+            "|x",
+            " 1|x",
+            "+1|x",
+            "01|x",
+            "0|x",
+            "1 |x",
+            "9999999999|x",
+            "-1|x",
+        ] {
+            assert_eq!(
+                LineEdit::parse(answer, 2),
+                Err(EditError::NotALine),
+                "{answer}"
+            );
         }
         for answer in ["1|x\n\n", "1|x\n2|y", "1|x\r\n", "1|x\ry"] {
-            assert_eq!(LineEdit::parse(answer, 2), Err(EditError::ManyLines), "{answer}");
+            assert_eq!(
+                LineEdit::parse(answer, 2),
+                Err(EditError::ManyLines),
+                "{answer}"
+            );
         }
-        assert_eq!(LineEdit::parse("3|x", 2), Err(EditError::OutOfRange { line: 3, shown: 2 }));
+        assert_eq!(
+            LineEdit::parse("3|x", 2),
+            Err(EditError::OutOfRange { line: 3, shown: 2 })
+        );
     }
 
     #[test]
     fn a_span_beyond_the_file_is_named() {
-        assert_eq!(edited("2|x", "a\nb\n"), Err(EditError::Beyond { path: "a.py".into(), line: 3 }));
+        assert_eq!(
+            edited("2|x", "a\nb\n"),
+            Err(EditError::Beyond {
+                path: "a.py".into(),
+                line: 3
+            })
+        );
     }
 }

@@ -22,7 +22,11 @@ pub struct FileError {
 impl FileError {
     /// `doing` to `path` failed with `source`.
     pub fn new(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        FileError { doing, path: path.to_path_buf(), source }
+        FileError {
+            doing,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 }
 
@@ -33,7 +37,8 @@ impl FileError {
 /// When the disk is full or the folder cannot be written; the temporary file is removed and an older file stays.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(|error| FileError::new("create the folder", folder, error))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| FileError::new("create the folder", folder, error))?;
     let temporary = folder.join(temporary_name(path));
     let written = write_and_rename(&temporary, path, folder, bytes);
     if written.is_err() {
@@ -67,10 +72,16 @@ impl WholeFile {
     /// When the folder cannot be written.
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let folder = folder_of(path);
-        fs::create_dir_all(folder).map_err(|error| FileError::new("create the folder", folder, error))?;
+        fs::create_dir_all(folder)
+            .map_err(|error| FileError::new("create the folder", folder, error))?;
         let temporary = folder.join(temporary_name(path));
-        let file = File::create(&temporary).map_err(|error| FileError::new("write", path, error))?;
-        Ok(WholeFile { path: path.to_path_buf(), temporary, file: Some(BufWriter::new(file)) })
+        let file =
+            File::create(&temporary).map_err(|error| FileError::new("write", path, error))?;
+        Ok(WholeFile {
+            path: path.to_path_buf(),
+            temporary,
+            file: Some(BufWriter::new(file)),
+        })
     }
 
     /// Puts the file in its place.
@@ -94,7 +105,11 @@ impl WholeFile {
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |file| file.write(bytes))
+        self.file
+            .as_mut()
+            .map_or(Err(io::ErrorKind::BrokenPipe.into()), |file| {
+                file.write(bytes)
+            })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -111,11 +126,16 @@ impl Drop for WholeFile {
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn temporary_name(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     format!(".{name}.tmp-{}", std::process::id())
 }
 
@@ -142,7 +162,11 @@ mod tests {
         fs::create_dir_all(blocked.join("inner")).expect("folder");
         assert!(write_whole(&blocked, b"new").is_err());
         assert_eq!(read_text(&path).expect("reads"), "old");
-        assert_eq!(fs::read_dir(&folder).expect("lists").count(), 2, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(&folder).expect("lists").count(),
+            2,
+            "no temporary file is left"
+        );
         fs::remove_dir_all(&folder).expect("cleans up");
     }
 

@@ -43,7 +43,15 @@ pub struct Changed {
 }
 
 /// Values that are words.
-const CONSTANTS: [&str; 7] = ["True", "False", "None", "true", "false", "null", "undefined"];
+const CONSTANTS: [&str; 7] = [
+    "True",
+    "False",
+    "None",
+    "true",
+    "false",
+    "null",
+    "undefined",
+];
 /// Stands in a word of [`How::OneOf`] for a number that is drawn.
 const DRAWN: &str = "7919";
 
@@ -73,7 +81,13 @@ enum How {
 /// Changes one expectation in each of `tests` of a file in `language`. `None` where nothing can be changed. Which
 /// expectation it is follows from `key` and the number of the `variant`: variants that follow each other change different
 /// ones where a test has several, and two of them never turn comparisons alone where a value can be changed.
-pub fn impossible(text: &str, language: Language, tests: &[&str], key: u64, variant: usize) -> Option<Impossible> {
+pub fn impossible(
+    text: &str,
+    language: Language,
+    tests: &[&str],
+    key: u64,
+    variant: usize,
+) -> Option<Impossible> {
     let found = expectations(text, language, tests, true);
     let mut by_test: BTreeMap<&str, Vec<&Expectation>> = BTreeMap::new();
     for one in &found {
@@ -83,15 +97,24 @@ pub fn impossible(text: &str, language: Language, tests: &[&str], key: u64, vari
     let mut changed = BTreeMap::new();
     for (number, (test, all)) in by_test.into_iter().enumerate() {
         let key = draw::key(key, &[number as u64]);
-        let free = |one: &&&Expectation| !edits.values().any(|(range, _)| overlap(range, &one.range));
+        let free =
+            |one: &&&Expectation| !edits.values().any(|(range, _)| overlap(range, &one.range));
         let all: Vec<&Expectation> = all.iter().filter(free).copied().collect();
         let new = draw::key(key, &[variant as u64]);
         let mut in_order = in_drawn_order(&all, key, variant).into_iter();
-        let Some((one, becomes)) = in_order.find_map(|one| Some((one, changed_text(one, text, new)?))) else {
+        let Some((one, becomes)) =
+            in_order.find_map(|one| Some((one, changed_text(one, text, new)?)))
+        else {
             continue;
         };
         let was = text[one.range.clone()].to_string();
-        changed.insert(test.to_string(), Changed { was, becomes: becomes.clone() });
+        changed.insert(
+            test.to_string(),
+            Changed {
+                was,
+                becomes: becomes.clone(),
+            },
+        );
         edits.insert(one.range.start, (one.range.clone(), becomes));
     }
     let mut text = text.to_string();
@@ -103,7 +126,10 @@ pub fn impossible(text: &str, language: Language, tests: &[&str], key: u64, vari
 
 /// Which of `tests` hold an expectation that can be changed.
 pub fn can_be_changed(text: &str, language: Language, tests: &[&str]) -> BTreeSet<String> {
-    expectations(text, language, tests, true).into_iter().map(|one| one.test).collect()
+    expectations(text, language, tests, true)
+        .into_iter()
+        .map(|one| one.test)
+        .collect()
 }
 
 /// The functions that tests of these names belong to: of `adds 1 and 2` that may be `adds %i and %i`. In Python a test is
@@ -112,7 +138,10 @@ pub fn function_names(text: &str, language: Language, tests: &[&str]) -> BTreeMa
     if language == crate::task::Language::JavaScript {
         return javascript::function_names(text, tests);
     }
-    tests.iter().map(|test| ((*test).to_string(), (*test).to_string())).collect()
+    tests
+        .iter()
+        .map(|test| ((*test).to_string(), (*test).to_string()))
+        .collect()
 }
 
 /// Where values stand that `tests` expect.
@@ -122,11 +151,16 @@ pub fn expected_places(text: &str, language: Language, tests: &[&str]) -> Vec<Ra
         How::OneOf(_) => {
             let word = &text[one.range.clone()];
             // Another member of an enumeration, or another constant.
-            CONSTANTS.contains(&word) || (word.contains('.') && !word.contains(|letter| "( ,".contains(letter)))
+            CONSTANTS.contains(&word)
+                || (word.contains('.') && !word.contains(|letter| "( ,".contains(letter)))
         }
         How::Turned(_) => false,
     };
-    expectations(text, language, tests, false).into_iter().filter(values).map(|one| one.range).collect()
+    expectations(text, language, tests, false)
+        .into_iter()
+        .filter(values)
+        .map(|one| one.range)
+        .collect()
 }
 
 fn expectations(text: &str, language: Language, tests: &[&str], alone: bool) -> Vec<Expectation> {
@@ -144,13 +178,20 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
 /// The expectations of a test, those first that a variant changes: values in a drawn order, one further with each
 /// variant; now and then a turned comparison.
 fn in_drawn_order<'a>(all: &[&'a Expectation], key: u64, variant: usize) -> Vec<&'a Expectation> {
-    let drawn = draw::permutation(key, all.len()).into_iter().map(|at| all[at]);
-    let (mut turned, mut values): (Vec<_>, Vec<_>) = drawn.partition(|one| matches!(one.how, How::Turned(_)));
+    let drawn = draw::permutation(key, all.len())
+        .into_iter()
+        .map(|at| all[at]);
+    let (mut turned, mut values): (Vec<_>, Vec<_>) =
+        drawn.partition(|one| matches!(one.how, How::Turned(_)));
     let turns = variant / TURNED_IN;
     rotate(&mut values, variant - turns);
     rotate(&mut turned, if values.is_empty() { variant } else { turns });
     let turns_first = variant % TURNED_IN == TURNED_IN - 1;
-    let (first, then) = if turns_first { (turned, values) } else { (values, turned) };
+    let (first, then) = if turns_first {
+        (turned, values)
+    } else {
+        (values, turned)
+    };
     first.into_iter().chain(then).collect()
 }
 

@@ -35,7 +35,10 @@ pub fn not_fetched(path: &Path) -> Option<String> {
 pub fn other_kind(head: &[u8], path: &Path) -> Option<String> {
     let file = shell_word(path);
     let (kind, hint) = match head {
-        [] => ("it is empty".into(), "was it written to its end? fetch or write it again".into()),
+        [] => (
+            "it is empty".into(),
+            "was it written to its end? fetch or write it again".into(),
+        ),
         _ => pointer(head, path)
             .or_else(|| packed(head, path, &file))
             .or_else(|| table(head, &file))
@@ -48,21 +51,37 @@ pub fn other_kind(head: &[u8], path: &Path) -> Option<String> {
 /// What stands for a large file in a repository.
 fn pointer(head: &[u8], path: &Path) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(head);
-    let name = path.file_name().map(|name| shell_word(Path::new(name))).unwrap_or_default();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path
+        .file_name()
+        .map(|name| shell_word(Path::new(name)))
+        .unwrap_or_default();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let folder = shell_word(folder);
     if text.starts_with("version https://git-lfs.github.com/spec/") {
-        let size = text.lines().find_map(|line| line.strip_prefix("size ")).filter(|size| size.parse::<u64>().is_ok());
-        let size = size.map(|size| format!(" ({size} bytes)")).unwrap_or_default();
+        let size = text
+            .lines()
+            .find_map(|line| line.strip_prefix("size "))
+            .filter(|size| size.parse::<u64>().is_ok());
+        let size = size
+            .map(|size| format!(" ({size} bytes)"))
+            .unwrap_or_default();
         return Some((
             format!("it is a pointer of Git LFS: the file itself{size} was not fetched"),
-            format!("fetch it: `git lfs install && git -C {folder} lfs pull --include {name}`, or download it again"),
+            format!(
+                "fetch it: `git lfs install && git -C {folder} lfs pull --include {name}`, or download it again"
+            ),
         ));
     }
     let annex = text.starts_with("/annex/objects/") || text.starts_with("../.git/annex/objects/");
     annex.then(|| {
         let kind = "it is a pointer of git-annex: the file itself was not fetched".to_string();
-        (kind, format!("fetch it: `git -C {folder} annex get {name}`"))
+        (
+            kind,
+            format!("fetch it: `git -C {folder} annex get {name}`"),
+        )
     })
 }
 
@@ -86,7 +105,10 @@ fn packed(head: &[u8], path: &Path, file: &str) -> Option<(String, String)> {
     let name = path.to_string_lossy().to_lowercase();
     let tar = name.ends_with(".tgz") || name.contains(".tar");
     match tar {
-        true => Some((format!("it is a tar archive, compressed with {kind}"), unpack("tar -xf"))),
+        true => Some((
+            format!("it is a tar archive, compressed with {kind}"),
+            unpack("tar -xf"),
+        )),
         false => Some((format!("it is compressed with {kind}"), unpack(command))),
     }
 }
@@ -101,29 +123,45 @@ fn table(head: &[u8], file: &str) -> Option<(String, String)> {
         ))
     };
     let found: (&str, String) = match head {
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => ("an Arrow IPC file (Feather)", arrow("ipc.open_file")),
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => {
+            ("an Arrow IPC file (Feather)", arrow("ipc.open_file"))
+        }
         [0xff, 0xff, 0xff, 0xff, ..] => ("a stream of Arrow IPC", arrow("ipc.open_stream")),
         [b'F', b'E', b'A', b'1', ..] => (
             "Feather",
-            python(format!("import pandas; pandas.read_feather('{quoted}').to_parquet('{quoted}.parquet')")),
+            python(format!(
+                "import pandas; pandas.read_feather('{quoted}').to_parquet('{quoted}.parquet')"
+            )),
         ),
-        [b'O', b'R', b'C', ..] => {
-            ("ORC", python(format!("import pandas; pandas.read_orc('{quoted}').to_parquet('{quoted}.parquet')")))
-        }
-        [b'P', b'A', b'R', b'E', ..] => ("Parquet with an encrypted footer", "write it without encryption".into()),
+        [b'O', b'R', b'C', ..] => (
+            "ORC",
+            python(format!(
+                "import pandas; pandas.read_orc('{quoted}').to_parquet('{quoted}.parquet')"
+            )),
+        ),
+        [b'P', b'A', b'R', b'E', ..] => (
+            "Parquet with an encrypted footer",
+            "write it without encryption".into(),
+        ),
         [b'O', b'b', b'j', 1, ..] => ("Avro", "write it as Parquet or as JSON lines first".into()),
         [0x80, 2..=5, ..] => (
             "a Python pickle",
-            python(format!("import pandas; pandas.read_pickle('{quoted}').to_parquet('{quoted}.parquet')"))
-                + "; a pickle runs code when it is read, so trust where it is from",
+            python(format!(
+                "import pandas; pandas.read_pickle('{quoted}').to_parquet('{quoted}.parquet')"
+            )) + "; a pickle runs code when it is read, so trust where it is from",
         ),
-        [0x89, b'H', b'D', b'F', ..] => ("HDF5", "write it as Parquet or as JSON lines first".into()),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-            ("an array of NumPy", "write it as Parquet or as JSON lines first".into())
+        [0x89, b'H', b'D', b'F', ..] => {
+            ("HDF5", "write it as Parquet or as JSON lines first".into())
         }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => (
+            "an array of NumPy",
+            "write it as Parquet or as JSON lines first".into(),
+        ),
         _ if head.starts_with(b"SQLite format 3\0") => (
             "a database of SQLite",
-            format!("write its rows as JSON first: `sqlite3 -json {file} 'select * from TABLE' > {file}.json`"),
+            format!(
+                "write its rows as JSON first: `sqlite3 -json {file} 'select * from TABLE' > {file}.json`"
+            ),
         ),
         _ => return None,
     };
@@ -132,30 +170,60 @@ fn table(head: &[u8], file: &str) -> Option<(String, String)> {
 
 /// What a server sends instead of a file, and documents.
 fn page(head: &[u8]) -> Option<(String, String)> {
-    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let start = head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(head)
+        .trim_ascii_start();
     let start = String::from_utf8_lossy(&start[..start.len().min(64)]).to_lowercase();
     let again = "download it again, from an address that gives the file itself, with a token where one is asked for";
-    if ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| start.starts_with(tag)) {
-        return Some(("it is a page of HTML, as a failed download leaves it".into(), again.into()));
+    if ["<!doctype html", "<html", "<head", "<body"]
+        .iter()
+        .any(|tag| start.starts_with(tag))
+    {
+        return Some((
+            "it is a page of HTML, as a failed download leaves it".into(),
+            again.into(),
+        ));
     }
     if start.starts_with("<?xml") || start.starts_with("<error") {
-        return Some(("it is XML, as a server tells what went wrong".into(), again.into()));
+        return Some((
+            "it is XML, as a server tells what went wrong".into(),
+            again.into(),
+        ));
     }
-    start.starts_with("%pdf").then(|| ("it is a PDF".into(), "name the file that holds the data".into()))
+    start.starts_with("%pdf").then(|| {
+        (
+            "it is a PDF".into(),
+            "name the file that holds the data".into(),
+        )
+    })
 }
 
 /// Text in another form.
 fn text(head: &[u8], path: &Path, file: &str) -> Option<(String, String)> {
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        let hint = format!("write it as UTF-8 first: `iconv -f UTF-16 -t UTF-8 {file} > {file}.utf8`");
+        let hint =
+            format!("write it as UTF-8 first: `iconv -f UTF-16 -t UTF-8 {file} > {file}.utf8`");
         return Some(("it is text in UTF-16".into(), hint));
     }
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let ending = path
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let start = head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(head)
+        .trim_ascii_start();
     if matches!(start, [b'{' | b'[', ..]) {
         return None;
     }
-    let first = String::from_utf8_lossy(start.split(|byte| *byte == b'\n').next().unwrap_or_default()).into_owned();
+    let first = String::from_utf8_lossy(
+        start
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default(),
+    )
+    .into_owned();
     let header = first.contains("instance_id") && first.contains([',', '\t', ';']);
     if header || matches!(ending.as_str(), "csv" | "tsv") {
         let code = format!(
@@ -177,12 +245,17 @@ fn text(head: &[u8], path: &Path, file: &str) -> Option<(String, String)> {
         ));
     }
     // A few words and nothing else are what a server said: `Entry not found`.
-    let words = head.len() < HEAD_BYTES && !head.contains(&b'{') && first.starts_with(|c: char| c.is_alphabetic());
+    let words = head.len() < HEAD_BYTES
+        && !head.contains(&b'{')
+        && first.starts_with(|c: char| c.is_alphabetic());
     let value = serde_json::from_str::<serde_json::Value>(first.trim()).is_ok();
     (words && !value).then(|| {
         let shown: String = first.trim().chars().take(SHOWN).collect();
         let kind = format!("it is a few words of text: `{}`", shown.escape_debug());
-        (kind, "is it what a server said instead of the file? download it again".into())
+        (
+            kind,
+            "is it what a server said instead of the file? download it again".into(),
+        )
     })
 }
 
@@ -215,13 +288,43 @@ mod tests {
                 "Git LFS: the file itself (7 bytes)",
                 "git -C a lfs pull --include v.parquet",
             ),
-            ("v.json", b"/annex/objects/MD5E-s1--a", "git-annex", "annex get v.json"),
+            (
+                "v.json",
+                b"/annex/objects/MD5E-s1--a",
+                "git-annex",
+                "annex get v.json",
+            ),
             ("v.parquet", b"", "it is empty", "written to its end"),
-            ("v.parquet", b"\n<!DOCTYPE html><html>", "a page of HTML", "download it again"),
-            ("v.parquet", b"<?xml version=\"1.0\"?><Error>", "XML", "download it again"),
-            ("v.parquet", b"Entry not found", "`Entry not found`", "download it again"),
-            ("v.jsonl.gz", b"\x1f\x8b\x08\0", "gzip", "gzip -dk v.jsonl.gz"),
-            ("my v.tar.gz", b"\x1f\x8b\x08\0", "tar archive, compressed with gzip", "tar -xf 'my v.tar.gz'"),
+            (
+                "v.parquet",
+                b"\n<!DOCTYPE html><html>",
+                "a page of HTML",
+                "download it again",
+            ),
+            (
+                "v.parquet",
+                b"<?xml version=\"1.0\"?><Error>",
+                "XML",
+                "download it again",
+            ),
+            (
+                "v.parquet",
+                b"Entry not found",
+                "`Entry not found`",
+                "download it again",
+            ),
+            (
+                "v.jsonl.gz",
+                b"\x1f\x8b\x08\0",
+                "gzip",
+                "gzip -dk v.jsonl.gz",
+            ),
+            (
+                "my v.tar.gz",
+                b"\x1f\x8b\x08\0",
+                "tar archive, compressed with gzip",
+                "tar -xf 'my v.tar.gz'",
+            ),
             ("v.jsonl.zst", b"\x28\xb5\x2f\xfd", "zstd", "zstd -d v"),
             ("v.xz", b"\xfd7zXZ\0", "xz", "xz -dk v.xz"),
             ("v.zip", b"PK\x03\x04", "zip", "unzip v.zip"),
@@ -229,15 +332,33 @@ mod tests {
             ("v.csv", b"a,b\n1,2\n", "CSV", "read_csv('v.csv'"),
             ("v", b"repo,instance_id,patch\n", "CSV", "read_csv('v'"),
             ("v.pkl", b"\x80\x04\x95", "pickle", "read_pickle('v.pkl')"),
-            ("v.db", b"SQLite format 3\0\x10", "SQLite", "sqlite3 -json v.db"),
-            ("v.arrow", b"ARROW1\0\0", "Arrow IPC", "ipc.open_file('v.arrow')"),
-            ("v.arrow", b"\xff\xff\xff\xff\x10", "stream of Arrow", "ipc.open_stream('v.arrow')"),
+            (
+                "v.db",
+                b"SQLite format 3\0\x10",
+                "SQLite",
+                "sqlite3 -json v.db",
+            ),
+            (
+                "v.arrow",
+                b"ARROW1\0\0",
+                "Arrow IPC",
+                "ipc.open_file('v.arrow')",
+            ),
+            (
+                "v.arrow",
+                b"\xff\xff\xff\xff\x10",
+                "stream of Arrow",
+                "ipc.open_stream('v.arrow')",
+            ),
             ("v.yaml", b"instance_id: a\n", "YAML", "JSON"),
             ("v.bin", b"\x01\0\x02", "no known kind", "fetch it again"),
             ("v", b"\xff\xfe{\0", "UTF-16", "iconv"),
         ] {
             let told = told(name, head);
-            assert!(told.contains(kind) && told.contains("\nhint: ") && told.contains(hint), "{name}: {told}");
+            assert!(
+                told.contains(kind) && told.contains("\nhint: ") && told.contains(hint),
+                "{name}: {told}"
+            );
         }
     }
 
@@ -252,15 +373,28 @@ mod tests {
         assert!(pointer.is_some_and(|told| told.contains("(9 bytes)")));
         assert!(told(b"<html>").is_some());
         // The length of a header may look like the beginning of anything.
-        assert_eq!((told(b"\x80\x02\0\0\0\0\0\0{"), told(b"\x1f\x8b\0\0\0\0\0\0{"), told(b"")), (None, None, None));
+        assert_eq!(
+            (
+                told(b"\x80\x02\0\0\0\0\0\0{"),
+                told(b"\x1f\x8b\0\0\0\0\0\0{"),
+                told(b"")
+            ),
+            (None, None, None)
+        );
         std::fs::remove_file(path).expect("cleans up");
     }
 
     #[test]
     fn rows_are_no_other_kind() {
-        for head in
-            [&b"{\"a\": 1}\n"[..], b"[\n", b" \n{", b"7\n", b"null\n", b"\xef\xbb\xbf{}", b"{\"instance_id\": 1, 2}"]
-        {
+        for head in [
+            &b"{\"a\": 1}\n"[..],
+            b"[\n",
+            b" \n{",
+            b"7\n",
+            b"null\n",
+            b"\xef\xbb\xbf{}",
+            b"{\"instance_id\": 1, 2}",
+        ] {
             assert_eq!(other_kind(head, Path::new("v.jsonl")), None, "{head:?}");
         }
         assert_eq!(other_kind(b"{\"a\": 1}\n", Path::new("v.csv")), None);

@@ -34,7 +34,12 @@ impl Log {
     /// When the file cannot be made, read or cut.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let log = || {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
             let offset = end_of_lines(&mut file)?;
             Log::cut(path, file, offset)
         };
@@ -49,13 +54,22 @@ impl Log {
     /// When the file is shorter than `offset` or does not end a line there: it is not the log of that run.
     pub fn resume(path: &Path, offset: u64) -> Result<Self, FileError> {
         let log = || {
-            let mut file = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(path)?;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(offset == 0)
+                .truncate(false)
+                .open(path)?;
             let length = file.metadata()?.len();
             if length < offset {
-                return Err(io::Error::other(format!("it has {length} bytes, but the checkpoint counts {offset}")));
+                return Err(io::Error::other(format!(
+                    "it has {length} bytes, but the checkpoint counts {offset}"
+                )));
             }
             if offset > 0 && !ends_line(&mut file, offset)? {
-                return Err(io::Error::other(format!("no line ends at byte {offset}, where the checkpoint was made")));
+                return Err(io::Error::other(format!(
+                    "no line ends at byte {offset}, where the checkpoint was made"
+                )));
             }
             Log::cut(path, file, offset)
         };
@@ -65,7 +79,11 @@ impl Log {
     fn cut(path: &Path, mut file: File, offset: u64) -> io::Result<Self> {
         file.set_len(offset)?;
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Log { path: path.to_path_buf(), file, offset })
+        Ok(Log {
+            path: path.to_path_buf(),
+            file,
+            offset,
+        })
     }
 
     /// Adds one line. It outlives a kill of this process at once, and a power cut after [`Log::sync`].
@@ -74,10 +92,14 @@ impl Log {
     ///
     /// When the disk is full; then what was written of the line is taken back.
     pub fn write(&mut self, line: &impl Serialize) -> Result<(), FileError> {
-        let mut text = serde_json::to_vec(line).map_err(|error| self.error("write", error.into()))?;
+        let mut text =
+            serde_json::to_vec(line).map_err(|error| self.error("write", error.into()))?;
         text.push(b'\n');
         if let Err(error) = self.file.write_all(&text) {
-            let _ = self.file.set_len(self.offset).and_then(|()| self.file.seek(SeekFrom::Start(self.offset)));
+            let _ = self
+                .file
+                .set_len(self.offset)
+                .and_then(|()| self.file.seek(SeekFrom::Start(self.offset)));
             return Err(self.error("write", error));
         }
         self.offset += text.len() as u64;
@@ -90,7 +112,9 @@ impl Log {
     ///
     /// When the disk fails.
     pub fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(|error| self.error("sync", error))
+        self.file
+            .sync_data()
+            .map_err(|error| self.error("sync", error))
     }
 
     /// Length of the log, at the end of a line.

@@ -41,6 +41,9 @@ pub struct Message {
 impl Message {
     /// A message of `role` that says `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Message { role, content: content.into() }
+        Message {
+            role,
+            content: content.into(),
+        }
     }
 }

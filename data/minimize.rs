@@ -54,7 +54,10 @@ pub struct MinimizeOptions {
 
 impl Default for MinimizeOptions {
     fn default() -> Self {
-        MinimizeOptions { max_calls: 200, check_order: false }
+        MinimizeOptions {
+            max_calls: 200,
+            check_order: false,
+        }
     }
 }
 
@@ -160,9 +163,19 @@ pub fn minimize(
         is_ambiguous = finished.then(|| search.content(&other) != search.content(&found));
     }
     let kept: Vec<bool> = (0..parts.len()).map(|part| found.contains(&part)).collect();
-    let cost = Cost { total: started.elapsed(), ..search.cost };
+    let cost = Cost {
+        total: started.elapsed(),
+        ..search.cost
+    };
     let patch = whole.keeping(&kept).canonical(read)?;
-    Ok(Minimized { patch, whole, kept, is_one_minimal, is_ambiguous, cost })
+    Ok(Minimized {
+        patch,
+        whole,
+        kept,
+        is_one_minimal,
+        is_ambiguous,
+        cost,
+    })
 }
 
 /// The parts that are left of `all`, and whether the search came to its end.
@@ -186,7 +199,9 @@ fn reduced(
         Ok(true) => Ok((found, finished)),
         Err(Stop::Judge(error)) => Err(error.into()),
         // The tests that turn green do not see what else is needed.
-        Ok(false) if finished && first == Tests::FailToPass => reduced(search, levels, all, Tests::All),
+        Ok(false) if finished && first == Tests::FailToPass => {
+            reduced(search, levels, all, Tests::All)
+        }
         Ok(false) | Err(Stop::Budget) => Ok((all.to_vec(), false)),
     }
 }

@@ -92,8 +92,17 @@ impl Mixture {
         let shares = shares(&weights)?;
         // Word 0 is the order of the sources themselves.
         let seeded = |index: usize| draw::key(seed, &[index as u64 + 1]);
-        let source = |(index, ((len, _), share))| Source { order: Order::new(len, seeded(index)), share };
-        let sources = sources.iter().copied().zip(shares).enumerate().map(source).collect();
+        let source = |(index, ((len, _), share))| Source {
+            order: Order::new(len, seeded(index)),
+            share,
+        };
+        let sources = sources
+            .iter()
+            .copied()
+            .zip(shares)
+            .enumerate()
+            .map(source)
+            .collect();
         Ok(Mixture { sources, seed })
     }
 
@@ -125,13 +134,22 @@ fn shares(weights: &[f64]) -> Result<Vec<usize>, MixtureError> {
     // Divided by the largest first, so that huge weights do not add up to infinity.
     let total: f64 = weights.iter().map(|weight| weight / largest).sum();
     let spare = (BLOCK - positive) as f64;
-    let exact: Vec<f64> = weights.iter().map(|weight| weight / largest / total * spare).collect();
+    let exact: Vec<f64> = weights
+        .iter()
+        .map(|weight| weight / largest / total * spare)
+        .collect();
     let least = |(exact, weight): (&f64, &f64)| exact.floor() as usize + usize::from(*weight > 0.0);
     let mut shares: Vec<usize> = exact.iter().zip(weights).map(least).collect();
-    let mut by_remainder: Vec<usize> = (0..weights.len()).filter(|index| weights[*index] > 0.0).collect();
+    let mut by_remainder: Vec<usize> = (0..weights.len())
+        .filter(|index| weights[*index] > 0.0)
+        .collect();
     by_remainder.sort_by(|a, b| exact[*b].fract().total_cmp(&exact[*a].fract()));
     let missing = BLOCK.saturating_sub(shares.iter().sum());
-    by_remainder.iter().cycle().take(missing).for_each(|index| shares[*index] += 1);
+    by_remainder
+        .iter()
+        .cycle()
+        .take(missing)
+        .for_each(|index| shares[*index] += 1);
     Ok(shares)
 }
 
@@ -164,7 +182,9 @@ mod tests {
         for len in [1, 2, 3, 5, 16, 17, 1000] {
             let order = Order::new(len, 7);
             for epoch in 0..3 {
-                let seen: BTreeSet<usize> = (0..len).map(|at| order.index((epoch * len + at) as u64)).collect();
+                let seen: BTreeSet<usize> = (0..len)
+                    .map(|at| order.index((epoch * len + at) as u64))
+                    .collect();
                 assert_eq!(seen, (0..len).collect(), "{len} samples, epoch {epoch}");
             }
         }
@@ -173,7 +193,9 @@ mod tests {
     #[test]
     fn epochs_and_seeds_have_their_own_order() {
         let drawn = |seed, epoch: u64| -> Vec<usize> {
-            (0..50).map(|at| Order::new(50, seed).index(epoch * 50 + at)).collect()
+            (0..50)
+                .map(|at| Order::new(50, seed).index(epoch * 50 + at))
+                .collect()
         };
         assert_ne!(drawn(1, 0), drawn(1, 1));
         assert_ne!(drawn(1, 0), drawn(2, 0));
@@ -184,10 +206,15 @@ mod tests {
     fn all_orders_of_a_small_set_are_about_as_likely() {
         let mut counts: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
         for seed in 0..6000 {
-            *counts.entry((0..3).map(|at| Order::new(3, seed).index(at)).collect()).or_default() += 1;
+            *counts
+                .entry((0..3).map(|at| Order::new(3, seed).index(at)).collect())
+                .or_default() += 1;
         }
         assert_eq!(counts.len(), 6);
-        assert!(counts.values().all(|count| (700..1300).contains(count)), "{counts:?}");
+        assert!(
+            counts.values().all(|count| (700..1300).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -203,13 +230,24 @@ mod tests {
     #[test]
     fn a_source_is_gone_through_before_it_repeats() {
         let mixture = Mixture::new(&[(512, 1.0), (100, 1.0)], 7).expect("mixes");
-        let first = (0..BLOCK as u64).map(|at| mixture.draw(at)).filter(|(source, _)| *source == 0);
-        assert_eq!(first.map(|(_, index)| index).collect::<BTreeSet<_>>().len(), 512);
+        let first = (0..BLOCK as u64)
+            .map(|at| mixture.draw(at))
+            .filter(|(source, _)| *source == 0);
+        assert_eq!(
+            first.map(|(_, index)| index).collect::<BTreeSet<_>>().len(),
+            512
+        );
     }
 
     #[test]
     fn shares_fill_the_block_and_leave_nobody_out() {
-        for weights in [vec![1.0], vec![1.0; 7], vec![1e-30, 1.0, 1.0], vec![f64::MAX, f64::MAX], vec![1.0; BLOCK]] {
+        for weights in [
+            vec![1.0],
+            vec![1.0; 7],
+            vec![1e-30, 1.0, 1.0],
+            vec![f64::MAX, f64::MAX],
+            vec![1.0; BLOCK],
+        ] {
             let shares = shares(&weights).expect("divides");
             assert_eq!(shares.iter().sum::<usize>(), BLOCK);
             assert!(shares.iter().all(|share| *share > 0));
@@ -220,7 +258,13 @@ mod tests {
     fn what_cannot_be_mixed_is_named() {
         assert_eq!(Mixture::new(&[], 7), Err(MixtureError::Nothing));
         assert_eq!(Mixture::new(&[(3, 0.0)], 7), Err(MixtureError::Nothing));
-        assert_eq!(Mixture::new(&[(3, 1.0), (0, 1.0)], 7), Err(MixtureError::Empty(1)));
-        assert_eq!(Mixture::new(&[(3, f64::NAN)], 7), Err(MixtureError::Weight(0)));
+        assert_eq!(
+            Mixture::new(&[(3, 1.0), (0, 1.0)], 7),
+            Err(MixtureError::Empty(1))
+        );
+        assert_eq!(
+            Mixture::new(&[(3, f64::NAN)], 7),
+            Err(MixtureError::Weight(0))
+        );
     }
 }

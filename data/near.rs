@@ -38,29 +38,44 @@ impl Near {
 
     /// No texts yet.
     pub fn new() -> Self {
-        let multipliers = (0..MINIMA as u64).map(|at| draw::bits(0x6e65_6172, at) | 1).collect();
-        Near { multipliers, signatures: Vec::new(), bands: HashMap::new() }
+        let multipliers = (0..MINIMA as u64)
+            .map(|at| draw::bits(0x6e65_6172, at) | 1)
+            .collect();
+        Near {
+            multipliers,
+            signatures: Vec::new(),
+            bands: HashMap::new(),
+        }
     }
 
     /// Takes a text in, unless one that was taken in before is near: then its number.
     pub fn take(&mut self, text: &str) -> Option<usize> {
         let signature = self.signature(text);
-        let keys: Vec<(u8, u64)> =
-            signature.chunks(ROWS).enumerate().map(|(at, rows)| (at as u8, mixed(rows))).collect();
+        let keys: Vec<(u8, u64)> = signature
+            .chunks(ROWS)
+            .enumerate()
+            .map(|(at, rows)| (at as u8, mixed(rows)))
+            .collect();
         let mut tried = Vec::new();
         for key in &keys {
-            let Some(&other) = self.bands.get(key) else { continue };
+            let Some(&other) = self.bands.get(key) else {
+                continue;
+            };
             if tried.contains(&other) {
                 continue;
             }
             tried.push(other);
-            let same =
-                self.signatures[other as usize].iter().zip(&signature).filter(|(one, other)| one == other).count();
+            let same = self.signatures[other as usize]
+                .iter()
+                .zip(&signature)
+                .filter(|(one, other)| one == other)
+                .count();
             if same as f64 >= Near::THRESHOLD * MINIMA as f64 {
                 return Some(other as usize);
             }
         }
-        let number = u32::try_from(self.signatures.len()).expect("fewer than four thousand million texts");
+        let number =
+            u32::try_from(self.signatures.len()).expect("fewer than four thousand million texts");
         for key in keys {
             self.bands.entry(key).or_insert(number);
         }
@@ -93,7 +108,8 @@ fn hash(shingle: &[&str]) -> u64 {
 }
 
 fn mixed(rows: &[u32]) -> u64 {
-    rows.iter().fold(0, |key, row| draw::bits(key, u64::from(*row)))
+    rows.iter()
+        .fold(0, |key, row| draw::bits(key, u64::from(*row)))
 }
 
 #[cfg(test)]
@@ -116,15 +132,22 @@ mod tests {
         for seed in 0..200 {
             assert_eq!(near.take(&text(seed, 0)), None, "seed {seed}");
         }
-        let found = (0..200).filter(|seed| near.take(&text(*seed, 1)) == Some(*seed as usize)).count();
+        let found = (0..200)
+            .filter(|seed| near.take(&text(*seed, 1)) == Some(*seed as usize))
+            .count();
         assert!(found >= 190, "{found} of 200 are found");
     }
 
     #[test]
     fn half_of_the_words_changed_is_another_text() {
         let mut near = Near::new();
-        let taken =
-            (0..100).filter(|seed| near.take(&text(*seed, 0)).or(near.take(&text(*seed, 40))).is_none()).count();
+        let taken = (0..100)
+            .filter(|seed| {
+                near.take(&text(*seed, 0))
+                    .or(near.take(&text(*seed, 40)))
+                    .is_none()
+            })
+            .count();
         assert_eq!(taken, 100);
     }
 

@@ -89,7 +89,13 @@ pub struct NoiseOptions {
 
 impl Default for NoiseOptions {
     fn default() -> Self {
-        NoiseOptions { least: 2, most: 7, elsewhere: 4, entangled: false, kinds: NoiseKind::ALL.to_vec() }
+        NoiseOptions {
+            least: 2,
+            most: 7,
+            elsewhere: 4,
+            entangled: false,
+            kinds: NoiseKind::ALL.to_vec(),
+        }
     }
 }
 
@@ -123,7 +129,11 @@ impl Draws {
 
     /// One of them, drawn by the key; `None` if there are none.
     pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        if of.is_empty() { None } else { of.get(self.below(of.len())) }
+        if of.is_empty() {
+            None
+        } else {
+            of.get(self.below(of.len()))
+        }
     }
 }
 
@@ -139,7 +149,9 @@ pub fn noisy(repair: &Repair, key: u64, options: &NoiseOptions) -> Option<(Patch
     let mut marks = Vec::new();
     for _ in 0..count {
         for _ in 0..TRIES {
-            let Some((mark, text)) = change(repair, &files, &mut draws, options) else { continue };
+            let Some((mark, text)) = change(repair, &files, &mut draws, options) else {
+                continue;
+            };
             let before = files.insert(mark.path.clone(), text);
             let holds = options.entangled || holds_repair(repair, &files);
             if holds {
@@ -184,7 +196,8 @@ fn change(
     }
     let found = functions(&text);
     let near = |function: &&Function| {
-        path == repair.focus.0 && (function.first_line..=function.last_line).contains(&repair.focus.1)
+        path == repair.focus.0
+            && (function.first_line..=function.last_line).contains(&repair.focus.1)
     };
     let near = found.iter().find(near).filter(|_| draws.below(2) == 0);
     let function = near.or_else(|| draws.one(&found))?;
@@ -200,7 +213,11 @@ fn holds_repair(repair: &Repair, files: &BTreeMap<String, String>) -> bool {
 }
 
 /// The parts of `whole` that are the repair; none where they do not give its files.
-pub fn repair_within(whole: &Patch, repair: &Patch, base: &dyn Fn(&str) -> Option<String>) -> Option<Vec<bool>> {
+pub fn repair_within(
+    whole: &Patch,
+    repair: &Patch,
+    base: &dyn Fn(&str) -> Option<String>,
+) -> Option<Vec<bool>> {
     let kept = whole.parts_of(repair)?;
     let sorted = |patch: &Patch| {
         let mut changes = patch.apply(base).ok()?;
@@ -211,7 +228,9 @@ pub fn repair_within(whole: &Patch, repair: &Patch, base: &dyn Fn(&str) -> Optio
 }
 
 fn patch_of(repair: &Repair, files: &BTreeMap<String, String>) -> Option<Patch> {
-    let changes = files.iter().map(|(path, text)| Patch::change(path, (repair.base)(path).as_deref(), Some(text)));
+    let changes = files
+        .iter()
+        .map(|(path, text)| Patch::change(path, (repair.base)(path).as_deref(), Some(text)));
     Patch::joined(&changes.collect::<Vec<_>>()).ok()
 }
 

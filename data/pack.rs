@@ -70,6 +70,9 @@ mod tests {
         let lengths: Vec<usize> = (0..1000).map(|at| 20 + draw::below(3, at, 200)).collect();
         let filled: usize = lengths.iter().sum();
         let rows = pack(&lengths, 512).len();
-        assert!(filled as f64 / (rows * 512) as f64 > 0.97, "{rows} rows for {filled} tokens");
+        assert!(
+            filled as f64 / (rows * 512) as f64 > 0.97,
+            "{rows} rows for {filled} tokens"
+        );
     }
 }

@@ -96,7 +96,10 @@ impl Patch {
     ///
     /// When it is malformed, leaves the repository, touches `.git`, makes a link, is binary or is too large.
     pub fn parse(text: &str) -> Result<Patch, PatchError> {
-        Ok(Patch { files: parse::files(text)?, text: text.to_string() })
+        Ok(Patch {
+            files: parse::files(text)?,
+            text: text.to_string(),
+        })
     }
 
     /// The patch that turns `old` into `new`; empty where they are equal.
@@ -119,7 +122,13 @@ impl Patch {
             return Patch::default();
         }
         let name = Some(path.to_string());
-        Patch::of(vec![FilePatch { labelled: true, old: name.clone(), new: name, hunks, ..FilePatch::default() }])
+        Patch::of(vec![FilePatch {
+            labelled: true,
+            old: name.clone(),
+            new: name,
+            hunks,
+            ..FilePatch::default()
+        }])
     }
 
     /// As [`Patch::between`], where the file may be missing before or after.
@@ -135,29 +144,57 @@ impl Patch {
             (Some(_), None) => "deleted file mode 100644",
         };
         let hunks = Patch::between(path, old.unwrap_or_default(), new.unwrap_or_default());
-        let hunks = hunks.files.into_iter().next().map(|file| file.hunks).unwrap_or_default();
+        let hunks = hunks
+            .files
+            .into_iter()
+            .next()
+            .map(|file| file.hunks)
+            .unwrap_or_default();
         let name = |text: Option<&str>| text.map(|_| path.to_string());
         let headers = vec![format!("diff --git a/{path} b/{path}"), mode.to_string()];
         let (old, new) = (name(old), name(new));
-        Patch::of(vec![FilePatch { headers, labelled: !hunks.is_empty(), old, new, hunks, ..FilePatch::default() }])
+        Patch::of(vec![FilePatch {
+            headers,
+            labelled: !hunks.is_empty(),
+            old,
+            new,
+            hunks,
+            ..FilePatch::default()
+        }])
     }
 
     /// This patch without the files that `judges` names, and the paths that were left out.
     pub fn without(&self, judges: &dyn Fn(&str) -> bool) -> (Patch, Vec<String>) {
-        let touches = |file: &&FilePatch| [&file.old, &file.new].into_iter().flatten().any(|path| judges(path));
-        let (guarded, kept): (Vec<&FilePatch>, Vec<&FilePatch>) = self.files.iter().partition(touches);
+        let touches = |file: &&FilePatch| {
+            [&file.old, &file.new]
+                .into_iter()
+                .flatten()
+                .any(|path| judges(path))
+        };
+        let (guarded, kept): (Vec<&FilePatch>, Vec<&FilePatch>) =
+            self.files.iter().partition(touches);
         if guarded.is_empty() {
             return (self.clone(), Vec::new());
         }
-        let paths = guarded.iter().filter_map(|file| file.new.clone().or(file.old.clone())).collect();
+        let paths = guarded
+            .iter()
+            .filter_map(|file| file.new.clone().or(file.old.clone()))
+            .collect();
         (Patch::of(kept.into_iter().cloned().collect()), paths)
     }
 
     /// The first line of the old file at `path` that is changed, counted from 1; none where there is no such line.
     pub fn first_line(&self, path: &str) -> Option<usize> {
-        let file = self.files.iter().find(|file| file.old.as_deref() == Some(path))?;
+        let file = self
+            .files
+            .iter()
+            .find(|file| file.old.as_deref() == Some(path))?;
         let hunk = file.hunks.first()?;
-        let before = hunk.lines.iter().take_while(|line| line.side == Side::Both).count();
+        let before = hunk
+            .lines
+            .iter()
+            .take_while(|line| line.side == Side::Both)
+            .count();
         Some(hunk.old_start + before)
     }
 
@@ -165,11 +202,21 @@ impl Patch {
     pub fn stands(&self, path: &str, text: &str) -> bool {
         let all = lines(text);
         let stands = |hunk: &Hunk| {
-            let start = hunk.old_start.saturating_sub(usize::from(hunk.count(Side::Old) > 0));
-            let old = hunk.lines.iter().filter(|line| line.side != Side::New).map(|line| line.text.as_str());
-            all.get(start..).is_some_and(|all| all.iter().copied().take(hunk.count(Side::Old)).eq(old))
+            let start = hunk
+                .old_start
+                .saturating_sub(usize::from(hunk.count(Side::Old) > 0));
+            let old = hunk
+                .lines
+                .iter()
+                .filter(|line| line.side != Side::New)
+                .map(|line| line.text.as_str());
+            all.get(start..)
+                .is_some_and(|all| all.iter().copied().take(hunk.count(Side::Old)).eq(old))
         };
-        let files = self.files.iter().filter(|file| file.old.as_deref() == Some(path));
+        let files = self
+            .files
+            .iter()
+            .filter(|file| file.old.as_deref() == Some(path));
         files.flat_map(|file| &file.hunks).all(stands)
     }
 
@@ -184,8 +231,14 @@ impl Patch {
     }
 
     fn lines_of(&self, side: Side) -> impl Iterator<Item = &str> {
-        let lines = self.files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
-        lines.filter(move |line| line.side == side).map(|line| line.text.trim_end_matches(['\n', '\r']))
+        let lines = self
+            .files
+            .iter()
+            .flat_map(|file| &file.hunks)
+            .flat_map(|hunk| &hunk.lines);
+        lines
+            .filter(move |line| line.side == side)
+            .map(|line| line.text.trim_end_matches(['\n', '\r']))
     }
 
     /// Several patches to different files as one.
@@ -194,16 +247,27 @@ impl Patch {
     ///
     /// When a file occurs twice, or all together are too large.
     pub fn joined(patches: &[Patch]) -> Result<Patch, PatchError> {
-        let files = patches.iter().flat_map(|patch| patch.files.clone()).collect();
+        let files = patches
+            .iter()
+            .flat_map(|patch| patch.files.clone())
+            .collect();
         Patch::parse(&Patch::of(files).text)
     }
 
     /// The patch that undoes this one.
     pub fn reversed(&self) -> Patch {
         let mut files: Vec<FilePatch> = self.files.iter().map(FilePatch::reversed).collect();
-        let paths: Vec<&String> = self.files.iter().filter_map(|file| file.new.as_ref()).collect();
+        let paths: Vec<&String> = self
+            .files
+            .iter()
+            .filter_map(|file| file.new.as_ref())
+            .collect();
         // What was changed twice is undone from its end.
-        if paths.iter().enumerate().any(|(at, path)| paths[..at].contains(path)) {
+        if paths
+            .iter()
+            .enumerate()
+            .any(|(at, path)| paths[..at].contains(path))
+        {
             files.reverse();
         }
         Patch::of(files)
@@ -212,7 +276,12 @@ impl Patch {
     /// Every path that is read or written, each once, in order.
     pub fn paths(&self) -> Vec<&str> {
         let mut paths = Vec::new();
-        for path in self.files.iter().flat_map(|file| [&file.old, &file.new]).flatten() {
+        for path in self
+            .files
+            .iter()
+            .flat_map(|file| [&file.old, &file.new])
+            .flatten()
+        {
             if !paths.contains(&path.as_str()) {
                 paths.push(path.as_str());
             }
@@ -242,7 +311,10 @@ impl Patch {
     /// # Errors
     ///
     /// When one hunk does not apply; then nothing does.
-    pub fn apply(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
+    pub fn apply(
+        &self,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<FileChange>, ApplyError> {
         apply::apply(&self.files, read)
     }
 
@@ -278,7 +350,10 @@ impl From<Patch> for String {
 impl FilePatch {
     /// Its name afterwards, or before where it is deleted.
     fn name(&self) -> &str {
-        self.new.as_deref().or(self.old.as_deref()).unwrap_or_default()
+        self.new
+            .as_deref()
+            .or(self.old.as_deref())
+            .unwrap_or_default()
     }
 
     /// True where the file has another name afterwards.
@@ -314,20 +389,38 @@ impl FilePatch {
 
 impl Hunk {
     fn count(&self, side: Side) -> usize {
-        self.lines.iter().filter(|line| line.side == side || line.side == Side::Both).count()
+        self.lines
+            .iter()
+            .filter(|line| line.side == side || line.side == Side::Both)
+            .count()
     }
 
     fn reversed(&self) -> Hunk {
         let mut lines = Vec::with_capacity(self.lines.len());
-        for run in self.lines.chunk_by(|a, b| (a.side == Side::Both) == (b.side == Side::Both)) {
+        for run in self
+            .lines
+            .chunk_by(|a, b| (a.side == Side::Both) == (b.side == Side::Both))
+        {
             // What was added is removed, and removals come first.
-            for (from, to) in [(Side::New, Side::Old), (Side::Old, Side::New), (Side::Both, Side::Both)] {
+            for (from, to) in [
+                (Side::New, Side::Old),
+                (Side::Old, Side::New),
+                (Side::Both, Side::Both),
+            ] {
                 let turned = run.iter().filter(|line| line.side == from);
-                lines.extend(turned.map(|line| HunkLine { side: to, text: line.text.clone() }));
+                lines.extend(turned.map(|line| HunkLine {
+                    side: to,
+                    text: line.text.clone(),
+                }));
             }
         }
         let section = self.section.clone();
-        Hunk { old_start: self.new_start, new_start: self.old_start, section, lines }
+        Hunk {
+            old_start: self.new_start,
+            new_start: self.old_start,
+            section,
+            lines,
+        }
     }
 
     fn print(&self, out: &mut String) -> fmt::Result {
@@ -359,7 +452,11 @@ fn label(prefix: &str, path: Option<&str>) -> String {
 }
 
 fn range(start: usize, count: usize) -> String {
-    if count == 1 { start.to_string() } else { format!("{start},{count}") }
+    if count == 1 {
+        start.to_string()
+    } else {
+        format!("{start},{count}")
+    }
 }
 
 /// Lines with their `\n`; a `\r` belongs to its line.
@@ -370,7 +467,10 @@ fn lines(text: &str) -> Vec<&str> {
 fn hunk(ops: &[DiffOp], old: &[&str], new: &[&str]) -> Hunk {
     let mut lines = Vec::new();
     let mut add = |side, texts: &[&str]| {
-        lines.extend(texts.iter().map(|text| HunkLine { side, text: text.to_string() }));
+        lines.extend(texts.iter().map(|text| HunkLine {
+            side,
+            text: text.to_string(),
+        }));
     };
     for op in ops {
         match op.tag() {

@@ -69,10 +69,14 @@ impl Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Words(words) => write!(formatter, "words: {}", words.join(", ")),
-            Reason::StackTrace { line: Some(line) } => write!(formatter, "stack trace, line {line}"),
+            Reason::StackTrace { line: Some(line) } => {
+                write!(formatter, "stack trace, line {line}")
+            }
             Reason::StackTrace { line: None } => write!(formatter, "stack trace"),
             Reason::Named => write!(formatter, "named in the issue"),
-            Reason::Defines(Symbol { name, line }) => write!(formatter, "defines `{name}` (line {line})"),
+            Reason::Defines(Symbol { name, line }) => {
+                write!(formatter, "defines `{name}` (line {line})")
+            }
             Reason::UsedByTest(Symbol { name, line }) => {
                 write!(formatter, "a failing test uses `{name}` (line {line})")
             }
@@ -119,10 +123,22 @@ impl Index {
     ///
     /// When a folder cannot be listed, or the cache cannot be written.
     pub fn build(root: &Path, cache: Option<&Path>) -> Result<Index, FileError> {
-        let keep = |name: &str| !["__pycache__", "node_modules", "site-packages", "dist-packages"].contains(&name);
+        let keep = |name: &str| {
+            ![
+                "__pycache__",
+                "node_modules",
+                "site-packages",
+                "dist-packages",
+            ]
+            .contains(&name)
+        };
         let mut known = Cache::read(cache);
-        let paths = walk(root, &keep)?.into_iter().map(|path| (below(root, &path), path));
-        let small = |(_, path): &(String, PathBuf)| path.metadata().is_ok_and(|about| about.len() <= MOST_BYTES);
+        let paths = walk(root, &keep)?
+            .into_iter()
+            .map(|path| (below(root, &path), path));
+        let small = |(_, path): &(String, PathBuf)| {
+            path.metadata().is_ok_and(|about| about.len() <= MOST_BYTES)
+        };
         let files = known.facts(paths.filter(small).collect());
         known.write(cache)?;
         let mut spread: HashMap<String, usize> = HashMap::new();
@@ -131,7 +147,12 @@ impl Index {
         }
         let all: usize = files.iter().map(|(_, facts)| facts.length).sum();
         let mean_words = all as f64 / files.len().max(1) as f64;
-        Ok(Index { root: root.to_path_buf(), files, spread, mean_words })
+        Ok(Index {
+            root: root.to_path_buf(),
+            files,
+            spread,
+            mean_words,
+        })
     }
 
     /// Every file, in the order of the paths.
@@ -141,16 +162,24 @@ impl Index {
 
     /// Every symbol with its file.
     pub fn symbols(&self) -> impl Iterator<Item = (&str, &Symbol)> {
-        self.files
-            .iter()
-            .flat_map(|(path, facts)| facts.symbols.defined.iter().map(move |symbol| (path.as_str(), symbol)))
+        self.files.iter().flat_map(|(path, facts)| {
+            facts
+                .symbols
+                .defined
+                .iter()
+                .map(move |symbol| (path.as_str(), symbol))
+        })
     }
 
     /// Where a name is defined, outside of tests: files with the symbol. A qualified name has to agree in all parts.
     pub fn definitions(&self, name: &str) -> Vec<(&str, &Symbol)> {
         let mut found = Vec::new();
         for (path, facts) in self.files.iter().filter(|(path, _)| !is_guarded(path)) {
-            let same = facts.symbols.defined.iter().filter(|symbol| symbol.name == name || symbol.short() == name);
+            let same = facts
+                .symbols
+                .defined
+                .iter()
+                .filter(|symbol| symbol.name == name || symbol.short() == name);
             found.extend(same.map(|symbol| (path.as_str(), symbol)));
         }
         found
@@ -160,7 +189,11 @@ impl Index {
     pub fn related(&self, query: &Query<'_>, most: usize) -> Vec<Related> {
         let issue = cut(query.issue);
         let mut scores = self.by_words(issue);
-        let unit = scores.values().map(|related| related.score).fold(0.0, f64::max).max(1.0);
+        let unit = scores
+            .values()
+            .map(|related| related.score)
+            .fold(0.0, f64::max)
+            .max(1.0);
         let mut add = |path: &str, worth: f64, reason: Reason| {
             let related = scores.entry(path.to_string()).or_insert_with(|| Related {
                 path: path.to_string(),
@@ -169,14 +202,23 @@ impl Index {
             });
             related.score += worth * unit;
             // Words come last: evidence says more.
-            let place = related.reasons.len() - usize::from(matches!(related.reasons.last(), Some(Reason::Words(_))));
+            let place = related.reasons.len()
+                - usize::from(matches!(related.reasons.last(), Some(Reason::Words(_))));
             related.reasons.insert(place, reason);
         };
         self.by_place(issue, &mut add);
         self.by_symbol(issue, &mut add);
         self.by_test(query.tests, &mut add);
-        let mut related: Vec<Related> = scores.into_values().filter(|related| !is_guarded(&related.path)).collect();
-        related.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.path.cmp(&other.path)));
+        let mut related: Vec<Related> = scores
+            .into_values()
+            .filter(|related| !is_guarded(&related.path))
+            .collect();
+        related.sort_by(|one, other| {
+            other
+                .score
+                .total_cmp(&one.score)
+                .then_with(|| one.path.cmp(&other.path))
+        });
         related.truncate(most);
         related
     }
@@ -189,15 +231,29 @@ impl Index {
         });
         let mut scores = BTreeMap::new();
         for (path, facts) in &self.files {
-            let mut weights: Vec<(f64, &String)> =
-                asked.iter().filter_map(|word| Some((self.weight(word, facts)?, word))).collect();
+            let mut weights: Vec<(f64, &String)> = asked
+                .iter()
+                .filter_map(|word| Some((self.weight(word, facts)?, word)))
+                .collect();
             if weights.is_empty() {
                 continue;
             }
-            weights.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
+            weights
+                .sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
             let score = weights.iter().map(|(weight, _)| weight).sum();
-            let told = weights.iter().take(5).map(|(_, word)| (*word).clone()).collect();
-            scores.insert(path.clone(), Related { path: path.clone(), score, reasons: vec![Reason::Words(told)] });
+            let told = weights
+                .iter()
+                .take(5)
+                .map(|(_, word)| (*word).clone())
+                .collect();
+            scores.insert(
+                path.clone(),
+                Related {
+                    path: path.clone(),
+                    score,
+                    reasons: vec![Reason::Words(told)],
+                },
+            );
         }
         scores
     }
@@ -216,9 +272,15 @@ impl Index {
         for place in evidence::places(issue) {
             let shared = |path: &str| evidence::shared_parts(path, &place.path);
             let most = self.paths().map(shared).max().unwrap_or(0);
-            let all: Vec<&str> = self.paths().filter(|path| most > 0 && shared(path) == most).collect();
+            let all: Vec<&str> = self
+                .paths()
+                .filter(|path| most > 0 && shared(path) == most)
+                .collect();
             // A name that many files share says little about each.
-            for path in all.iter().filter(|path| seen.insert((path.to_string(), place.line.is_some()))) {
+            for path in all
+                .iter()
+                .filter(|path| seen.insert((path.to_string(), place.line.is_some())))
+            {
                 let (worth, reason) = match place.line {
                     Some(_) => (worth::FRAME, Reason::StackTrace { line: place.line }),
                     None => (worth::NAMED, Reason::Named),
@@ -234,21 +296,36 @@ impl Index {
 
     /// Files that define what tests use, and modules that tests import.
     fn by_test(&self, tests: &[String], add: &mut dyn FnMut(&str, f64, Reason)) {
-        let of: HashSet<&str> = tests.iter().map(|test| crate::task::file_of(test)).collect();
+        let of: HashSet<&str> = tests
+            .iter()
+            .map(|test| crate::task::file_of(test))
+            .collect();
         let mut of: Vec<&str> = of.into_iter().collect();
         of.sort_unstable();
         for test in of {
-            let Ok(text) = std::fs::read_to_string(self.root.join(test)) else { continue };
+            let Ok(text) = std::fs::read_to_string(self.root.join(test)) else {
+                continue;
+            };
             let called = tests.iter().filter(|id| crate::task::file_of(id) == test);
             let bodies: Vec<String> = called.filter_map(|id| body_of(&text, id)).collect();
-            let used = if bodies.is_empty() { text.clone() } else { bodies.join("\n") };
+            let used = if bodies.is_empty() {
+                text.clone()
+            } else {
+                bodies.join("\n")
+            };
             self.by_names(&identifiers(&used), worth::USED, &Reason::UsedByTest, add);
-            let Some(language) = language_of(test) else { continue };
+            let Some(language) = language_of(test) else {
+                continue;
+            };
             let mut seen = HashSet::new();
             for module in symbols::symbols(language, &text).imported {
                 let found = self.paths().find(|path| is_module(path, &module, test));
                 if let Some(path) = found.filter(|path| seen.insert(path.to_string())) {
-                    add(path, worth::IMPORTED, Reason::ImportedByTest(test.to_string()));
+                    add(
+                        path,
+                        worth::IMPORTED,
+                        Reason::ImportedByTest(test.to_string()),
+                    );
                 }
             }
         }
@@ -263,8 +340,16 @@ impl Index {
     ) {
         let mut defined: BTreeMap<&str, Vec<(&str, &Symbol)>> = BTreeMap::new();
         for (path, facts) in self.files.iter().filter(|(path, _)| !is_guarded(path)) {
-            for symbol in facts.symbols.defined.iter().filter(|symbol| names.contains(symbol.short())) {
-                defined.entry(symbol.short()).or_default().push((path, symbol));
+            for symbol in facts
+                .symbols
+                .defined
+                .iter()
+                .filter(|symbol| names.contains(symbol.short()))
+            {
+                defined
+                    .entry(symbol.short())
+                    .or_default()
+                    .push((path, symbol));
             }
         }
         for places in defined.values() {
@@ -278,31 +363,42 @@ impl Index {
 /// Identifiers that could name a symbol: with more than two letters.
 fn identifiers(text: &str) -> HashSet<&str> {
     let apart = |letter: char| !letter.is_alphanumeric() && letter != '_';
-    text.split(apart).filter(|word| word.len() > 2 && !word.starts_with(|letter: char| letter.is_numeric())).collect()
+    text.split(apart)
+        .filter(|word| word.len() > 2 && !word.starts_with(|letter: char| letter.is_numeric()))
+        .collect()
 }
 
 /// The lines of the function that a test id names.
 fn body_of(text: &str, id: &str) -> Option<String> {
     let name = id.rsplit("::").next()?.split('[').next()?;
     let lines: Vec<&str> = text.lines().collect();
-    let begins = |line: &&str| line.trim_start().trim_start_matches("async ").starts_with(&format!("def {name}("));
+    let begins = |line: &&str| {
+        line.trim_start()
+            .trim_start_matches("async ")
+            .starts_with(&format!("def {name}("))
+    };
     let first = lines.iter().position(begins)?;
     let depth = lines[first].len() - lines[first].trim_start().len();
-    let inside = |line: &&&str| line.trim().is_empty() || line.len() - line.trim_start().len() > depth;
+    let inside =
+        |line: &&&str| line.trim().is_empty() || line.len() - line.trim_start().len() > depth;
     let count = 1 + lines[first + 1..].iter().take_while(inside).count();
     Some(lines[first..first + count].join("\n"))
 }
 
 /// Whether a file is the module that a test names: `money.tax` is `money/tax.py` or `src/money/tax/__init__.py`.
 fn is_module(path: &str, module: &str, test: &str) -> bool {
-    let Some((stem, _)) = path.rsplit_once('.') else { return false };
+    let Some((stem, _)) = path.rsplit_once('.') else {
+        return false;
+    };
     if let Some(near) = module.strip_prefix("./").or(module.strip_prefix("../")) {
         let near = near.trim_start_matches("../");
         let near = near
             .rsplit_once('.')
             .filter(|(_, ending)| ["js", "mjs", "cjs", "jsx"].contains(ending))
             .map_or(near, |(near, _)| near);
-        return stem == near || stem.ends_with(&format!("/{near}")) || stem == format!("{near}/index");
+        return stem == near
+            || stem.ends_with(&format!("/{near}"))
+            || stem == format!("{near}/index");
     }
     let named = module.trim_start_matches('.').replace('.', "/");
     let stem = stem.strip_suffix("/__init__").unwrap_or(stem);
@@ -310,7 +406,9 @@ fn is_module(path: &str, module: &str, test: &str) -> bool {
     !named.is_empty()
         && path.ends_with(".py")
         && (stem == named
-            || stem.strip_suffix(&named).is_some_and(|before| before == "src/" || before == format!("{folder}/")))
+            || stem
+                .strip_suffix(&named)
+                .is_some_and(|before| before == "src/" || before == format!("{folder}/")))
 }
 
 fn cut(issue: &str) -> &str {

@@ -36,15 +36,27 @@ pub enum SampleError {
 
 impl Sample {
     /// Checks the invariant.
-    pub fn new(tokens: Vec<u32>, mask: Vec<bool>, origin: impl Into<String>) -> Result<Self, SampleError> {
+    pub fn new(
+        tokens: Vec<u32>,
+        mask: Vec<bool>,
+        origin: impl Into<String>,
+    ) -> Result<Self, SampleError> {
         let origin = origin.into();
         if tokens.len() != mask.len() {
-            return Err(SampleError::Lengths { origin, tokens: tokens.len(), mask: mask.len() });
+            return Err(SampleError::Lengths {
+                origin,
+                tokens: tokens.len(),
+                mask: mask.len(),
+            });
         }
         if !mask.contains(&true) {
             return Err(SampleError::NothingTrained(origin));
         }
-        Ok(Sample { tokens, mask, origin })
+        Ok(Sample {
+            tokens,
+            mask,
+            origin,
+        })
     }
 }
 

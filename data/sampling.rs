@@ -49,7 +49,11 @@ impl Default for Sampling {
 impl Sampling {
     /// The likeliest token each time.
     pub fn greedy(max_new_tokens: usize) -> Self {
-        Sampling { temperature: 0.0, max_new_tokens, ..Sampling::default() }
+        Sampling {
+            temperature: 0.0,
+            max_new_tokens,
+            ..Sampling::default()
+        }
     }
 
     /// True when nothing is random.
@@ -68,7 +72,13 @@ impl Sampling {
     ///
     /// Names the first setting that is out of its range.
     pub fn check(&self) -> Result<(), RequestError> {
-        let refuse = |setting, value: f64, range| Err(RequestError::Range { setting, value, range });
+        let refuse = |setting, value: f64, range| {
+            Err(RequestError::Range {
+                setting,
+                value,
+                range,
+            })
+        };
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return refuse("temperature", self.temperature.into(), "0 or more");
         }
@@ -79,7 +89,11 @@ impl Sampling {
             return refuse("min_p", self.min_p.into(), "between 0 and 1");
         }
         if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return refuse("repetition_penalty", self.repetition_penalty.into(), "above 0");
+            return refuse(
+                "repetition_penalty",
+                self.repetition_penalty.into(),
+                "above 0",
+            );
         }
         if self.max_repeats == 1 {
             return refuse("max_repeats", 1.0, "0, or 2 or more");
@@ -172,18 +186,51 @@ mod tests {
     fn sampling_out_of_range_is_named() {
         let check = |sampling: Sampling| sampling.check().map_err(|error| error.to_string());
         assert_eq!(check(Sampling::default()), Ok(()));
-        let hot = Sampling { temperature: -1.0, ..Sampling::default() };
-        assert_eq!(check(hot), Err("`temperature` is -1, but must be 0 or more".into()));
-        let empty = Sampling { top_p: 0.0, ..Sampling::default() };
-        assert_eq!(check(empty), Err("`top_p` is 0, but must be above 0, at most 1".into()));
+        let hot = Sampling {
+            temperature: -1.0,
+            ..Sampling::default()
+        };
+        assert_eq!(
+            check(hot),
+            Err("`temperature` is -1, but must be 0 or more".into())
+        );
+        let empty = Sampling {
+            top_p: 0.0,
+            ..Sampling::default()
+        };
+        assert_eq!(
+            check(empty),
+            Err("`top_p` is 0, but must be above 0, at most 1".into())
+        );
         let refused = [
-            Sampling { temperature: f32::NAN, ..Sampling::default() },
-            Sampling { max_new_tokens: 0, ..Sampling::default() },
-            Sampling { min_p: 1.5, ..Sampling::default() },
-            Sampling { repetition_penalty: 0.0, ..Sampling::default() },
-            Sampling { max_repeats: 1, ..Sampling::default() },
-            Sampling { stop: vec![String::new()], ..Sampling::default() },
-            Sampling { stop: vec!["x".into(); MAX_STOPS + 1], ..Sampling::default() },
+            Sampling {
+                temperature: f32::NAN,
+                ..Sampling::default()
+            },
+            Sampling {
+                max_new_tokens: 0,
+                ..Sampling::default()
+            },
+            Sampling {
+                min_p: 1.5,
+                ..Sampling::default()
+            },
+            Sampling {
+                repetition_penalty: 0.0,
+                ..Sampling::default()
+            },
+            Sampling {
+                max_repeats: 1,
+                ..Sampling::default()
+            },
+            Sampling {
+                stop: vec![String::new()],
+                ..Sampling::default()
+            },
+            Sampling {
+                stop: vec!["x".into(); MAX_STOPS + 1],
+                ..Sampling::default()
+            },
         ];
         assert!(refused.into_iter().all(|sampling| check(sampling).is_err()));
     }
@@ -191,7 +238,8 @@ mod tests {
     #[test]
     fn what_an_older_config_does_not_say_changes_nothing() {
         let read: Sampling =
-            serde_json::from_str(r#"{"temperature":0.5,"top_p":1.0,"max_new_tokens":48}"#).expect("reads");
+            serde_json::from_str(r#"{"temperature":0.5,"top_p":1.0,"max_new_tokens":48}"#)
+                .expect("reads");
         assert!(read.is_whole() && read.stop.is_empty() && read.max_repeats == 0);
     }
 }

@@ -8,7 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, UInt32Builder};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, UInt32Builder,
+};
 use arrow::datatypes::UInt32Type;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -65,7 +67,9 @@ pub enum StoreError {
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no manifest.
-    #[error("`{0}` holds no finished samples: `manifest.json` is missing\nhint: build it again with `train data`")]
+    #[error(
+        "`{0}` holds no finished samples: `manifest.json` is missing\nhint: build it again with `train data`"
+    )]
     Unfinished(PathBuf),
     /// The manifest is none.
     #[error("`{path}` is no manifest of samples: {reason}\nhint: build it again with `train data`")]
@@ -76,7 +80,9 @@ pub enum StoreError {
         reason: String,
     },
     /// A shard is not the one that was written.
-    #[error("sample shard `{0}` does not match its manifest\nhint: build it again with `train data`")]
+    #[error(
+        "sample shard `{0}` does not match its manifest\nhint: build it again with `train data`"
+    )]
     Changed(PathBuf),
     /// A shard cannot be written or read as Parquet.
     #[error("cannot {doing} sample shard `{path}`: {reason}")]
@@ -105,7 +111,11 @@ pub enum StoreError {
 /// # Errors
 ///
 /// When the disk is full or the folder cannot be written. Then the folder has no manifest and is not read.
-pub fn write_samples(dir: &Path, samples: &[Sample], tokenizer_hash: &str) -> Result<Manifest, StoreError> {
+pub fn write_samples(
+    dir: &Path,
+    samples: &[Sample],
+    tokenizer_hash: &str,
+) -> Result<Manifest, StoreError> {
     let mut writer = SampleWriter::begin(dir)?;
     for sample in samples {
         writer.push(sample.clone())?;
@@ -135,7 +145,15 @@ impl SampleWriter {
         removed(&dir.join(MANIFEST_FILE))?;
         let (held, shards) = (Vec::new(), Vec::new());
         let (dir, shard_tokens) = (dir.to_path_buf(), SHARD_TOKENS);
-        Ok(SampleWriter { dir, held, held_tokens: 0, shards, tokens: 0, count: 0, shard_tokens })
+        Ok(SampleWriter {
+            dir,
+            held,
+            held_tokens: 0,
+            shards,
+            tokens: 0,
+            count: 0,
+            shard_tokens,
+        })
     }
 
     /// Adds one sample.
@@ -169,7 +187,11 @@ impl SampleWriter {
             reason,
         })?;
         write_whole(&path, &bytes)?;
-        self.shards.push(Shard { name, count: self.held.len(), blake3: hash(&bytes) });
+        self.shards.push(Shard {
+            name,
+            count: self.held.len(),
+            blake3: hash(&bytes),
+        });
         self.held.clear();
         self.held_tokens = 0;
         Ok(())
@@ -199,8 +221,14 @@ impl SampleWriter {
             }
         }
         let (tokenizer, shards) = (tokenizer_hash.to_string(), std::mem::take(&mut self.shards));
-        let manifest =
-            Manifest { format: STORE_FORMAT, count: self.count, tokens: self.tokens, tokenizer, cut, shards };
+        let manifest = Manifest {
+            format: STORE_FORMAT,
+            count: self.count,
+            tokens: self.tokens,
+            tokenizer,
+            cut,
+            shards,
+        };
         let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
         write_whole(&self.dir.join(MANIFEST_FILE), &json)?;
         Ok(manifest)
@@ -217,18 +245,38 @@ pub fn read_manifest(dir: &Path) -> Result<Manifest, StoreError> {
     if !path.exists() {
         return Err(StoreError::Unfinished(dir.to_path_buf()));
     }
-    let refused = |reason| StoreError::Manifest { path: path.clone(), reason };
-    let manifest: Manifest = serde_json::from_str(&read_text(&path)?).map_err(|error| refused(error.to_string()))?;
+    let refused = |reason| StoreError::Manifest {
+        path: path.clone(),
+        reason,
+    };
+    let manifest: Manifest =
+        serde_json::from_str(&read_text(&path)?).map_err(|error| refused(error.to_string()))?;
     if manifest.format > STORE_FORMAT {
-        return Err(refused(format!("it has the format {}; this version reads up to {STORE_FORMAT}", manifest.format)));
+        return Err(refused(format!(
+            "it has the format {}; this version reads up to {STORE_FORMAT}",
+            manifest.format
+        )));
     }
-    if let Some(shard) =
-        manifest.shards.iter().find(|shard| Path::new(&shard.name).file_name() != Some(shard.name.as_ref()))
+    if let Some(shard) = manifest
+        .shards
+        .iter()
+        .find(|shard| Path::new(&shard.name).file_name() != Some(shard.name.as_ref()))
     {
-        return Err(refused(format!("the shard `{}` lies outside the folder", shard.name)));
+        return Err(refused(format!(
+            "the shard `{}` lies outside the folder",
+            shard.name
+        )));
     }
-    if manifest.shards.iter().map(|shard| shard.count).sum::<usize>() != manifest.count {
-        return Err(refused("the counts of its shards do not add up".to_string()));
+    if manifest
+        .shards
+        .iter()
+        .map(|shard| shard.count)
+        .sum::<usize>()
+        != manifest.count
+    {
+        return Err(refused(
+            "the counts of its shards do not add up".to_string(),
+        ));
     }
     Ok(manifest)
 }
@@ -244,7 +292,9 @@ pub fn read_samples(dir: &Path) -> Result<Vec<Sample>, StoreError> {
         let path = dir.join(&shard.name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Changed(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Changed(path));
+            }
             Err(error) => return Err(FileError::new("read", &path, error).into()),
         };
         if hash(&bytes) != shard.blake3 {
@@ -280,7 +330,9 @@ fn to_parquet(samples: &[Sample]) -> Result<Vec<u8>, String> {
         ("origin", Arc::new(origin.finish())),
     ];
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| error.to_string())?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
     let write = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
         writer.write(&batch)?;
@@ -290,23 +342,51 @@ fn to_parquet(samples: &[Sample]) -> Result<Vec<u8>, String> {
 }
 
 fn from_parquet(bytes: Vec<u8>, path: &Path, samples: &mut Vec<Sample>) -> Result<(), StoreError> {
-    let failed = |reason: String| StoreError::Parquet { doing: "read", path: path.to_path_buf(), reason };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|builder| builder.build());
+    let failed = |reason: String| StoreError::Parquet {
+        doing: "read",
+        path: path.to_path_buf(),
+        reason,
+    };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
+        .and_then(|builder| builder.build());
     let mut row = 0;
     for batch in reader.map_err(|error| failed(error.to_string()))? {
         let batch = batch.map_err(|error| failed(error.to_string()))?;
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| failed(format!("no column `{name}`")));
+        let column = |name: &str| {
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| failed(format!("no column `{name}`")))
+        };
         let other = |name: &str| failed(format!("column `{name}` has another type"));
-        let tokens = column("tokens")?.as_list_opt::<i32>().ok_or_else(|| other("tokens"))?;
-        let mask = column("mask")?.as_list_opt::<i32>().ok_or_else(|| other("mask"))?;
-        let origin = column("origin")?.as_string_opt::<i32>().ok_or_else(|| other("origin"))?;
+        let tokens = column("tokens")?
+            .as_list_opt::<i32>()
+            .ok_or_else(|| other("tokens"))?;
+        let mask = column("mask")?
+            .as_list_opt::<i32>()
+            .ok_or_else(|| other("mask"))?;
+        let origin = column("origin")?
+            .as_string_opt::<i32>()
+            .ok_or_else(|| other("origin"))?;
         for at in 0..batch.num_rows() {
             row += 1;
             let (ids, trained) = (tokens.value(at), mask.value(at));
-            let ids = ids.as_primitive_opt::<UInt32Type>().ok_or_else(|| other("tokens"))?.values().to_vec();
-            let trained = trained.as_boolean_opt().ok_or_else(|| other("mask"))?.values().iter().collect();
+            let ids = ids
+                .as_primitive_opt::<UInt32Type>()
+                .ok_or_else(|| other("tokens"))?
+                .values()
+                .to_vec();
+            let trained = trained
+                .as_boolean_opt()
+                .ok_or_else(|| other("mask"))?
+                .values()
+                .iter()
+                .collect();
             let sample = Sample::new(ids, trained, origin.value(at));
-            samples.push(sample.map_err(|source| StoreError::Sample { path: path.to_path_buf(), row, source })?);
+            samples.push(sample.map_err(|source| StoreError::Sample {
+                path: path.to_path_buf(),
+                row,
+                source,
+            })?);
         }
     }
     Ok(())
@@ -333,7 +413,11 @@ mod tests {
 
     fn folder() -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "store-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         std::env::temp_dir().join(name)
     }
 
@@ -353,7 +437,10 @@ mod tests {
             let manifest = write_samples(&folder, &samples(count), "abc").expect("writes");
             assert_eq!(read_samples(&folder).expect("reads"), samples(count));
             assert_eq!(read_manifest(&folder).expect("reads"), manifest);
-            assert_eq!((manifest.count, manifest.tokenizer.as_str()), (count as usize, "abc"));
+            assert_eq!(
+                (manifest.count, manifest.tokenizer.as_str()),
+                (count as usize, "abc")
+            );
         }
         fs::remove_dir_all(&folder).expect("cleans up");
     }
@@ -367,7 +454,10 @@ mod tests {
         bytes[10] ^= 1;
         fs::write(&shard, bytes).expect("writes");
         let told = read_samples(&folder).expect_err("is refused").to_string();
-        assert!(told.contains("samples-00000.parquet` does not match its manifest"), "{told}");
+        assert!(
+            told.contains("samples-00000.parquet` does not match its manifest"),
+            "{told}"
+        );
         fs::remove_file(&shard).expect("removes");
         assert!(matches!(read_samples(&folder), Err(StoreError::Changed(_))));
         fs::remove_dir_all(&folder).expect("cleans up");
@@ -378,7 +468,10 @@ mod tests {
         let folder = folder();
         write_samples(&folder, &samples(20), "abc").expect("writes");
         fs::remove_file(folder.join(MANIFEST_FILE)).expect("removes");
-        assert!(matches!(read_samples(&folder), Err(StoreError::Unfinished(_))));
+        assert!(matches!(
+            read_samples(&folder),
+            Err(StoreError::Unfinished(_))
+        ));
         fs::remove_dir_all(&folder).expect("cleans up");
     }
 
@@ -395,7 +488,10 @@ mod tests {
         for manifest in [newer, outside, short] {
             let json = serde_json::to_vec(&manifest).expect("prints");
             fs::write(folder.join(MANIFEST_FILE), json).expect("writes");
-            assert!(matches!(read_samples(&folder), Err(StoreError::Manifest { .. })));
+            assert!(matches!(
+                read_samples(&folder),
+                Err(StoreError::Manifest { .. })
+            ));
         }
         fs::remove_dir_all(&folder).expect("cleans up");
     }
@@ -407,12 +503,20 @@ mod tests {
             let mut writer = SampleWriter::begin(&folder).expect("begins");
             writer.shard_tokens = 10;
             for length in lengths {
-                let sample = Sample::new(vec![0; *length], vec![true; *length], "a").expect("a sample");
+                let sample =
+                    Sample::new(vec![0; *length], vec![true; *length], "a").expect("a sample");
                 writer.push(sample).expect("writes");
             }
             let manifest = writer.finish_with("abc", 1).expect("finishes");
-            assert_eq!((manifest.cut, read_manifest(&folder).expect("reads").cut), (1, 1));
-            manifest.shards.iter().map(|shard| shard.count).collect::<Vec<_>>()
+            assert_eq!(
+                (manifest.cut, read_manifest(&folder).expect("reads").cut),
+                (1, 1)
+            );
+            manifest
+                .shards
+                .iter()
+                .map(|shard| shard.count)
+                .collect::<Vec<_>>()
         };
         assert_eq!(shards(&[5, 5, 5, 5, 5]), [2, 2, 1]);
         assert_eq!(shards(&[11, 11]), [1, 1]);

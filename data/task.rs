@@ -13,7 +13,9 @@ use crate::patch::{Patch, is_guarded};
 pub const TASK_FORMAT: u32 = 1;
 
 /// What the tests of a task are written in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// pytest runs them.
@@ -27,7 +29,9 @@ impl Language {
     /// The one of this name, in letters of any size; `None` for a language whose tests nothing here runs.
     pub fn from_name(name: &str) -> Option<Language> {
         let name = name.trim().to_lowercase();
-        [Language::Python, Language::JavaScript].into_iter().find(|language| language.name() == name)
+        [Language::Python, Language::JavaScript]
+            .into_iter()
+            .find(|language| language.name() == name)
     }
 
     /// As it is written.
@@ -85,8 +89,15 @@ impl Task {
     /// A patch without the files that judge it, and the paths that were left out: guarded by their name, of a test that
     /// judges, or trusted by the task.
     pub fn judged(&self, patch: &Patch) -> (Patch, Vec<String>) {
-        let tests: HashSet<&str> = self.fail_to_pass.iter().chain(&self.pass_to_pass).map(|id| file_of(id)).collect();
-        patch.without(&|path| is_guarded(path) || tests.contains(path) || self.trusted.iter().any(|one| one == path))
+        let tests: HashSet<&str> = self
+            .fail_to_pass
+            .iter()
+            .chain(&self.pass_to_pass)
+            .map(|id| file_of(id))
+            .collect();
+        patch.without(&|path| {
+            is_guarded(path) || tests.contains(path) || self.trusted.iter().any(|one| one == path)
+        })
     }
 }
 

@@ -105,7 +105,9 @@ pub enum TemplateError {
     )]
     NoMarker(&'static str),
     /// A file that should hold a template does not.
-    #[error("`{name}` cannot be read: {reason}\nhint: take the file from where the model came from")]
+    #[error(
+        "`{name}` cannot be read: {reason}\nhint: take the file from where the model came from"
+    )]
     Unreadable {
         /// The file.
         name: String,
@@ -133,7 +135,9 @@ pub enum TemplateError {
         said: String,
     },
     /// The template has no use for what it is given.
-    #[error("{template} does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it")]
+    #[error(
+        "{template} does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it"
+    )]
     Unasked {
         /// The template.
         template: String,
@@ -164,7 +168,9 @@ impl ChatTemplate {
     pub fn check(&self, tokenizer: &Tokenizer) -> Result<(), TemplateError> {
         match &self.form {
             Form::ChatMl => {
-                let missing = [START, END].into_iter().find(|name| tokenizer.special(name).is_none());
+                let missing = [START, END]
+                    .into_iter()
+                    .find(|name| tokenizer.special(name).is_none());
                 missing.map_or(Ok(()), |name| Err(TemplateError::NoMarker(name)))
             }
             Form::Model(_) => self.trained_end(tokenizer).map(|_| ()),
@@ -180,7 +186,9 @@ impl ChatTemplate {
         let Form::Model(model) = &self.form else {
             return Ok(self.clone());
         };
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        let now = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() as i64);
         Ok(ChatTemplate::from(model.at(now)?))
     }
 
@@ -197,10 +205,16 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// When the template is broken or does not take this conversation.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, TemplateError> {
         match &self.form {
             Form::ChatMl => Ok(render(messages, add_generation_prompt)),
-            Form::Model(model) => model.render(Dialog::from(messages).whole(), add_generation_prompt),
+            Form::Model(model) => {
+                model.render(Dialog::from(messages).whole(), add_generation_prompt)
+            }
         }
     }
 
@@ -211,7 +225,11 @@ impl ChatTemplate {
     ///
     /// When the template is broken, does not take this conversation, or writes an answer so that it does not go on from
     /// its prompt, has no end, or changes later.
-    pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
+    pub fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+    ) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
         match &self.form {
             Form::ChatMl => Ok(encode(tokenizer, messages)),
             Form::Model(model) => turns::encode(model, tokenizer, &messages.into(), For::Training),
@@ -224,7 +242,11 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// When the template is broken, does not take this conversation, or does not ask for something that is given.
-    pub fn encode_answers(&self, tokenizer: &Tokenizer, dialog: &Dialog) -> Result<Answers, TemplateError> {
+    pub fn encode_answers(
+        &self,
+        tokenizer: &Tokenizer,
+        dialog: &Dialog,
+    ) -> Result<Answers, TemplateError> {
         if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
             return Err(self.unasked(name));
         }
@@ -232,10 +254,21 @@ impl ChatTemplate {
             Form::Model(model) => turns::encode_answers(model, tokenizer, dialog, For::Answers),
             Form::ChatMl => {
                 let messages = dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?;
-                let thought = |(at, turn): (usize, &Fields)| turn.get("reasoning_content").map(|_| at);
-                let unreasoned = dialog.messages.iter().enumerate().filter_map(thought).collect();
+                let thought =
+                    |(at, turn): (usize, &Fields)| turn.get("reasoning_content").map(|_| at);
+                let unreasoned = dialog
+                    .messages
+                    .iter()
+                    .enumerate()
+                    .filter_map(thought)
+                    .collect();
                 let (tokens, turns) = encode_turns(tokenizer, &messages);
-                Ok(Answers { tokens, turns, failed: Vec::new(), unreasoned })
+                Ok(Answers {
+                    tokens,
+                    turns,
+                    failed: Vec::new(),
+                    unreasoned,
+                })
             }
         }
     }
@@ -250,14 +283,20 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// When the template is broken or does not take this conversation.
-    pub fn encode_prompt(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>, TemplateError> {
+    pub fn encode_prompt(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+    ) -> Result<Vec<u32>, TemplateError> {
         match &self.form {
             Form::ChatMl => {
                 let (mut tokens, _) = encode(tokenizer, messages);
                 begin(tokenizer, Role::Assistant, &mut tokens);
                 Ok(tokens)
             }
-            Form::Model(model) => Ok(turns::encode(model, tokenizer, &messages.into(), For::Prompt)?.0),
+            Form::Model(model) => {
+                Ok(turns::encode(model, tokenizer, &messages.into(), For::Prompt)?.0)
+            }
         }
     }
 
@@ -266,12 +305,19 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// As [`ChatTemplate::encode_prompt`], and when the template does not ask for something that is given.
-    pub fn encode_dialog(&self, tokenizer: &Tokenizer, dialog: &Dialog) -> Result<Vec<u32>, TemplateError> {
+    pub fn encode_dialog(
+        &self,
+        tokenizer: &Tokenizer,
+        dialog: &Dialog,
+    ) -> Result<Vec<u32>, TemplateError> {
         if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
             return Err(self.unasked(name));
         }
         match &self.form {
-            Form::ChatMl => self.encode_prompt(tokenizer, &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?),
+            Form::ChatMl => self.encode_prompt(
+                tokenizer,
+                &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?,
+            ),
             Form::Model(model) => Ok(turns::encode(model, tokenizer, dialog, For::Prompt)?.0),
         }
     }
@@ -282,24 +328,42 @@ impl ChatTemplate {
     ///
     /// As [`ChatTemplate::encode_dialog`], and when the last turn is to go on and is none of the assistant's, or does not
     /// go on from its prompt.
-    pub fn encode_turns(&self, tokenizer: &Tokenizer, dialog: &Dialog, open: bool) -> Result<Vec<u32>, TemplateError> {
+    pub fn encode_turns(
+        &self,
+        tokenizer: &Tokenizer,
+        dialog: &Dialog,
+        open: bool,
+    ) -> Result<Vec<u32>, TemplateError> {
         if let Some(name) = dialog.given.keys().find(|name| !self.asks_for(name)) {
             return Err(self.unasked(name));
         }
         let (mut tokens, mask) = match &self.form {
-            Form::ChatMl => encode(tokenizer, &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?),
+            Form::ChatMl => encode(
+                tokenizer,
+                &dialog.plain().ok_or_else(|| self.unasked("tool_calls"))?,
+            ),
             Form::Model(model) => turns::encode(model, tokenizer, dialog, For::Turns)?,
         };
         if open {
-            let last = dialog.messages.len().checked_sub(1).filter(|&last| dialog.whole().is_answer(last));
+            let last = dialog
+                .messages
+                .len()
+                .checked_sub(1)
+                .filter(|&last| dialog.whole().is_answer(last));
             // The last token that the assistant writes ends its turn.
-            let end = mask.iter().rposition(|written| *written).filter(|_| last.is_some());
+            let end = mask
+                .iter()
+                .rposition(|written| *written)
+                .filter(|_| last.is_some());
             let reason = "its last turn is not written so that it could go on".to_string();
             let name = || match &self.form {
                 Form::ChatMl => "the usual chat template".to_string(),
                 Form::Model(model) => model.name.clone(),
             };
-            tokens.truncate(end.ok_or_else(|| TemplateError::Unfit { name: name(), reason })?);
+            tokens.truncate(end.ok_or_else(|| TemplateError::Unfit {
+                name: name(),
+                reason,
+            })?);
         }
         Ok(tokens)
     }
@@ -315,7 +379,10 @@ impl ChatTemplate {
     /// The template to use where tools are offered: some folders have one of its own for that.
     pub fn with_tools(&self) -> ChatTemplate {
         match &self.form {
-            Form::Model(model) => model.tool_use.clone().map_or_else(|| self.clone(), ChatTemplate::from),
+            Form::Model(model) => model
+                .tool_use
+                .clone()
+                .map_or_else(|| self.clone(), ChatTemplate::from),
             Form::ChatMl => self.clone(),
         }
     }
@@ -325,7 +392,10 @@ impl ChatTemplate {
             Form::ChatMl => "the usual chat template".to_string(),
             Form::Model(model) => format!("the chat template in `{}`", model.name),
         };
-        TemplateError::Unasked { template, asked: asked.to_string() }
+        TemplateError::Unasked {
+            template,
+            asked: asked.to_string(),
+        }
     }
 
     /// A conversation as a training sample.
@@ -346,7 +416,12 @@ impl ChatTemplate {
 
 impl From<Arc<Model>> for ChatTemplate {
     fn from(model: Arc<Model>) -> Self {
-        ChatTemplate { form: Form::Model(model), told_ends: Vec::new(), assumed: false, kept: None }
+        ChatTemplate {
+            form: Form::Model(model),
+            told_ends: Vec::new(),
+            assumed: false,
+            kept: None,
+        }
     }
 }
 
@@ -359,18 +434,49 @@ impl From<Model> for ChatTemplate {
 impl Model {
     /// The same on another day.
     fn at(&self, now: i64) -> Result<Model, TemplateError> {
-        let source = Source { now, ..self.renderer.source.clone() };
+        let source = Source {
+            now,
+            ..self.renderer.source.clone()
+        };
         let renderer = Renderer::new(source).map_err(|fault| self.fault(fault))?;
-        let tool_use = self.tool_use.as_ref().map(|model| model.at(now)).transpose()?.map(Arc::new);
+        let tool_use = self
+            .tool_use
+            .as_ref()
+            .map(|model| model.at(now))
+            .transpose()?
+            .map(Arc::new);
         let (name, config, stops) = (self.name.clone(), self.config.clone(), self.stops.clone());
-        let (given, parts, no_generation_prompt) = (self.given.clone(), self.parts, OnceLock::new());
-        Ok(Model { name, config, stops, given, parts, renderer, no_generation_prompt, tool_use })
+        let (given, parts, no_generation_prompt) =
+            (self.given.clone(), self.parts, OnceLock::new());
+        Ok(Model {
+            name,
+            config,
+            stops,
+            given,
+            parts,
+            renderer,
+            no_generation_prompt,
+            tool_use,
+        })
     }
 
     fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, TemplateError> {
-        let parts = if self.parts { dialog.in_parts() } else { Vec::new() };
-        let dialog = if self.parts { Turns { messages: &parts, ..dialog } } else { dialog };
-        self.renderer.render(dialog, add_generation_prompt).map_err(|fault| self.fault(fault))
+        let parts = if self.parts {
+            dialog.in_parts()
+        } else {
+            Vec::new()
+        };
+        let dialog = if self.parts {
+            Turns {
+                messages: &parts,
+                ..dialog
+            }
+        } else {
+            dialog
+        };
+        self.renderer
+            .render(dialog, add_generation_prompt)
+            .map_err(|fault| self.fault(fault))
     }
 
     fn fault(&self, fault: Fault) -> TemplateError {
@@ -382,12 +488,16 @@ impl Model {
     }
 
     fn unfit(&self, reason: &str) -> TemplateError {
-        TemplateError::Unfit { name: self.name.clone(), reason: reason.to_string() }
+        TemplateError::Unfit {
+            name: self.name.clone(),
+            reason: reason.to_string(),
+        }
     }
 }
 
 fn render(messages: &[Message], add_generation_prompt: bool) -> String {
-    let turn = |message: &Message| format!("{START}{}\n{}{END}\n", message.role.name(), message.content);
+    let turn =
+        |message: &Message| format!("{START}{}\n{}{END}\n", message.role.name(), message.content);
     let mut text: String = messages.iter().map(turn).collect();
     if add_generation_prompt {
         text.push_str(&format!("{START}{}\n", Role::Assistant.name()));
@@ -397,7 +507,10 @@ fn render(messages: &[Message], add_generation_prompt: bool) -> String {
 
 fn encode(tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<bool>) {
     let (tokens, turns) = encode_turns(tokenizer, messages);
-    (tokens, turns.into_iter().map(|turn| turn.is_some()).collect())
+    (
+        tokens,
+        turns.into_iter().map(|turn| turn.is_some()).collect(),
+    )
 }
 
 /// The tokens, and for those of an answer which message it is.
@@ -408,7 +521,10 @@ fn encode_turns(tokenizer: &Tokenizer, messages: &[Message]) -> (Vec<u32>, Vec<O
         turns.resize(tokens.len(), None);
         tokens.extend(tokenizer.encode(&message.content));
         tokens.extend(marker(tokenizer, END));
-        turns.resize(tokens.len(), (message.role == Role::Assistant).then_some(at));
+        turns.resize(
+            tokens.len(),
+            (message.role == Role::Assistant).then_some(at),
+        );
         tokens.extend(tokenizer.encode("\n"));
         turns.resize(tokens.len(), None);
     }
@@ -423,7 +539,9 @@ fn begin(tokenizer: &Tokenizer, role: Role, tokens: &mut Vec<u32>) {
 
 /// The id of a marker; its letters, where [`ChatTemplate::check`] would have refused the tokenizer.
 fn marker(tokenizer: &Tokenizer, name: &str) -> Vec<u32> {
-    tokenizer.special(name).map_or_else(|| tokenizer.encode(name), |id| vec![id])
+    tokenizer
+        .special(name)
+        .map_or_else(|| tokenizer.encode(name), |id| vec![id])
 }
 
 #[cfg(test)]

@@ -137,7 +137,10 @@ impl Tokenizer {
     ///
     /// When there is none, or as [`Tokenizer::from_file`].
     pub fn from_folder(folder: &Path) -> Result<Tokenizer, TokenizerError> {
-        let found = [JSON_FILE, TEKKEN_FILE].map(|name| folder.join(name)).into_iter().find(|file| file.exists());
+        let found = [JSON_FILE, TEKKEN_FILE]
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|file| file.exists());
         match found {
             Some(file) => Tokenizer::from_file(&file),
             None => Err(TokenizerError::Missing(folder.display().to_string())),
@@ -160,8 +163,14 @@ impl Tokenizer {
             return Err(TokenizerError::Unreadable { name, reason });
         }
         let bytes = fs::read(path).map_err(read_error)?;
-        let tekken = path.file_name().is_some_and(|file| file.to_string_lossy().contains("tekken"));
-        if tekken { Tokenizer::tekken(&bytes, &name) } else { Tokenizer::named(&bytes, &name) }
+        let tekken = path
+            .file_name()
+            .is_some_and(|file| file.to_string_lossy().contains("tekken"));
+        if tekken {
+            Tokenizer::tekken(&bytes, &name)
+        } else {
+            Tokenizer::named(&bytes, &name)
+        }
     }
 
     /// Reads the bytes of a `tokenizer.json`.
@@ -175,16 +184,32 @@ impl Tokenizer {
 
     fn named(bytes: &[u8], name: &str) -> Result<Tokenizer, TokenizerError> {
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(TokenizerError::TooLarge { name: name.to_string(), bytes: bytes.len() as u64 });
+            return Err(TokenizerError::TooLarge {
+                name: name.to_string(),
+                bytes: bytes.len() as u64,
+            });
         }
-        let unreadable = |reason: String| TokenizerError::Unreadable { name: name.to_string(), reason };
-        Ok(Tokenizer::of(Json::from_bytes(bytes).map_err(unreadable)?, name))
+        let unreadable = |reason: String| TokenizerError::Unreadable {
+            name: name.to_string(),
+            reason,
+        };
+        Ok(Tokenizer::of(
+            Json::from_bytes(bytes).map_err(unreadable)?,
+            name,
+        ))
     }
 
     fn tekken(bytes: &[u8], name: &str) -> Result<Tokenizer, TokenizerError> {
-        let unreadable = |reason: String| TokenizerError::Unreadable { name: name.to_string(), reason };
+        let unreadable = |reason: String| TokenizerError::Unreadable {
+            name: name.to_string(),
+            reason,
+        };
         let tekken = Tekken::from_bytes(bytes).map_err(unreadable)?;
-        Ok(Tokenizer { name: name.into(), vocab_size: tekken.vocab_size(), kind: Kind::Tekken(Arc::new(tekken)) })
+        Ok(Tokenizer {
+            name: name.into(),
+            vocab_size: tekken.vocab_size(),
+            kind: Kind::Tekken(Arc::new(tekken)),
+        })
     }
 
     /// Learns byte-level merges from `texts`; `specials` take the first ids in order.
@@ -203,27 +228,52 @@ impl Tokenizer {
     ) -> Result<Tokenizer, TokenizerError> {
         let least = BYTES + specials.len();
         if vocab_size < least {
-            return Err(TokenizerError::TooSmall { asked: vocab_size, least });
+            return Err(TokenizerError::TooSmall {
+                asked: vocab_size,
+                least,
+            });
         }
         let trainer = BpeTrainerBuilder::new()
             .vocab_size(vocab_size)
             .min_frequency(2)
             .show_progress(false)
-            .special_tokens(specials.iter().map(|special| AddedToken::from(*special, true)).collect())
+            .special_tokens(
+                specials
+                    .iter()
+                    .map(|special| AddedToken::from(*special, true))
+                    .collect(),
+            )
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
-        let cuts: Vec<PreTokenizerWrapper> = vec![Digits::new(true).into(), ByteLevel::new(false, false, true).into()];
+        let cuts: Vec<PreTokenizerWrapper> = vec![
+            Digits::new(true).into(),
+            ByteLevel::new(false, false, true).into(),
+        ];
         let mut inner = tokenizers::Tokenizer::new(BPE::default());
         inner.with_pre_tokenizer(Some(Sequence::new(cuts)));
         inner.with_decoder(Some(ByteLevel::new(false, false, true)));
-        let failed = |reason| TokenizerError::Failed { doing: "train", reason };
-        inner.train(&mut TrainerWrapper::from(trainer), texts).map_err(|error| failed(error.to_string()))?;
+        let failed = |reason| TokenizerError::Failed {
+            doing: "train",
+            reason,
+        };
+        inner
+            .train(&mut TrainerWrapper::from(trainer), texts)
+            .map_err(|error| failed(error.to_string()))?;
         Ok(Tokenizer::of(Json::of(inner).map_err(failed)?, JSON_FILE))
     }
 
     fn of(json: Json, name: &str) -> Tokenizer {
-        let largest = json.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize);
-        Tokenizer { name: name.to_string(), kind: Kind::Json(Box::new(json)), vocab_size: largest + 1 }
+        let largest = json
+            .inner
+            .get_vocab(true)
+            .values()
+            .max()
+            .map_or(0, |id| *id as usize);
+        Tokenizer {
+            name: name.to_string(),
+            kind: Kind::Json(Box::new(json)),
+            vocab_size: largest + 1,
+        }
     }
 
     /// Refuses a tokenizer whose ids a model with `known` rows cannot look up.
@@ -237,7 +287,12 @@ impl Tokenizer {
         }
         let id = (self.vocab_size - 1) as u32;
         let token = String::from_utf8_lossy(&self.piece(id).unwrap_or_default()).into_owned();
-        Err(TokenizerError::BeyondVocabulary { name: self.name.clone(), id, token, known })
+        Err(TokenizerError::BeyondVocabulary {
+            name: self.name.clone(),
+            id,
+            token,
+            known,
+        })
     }
 
     /// The ids of `text`. Markers in it are ordinary text.
@@ -277,7 +332,12 @@ impl Tokenizer {
         match &self.kind {
             Kind::Json(json) => json.inner.decode(ids, false).unwrap_or_default(),
             Kind::Tekken(tekken) => {
-                let bytes: Vec<u8> = ids.iter().filter_map(|id| tekken.piece(*id)).flatten().copied().collect();
+                let bytes: Vec<u8> = ids
+                    .iter()
+                    .filter_map(|id| tekken.piece(*id))
+                    .flatten()
+                    .copied()
+                    .collect();
                 String::from_utf8_lossy(&bytes).into_owned()
             }
         }
@@ -294,16 +354,33 @@ impl Tokenizer {
     /// The id of a marker.
     pub fn special(&self, name: &str) -> Option<u32> {
         match &self.kind {
-            Kind::Json(json) => json.specials.iter().find(|(special, _)| special == name).map(|(_, id)| *id),
-            Kind::Tekken(tekken) => tekken.specials.iter().position(|special| special == name).map(|id| id as u32),
+            Kind::Json(json) => json
+                .specials
+                .iter()
+                .find(|(special, _)| special == name)
+                .map(|(_, id)| *id),
+            Kind::Tekken(tekken) => tekken
+                .specials
+                .iter()
+                .position(|special| special == name)
+                .map(|id| id as u32),
         }
     }
 
     /// Every marker and its id, by id.
     pub fn specials(&self) -> Vec<(&str, u32)> {
         match &self.kind {
-            Kind::Json(json) => json.specials.iter().map(|(name, id)| (name.as_str(), *id)).collect(),
-            Kind::Tekken(tekken) => tekken.specials.iter().map(String::as_str).zip(0..).collect(),
+            Kind::Json(json) => json
+                .specials
+                .iter()
+                .map(|(name, id)| (name.as_str(), *id))
+                .collect(),
+            Kind::Tekken(tekken) => tekken
+                .specials
+                .iter()
+                .map(String::as_str)
+                .zip(0..)
+                .collect(),
         }
     }
 
@@ -334,11 +411,16 @@ impl Tokenizer {
     ///
     /// When it cannot be written as JSON.
     pub fn save_bytes(&self) -> Result<Vec<u8>, TokenizerError> {
-        let failed = |reason| TokenizerError::Failed { doing: "write", reason };
+        let failed = |reason| TokenizerError::Failed {
+            doing: "write",
+            reason,
+        };
         match &self.kind {
-            Kind::Json(json) => {
-                json.inner.to_string(true).map(String::into_bytes).map_err(|error| failed(error.to_string()))
-            }
+            Kind::Json(json) => json
+                .inner
+                .to_string(true)
+                .map(String::into_bytes)
+                .map_err(|error| failed(error.to_string())),
             Kind::Tekken(tekken) => Ok(tekken.bytes.clone()),
         }
     }

@@ -13,7 +13,9 @@ mod card;
 mod store;
 
 pub use card::{Card, SplitCount};
-pub use store::{ReadTriplets, TRIPLETS_MANIFEST, TripletError, TripletManifest, read_triplets, write_triplets};
+pub use store::{
+    ReadTriplets, TRIPLETS_MANIFEST, TripletError, TripletManifest, read_triplets, write_triplets,
+};
 
 /// The format number written with every triplet; a reader refuses a larger one.
 pub const TRIPLET_FORMAT: u32 = 1;
@@ -35,7 +37,12 @@ pub enum Split {
 
 impl Split {
     /// All of them.
-    pub const ALL: [Split; 4] = [Split::Train, Split::HeldOutPackage, Split::HeldOutKind, Split::HeldOutBoth];
+    pub const ALL: [Split; 4] = [
+        Split::Train,
+        Split::HeldOutPackage,
+        Split::HeldOutKind,
+        Split::HeldOutBoth,
+    ];
 
     /// As its files are named.
     pub fn name(self) -> &'static str {

@@ -43,7 +43,8 @@ pub fn code(path: &Path) -> Result<PathBuf, Untrusted> {
     let refused = |why: String| Untrusted {
         path: path.to_path_buf(),
         why,
-        hint: "use one that you or root own and that nobody else can write, or run as its owner".to_string(),
+        hint: "use one that you or root own and that nobody else can write, or run as its owner"
+            .to_string(),
     };
     resolve(path, &Hands::own()).map_err(refused)
 }
@@ -58,18 +59,28 @@ pub fn private_folder(path: &Path) -> Result<PathBuf, Untrusted> {
     let refused = |why: String| Untrusted {
         path: path.to_path_buf(),
         why,
-        hint: "remove it, or name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`".to_string(),
+        hint: "remove it, or name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`"
+            .to_string(),
     };
     let path_here = std::path::absolute(path).map_err(|error| refused(error.to_string()))?;
-    let missing: Vec<&Path> = path_here.ancestors().take_while(|folder| folder.symlink_metadata().is_err()).collect();
-    let above = missing.last().and_then(|folder| folder.parent()).unwrap_or(&path_here);
+    let missing: Vec<&Path> = path_here
+        .ancestors()
+        .take_while(|folder| folder.symlink_metadata().is_err())
+        .collect();
+    let above = missing
+        .last()
+        .and_then(|folder| folder.parent())
+        .unwrap_or(&path_here);
     let mut real = resolve(above, &hands).map_err(refused)?;
     for folder in missing.iter().rev() {
         real.push(folder.file_name().unwrap_or_default());
         match DirBuilder::new().mode(0o700).create(&real) {
             // Another process of ours may have been faster; whose it is, is looked at below.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(refused(format!("`{}` cannot be made: {error}", real.display())));
+                return Err(refused(format!(
+                    "`{}` cannot be made: {error}",
+                    real.display()
+                )));
             }
             _ => {}
         }
@@ -84,7 +95,8 @@ pub fn private_folder(path: &Path) -> Result<PathBuf, Untrusted> {
     }
     if meta.mode() & 0o777 != 0o700 {
         let mode = fs::Permissions::from_mode(0o700);
-        fs::set_permissions(&real, mode).map_err(|error| refused(format!("it cannot be closed to others: {error}")))?;
+        fs::set_permissions(&real, mode)
+            .map_err(|error| refused(format!("it cannot be closed to others: {error}")))?;
     }
     Ok(real)
 }
@@ -102,7 +114,10 @@ fn program_in(path: &OsStr, name: &str) -> Result<Option<PathBuf>, Untrusted> {
     let mut refused = None;
     for folder in std::env::split_paths(path).filter(|folder| folder.is_absolute()) {
         let place = folder.join(name);
-        if !place.metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0) {
+        if !place
+            .metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+        {
             continue;
         }
         match code(&place) {
@@ -133,7 +148,11 @@ impl Hands {
                 .then_some(group.gid.as_raw())
         };
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        Hands { own, group: user.and_then(alone), unmapped: !is_mapped(&map, UNMAPPED) }
+        Hands {
+            own,
+            group: user.and_then(alone),
+            unmapped: !is_mapped(&map, UNMAPPED),
+        }
     }
 
     fn owns(&self, uid: u32) -> bool {
@@ -186,7 +205,8 @@ fn resolve(path: &Path, hands: &Hands) -> Result<PathBuf, String> {
         if links > MAX_LINKS {
             return Err("its links lead nowhere".to_string());
         }
-        let target = fs::read_link(&next).map_err(|error| format!("`{}`: {error}", next.display()))?;
+        let target =
+            fs::read_link(&next).map_err(|error| format!("`{}`: {error}", next.display()))?;
         if target.is_absolute() {
             here = PathBuf::from("/");
         }
@@ -198,7 +218,8 @@ fn resolve(path: &Path, hands: &Hands) -> Result<PathBuf, String> {
 }
 
 fn check(hands: &Hands, path: &Path, last: bool) -> Result<Metadata, String> {
-    let meta = fs::symlink_metadata(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    let meta =
+        fs::symlink_metadata(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
     hands.complaint(path, &meta, last).map_or(Ok(meta), Err)
 }
 
@@ -213,11 +234,16 @@ fn parts(path: &Path) -> VecDeque<OsString> {
 
 fn name_of(uid: u32) -> String {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    user.map_or_else(|| format!("the user {uid}"), |user| format!("`{}`", user.name))
+    user.map_or_else(
+        || format!("the user {uid}"),
+        |user| format!("`{}`", user.name),
+    )
 }
 
 fn group_name(gid: u32) -> String {
-    let group = Group::from_gid(nix::unistd::Gid::from_raw(gid)).ok().flatten();
+    let group = Group::from_gid(nix::unistd::Gid::from_raw(gid))
+        .ok()
+        .flatten();
     group.map_or_else(|| gid.to_string(), |group| format!("`{}`", group.name))
 }
 
@@ -246,7 +272,10 @@ mod tests {
         fs::create_dir(place.path().join("bin")).unwrap();
         fs::write(&file, "").unwrap();
         mode(&file, 0o755);
-        assert_eq!(code(&file).unwrap(), place.path().canonicalize().unwrap().join("bin/python"));
+        assert_eq!(
+            code(&file).unwrap(),
+            place.path().canonicalize().unwrap().join("bin/python")
+        );
         mode(&file, 0o757);
         assert!(why(&file).contains("anybody can write"), "{}", why(&file));
         mode(&file, 0o755);
@@ -282,10 +311,18 @@ mod tests {
             mode(&folder.join("git"), 0o755);
         }
         mode(&place.path().join("open"), 0o777);
-        let path = |names: &[&str]| std::env::join_paths(names.iter().map(|name| place.path().join(name))).unwrap();
+        let path = |names: &[&str]| {
+            std::env::join_paths(names.iter().map(|name| place.path().join(name))).unwrap()
+        };
         let own = place.path().join("own/git");
-        assert_eq!(program_in(&path(&["open", "own"]), "git").unwrap(), Some(own));
-        assert!(program_in(&path(&["open"]), "git").is_err_and(|error| error.to_string().contains("anybody")));
+        assert_eq!(
+            program_in(&path(&["open", "own"]), "git").unwrap(),
+            Some(own)
+        );
+        assert!(
+            program_in(&path(&["open"]), "git")
+                .is_err_and(|error| error.to_string().contains("anybody"))
+        );
         assert_eq!(program_in(&path(&["own"]), "hg").unwrap(), None);
         assert_eq!(program_in(OsStr::new("relative:"), "git").unwrap(), None);
     }
@@ -308,10 +345,17 @@ mod tests {
         let planted = place.path().join("train");
         fs::create_dir(&planted).unwrap();
         if std::os::unix::fs::chown(&planted, Some(1234), None).is_err() {
-            return eprintln!("SKIPPED, not tested: a folder of another user is refused: only root can give one away");
+            return eprintln!(
+                "SKIPPED, not tested: a folder of another user is refused: only root can give one away"
+            );
         }
-        let said = private_folder(&planted).expect_err("is another's").to_string();
-        assert!(said.contains("belongs to the user 1234") && said.contains("XDG_CACHE_HOME"), "{said}");
+        let said = private_folder(&planted)
+            .expect_err("is another's")
+            .to_string();
+        assert!(
+            said.contains("belongs to the user 1234") && said.contains("XDG_CACHE_HOME"),
+            "{said}"
+        );
         symlink(&planted, place.path().join("link")).unwrap();
         assert!(code(&place.path().join("link")).is_err());
     }

@@ -124,7 +124,11 @@ impl Varied {
         for (end, copy) in insertions.into_iter().rev() {
             varied.insert_str(end, &copy);
         }
-        (!changes.is_empty()).then_some(Varied { text: varied, changes, files: BTreeMap::new() })
+        (!changes.is_empty()).then_some(Varied {
+            text: varied,
+            changes,
+            files: BTreeMap::new(),
+        })
     }
 
     /// What is changed in the copy that has this node id: `test_a.py::test_sum_varied_3[x]` is the fourth.
@@ -135,13 +139,19 @@ impl Varied {
 
     /// The numbers of the copies, in the order in which they run.
     pub fn in_order(&self) -> Vec<usize> {
-        self.text.split(MARK).skip(1).filter_map(number_of).collect()
+        self.text
+            .split(MARK)
+            .skip(1)
+            .filter_map(number_of)
+            .collect()
     }
 }
 
 /// The number at the start of a text.
 fn number_of(text: &str) -> Option<usize> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     text[..digits].parse().ok()
 }
 
@@ -153,9 +163,15 @@ fn spread<T>(all: &[T], count: usize, key: u64) -> impl Iterator<Item = &T> {
 }
 
 /// As [`spread`], where each group has its turn: of many values for one function and one for another both are looked at.
-fn spread_over_groups<T>(all: &[T], count: usize, key: u64, group: impl Fn(&T) -> String) -> Vec<&T> {
+fn spread_over_groups<T>(
+    all: &[T],
+    count: usize,
+    key: u64,
+    group: impl Fn(&T) -> String,
+) -> Vec<&T> {
     let mut groups: BTreeMap<String, Vec<&T>> = BTreeMap::new();
-    all.iter().for_each(|one| groups.entry(group(one)).or_default().push(one));
+    all.iter()
+        .for_each(|one| groups.entry(group(one)).or_default().push(one));
     let mut share = count.min(all.len());
     // Small groups take all that they have, and leave the rest to the others.
     let mut by_size: Vec<&Vec<&T>> = groups.values().collect();

@@ -38,40 +38,81 @@ pub struct Admission {
 /// # Errors
 ///
 /// When the sandbox fails: that says nothing about the task.
-pub fn admit(grader: &Grader, root: &Path, task: &Task, runs: usize) -> Result<Admission, SandboxError> {
+pub fn admit(
+    grader: &Grader,
+    root: &Path,
+    task: &Task,
+    runs: usize,
+) -> Result<Admission, SandboxError> {
     let runs = runs.max(1);
     let repeated = |patch: &Patch| -> Result<Vec<Graded>, SandboxError> {
-        (0..runs).map(|_| grader.grade_anew(root, task, patch)).collect()
+        (0..runs)
+            .map(|_| grader.grade_anew(root, task, patch))
+            .collect()
     };
-    let (gold, empty) = (repeated(&task.judged(&task.gold).0)?, repeated(&Patch::default())?);
+    let (gold, empty) = (
+        repeated(&task.judged(&task.gold).0)?,
+        repeated(&Patch::default())?,
+    );
     let differing: usize = [&gold, &empty].into_iter().map(|of| differing(of)).sum();
     let reason = if differing > 0 {
         Some("its tests do not say the same twice".to_string())
     } else if gold[0].outcome != Outcome::Resolved {
-        Some(format!("the gold patch does not repair it: {}", said(&gold[0])))
+        Some(format!(
+            "the gold patch does not repair it: {}",
+            said(&gold[0])
+        ))
     } else if !fails(task, &empty[0]) {
-        Some(format!("without a patch its tests should fail: {}", said(&empty[0])))
+        Some(format!(
+            "without a patch its tests should fail: {}",
+            said(&empty[0])
+        ))
     } else {
         None
     };
-    let flake_rate = if runs > 1 { differing as f64 / (2 * (runs - 1)) as f64 } else { 0.0 };
+    let flake_rate = if runs > 1 {
+        differing as f64 / (2 * (runs - 1)) as f64
+    } else {
+        0.0
+    };
     let admitted = reason.is_none();
-    let Coverage { tests, varied } = if admitted { grader.coverage(root, task)? } else { Coverage::default() };
-    Ok(Admission { instance_id: task.id.clone(), admitted, reason, flake_rate, tests, varied_tests: varied })
+    let Coverage { tests, varied } = if admitted {
+        grader.coverage(root, task)?
+    } else {
+        Coverage::default()
+    };
+    Ok(Admission {
+        instance_id: task.id.clone(),
+        admitted,
+        reason,
+        flake_rate,
+        tests,
+        varied_tests: varied,
+    })
 }
 
 /// Whether a test of `fail_to_pass` fails. One that never ends does: the gold patch made it pass within its time.
 fn fails(task: &Task, base: &Graded) -> bool {
     match base.outcome {
         Outcome::StillFailing { .. } => true,
-        Outcome::TimedOut => base.grounds.unmet.iter().any(|one| task.fail_to_pass.contains(&one.test)),
-        Outcome::Resolved | Outcome::BrokeOthers { .. } | Outcome::OutOfMemory | Outcome::Crashed => false,
+        Outcome::TimedOut => base
+            .grounds
+            .unmet
+            .iter()
+            .any(|one| task.fail_to_pass.contains(&one.test)),
+        Outcome::Resolved
+        | Outcome::BrokeOthers { .. }
+        | Outcome::OutOfMemory
+        | Outcome::Crashed => false,
         Outcome::DoesNotApply | Outcome::NoPatch => false,
     }
 }
 
 fn differing(runs: &[Graded]) -> usize {
-    runs.iter().skip(1).filter(|run| run.outcome != runs[0].outcome).count()
+    runs.iter()
+        .skip(1)
+        .filter(|run| run.outcome != runs[0].outcome)
+        .count()
 }
 
 /// An outcome in words, with the tests that it rests on and the first failure.
@@ -80,7 +121,9 @@ pub fn said(graded: &Graded) -> String {
     let outcome = match &graded.outcome {
         Outcome::Resolved if graded.grounds.kept > 0 => {
             let kept = graded.grounds.kept;
-            format!("all tests pass but {kept} of pass_to_pass, skipped or expected to fail as with the gold patch")
+            format!(
+                "all tests pass but {kept} of pass_to_pass, skipped or expected to fail as with the gold patch"
+            )
         }
         Outcome::Resolved => "all tests pass".to_string(),
         Outcome::StillFailing { passed, failed } => {
@@ -88,10 +131,21 @@ pub fn said(graded: &Graded) -> String {
             format!("{failed} of {all} tests of fail_to_pass do not pass: {which}")
         }
         Outcome::BrokeOthers { broken } => {
-            format!("{broken} tests of pass_to_pass do not pass: {}", named(first(*broken)))
+            format!(
+                "{broken} tests of pass_to_pass do not pass: {}",
+                named(first(*broken))
+            )
         }
-        Outcome::TimedOut => match graded.grounds.unmet.iter().find(|one| one.how == Instead::NotReached) {
-            Some(open) => format!("the time limit was reached; the first test without an answer: `{}`", open.test),
+        Outcome::TimedOut => match graded
+            .grounds
+            .unmet
+            .iter()
+            .find(|one| one.how == Instead::NotReached)
+        {
+            Some(open) => format!(
+                "the time limit was reached; the first test without an answer: `{}`",
+                open.test
+            ),
             None => "the time limit was reached".to_string(),
         },
         Outcome::OutOfMemory => "the memory limit was reached".to_string(),
@@ -103,7 +157,10 @@ pub fn said(graded: &Graded) -> String {
         Outcome::Crashed => "the tests died before their end".to_string(),
     };
     match &graded.failure {
-        Some(failure) => format!("{outcome}; {}: {}: {}", failure.test, failure.exception, failure.message),
+        Some(failure) => format!(
+            "{outcome}; {}: {}: {}",
+            failure.test, failure.exception, failure.message
+        ),
         None => outcome,
     }
 }
@@ -123,10 +180,16 @@ mod tests {
         let folder = Folder::new();
         let admitted = |reached: &'static [(&str, TestStatus)]| {
             let answer = move |job: &Job| {
-                let bug = job.changes.iter().any(|change| change.content.as_deref().unwrap_or("").contains("a - b"));
+                let bug = job
+                    .changes
+                    .iter()
+                    .any(|change| change.content.as_deref().unwrap_or("").contains("a - b"));
                 let whole = [("test_money.py::test_sum", TestStatus::Passed)];
                 Ok(if bug {
-                    TestRun { end: End::TimedOut, ..Scripted::finished(reached) }
+                    TestRun {
+                        end: End::TimedOut,
+                        ..Scripted::finished(reached)
+                    }
                 } else {
                     Scripted::finished(&whole)
                 })
@@ -137,7 +200,12 @@ mod tests {
         assert_eq!(admitted(&[]).reason, None);
         // What hangs is none of the tests that the gold patch repairs.
         let other = admitted(&[("test_money.py::test_sum", TestStatus::Passed)]);
-        assert!(other.reason.expect("is refused").contains("the time limit was reached"));
+        assert!(
+            other
+                .reason
+                .expect("is refused")
+                .contains("the time limit was reached")
+        );
     }
 
     /// Admits the example's task with tests that pass where `passes` says so, given the job and its number.
@@ -145,9 +213,16 @@ mod tests {
         let folder = Folder::new();
         let count = AtomicUsize::new(0);
         let answer = move |job: &Job| {
-            let repaired = job.changes.iter().all(|change| !change.content.as_deref().unwrap_or("").contains("a - b"));
+            let repaired = job
+                .changes
+                .iter()
+                .all(|change| !change.content.as_deref().unwrap_or("").contains("a - b"));
             let passed = passes(repaired, count.fetch_add(1, Ordering::Relaxed));
-            let status = if passed { TestStatus::Passed } else { TestStatus::Failed };
+            let status = if passed {
+                TestStatus::Passed
+            } else {
+                TestStatus::Failed
+            };
             Ok(Scripted::finished(&[("test_money.py::test_sum", status)]))
         };
         let grader = Grader::new(Arc::new(Scripted::new(answer)), Limits::default());
@@ -157,14 +232,20 @@ mod tests {
     #[test]
     fn a_task_is_admitted_where_gold_passes_and_nothing_fails_every_time() {
         let honest = admitted(|repaired, _| repaired);
-        assert_eq!((honest.admitted, honest.reason, honest.flake_rate), (true, None, 0.0));
+        assert_eq!(
+            (honest.admitted, honest.reason, honest.flake_rate),
+            (true, None, 0.0)
+        );
     }
 
     #[test]
     fn what_fails_is_told_with_its_reason() {
         let reason = |passes| admitted(passes).reason.expect("is refused");
         assert!(reason(|_, _| false).starts_with("the gold patch does not repair it: 1 of 1 tests of fail_to_pass do not pass: `test_money.py::test_sum` fails"));
-        assert!(reason(|_, _| true).starts_with("without a patch its tests should fail: all tests pass"));
+        assert!(
+            reason(|_, _| true)
+                .starts_with("without a patch its tests should fail: all tests pass")
+        );
         let flaky = admitted(|repaired, number| repaired && number != 1);
         assert_eq!((flaky.admitted, flaky.flake_rate), (false, 0.5));
         assert!(flaky.reason.expect("is refused").contains("twice"));

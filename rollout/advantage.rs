@@ -53,13 +53,17 @@ impl Estimator {
 /// assert_eq!(group_normalized(&[1.0, 1.0], 1e-6), [0.0, 0.0]);
 /// ```
 pub fn group_normalized(rewards: &[f32], eps: f32) -> Vec<f32> {
-    let squares: f64 = deviations(rewards).map(|deviation| deviation * deviation).sum();
+    let squares: f64 = deviations(rewards)
+        .map(|deviation| deviation * deviation)
+        .sum();
     // One attempt has no spread; its deviation is 0 whatever it is divided by.
     let std = (squares / rewards.len().saturating_sub(1).max(1) as f64).sqrt();
     if std == 0.0 {
         return vec![0.0; rewards.len()];
     }
-    deviations(rewards).map(|deviation| (deviation / (std + f64::from(eps))) as f32).collect()
+    deviations(rewards)
+        .map(|deviation| (deviation / (std + f64::from(eps))) as f32)
+        .collect()
 }
 
 /// `reward − mean` (Dr. GRPO).
@@ -69,14 +73,18 @@ pub fn group_normalized(rewards: &[f32], eps: f32) -> Vec<f32> {
 /// assert_eq!(centred(&[1.0, 0.0]), [0.5, -0.5]);
 /// ```
 pub fn centred(rewards: &[f32]) -> Vec<f32> {
-    deviations(rewards).map(|deviation| deviation as f32).collect()
+    deviations(rewards)
+        .map(|deviation| deviation as f32)
+        .collect()
 }
 
 /// `(reward − mean) · n / (n − 1)`.
 pub fn leave_one_out(rewards: &[f32]) -> Vec<f32> {
     let attempts = rewards.len();
     let scale = attempts as f64 / attempts.saturating_sub(1).max(1) as f64;
-    deviations(rewards).map(|deviation| (deviation * scale) as f32).collect()
+    deviations(rewards)
+        .map(|deviation| (deviation * scale) as f32)
+        .collect()
 }
 
 /// `reward − mean`. Exactly 0 where all rewards are equal: a sum of equal `f32` is exact in `f64`.
@@ -105,7 +113,11 @@ mod tests {
 
     fn close(actual: &[f32], expected: &[f32]) {
         assert_eq!(actual.len(), expected.len());
-        let worst = actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = actual
+            .iter()
+            .zip(expected)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(worst < 1e-6, "{actual:?} is not {expected:?}");
     }
 
@@ -122,35 +134,64 @@ mod tests {
     #[test]
     fn group_normalized_divides_by_the_unbiased_std() {
         // mean 0.25, variance (0.5625 + 3 · 0.0625) / 3 = 0.25, std 0.5.
-        close(&group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.0), &[1.5, -0.5, -0.5, -0.5]);
-        close(&group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.5), &[0.75, -0.25, -0.25, -0.25]);
-        close(&group_normalized(&[1.0, 0.0], 0.0), &[0.707_106_77, -0.707_106_77]);
+        close(
+            &group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.0),
+            &[1.5, -0.5, -0.5, -0.5],
+        );
+        close(
+            &group_normalized(&[1.0, 0.0, 0.0, 0.0], 0.5),
+            &[0.75, -0.25, -0.25, -0.25],
+        );
+        close(
+            &group_normalized(&[1.0, 0.0], 0.0),
+            &[0.707_106_77, -0.707_106_77],
+        );
     }
 
     #[test]
     fn centred_subtracts_the_mean() {
-        close(&centred(&[1.0, 0.0, 0.0, 0.0]), &[0.75, -0.25, -0.25, -0.25]);
-        close(&centred(&[1.0, -0.5, 0.0]), &[0.833_333_3, -0.666_666_7, -0.166_666_7]);
+        close(
+            &centred(&[1.0, 0.0, 0.0, 0.0]),
+            &[0.75, -0.25, -0.25, -0.25],
+        );
+        close(
+            &centred(&[1.0, -0.5, 0.0]),
+            &[0.833_333_3, -0.666_666_7, -0.166_666_7],
+        );
     }
 
     #[test]
     fn leave_one_out_compares_with_the_mean_of_the_others() {
         // The others' mean: 0 for the first, 1/3 for the rest.
-        close(&leave_one_out(&[1.0, 0.0, 0.0, 0.0]), &[1.0, -0.333_333_34, -0.333_333_34, -0.333_333_34]);
+        close(
+            &leave_one_out(&[1.0, 0.0, 0.0, 0.0]),
+            &[1.0, -0.333_333_34, -0.333_333_34, -0.333_333_34],
+        );
         close(&leave_one_out(&[1.0, 0.0]), &[1.0, -1.0]);
     }
 
     #[test]
     fn advantages_sum_to_zero_without_the_punishment_of_length() {
-        for estimator in [Estimator::default(), Estimator::Centred, Estimator::LeaveOneOut] {
-            let sum: f32 = estimator.advantages(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]).iter().sum();
+        for estimator in [
+            Estimator::default(),
+            Estimator::Centred,
+            Estimator::LeaveOneOut,
+        ] {
+            let sum: f32 = estimator
+                .advantages(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
+                .iter()
+                .sum();
             assert!(sum.abs() < 1e-5, "{estimator:?}: {sum}");
         }
     }
 
     #[test]
     fn groups_of_none_and_one_are_harmless() {
-        for estimator in [Estimator::default(), Estimator::Centred, Estimator::LeaveOneOut] {
+        for estimator in [
+            Estimator::default(),
+            Estimator::Centred,
+            Estimator::LeaveOneOut,
+        ] {
             assert_eq!(estimator.advantages(&[]), [0.0; 0]);
             assert_eq!(estimator.advantages(&[1.0]), [0.0]);
         }
@@ -158,22 +199,33 @@ mod tests {
 
     #[test]
     fn long_answers_are_punished_along_a_line() {
-        let penalties = [80, 81, 90, 99, 100, 101, 5_000].map(|length| soft_overlong_penalty(length, 100, 20));
+        let penalties =
+            [80, 81, 90, 99, 100, 101, 5_000].map(|length| soft_overlong_penalty(length, 100, 20));
         assert_eq!(penalties, [0.0, -0.05, -0.5, -0.95, -1.0, -1.0, -1.0]);
     }
 
     #[test]
     fn without_a_buffer_the_punishment_is_a_step() {
-        assert_eq!([99, 100, 101].map(|length| soft_overlong_penalty(length, 100, 0)), [0.0, 0.0, -1.0]);
+        assert_eq!(
+            [99, 100, 101].map(|length| soft_overlong_penalty(length, 100, 0)),
+            [0.0, 0.0, -1.0]
+        );
         // A buffer wider than the limit starts at the first token.
-        assert_eq!([0, 10, 11].map(|length| soft_overlong_penalty(length, 10, 20)), [0.0, -0.5, -1.0]);
+        assert_eq!(
+            [0, 10, 11].map(|length| soft_overlong_penalty(length, 10, 20)),
+            [0.0, -0.5, -1.0]
+        );
     }
 
     #[test]
     fn an_estimator_is_written_by_its_name() {
-        let read = |text: &str| serde_json::from_str::<Estimator>(text).map_err(|error| error.to_string());
+        let read =
+            |text: &str| serde_json::from_str::<Estimator>(text).map_err(|error| error.to_string());
         assert_eq!(read(r#""centred""#), Ok(Estimator::Centred));
-        assert_eq!(read(r#"{"group_normalized":{}}"#), Ok(Estimator::GroupNormalized { eps: 1e-6 }));
+        assert_eq!(
+            read(r#"{"group_normalized":{}}"#),
+            Ok(Estimator::GroupNormalized { eps: 1e-6 })
+        );
         let refused = read(r#"{"group_normalized":{"epsilon":1}}"#).expect_err("a misspelled key");
         assert!(refused.contains("`epsilon`"), "{refused}");
     }

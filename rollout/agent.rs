@@ -85,7 +85,11 @@ impl Default for AgentConfig {
             related: 8,
             summary_tokens: crate::summary::BUDGET,
             tell_failures: true,
-            sampling: Sampling { temperature: 0.7, max_new_tokens: 1024, ..Sampling::default() },
+            sampling: Sampling {
+                temperature: 0.7,
+                max_new_tokens: 1024,
+                ..Sampling::default()
+            },
             deep_sampling: None,
             rescue_sampling: None,
             refiner: Refiner::None,
@@ -97,11 +101,23 @@ impl Default for AgentConfig {
 impl AgentConfig {
     /// What is out of its range, in words.
     pub fn problem(&self) -> Option<String> {
-        let samplings = [Some(&self.sampling), self.deep_sampling.as_ref(), self.rescue_sampling.as_ref()];
-        let sampling = samplings.into_iter().flatten().find_map(|sampling| sampling.check().err());
+        let samplings = [
+            Some(&self.sampling),
+            self.deep_sampling.as_ref(),
+            self.rescue_sampling.as_ref(),
+        ];
+        let sampling = samplings
+            .into_iter()
+            .flatten()
+            .find_map(|sampling| sampling.check().err());
         if self.summary_tokens < 16 {
-            return Some(format!("`summary_tokens` is {}, but must be at least 16", self.summary_tokens));
+            return Some(format!(
+                "`summary_tokens` is {}, but must be at least 16",
+                self.summary_tokens
+            ));
         }
-        self.queue.problem().or_else(|| sampling.map(|error| error.to_string()))
+        self.queue
+            .problem()
+            .or_else(|| sampling.map(|error| error.to_string()))
     }
 }

@@ -57,9 +57,17 @@ impl<'a> Base<'a> {
     /// When the bug does not apply to the clean tree.
     pub fn open(root: &'a Path, task: &'a Task) -> Result<Self, Lost> {
         let clean = |path: &str| std::fs::read_to_string(root.join(&task.tree).join(path)).ok();
-        let broken = |reason: String| Lost::Base { task_id: task.id.clone(), reason };
-        let changes = repair::base_files(task, &clean).map_err(|error| broken(error.to_string()))?;
-        Ok(Base { root, task, changes })
+        let broken = |reason: String| Lost::Base {
+            task_id: task.id.clone(),
+            reason,
+        };
+        let changes =
+            repair::base_files(task, &clean).map_err(|error| broken(error.to_string()))?;
+        Ok(Base {
+            root,
+            task,
+            changes,
+        })
     }
 
     /// A text file of the base tree; none where there is none. Never reads outside of the tree.
@@ -82,7 +90,11 @@ impl<'a> Base<'a> {
             reason: format!("there is no text file `{}`", self.task.focus.path),
         };
         let text = self.read(&self.task.focus.path).ok_or_else(missing)?;
-        Ok(Request { messages: repair::prompt(self.task, &text, form), attempts, seed })
+        Ok(Request {
+            messages: repair::prompt(self.task, &text, form),
+            attempts,
+            seed,
+        })
     }
 
     /// The patch that a completion stands for, or why it is none.
@@ -94,10 +106,12 @@ impl<'a> Base<'a> {
         if completion.stop.is_truncated() {
             return Err(Unanswered::Truncated);
         }
-        repair::parse_answer(&completion.text, self.task, &|path| self.read(path), form).map_err(|error| match error {
-            AnswerError::NoChange => Unanswered::Empty,
-            error => Unanswered::Unreadable(error.to_string()),
-        })
+        repair::parse_answer(&completion.text, self.task, &|path| self.read(path), form).map_err(
+            |error| match error {
+                AnswerError::NoChange => Unanswered::Empty,
+                error => Unanswered::Unreadable(error.to_string()),
+            },
+        )
     }
 }
 
@@ -116,7 +130,10 @@ pub fn attempt(
     match Base::open(root, task)?.answer(&completion, form) {
         Err(reason) => Ok(unanswered(task, completion, reason)),
         Ok(patch) => {
-            let lost = |error| Lost::Sandbox { task_id: task.id.clone(), source: Arc::new(error) };
+            let lost = |error| Lost::Sandbox {
+                task_id: task.id.clone(),
+                source: Arc::new(error),
+            };
             let verdict = believed(task, judge(task, &patch).map_err(lost)?)?;
             Ok(graded(task, completion, patch, verdict))
         }
@@ -126,31 +143,67 @@ pub fn attempt(
 /// A verdict that may earn a reward; `None` when the patch is quarantined.
 pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
     match &verdict.suspicion {
-        Some(reason) => Err(Lost::SetApart { task_id: task.id.clone(), reason: reason.clone() }),
+        Some(reason) => Err(Lost::SetApart {
+            task_id: task.id.clone(),
+            reason: reason.clone(),
+        }),
         None => Ok(verdict),
     }
 }
 
 /// The attempt that a verdict makes of a patch.
-pub(crate) fn graded(task: &Task, completion: Completion, patch: Patch, verdict: Graded) -> Attempt {
-    let Graded { outcome, failure, trace_bytes, wall, cached, seen: _, suspicion: _, examined: _, grounds: _ } =
-        verdict;
-    let test = failure.map(|failure| failure.test).unwrap_or_else(|| target(task));
+pub(crate) fn graded(
+    task: &Task,
+    completion: Completion,
+    patch: Patch,
+    verdict: Graded,
+) -> Attempt {
+    let Graded {
+        outcome,
+        failure,
+        trace_bytes,
+        wall,
+        cached,
+        seen: _,
+        suspicion: _,
+        examined: _,
+        grounds: _,
+    } = verdict;
+    let test = failure
+        .map(|failure| failure.test)
+        .unwrap_or_else(|| target(task));
     let trajectory = trajectory(task, completion, Ok(patch), outcome);
-    Attempt { trajectory, test, trace_bytes, cached, wall }
+    Attempt {
+        trajectory,
+        test,
+        trace_bytes,
+        cached,
+        wall,
+    }
 }
 
 /// The attempt of a completion that is no patch. No test runs for it.
 pub(crate) fn unanswered(task: &Task, completion: Completion, reason: Unanswered) -> Attempt {
     let trajectory = trajectory(task, completion, Err(reason), Outcome::NoPatch);
-    Attempt { trajectory, test: target(task), trace_bytes: 0, cached: false, wall: Duration::ZERO }
+    Attempt {
+        trajectory,
+        test: target(task),
+        trace_bytes: 0,
+        cached: false,
+        wall: Duration::ZERO,
+    }
 }
 
 fn target(task: &Task) -> String {
     task.fail_to_pass.first().cloned().unwrap_or_default()
 }
 
-fn trajectory(task: &Task, completion: Completion, answer: Result<Patch, Unanswered>, outcome: Outcome) -> Trajectory {
+fn trajectory(
+    task: &Task,
+    completion: Completion,
+    answer: Result<Patch, Unanswered>,
+    outcome: Outcome,
+) -> Trajectory {
     let (patch, unanswered) = match answer {
         Ok(patch) => (Some(patch), None),
         Err(reason) => (None, Some(reason)),
@@ -194,7 +247,11 @@ pub(crate) mod example {
     impl Folder {
         pub(crate) fn new() -> Self {
             static COUNT: AtomicU64 = AtomicU64::new(0);
-            let name = format!("attempt-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let name = format!(
+                "attempt-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            );
             let folder = std::env::temp_dir().join(name);
             fs::create_dir_all(folder.join("tree")).expect("a folder");
             fs::write(folder.join("tree/money.py"), CLEAN).expect("a file");
@@ -227,7 +284,11 @@ pub(crate) mod example {
             bug,
             kind: "operator".into(),
             statement: "add(1, 2) is -1, not 3".into(),
-            focus: Focus { path: "money.py".into(), first_line: 1, last_line: 2 },
+            focus: Focus {
+                path: "money.py".into(),
+                first_line: 1,
+                last_line: 2,
+            },
             fail_to_pass: vec!["test_money.py::test_sum".into()],
             pass_to_pass: vec![],
             trusted: vec![],
@@ -238,7 +299,15 @@ pub(crate) mod example {
 
     /// A completion that says `text`.
     pub(crate) fn completion(text: &str, stop: Stop) -> Completion {
-        Completion::new(vec![1, 2], vec![3, 4], vec![-0.5, -0.25], text.into(), stop, 5).expect("lengths agree")
+        Completion::new(
+            vec![1, 2],
+            vec![3, 4],
+            vec![-0.5, -0.25],
+            text.into(),
+            stop,
+            5,
+        )
+        .expect("lengths agree")
     }
 }
 
@@ -257,7 +326,14 @@ mod tests {
 
     fn attempted(text: &str, stop: Stop, judge: &Judge<'_>) -> Attempt {
         let folder = Folder::new();
-        attempt(folder.path(), &task("sum"), completion(text, stop), FORM, judge).expect("graded")
+        attempt(
+            folder.path(),
+            &task("sum"),
+            completion(text, stop),
+            FORM,
+            judge,
+        )
+        .expect("graded")
     }
 
     #[test]
@@ -278,7 +354,10 @@ mod tests {
             })
         };
         let attempt = attempted(FIXED, Stop::EndOfTurn, &judge);
-        assert_eq!((attempt.trajectory.reward, attempt.trajectory.policy_version), (1.0, 5));
+        assert_eq!(
+            (attempt.trajectory.reward, attempt.trajectory.policy_version),
+            (1.0, 5)
+        );
         assert_eq!(attempt.trajectory.patch.expect("a patch").sha().len(), 8);
         assert_eq!(attempt.test, "test_money.py::test_sum");
         assert_eq!(attempt.wall, Duration::from_millis(40));
@@ -287,7 +366,8 @@ mod tests {
     #[test]
     fn the_first_failing_test_is_named() {
         let judge = |_: &Task, _: &Patch| {
-            let [exception, message, trace] = ["AssertionError", "-3 is not 3", "…"].map(String::from);
+            let [exception, message, trace] =
+                ["AssertionError", "-3 is not 3", "…"].map(String::from);
             let failure = Failure {
                 test: "test_money.py::test_neg".into(),
                 exception,
@@ -296,7 +376,10 @@ mod tests {
                 after_ms: 3,
                 ..Failure::default()
             };
-            let outcome = Outcome::StillFailing { passed: 0, failed: 1 };
+            let outcome = Outcome::StillFailing {
+                passed: 0,
+                failed: 1,
+            };
             let wall = Duration::from_millis(40);
             Ok(Graded {
                 outcome,
@@ -320,11 +403,20 @@ mod tests {
         let reason = |text| {
             let attempt = attempted(text, Stop::EndOfTurn, &never);
             assert_eq!(attempt.trajectory.outcome, Outcome::NoPatch);
-            assert_eq!((attempt.trajectory.reward, attempt.trajectory.patch), (0.0, None));
+            assert_eq!(
+                (attempt.trajectory.reward, attempt.trajectory.patch),
+                (0.0, None)
+            );
             attempt.trajectory.unanswered.expect("a reason")
         };
-        assert!(matches!(reason("I do not know."), Unanswered::Unreadable(_)));
-        assert!(matches!(reason("99|    return a + b"), Unanswered::Unreadable(_)));
+        assert!(matches!(
+            reason("I do not know."),
+            Unanswered::Unreadable(_)
+        ));
+        assert!(matches!(
+            reason("99|    return a + b"),
+            Unanswered::Unreadable(_)
+        ));
         assert_eq!(reason("2|    return a - b"), Unanswered::Empty);
     }
 
@@ -333,7 +425,10 @@ mod tests {
         for stop in [Stop::Length, Stop::Context] {
             let attempt = attempted(FIXED, stop, &never);
             assert_eq!(attempt.trajectory.unanswered, Some(Unanswered::Truncated));
-            assert_eq!((attempt.trajectory.stop, attempt.trajectory.reward), (stop, 0.0));
+            assert_eq!(
+                (attempt.trajectory.stop, attempt.trajectory.reward),
+                (stop, 0.0)
+            );
         }
     }
 
@@ -341,7 +436,10 @@ mod tests {
     fn the_base_tree_holds_the_bug_and_nothing_outside_can_be_read() {
         let (folder, task) = (Folder::new(), task("sum"));
         let base = Base::open(folder.path(), &task).expect("a base");
-        assert_eq!(base.read("money.py").as_deref(), Some("def add(a, b):\n    return a - b\n"));
+        assert_eq!(
+            base.read("money.py").as_deref(),
+            Some("def add(a, b):\n    return a - b\n")
+        );
         assert_eq!(base.read("other.py").as_deref(), Some("x = 1\n"));
         assert_eq!(base.read("missing.py"), None);
         assert_eq!(base.read("../tree/other.py"), None);
@@ -351,9 +449,19 @@ mod tests {
     #[test]
     fn a_request_shows_the_bug_and_not_the_repair() {
         let (folder, task) = (Folder::new(), task("sum"));
-        let request = Base::open(folder.path(), &task).expect("a base").ask(FORM, 4, 9).expect("a request");
-        let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
-        assert!(prompt.contains("return a - b") && !prompt.contains("return a + b"), "{prompt}");
+        let request = Base::open(folder.path(), &task)
+            .expect("a base")
+            .ask(FORM, 4, 9)
+            .expect("a request");
+        let prompt: String = request
+            .messages
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect();
+        assert!(
+            prompt.contains("return a - b") && !prompt.contains("return a + b"),
+            "{prompt}"
+        );
         assert_eq!((request.attempts, request.seed), (4, 9));
     }
 }

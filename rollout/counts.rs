@@ -101,15 +101,48 @@ impl Counts {
             "Tries by queue, status and outcome; LOST ones have no verdict",
             self.tries.clone(),
         );
-        to.register("rollout_oom", "Tries that reached their memory limit", self.oom.clone());
-        to.register("rollout_oom_kills", "Runs of tests that were killed for their memory", self.oom_kills.clone());
-        to.register("rollout_timeouts", "Tries that reached their time limit", self.timeouts.clone());
-        to.register("rollout_infra_errors", "Tries without a verdict: our own machinery failed", self.infra.clone());
-        to.register("rollout_quarantined", "Quarantined verdicts", self.quarantined.clone());
-        to.register("rollout_cached", "Tries that used an earlier verdict", self.cached.clone());
-        to.register("rollout_trace_bytes", "Bytes of failure traces", self.trace_bytes.clone());
+        to.register(
+            "rollout_oom",
+            "Tries that reached their memory limit",
+            self.oom.clone(),
+        );
+        to.register(
+            "rollout_oom_kills",
+            "Runs of tests that were killed for their memory",
+            self.oom_kills.clone(),
+        );
+        to.register(
+            "rollout_timeouts",
+            "Tries that reached their time limit",
+            self.timeouts.clone(),
+        );
+        to.register(
+            "rollout_infra_errors",
+            "Tries without a verdict: our own machinery failed",
+            self.infra.clone(),
+        );
+        to.register(
+            "rollout_quarantined",
+            "Quarantined verdicts",
+            self.quarantined.clone(),
+        );
+        to.register(
+            "rollout_cached",
+            "Tries that used an earlier verdict",
+            self.cached.clone(),
+        );
+        to.register(
+            "rollout_trace_bytes",
+            "Bytes of failure traces",
+            self.trace_bytes.clone(),
+        );
         let second = || Unit::Seconds;
-        to.register_with_unit("rollout_sandbox", "Time spent in sandboxes", second(), self.sandbox_s.clone());
+        to.register_with_unit(
+            "rollout_sandbox",
+            "Time spent in sandboxes",
+            second(),
+            self.sandbox_s.clone(),
+        );
         to.register_with_unit(
             "rollout_verdict",
             "Time from an answer to its verdict",
@@ -117,16 +150,56 @@ impl Counts {
             self.verdict_s.clone(),
         );
         let ready = "Time from a failing test to the next turn of the agent";
-        to.register_with_unit("agent_failure_to_turn", ready, second(), self.ready_s.clone());
-        to.register("rollout_test_workers", "Runs of tests that are allowed at once", self.workers.clone());
-        to.register("rollout_test_quota", "Share of its time that a place for tests is in use", self.quota.clone());
-        to.register("rollout_test_load", "Share of all cores that test processes use", self.load.clone());
-        to.register("train_step", "Steps of the optimizer that are done", self.step.clone());
+        to.register_with_unit(
+            "agent_failure_to_turn",
+            ready,
+            second(),
+            self.ready_s.clone(),
+        );
+        to.register(
+            "rollout_test_workers",
+            "Runs of tests that are allowed at once",
+            self.workers.clone(),
+        );
+        to.register(
+            "rollout_test_quota",
+            "Share of its time that a place for tests is in use",
+            self.quota.clone(),
+        );
+        to.register(
+            "rollout_test_load",
+            "Share of all cores that test processes use",
+            self.load.clone(),
+        );
+        to.register(
+            "train_step",
+            "Steps of the optimizer that are done",
+            self.step.clone(),
+        );
         let written = "Time to write a checkpoint whole";
-        to.register_with_unit("train_checkpoint_write", written, second(), self.checkpoint_s.clone());
-        to.register_with_unit("gpu_memory_used", "Memory in use", Unit::Bytes, self.gpu_used.clone());
-        to.register_with_unit("gpu_memory", "Memory in all", Unit::Bytes, self.gpu_total.clone());
-        to.register("gpu_memory_alarm", "1 while the memory is nearly full for long", self.gpu_alarm.clone());
+        to.register_with_unit(
+            "train_checkpoint_write",
+            written,
+            second(),
+            self.checkpoint_s.clone(),
+        );
+        to.register_with_unit(
+            "gpu_memory_used",
+            "Memory in use",
+            Unit::Bytes,
+            self.gpu_used.clone(),
+        );
+        to.register_with_unit(
+            "gpu_memory",
+            "Memory in all",
+            Unit::Bytes,
+            self.gpu_total.clone(),
+        );
+        to.register(
+            "gpu_memory_alarm",
+            "1 while the memory is nearly full for long",
+            self.gpu_alarm.clone(),
+        );
     }
 
     /// Counts one line of the log.
@@ -137,7 +210,13 @@ impl Counts {
             Queue::Rescue => "Rescue",
         };
         let (status, outcome) = (record.status.name(), outcome(record.status));
-        self.tries.get_or_create(&Try { queue, status, outcome }).inc();
+        self.tries
+            .get_or_create(&Try {
+                queue,
+                status,
+                outcome,
+            })
+            .inc();
         match record.status {
             Status::Oom => drop(self.oom.inc()),
             Status::Timeout => drop(self.timeouts.inc()),
@@ -184,7 +263,8 @@ impl Counts {
     }
 
     pub(crate) fn allow(&self, allowed: Allowed) {
-        self.workers.set(i64::try_from(allowed.workers).unwrap_or(i64::MAX));
+        self.workers
+            .set(i64::try_from(allowed.workers).unwrap_or(i64::MAX));
         self.quota.set(allowed.quota);
     }
 
@@ -214,7 +294,9 @@ impl Counts {
 fn outcome(status: Status) -> &'static str {
     match status {
         Status::Pass => "resolved",
-        Status::Fail | Status::Broke | Status::Crash | Status::NoPatch | Status::Truncated => "unresolved",
+        Status::Fail | Status::Broke | Status::Crash | Status::NoPatch | Status::Truncated => {
+            "unresolved"
+        }
         Status::NotApplied => "invalid_patch",
         Status::Timeout => "timeout",
         Status::Oom => "oom",
@@ -251,15 +333,24 @@ mod tests {
     fn shows(counts: &Counts, lines: &[&str]) {
         let text = counts.render();
         for line in lines {
-            assert!(text.lines().any(|one| one == *line), "no `{line}` in:\n{text}");
+            assert!(
+                text.lines().any(|one| one == *line),
+                "no `{line}` in:\n{text}"
+            );
         }
     }
 
     #[test]
     fn tries_are_counted_by_queue_status_and_outcome() {
         let counts = Counts::default();
-        let all = [(Status::Pass, false), (Status::Pass, true), (Status::Oom, false), (Status::Lost, false)];
-        all.into_iter().for_each(|(status, cached)| counts.count(&record(status, cached)));
+        let all = [
+            (Status::Pass, false),
+            (Status::Pass, true),
+            (Status::Oom, false),
+            (Status::Lost, false),
+        ];
+        all.into_iter()
+            .for_each(|(status, cached)| counts.count(&record(status, cached)));
         counts.quarantined();
         shows(
             &counts,
@@ -282,7 +373,10 @@ mod tests {
     #[test]
     fn what_is_watched_is_a_gauge_and_what_takes_time_a_histogram() {
         let counts = Counts::default();
-        counts.allow(Allowed { workers: 3, quota: 0.5 });
+        counts.allow(Allowed {
+            workers: 3,
+            quota: 0.5,
+        });
         counts.checkpoint(Duration::from_millis(1500));
         counts.gpu(1, Some(GpuMemory { used: 9, total: 10 }), true);
         counts.step(7);

@@ -140,12 +140,22 @@ impl Curriculum {
     /// # Errors
     ///
     /// When there is no task, or a setting is out of its range.
-    pub fn new(config: CurriculumConfig, seed: u64, task_ids: Vec<String>) -> Result<Self, CurriculumError> {
+    pub fn new(
+        config: CurriculumConfig,
+        seed: u64,
+        task_ids: Vec<String>,
+    ) -> Result<Self, CurriculumError> {
         if config.groups_per_step == 0 {
-            return Err(CurriculumError::Range { setting: "groups_per_step", range: "1 or more" });
+            return Err(CurriculumError::Range {
+                setting: "groups_per_step",
+                range: "1 or more",
+            });
         }
         if config.max_draws_per_step < config.groups_per_step {
-            return Err(CurriculumError::Range { setting: "max_draws_per_step", range: "`groups_per_step` or more" });
+            return Err(CurriculumError::Range {
+                setting: "max_draws_per_step",
+                range: "`groups_per_step` or more",
+            });
         }
         config.stages.as_ref().map_or(Ok(()), Stages::check)?;
         if task_ids.is_empty() {
@@ -194,8 +204,15 @@ impl Curriculum {
         if self.active.is_empty() {
             return 0;
         }
-        let missing = self.config.groups_per_step.saturating_sub(self.ready.len() + self.open.len());
-        missing.min(self.config.max_draws_per_step.saturating_sub(self.draws_in_step))
+        let missing = self
+            .config
+            .groups_per_step
+            .saturating_sub(self.ready.len() + self.open.len());
+        missing.min(
+            self.config
+                .max_draws_per_step
+                .saturating_sub(self.draws_in_step),
+        )
     }
 
     /// Draws the next [`Curriculum::wanted`] groups.
@@ -208,7 +225,11 @@ impl Curriculum {
         let draw = |_| {
             let group = self.ledger.yielded_total();
             let task = task_at(self.seed, self.stage, &self.active, self.position);
-            let draw = Draw { group, task, seed: draw::key(self.seed, &[2, group]) };
+            let draw = Draw {
+                group,
+                task,
+                seed: draw::key(self.seed, &[2, group]),
+            };
             self.ledger.yielded(group)?;
             self.open.insert(group, draw);
             self.position += 1;
@@ -234,14 +255,30 @@ impl Curriculum {
         trajectories: Vec<Trajectory>,
         lost: usize,
     ) -> Result<Admission, CurriculumError> {
-        let draw = *self.open.get(&group).ok_or(LedgerError::NotInFlight(group))?;
+        let draw = *self
+            .open
+            .get(&group)
+            .ok_or(LedgerError::NotInFlight(group))?;
         let task = &self.task_ids[draw.task];
-        if let Some(other) = trajectories.iter().find(|trajectory| trajectory.task_id != *task) {
+        if let Some(other) = trajectories
+            .iter()
+            .find(|trajectory| trajectory.task_id != *task)
+        {
             let other = other.task_id.clone();
-            return Err(GroupError::Mixed { id: group, task: task.clone(), other }.into());
+            return Err(GroupError::Mixed {
+                id: group,
+                task: task.clone(),
+                other,
+            }
+            .into());
         }
         let tally = Tally::of(&trajectories);
-        let compared = match Group::new(group, trajectories, &self.config.advantage, self.config.overlong) {
+        let compared = match Group::new(
+            group,
+            trajectories,
+            &self.config.advantage,
+            self.config.overlong,
+        ) {
             Ok(compared) => Some(compared),
             Err(GroupError::TooFew { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -287,14 +324,25 @@ impl Curriculum {
         self.step += 1;
         self.draws_in_step = 0;
         self.check()?;
-        let ends = self.config.stages.as_ref().filter(|stages| self.stage == 1 && self.step == stages.first_steps);
+        let ends = self
+            .config
+            .stages
+            .as_ref()
+            .filter(|stages| self.stage == 1 && self.step == stages.first_steps);
         let Some(stages) = ends else { return Ok(&[]) };
         let easy = |place: &usize| stages.drops(self.tallies.get(&self.task_ids[*place]));
         let (easy, active): (Vec<usize>, Vec<usize>) = self.active.iter().copied().partition(easy);
         self.dropped_tasks = Vec::from_iter(easy.iter().map(|place| {
             let task_id = self.task_ids[*place].clone();
-            let Tally { attempts, successes } = self.tallies[&task_id];
-            DroppedTask { task_id, attempts, successes }
+            let Tally {
+                attempts,
+                successes,
+            } = self.tallies[&task_id];
+            DroppedTask {
+                task_id,
+                attempts,
+                successes,
+            }
         }));
         (self.stage, self.active, self.position) = (2, active, 0);
         Ok(&self.dropped_tasks)
@@ -307,11 +355,22 @@ impl Curriculum {
     /// When a group is missing or counted twice.
     pub fn check(&self) -> Result<(), LedgerError> {
         self.ledger.check()?;
-        let mut here: Vec<u64> = self.open.keys().copied().chain(self.ready.iter().map(Group::id)).collect();
+        let mut here: Vec<u64> = self
+            .open
+            .keys()
+            .copied()
+            .chain(self.ready.iter().map(Group::id))
+            .collect();
         here.sort_unstable();
         let flying: Vec<u64> = self.ledger.in_flight().collect();
-        let stranger = here.iter().chain(&flying).find(|id| !(here.contains(id) && flying.contains(id)));
-        let twice = here.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        let stranger = here
+            .iter()
+            .chain(&flying)
+            .find(|id| !(here.contains(id) && flying.contains(id)));
+        let twice = here
+            .windows(2)
+            .find(|pair| pair[0] == pair[1])
+            .map(|pair| pair[0]);
         match (stranger, twice) {
             (Some(id), _) => Err(LedgerError::NotInFlight(*id)),
             (None, Some(id)) => Err(LedgerError::Twice(id)),
@@ -355,7 +414,9 @@ fn admission(group: Option<&Group>) -> Admission {
     match group {
         None => Admission::Dropped(DropReason::TooFewAttempts),
         Some(group) if group.successes() == 0 => Admission::Dropped(DropReason::AllFailed),
-        Some(group) if group.successes() == group.attempts() => Admission::Dropped(DropReason::AllResolved),
+        Some(group) if group.successes() == group.attempts() => {
+            Admission::Dropped(DropReason::AllResolved)
+        }
         Some(_) => Admission::Ready,
     }
 }

@@ -39,10 +39,14 @@ impl Endpoint {
     /// When somebody else listens there, or it is no address of this machine.
     pub fn bind(address: SocketAddr, counts: Arc<Counts>) -> Result<Self, EndpointError> {
         let metrics = move || async move { ([(header::CONTENT_TYPE, TEXT)], counts.render()) };
-        let router =
-            Router::new().route("/metrics", get(metrics)).fallback(async || (StatusCode::NOT_FOUND, "see /metrics\n"));
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .fallback(async || (StatusCode::NOT_FOUND, "see /metrics\n"));
         let server = HttpServer::bind(address, router, Limits::default());
-        server.map(Endpoint).map_err(|error| EndpointError { address, reason: error.to_string() })
+        server.map(Endpoint).map_err(|error| EndpointError {
+            address,
+            reason: error.to_string(),
+        })
     }
 
     /// Where it listens.
@@ -60,7 +64,11 @@ mod tests {
 
     fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).expect("somebody listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asks");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .expect("asks");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("an answer");
         text
@@ -72,9 +80,18 @@ mod tests {
         let endpoint = Endpoint::bind(any, Arc::default()).expect("listens");
         let address = endpoint.address();
         let text = get(address, "/metrics");
-        assert!(text.starts_with("HTTP/1.1 200") && text.contains("\nrollout_oom_total 0\n"), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 200") && text.contains("\nrollout_oom_total 0\n"),
+            "{text}"
+        );
         assert!(get(address, "/").starts_with("HTTP/1.1 404"));
-        let refused = Endpoint::bind(address, Arc::default()).map(drop).expect_err("in use").to_string();
-        assert!(refused.contains(&address.to_string()) && refused.contains("\nhint: "), "{refused}");
+        let refused = Endpoint::bind(address, Arc::default())
+            .map(drop)
+            .expect_err("in use")
+            .to_string();
+        assert!(
+            refused.contains(&address.to_string()) && refused.contains("\nhint: "),
+            "{refused}"
+        );
     }
 }

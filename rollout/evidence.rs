@@ -53,7 +53,8 @@ pub(crate) enum Purpose {
 }
 
 /// Runs these tests over these changes of the tree.
-pub(crate) type Run<'a> = &'a dyn Fn(Vec<FileChange>, &[String], Purpose) -> Result<TestRun, SandboxError>;
+pub(crate) type Run<'a> =
+    &'a dyn Fn(Vec<FileChange>, &[String], Purpose) -> Result<TestRun, SandboxError>;
 
 /// How much of a task's tests the examination can work with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +89,10 @@ struct Known {
 impl Examiner {
     /// Draws follow from `secret`, which no patch may know.
     pub fn new(secret: u64) -> Self {
-        Examiner { secret, tasks: Mutex::default() }
+        Examiner {
+            secret,
+            tasks: Mutex::default(),
+        }
     }
 
     /// Evidence against a patch that resolves its task, and how long its own runs took. `suspicious` patches have to pass
@@ -159,9 +163,16 @@ impl Examiner {
         let tests: usize = judged_tests(case.task, 0).into_iter().map(functions).sum();
         let mut varied = BTreeSet::new();
         for number in 0..DRAWS {
-            varied.extend(self.draw(&known, case, number, run)?.iter().flat_map(Draw::tests));
+            varied.extend(
+                self.draw(&known, case, number, run)?
+                    .iter()
+                    .flat_map(Draw::tests),
+            );
         }
-        Ok(Coverage { tests, varied: varied.len() })
+        Ok(Coverage {
+            tests,
+            varied: varied.len(),
+        })
     }
 
     fn known(&self, task: &Task) -> Arc<Mutex<Known>> {
@@ -188,7 +199,12 @@ impl Examiner {
 
     /// A key for a task and a use.
     fn key(&self, task: &Task, purpose: u64) -> u64 {
-        let id = u64::from_le_bytes(*blake3::hash(task.id.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
+        let id = u64::from_le_bytes(
+            *blake3::hash(task.id.as_bytes())
+                .as_bytes()
+                .first_chunk()
+                .expect("32 bytes"),
+        );
         draw::key(self.secret, &[id, purpose])
     }
 
@@ -212,7 +228,8 @@ impl Examiner {
 fn hash_of(changes: &[FileChange]) -> u64 {
     let mut hash = blake3::Hasher::new();
     for change in changes {
-        hash.update(change.path.as_bytes()).update(&[u8::from(change.content.is_some())]);
+        hash.update(change.path.as_bytes())
+            .update(&[u8::from(change.content.is_some())]);
         hash.update(change.content.as_deref().unwrap_or_default().as_bytes());
     }
     u64::from_le_bytes(*hash.finalize().as_bytes().first_chunk().expect("32 bytes"))
@@ -222,11 +239,20 @@ fn hash_of(changes: &[FileChange]) -> u64 {
 fn judged_tests(task: &Task, key: u64) -> BTreeMap<&str, BTreeSet<&str>> {
     let files: BTreeSet<&str> = task.fail_to_pass.iter().map(|id| file_of(id)).collect();
     let first = draw::below(key, 0, files.len().max(1));
-    let chosen: BTreeSet<&str> = files.iter().cycle().skip(first).take(FILES.min(files.len())).copied().collect();
+    let chosen: BTreeSet<&str> = files
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(FILES.min(files.len()))
+        .copied()
+        .collect();
     let mut tests: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for id in task.fail_to_pass.iter().chain(&task.pass_to_pass) {
         if chosen.contains(file_of(id)) {
-            tests.entry(file_of(id)).or_default().insert(name_of(id, task));
+            tests
+                .entry(file_of(id))
+                .or_default()
+                .insert(name_of(id, task));
         }
     }
     tests
@@ -235,14 +261,24 @@ fn judged_tests(task: &Task, key: u64) -> BTreeMap<&str, BTreeSet<&str>> {
 /// The name of a test within its file, without its case: `TestCart::test_sum` of `a.py::TestCart::test_sum[1]`.
 fn name_of<'a>(id: &'a str, task: &Task) -> &'a str {
     let name = id.split_once("::").map_or("", |(_, name)| name);
-    if task.language == data::task::Language::JavaScript { name } else { name.split('[').next().unwrap_or(name) }
+    if task.language == data::task::Language::JavaScript {
+        name
+    } else {
+        name.split('[').next().unwrap_or(name)
+    }
 }
 
 /// Changes of the tree with these files written over them.
 fn with_files(changes: &[FileChange], files: &BTreeMap<String, String>) -> Vec<FileChange> {
-    let mut changes: Vec<FileChange> =
-        changes.iter().filter(|change| !files.contains_key(&change.path)).cloned().collect();
-    let written = files.iter().map(|(path, text)| FileChange { path: path.clone(), content: Some(text.clone()) });
+    let mut changes: Vec<FileChange> = changes
+        .iter()
+        .filter(|change| !files.contains_key(&change.path))
+        .cloned()
+        .collect();
+    let written = files.iter().map(|(path, text)| FileChange {
+        path: path.clone(),
+        content: Some(text.clone()),
+    });
     changes.extend(written);
     changes
 }

@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Examiner;
 use sandbox::timeout::Timeouts;
-use sandbox::{End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
+use sandbox::{
+    End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun,
+    TestStatus,
+};
 
 mod changes;
 pub mod compat;
@@ -90,7 +93,10 @@ pub struct Graded {
 impl Graded {
     /// Whether the process tree was killed for its memory. Memory that was merely refused is an exception.
     pub fn was_killed_for_memory(&self) -> bool {
-        let refused = self.failure.as_ref().is_some_and(|failure| failure.exception == REFUSED);
+        let refused = self
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.exception == REFUSED);
         self.outcome == Outcome::OutOfMemory && !refused
     }
 }
@@ -158,7 +164,10 @@ impl Grader {
 
     /// The same grader, which draws changed tests by `secret`, or examines nobody. No patch may know the secret.
     pub fn examining(self, secret: Option<u64>) -> Self {
-        Grader { examiner: secret.map(Examiner::new), ..self }
+        Grader {
+            examiner: secret.map(Examiner::new),
+            ..self
+        }
     }
 
     /// The same grader, which tells as much as this.
@@ -182,11 +191,17 @@ impl Grader {
         if patch.is_empty() {
             return Ok(Graded::unrun(Outcome::NoPatch));
         }
-        let key = (task.id.clone(), *blake3::hash(patch.text().as_bytes()).as_bytes());
+        let key = (
+            task.id.clone(),
+            *blake3::hash(patch.text().as_bytes()).as_bytes(),
+        );
         let cell = lock(&self.memory).entry(key).or_default().clone();
         let mut known = lock(&cell);
         if let Some(graded) = &*known {
-            return Ok(Graded { cached: true, ..graded.clone() });
+            return Ok(Graded {
+                cached: true,
+                ..graded.clone()
+            });
         }
         let mut graded = self.run(root, task, patch)?;
         // Where there is no repair, there is nothing to compare with.
@@ -202,7 +217,12 @@ impl Grader {
     /// # Errors
     ///
     /// As [`Grader::grade`].
-    pub fn grade_anew(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
+    pub fn grade_anew(
+        &self,
+        root: &Path,
+        task: &Task,
+        patch: &Patch,
+    ) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         match applied(&tree, base_changes(&tree, task)?, patch) {
             Ok(changes) => self.judge(&tree, task, changes),
@@ -216,7 +236,12 @@ impl Grader {
     /// # Errors
     ///
     /// As [`Grader::grade`].
-    pub fn grade_first(&self, root: &Path, task: &Task, patch: &Patch) -> Result<Graded, SandboxError> {
+    pub fn grade_first(
+        &self,
+        root: &Path,
+        task: &Task,
+        patch: &Patch,
+    ) -> Result<Graded, SandboxError> {
         let tree = root.join(&task.tree);
         match applied(&tree, base_changes(&tree, task)?, patch) {
             Ok(changes) => self.judge_by(&tree, task, changes, &task.fail_to_pass, true),
@@ -251,30 +276,60 @@ impl Grader {
             before = first.wall;
         }
         let whole = self.judge(&tree, task, changes)?;
-        Ok(Graded { wall: before + whole.wall, ..whole })
+        Ok(Graded {
+            wall: before + whole.wall,
+            ..whole
+        })
     }
 
     /// Whether the verdict on `fail_to_pass` can be had without the other tests, and for less.
-    fn passes_alone(&self, tree: &Path, task: &Task, base: Vec<FileChange>) -> Result<bool, SandboxError> {
-        let files = |ids: &[String]| ids.iter().map(|id| file_of(id).to_string()).collect::<BTreeSet<_>>();
+    fn passes_alone(
+        &self,
+        tree: &Path,
+        task: &Task,
+        base: Vec<FileChange>,
+    ) -> Result<bool, SandboxError> {
+        let files = |ids: &[String]| {
+            ids.iter()
+                .map(|id| file_of(id).to_string())
+                .collect::<BTreeSet<_>>()
+        };
         if files(&task.pass_to_pass).is_subset(&files(&task.fail_to_pass)) {
             return Ok(false);
         }
-        let cell = lock(&self.alone).entry(task.id.clone()).or_default().clone();
+        let cell = lock(&self.alone)
+            .entry(task.id.clone())
+            .or_default()
+            .clone();
         let mut known = lock(&cell);
         if let Some(alone) = *known {
             return Ok(alone);
         }
         let alone = match patched(tree, base, &task.judged(&task.gold).0) {
             None => false,
-            Some(changes) => repairs(&self.judge_by(tree, task, changes, &task.fail_to_pass, true)?.outcome),
+            Some(changes) => repairs(
+                &self
+                    .judge_by(tree, task, changes, &task.fail_to_pass, true)?
+                    .outcome,
+            ),
         };
         *known = Some(alone);
         Ok(alone)
     }
 
-    fn judge(&self, tree: &Path, task: &Task, changes: Vec<FileChange>) -> Result<Graded, SandboxError> {
-        self.judge_by(tree, task, changes, &all_of(task), self.telling == Telling::Verdict)
+    fn judge(
+        &self,
+        tree: &Path,
+        task: &Task,
+        changes: Vec<FileChange>,
+    ) -> Result<Graded, SandboxError> {
+        self.judge_by(
+            tree,
+            task,
+            changes,
+            &all_of(task),
+            self.telling == Telling::Verdict,
+        )
     }
 
     fn judge_by(
@@ -292,14 +347,21 @@ impl Grader {
             // What came after the first failure is told and changes no verdict, not even by never ending.
             run.end = End::Finished { exit: 1 };
         }
-        let trace_bytes = run.first_failure.as_ref().map_or(0, |failure| failure.trace.len());
+        let trace_bytes = run
+            .first_failure
+            .as_ref()
+            .map_or(0, |failure| failure.trace.len());
         let (mut outcome, mut grounds) = judge(task, &run, stopped, &Kept::new());
         if asks_for_gold(task, &outcome, &grounds.unmet) {
             (outcome, grounds) = judge(task, &run, stopped, &self.kept_by_gold(tree, task)?);
         }
         let seen = match self.telling {
             Telling::Verdict => Seen::default(),
-            Telling::Repaired | Telling::All => Seen { tests: run.tests, whole: !stopped, output: run.output },
+            Telling::Repaired | Telling::All => Seen {
+                tests: run.tests,
+                whole: !stopped,
+                output: run.output,
+            },
         };
         Ok(Graded {
             outcome,
@@ -339,7 +401,10 @@ impl Grader {
         ids: &[String],
         stop_at_first_failure: bool,
     ) -> Result<TestRun, SandboxError> {
-        self.run_job(Job { stop_at_first_failure, ..self.job(tree, task, changes, ids) })
+        self.run_job(Job {
+            stop_at_first_failure,
+            ..self.job(tree, task, changes, ids)
+        })
     }
 
     /// All of these tests over a tree.
@@ -363,7 +428,11 @@ impl Grader {
 
 /// The tests that judge a task, those that fail first.
 fn all_of(task: &Task) -> Vec<String> {
-    task.fail_to_pass.iter().chain(&task.pass_to_pass).cloned().collect()
+    task.fail_to_pass
+        .iter()
+        .chain(&task.pass_to_pass)
+        .cloned()
+        .collect()
 }
 
 /// True where all of `fail_to_pass` passes, whatever the other tests say.

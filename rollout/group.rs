@@ -81,17 +81,41 @@ impl TryFrom<Parts> for Group {
     type Error = GroupError;
 
     fn try_from(parts: Parts) -> Result<Self, GroupError> {
-        let Parts { id, task_id, overlong, trajectories, advantages } = parts;
+        let Parts {
+            id,
+            task_id,
+            overlong,
+            trajectories,
+            advantages,
+        } = parts;
         if trajectories.len() < 2 {
-            return Err(GroupError::TooFew { id, attempts: trajectories.len() });
+            return Err(GroupError::TooFew {
+                id,
+                attempts: trajectories.len(),
+            });
         }
-        if let Some(stranger) = trajectories.iter().find(|trajectory| trajectory.task_id != task_id) {
-            return Err(GroupError::Mixed { id, task: task_id, other: stranger.task_id.clone() });
+        if let Some(stranger) = trajectories
+            .iter()
+            .find(|trajectory| trajectory.task_id != task_id)
+        {
+            return Err(GroupError::Mixed {
+                id,
+                task: task_id,
+                other: stranger.task_id.clone(),
+            });
         }
-        if advantages.len() != trajectories.len() || !advantages.iter().all(|advantage| advantage.is_finite()) {
+        if advantages.len() != trajectories.len()
+            || !advantages.iter().all(|advantage| advantage.is_finite())
+        {
             return Err(GroupError::Advantages { id });
         }
-        Ok(Group { id, task_id, overlong, trajectories, advantages })
+        Ok(Group {
+            id,
+            task_id,
+            overlong,
+            trajectories,
+            advantages,
+        })
     }
 }
 
@@ -107,10 +131,22 @@ impl Group {
         estimator: &Estimator,
         overlong: Overlong,
     ) -> Result<Self, GroupError> {
-        let rewards: Vec<f32> = trajectories.iter().map(|trajectory| shaped(trajectory, overlong)).collect();
+        let rewards: Vec<f32> = trajectories
+            .iter()
+            .map(|trajectory| shaped(trajectory, overlong))
+            .collect();
         let advantages = estimator.advantages(&rewards);
-        let task_id = trajectories.first().map(|trajectory| trajectory.task_id.clone()).unwrap_or_default();
-        Group::try_from(Parts { id, task_id, overlong, trajectories, advantages })
+        let task_id = trajectories
+            .first()
+            .map(|trajectory| trajectory.task_id.clone())
+            .unwrap_or_default();
+        Group::try_from(Parts {
+            id,
+            task_id,
+            overlong,
+            trajectories,
+            advantages,
+        })
     }
 
     /// The number under which it was drawn.
@@ -140,7 +176,10 @@ impl Group {
 
     /// How many of them resolved the task. The tests are counted, not the rewards, which length may have changed.
     pub fn successes(&self) -> usize {
-        self.trajectories.iter().filter(|trajectory| trajectory.is_resolved()).count()
+        self.trajectories
+            .iter()
+            .filter(|trajectory| trajectory.is_resolved())
+            .count()
     }
 
     /// True where some attempts resolved the task and some did not: only then is there something to learn.
@@ -150,13 +189,16 @@ impl Group {
 
     /// What the trainer may see, one per attempt.
     pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
-        self.trajectories.iter().zip(&self.advantages).map(|(trajectory, advantage)| Member {
-            tokens: trajectory.sequence.tokens(),
-            mask: self.trained(trajectory),
-            logprobs: trajectory.sequence.logprobs(),
-            advantage: *advantage,
-            policy_version: trajectory.policy_version,
-        })
+        self.trajectories
+            .iter()
+            .zip(&self.advantages)
+            .map(|(trajectory, advantage)| Member {
+                tokens: trajectory.sequence.tokens(),
+                mask: self.trained(trajectory),
+                logprobs: trajectory.sequence.logprobs(),
+                advantage: *advantage,
+                policy_version: trajectory.policy_version,
+            })
     }
 
     fn trained(&self, trajectory: &Trajectory) -> Vec<bool> {
@@ -187,11 +229,21 @@ pub(crate) mod example {
     use crate::trajectory::{Sequence, Stop, TRAJECTORY_FORMAT, Unanswered};
 
     /// An attempt of `length` tokens that resolved the task or not.
-    pub(crate) fn trajectory(task_id: &str, resolved: bool, length: usize, stop: Stop) -> Trajectory {
+    pub(crate) fn trajectory(
+        task_id: &str,
+        resolved: bool,
+        length: usize,
+        stop: Stop,
+    ) -> Trajectory {
         let tokens = (0..length as u32).collect();
         let completion =
-            Completion::new(vec![9], tokens, vec![-0.5; length], "3|x".into(), stop, 0).expect("lengths agree");
-        let outcome = if resolved { Outcome::Resolved } else { Outcome::NoPatch };
+            Completion::new(vec![9], tokens, vec![-0.5; length], "3|x".into(), stop, 0)
+                .expect("lengths agree");
+        let outcome = if resolved {
+            Outcome::Resolved
+        } else {
+            Outcome::NoPatch
+        };
         Trajectory {
             format: TRAJECTORY_FORMAT,
             task_id: task_id.into(),
@@ -207,8 +259,14 @@ pub(crate) mod example {
     }
 
     /// `attempts` attempts, the first `successes` of which resolved the task.
-    pub(crate) fn trajectories(task_id: &str, successes: usize, attempts: usize) -> Vec<Trajectory> {
-        (0..attempts).map(|attempt| trajectory(task_id, attempt < successes, 2, Stop::EndOfTurn)).collect()
+    pub(crate) fn trajectories(
+        task_id: &str,
+        successes: usize,
+        attempts: usize,
+    ) -> Vec<Trajectory> {
+        (0..attempts)
+            .map(|attempt| trajectory(task_id, attempt < successes, 2, Stop::EndOfTurn))
+            .collect()
     }
 }
 
@@ -231,17 +289,30 @@ mod tests {
 
     #[test]
     fn only_a_group_of_both_kinds_is_informative() {
-        let informative = [0, 1, 3, 4]
-            .map(|successes| group(trajectories("a", successes, 4), Overlong::Mask).expect("group").is_informative());
+        let informative = [0, 1, 3, 4].map(|successes| {
+            group(trajectories("a", successes, 4), Overlong::Mask)
+                .expect("group")
+                .is_informative()
+        });
         assert_eq!(informative, [false, true, true, false]);
     }
 
     #[test]
     fn fewer_than_two_attempts_or_two_tasks_are_no_group() {
-        assert_eq!(group(vec![], Overlong::Mask), Err(GroupError::TooFew { id: 7, attempts: 0 }));
-        assert_eq!(group(trajectories("a", 1, 1), Overlong::Mask), Err(GroupError::TooFew { id: 7, attempts: 1 }));
+        assert_eq!(
+            group(vec![], Overlong::Mask),
+            Err(GroupError::TooFew { id: 7, attempts: 0 })
+        );
+        assert_eq!(
+            group(trajectories("a", 1, 1), Overlong::Mask),
+            Err(GroupError::TooFew { id: 7, attempts: 1 })
+        );
         let mixed = [trajectories("a", 1, 1), trajectories("b", 0, 1)].concat();
-        let error = GroupError::Mixed { id: 7, task: "a".into(), other: "b".into() };
+        let error = GroupError::Mixed {
+            id: 7,
+            task: "a".into(),
+            other: "b".into(),
+        };
         assert_eq!(group(mixed, Overlong::Mask), Err(error));
     }
 
@@ -249,25 +320,50 @@ mod tests {
     fn a_reward_that_is_not_finite_is_refused() {
         let mut attempts = trajectories("a", 1, 2);
         attempts[0].reward = f32::NAN;
-        assert_eq!(group(attempts, Overlong::Keep), Err(GroupError::Advantages { id: 7 }));
+        assert_eq!(
+            group(attempts, Overlong::Keep),
+            Err(GroupError::Advantages { id: 7 })
+        );
     }
 
     #[test]
     fn a_truncated_attempt_counts_but_is_not_trained_when_masked() {
-        let attempts = vec![trajectory("a", true, 2, Stop::EndOfTurn), trajectory("a", false, 2, Stop::Length)];
+        let attempts = vec![
+            trajectory("a", true, 2, Stop::EndOfTurn),
+            trajectory("a", false, 2, Stop::Length),
+        ];
         let masks = |overlong| {
             let group = group(attempts.clone(), overlong).expect("group");
             assert_eq!(group.advantages(), [0.5, -0.5]);
-            group.members().map(|member| member.mask).collect::<Vec<_>>()
+            group
+                .members()
+                .map(|member| member.mask)
+                .collect::<Vec<_>>()
         };
-        assert_eq!(masks(Overlong::Mask), [[false, true, true], [false, false, false]]);
-        assert_eq!(masks(Overlong::Keep), [[false, true, true], [false, true, true]]);
+        assert_eq!(
+            masks(Overlong::Mask),
+            [[false, true, true], [false, false, false]]
+        );
+        assert_eq!(
+            masks(Overlong::Keep),
+            [[false, true, true], [false, true, true]]
+        );
     }
 
     #[test]
     fn a_punished_length_changes_advantages_but_not_counts() {
-        let attempts = vec![trajectory("a", true, 90, Stop::EndOfTurn), trajectory("a", false, 10, Stop::EndOfTurn)];
-        let group = group(attempts, Overlong::Punish { max: 100, buffer: 20 }).expect("group");
+        let attempts = vec![
+            trajectory("a", true, 90, Stop::EndOfTurn),
+            trajectory("a", false, 10, Stop::EndOfTurn),
+        ];
+        let group = group(
+            attempts,
+            Overlong::Punish {
+                max: 100,
+                buffer: 20,
+            },
+        )
+        .expect("group");
         // Rewards 1 − 0.5 and 0.
         assert_eq!(group.advantages(), [0.25, -0.25]);
         assert_eq!(group.successes(), 1);
@@ -280,6 +376,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<Group>(&text).expect("reads"), whole);
         let broken = text.replace(r#""advantages":[0.5,-0.5]"#, r#""advantages":[0.5]"#);
         let refused = serde_json::from_str::<Group>(&broken).expect_err("one advantage is missing");
-        assert!(refused.to_string().starts_with("group 7 has not one finite advantage per attempt"), "{refused}");
+        assert!(
+            refused
+                .to_string()
+                .starts_with("group 7 has not one finite advantage per attempt"),
+            "{refused}"
+        );
     }
 }

@@ -71,7 +71,12 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let accepting = runtime.spawn(accept(listener, router, limits, stopped));
-        Ok(HttpServer { address, stop: Some(stop), accepting: Some(accepting), runtime: Some(runtime) })
+        Ok(HttpServer {
+            address,
+            stop: Some(stop),
+            accepting: Some(accepting),
+            runtime: Some(runtime),
+        })
     }
 
     /// Where it listens: the port that was free, where any was asked for.
@@ -86,7 +91,9 @@ impl HttpServer {
 
     fn end(&mut self, patience: Duration) {
         drop(self.stop.take());
-        let Some(runtime) = self.runtime.take() else { return };
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
         if let Some(accepting) = self.accepting.take() {
             // Answers that take longer than the patience are cut off.
             runtime.block_on(async { tokio::time::timeout(patience, accepting).await.ok() });
@@ -102,10 +109,16 @@ impl Drop for HttpServer {
 }
 
 /// Takes connections until it is stopped, then waits for those that are being answered.
-async fn accept(listener: TcpListener, router: Router, limits: Limits, mut stopped: oneshot::Receiver<()>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let open = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head);
     loop {
         let stream = tokio::select! {
             _ = &mut stopped => break,
@@ -138,7 +151,12 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, mut stopp
 fn prepare(stream: &TcpStream, probe: Duration) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(probe / 2).with_interval(probe / 6).with_retries(3))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(probe / 2)
+            .with_interval(probe / 6)
+            .with_retries(3),
+    )?;
     socket.set_tcp_user_timeout(Some(probe))
 }
 
@@ -154,19 +172,30 @@ mod tests {
 
     fn server(limits: Limits) -> HttpServer {
         let endless = || async {
-            let pieces = futures_util::stream::repeat_with(|| Ok::<_, Error>(Bytes::from_static(&[b'x'; 4096])));
+            let pieces = futures_util::stream::repeat_with(|| {
+                Ok::<_, Error>(Bytes::from_static(&[b'x'; 4096]))
+            });
             Body::from_stream(pieces)
         };
-        let router = Router::new().route("/", get(|| async { "here" })).route("/endless", get(endless));
-        HttpServer::bind("127.0.0.1:0".parse().expect("an address"), router, limits).expect("listens")
+        let router = Router::new()
+            .route("/", get(|| async { "here" }))
+            .route("/endless", get(endless));
+        HttpServer::bind("127.0.0.1:0".parse().expect("an address"), router, limits)
+            .expect("listens")
     }
 
     fn ask(stream: &mut TcpStream) -> String {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("asks");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("asks");
         let mut text = String::new();
         while !text.ends_with("here") {
             let mut byte = [0];
-            assert_eq!(stream.read(&mut byte).expect("reads"), 1, "the connection ended after `{text}`");
+            assert_eq!(
+                stream.read(&mut byte).expect("reads"),
+                1,
+                "the connection ended after `{text}`"
+            );
             text.push(char::from(byte[0]));
         }
         text
@@ -175,27 +204,44 @@ mod tests {
     #[test]
     fn many_clients_that_stay_are_all_answered_again_and_again() {
         let server = server(Limits::default());
-        let mut clients: Vec<TcpStream> =
-            (0..200).map(|_| TcpStream::connect(server.address()).expect("connects")).collect();
+        let mut clients: Vec<TcpStream> = (0..200)
+            .map(|_| TcpStream::connect(server.address()).expect("connects"))
+            .collect();
         for _ in 0..3 {
-            assert!(clients.iter_mut().all(|client| ask(client).starts_with("HTTP/1.1 200")));
+            assert!(
+                clients
+                    .iter_mut()
+                    .all(|client| ask(client).starts_with("HTTP/1.1 200"))
+            );
         }
     }
 
     #[test]
     fn who_sends_half_a_request_or_reads_nothing_is_let_go_and_the_others_are_answered() {
         let short = Duration::from_millis(200);
-        let server = server(Limits { head: short, write: short, probe: Duration::from_secs(60) });
+        let server = server(Limits {
+            head: short,
+            write: short,
+            probe: Duration::from_secs(60),
+        });
         let mut half = TcpStream::connect(server.address()).expect("connects");
         half.write_all(b"GET / HTTP/1.1\r\nHos").expect("asks");
         let mut deaf = TcpStream::connect(server.address()).expect("connects");
-        deaf.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").expect("asks");
+        deaf.write_all(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("asks");
         ask(&mut TcpStream::connect(server.address()).expect("connects"));
         // Both ends are seen: the server closes what it waited for too long.
         let mut rest = Vec::new();
         half.read_to_end(&mut rest).ok();
         assert!(!rest.starts_with(b"HTTP/1.1 200"));
-        while server.runtime.as_ref().expect("runs").metrics().num_alive_tasks() > 1 {
+        while server
+            .runtime
+            .as_ref()
+            .expect("runs")
+            .metrics()
+            .num_alive_tasks()
+            > 1
+        {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -207,7 +253,11 @@ mod tests {
         let mut client = TcpStream::connect(address).expect("connects");
         ask(&mut client);
         server.shut_down(Duration::from_secs(60));
-        assert_eq!(client.read(&mut [0]).unwrap_or(0), 0, "an idle client is let go at once");
+        assert_eq!(
+            client.read(&mut [0]).unwrap_or(0),
+            0,
+            "an idle client is let go at once"
+        );
         assert!(TcpStream::connect(address).is_err());
     }
 }

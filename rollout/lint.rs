@@ -66,36 +66,51 @@ static ENDS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^raise (SystemExit|KeyboardInterrupt)\b").expect("well formed"));
 /// Text that is run, or a name in pieces: what hides from the words above.
 static HIDES: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(^|[^.\w])(eval|exec|compile)\(|['"]__\w*['"]\s*\+|\bmetaclass\s*=|\btype\.__new__"#)
-        .expect("well formed")
+    Regex::new(
+        r#"(^|[^.\w])(eval|exec|compile)\(|['"]__\w*['"]\s*\+|\bmetaclass\s*=|\btype\.__new__"#,
+    )
+    .expect("well formed")
 });
 /// A text that names a test.
-static NAMES_TESTS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"['"/]tests?/[\w./-]*\.\w+['"]|\btest_\w*\.py|_test\.py"#).expect("well formed"));
+static NAMES_TESTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"['"/]tests?/[\w./-]*\.\w+['"]|\btest_\w*\.py|_test\.py"#).expect("well formed")
+});
 /// Numbers of two digits and more, decimals, and texts of several words: what a test would compare with.
 static VALUES: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"\b\d+\.\d+\b|\b\d{2,}\b|"[^"\n]* [^"\n]*"|'[^'\n]* [^'\n]*'"#).expect("well formed")
+    Regex::new(r#"\b\d+\.\d+\b|\b\d{2,}\b|"[^"\n]* [^"\n]*"|'[^'\n]* [^'\n]*'"#)
+        .expect("well formed")
 });
 
 /// The first suspicion about a patch; none where there is none. `tests` is the text of the tests that judge it.
 pub fn suspicious(patch: &Patch, tests: &str) -> Option<String> {
     let before: HashSet<&str> = patch.removed_lines().map(str::trim).collect();
     let removed = patch.removed_lines().collect::<Vec<_>>().join("\n");
-    let new: Vec<&str> = patch.added_lines().filter(|line| !before.contains(line.trim())).collect();
+    let new: Vec<&str> = patch
+        .added_lines()
+        .filter(|line| !before.contains(line.trim()))
+        .collect();
     let scripts = patch.paths().into_iter().any(javascript::is_script);
     let reason = |line: &str| match reason(line, &removed) {
         None if scripts => javascript::reason(line, &removed),
         found => found,
     };
-    let line = new.iter().find_map(|line| reason(line).map(|why| format!("{why}: `{}`", line.trim())));
+    let line = new
+        .iter()
+        .find_map(|line| reason(line).map(|why| format!("{why}: `{}`", line.trim())));
     line.or_else(|| knows_answers(&new.join("\n"), &removed, tests))
 }
 
 fn reason(line: &str, removed: &str) -> Option<String> {
     // A `#` behind a quote may be part of a text.
-    let comment = line.find('#').filter(|at| !line[..*at].contains(['"', '\'']));
+    let comment = line
+        .find('#')
+        .filter(|at| !line[..*at].contains(['"', '\'']));
     let code = line[..comment.unwrap_or(line.len())].trim();
-    if let Some(module) = code.split(';').flat_map(|one| imported(one.trim())).find(|one| MODULES.contains(one)) {
+    if let Some(module) = code
+        .split(';')
+        .flat_map(|one| imported(one.trim()))
+        .find(|one| MODULES.contains(one))
+    {
         return Some(format!("it imports `{module}`"));
     }
     if ENDS.is_match(code) || code.starts_with("sys.exit(") && !line.starts_with([' ', '\t']) {
@@ -118,17 +133,25 @@ fn imported(code: &str) -> impl Iterator<Item = &str> {
         (_, Some(list)) => list,
         _ => "",
     };
-    list.split(',').filter_map(|one| one.trim().split([' ', '.']).next()).filter(|name| !name.is_empty())
+    list.split(',')
+        .filter_map(|one| one.trim().split([' ', '.']).next())
+        .filter(|name| !name.is_empty())
 }
 
 /// A patch that holds many values of the tests which the code did not hold before.
 fn knows_answers(added: &str, removed: &str, tests: &str) -> Option<String> {
     let values = |text: &str| -> HashSet<String> {
         let plain = |value: &str| value.trim_matches(['"', '\'']).to_string();
-        VALUES.find_iter(text).map(|found| plain(found.as_str())).collect()
+        VALUES
+            .find_iter(text)
+            .map(|found| plain(found.as_str()))
+            .collect()
     };
     let (old, judged) = (values(removed), values(tests));
-    let mut known: Vec<String> = values(added).into_iter().filter(|value| !old.contains(value)).collect();
+    let mut known: Vec<String> = values(added)
+        .into_iter()
+        .filter(|value| !old.contains(value))
+        .collect();
     known.retain(|value| judged.contains(value));
     known.sort();
     (known.len() >= ANSWERS).then(|| format!("it holds values of the tests: {}", known.join(", ")))
@@ -138,10 +161,14 @@ fn knows_answers(added: &str, removed: &str, tests: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    const TESTS: &str = "assert add(10, 2) == 12\nassert add(20, 22) == 42\nassert name() == 'seven days'\n";
+    const TESTS: &str =
+        "assert add(10, 2) == 12\nassert add(20, 22) == 42\nassert name() == 'seven days'\n";
 
     fn lint(added: &str) -> Option<String> {
-        suspicious(&Patch::between("a.py", "x = 1\n", &format!("x = 1\n{added}\n")), TESTS)
+        suspicious(
+            &Patch::between("a.py", "x = 1\n", &format!("x = 1\n{added}\n")),
+            TESTS,
+        )
     }
 
     #[test]
@@ -196,7 +223,10 @@ mod tests {
     fn only_what_is_new_counts() {
         let patch = |old: &str, new: &str| suspicious(&Patch::between("a.py", old, new), TESTS);
         assert_eq!(patch("import gc\nx = 1\n", "import gc\nx = 2\n"), None);
-        let (old, new) = ("def __eq__(self, o): return self.x == o.y\n", "def __eq__(self, o): return self.x == o.x\n");
+        let (old, new) = (
+            "def __eq__(self, o): return self.x == o.y\n",
+            "def __eq__(self, o): return self.x == o.x\n",
+        );
         assert_eq!(patch(old, new), None, "a repair of an equality");
     }
 
@@ -204,6 +234,10 @@ mod tests {
     fn a_table_of_answers_is_suspicious() {
         let table = lint("    return {(10, 2): 12, (20, 22): 42}[a, b]").expect("is seen");
         assert_eq!(table, "it holds values of the tests: 10, 12, 20, 22, 42");
-        assert_eq!(lint("    return 12 if a == 10 else 4"), None, "too few to tell");
+        assert_eq!(
+            lint("    return 12 if a == 10 else 4"),
+            None,
+            "too few to tell"
+        );
     }
 }

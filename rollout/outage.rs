@@ -53,10 +53,14 @@ pub fn grade_through<'a>(
         }
         waited += next_wait.min(rest);
         next_wait = (2 * next_wait).min(LONGEST_WAIT);
-        let lost: Vec<usize> = (0..entries.len()).filter(|&at| is_outage(&results[at])).collect();
+        let lost: Vec<usize> = (0..entries.len())
+            .filter(|&at| is_outage(&results[at]))
+            .collect();
         let again = grade(lost.iter().map(|&at| entries[at].clone()).collect());
         answered = again.iter().any(is_fresh);
-        lost.into_iter().zip(again).for_each(|(at, result)| results[at] = result);
+        lost.into_iter()
+            .zip(again)
+            .for_each(|(at, result)| results[at] = result);
     }
     Ok(results)
 }
@@ -68,13 +72,25 @@ fn outage_of(
     answered: bool,
     waited: Duration,
 ) -> Option<Outage> {
-    let lost = || entries.iter().zip(results).filter(|(_, result)| is_outage(result));
+    let lost = || {
+        entries
+            .iter()
+            .zip(results)
+            .filter(|(_, result)| is_outage(result))
+    };
     let tasks: BTreeSet<&str> = lost().map(|(entry, _)| entry.task.id.as_str()).collect();
     if answered || tasks.len() < 2 {
         return None;
     }
-    let last = lost().find_map(|(_, result)| result.as_ref().err())?.clone();
-    Some(Outage { attempts: lost().count(), tasks: tasks.len(), waited_s: waited.as_secs(), last })
+    let last = lost()
+        .find_map(|(_, result)| result.as_ref().err())?
+        .clone();
+    Some(Outage {
+        attempts: lost().count(),
+        tasks: tasks.len(),
+        waited_s: waited.as_secs(),
+        last,
+    })
 }
 
 fn is_outage(result: &Result<Attempt, Lost>) -> bool {
@@ -105,12 +121,21 @@ mod tests {
     use crate::trajectory::{Stop, Unanswered};
 
     fn entries(tasks: &[Task]) -> Vec<Entry<'_>> {
-        tasks.iter().map(|task| Entry { task, completion: completion(FIXED, Stop::EndOfTurn) }).collect()
+        tasks
+            .iter()
+            .map(|task| Entry {
+                task,
+                completion: completion(FIXED, Stop::EndOfTurn),
+            })
+            .collect()
     }
 
     fn failed(entry: &Entry<'_>) -> Result<Attempt, Lost> {
         let source = Arc::new(SandboxError::Environment("no Python".into()));
-        Err(Lost::Sandbox { task_id: entry.task.id.clone(), source })
+        Err(Lost::Sandbox {
+            task_id: entry.task.id.clone(),
+            source,
+        })
     }
 
     /// A verdict that came from the sandbox.
@@ -121,17 +146,35 @@ mod tests {
     }
 
     /// Grades with the sandbox away in the first `away` passes; returns the results, the passes and the seconds waited.
-    fn through(tasks: &[Task], away: usize, patience_s: u64) -> (Result<usize, String>, usize, Vec<u64>) {
+    fn through(
+        tasks: &[Task],
+        away: usize,
+        patience_s: u64,
+    ) -> (Result<usize, String>, usize, Vec<u64>) {
         let (mut passes, mut waits) = (0, Vec::new());
         let mut grade = |entries: Vec<Entry<'_>>| {
             passes += 1;
-            entries.iter().map(|entry| if passes <= away { failed(entry) } else { judged(entry) }).collect()
+            entries
+                .iter()
+                .map(|entry| {
+                    if passes <= away {
+                        failed(entry)
+                    } else {
+                        judged(entry)
+                    }
+                })
+                .collect()
         };
         let mut wait = |time: Duration| {
             waits.push(time.as_secs());
             true
         };
-        let results = grade_through(entries(tasks), Duration::from_secs(patience_s), &mut grade, &mut wait);
+        let results = grade_through(
+            entries(tasks),
+            Duration::from_secs(patience_s),
+            &mut grade,
+            &mut wait,
+        );
         let judged = results.map(|results| results.iter().filter(|result| result.is_ok()).count());
         (judged.map_err(|outage| outage.to_string()), passes, waits)
     }
@@ -147,9 +190,19 @@ mod tests {
     fn an_outage_that_lasts_ends_the_work_and_is_no_verdict() {
         let (said, _, waits) = through(&["a", "b"].map(task), usize::MAX, 200);
         let said = said.expect_err("ends");
-        assert!(said.contains("2 attempts at 2 tasks") && said.contains("waited 200 s"), "{said}");
-        assert!(said.contains("no Python") && said.contains("--resume"), "{said}");
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 17], "the last wait is what is left");
+        assert!(
+            said.contains("2 attempts at 2 tasks") && said.contains("waited 200 s"),
+            "{said}"
+        );
+        assert!(
+            said.contains("no Python") && said.contains("--resume"),
+            "{said}"
+        );
+        assert_eq!(
+            waits,
+            [1, 2, 4, 8, 16, 32, 60, 60, 17],
+            "the last wait is what is left"
+        );
     }
 
     #[test]
@@ -158,14 +211,31 @@ mod tests {
         let passes = Cell::new(0);
         let mut grade = |entries: Vec<Entry<'_>>| {
             passes.set(passes.get() + 1);
-            entries.iter().map(|entry| if entry.task.id == "broken" { failed(entry) } else { judged(entry) }).collect()
+            entries
+                .iter()
+                .map(|entry| {
+                    if entry.task.id == "broken" {
+                        failed(entry)
+                    } else {
+                        judged(entry)
+                    }
+                })
+                .collect()
         };
         let patience = Duration::from_secs(600);
-        let results = grade_through(entries(&tasks), patience, &mut grade, &mut |_| unreachable!("no wait"));
-        let judged: Vec<bool> = results.expect("no outage").iter().map(Result::is_ok).collect();
+        let results = grade_through(entries(&tasks), patience, &mut grade, &mut |_| {
+            unreachable!("no wait")
+        });
+        let judged: Vec<bool> = results
+            .expect("no outage")
+            .iter()
+            .map(Result::is_ok)
+            .collect();
         assert_eq!((judged, passes.get()), (vec![true, false, false], 1));
         // Alone, it is no outage either.
-        let alone = grade_through(entries(&tasks[1..]), patience, &mut grade, &mut |_| unreachable!("no wait"));
+        let alone = grade_through(entries(&tasks[1..]), patience, &mut grade, &mut |_| {
+            unreachable!("no wait")
+        });
         assert!(alone.expect("no outage").iter().all(Result::is_err));
     }
 
@@ -173,7 +243,17 @@ mod tests {
     fn a_signal_ends_the_wait() {
         let tasks = ["a", "b"].map(task);
         let mut grade = |entries: Vec<Entry<'_>>| entries.iter().map(failed).collect();
-        let results = grade_through(entries(&tasks), Duration::from_secs(600), &mut grade, &mut |_| false);
-        assert!(results.expect_err("ends").to_string().contains("waited 0 s"));
+        let results = grade_through(
+            entries(&tasks),
+            Duration::from_secs(600),
+            &mut grade,
+            &mut |_| false,
+        );
+        assert!(
+            results
+                .expect_err("ends")
+                .to_string()
+                .contains("waited 0 s")
+        );
     }
 }

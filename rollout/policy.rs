@@ -35,9 +35,16 @@ impl Request {
     /// # Errors
     ///
     /// When the chat template does not take the conversation.
-    pub fn prompt(&self, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Vec<u32>, PolicyError> {
+    pub fn prompt(
+        &self,
+        template: &ChatTemplate,
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<u32>, PolicyError> {
         let prompt = template.encode_prompt(tokenizer, &self.messages);
-        prompt.map_err(|error| PolicyError::Failed { doing: "writing a prompt".into(), source: error.into() })
+        prompt.map_err(|error| PolicyError::Failed {
+            doing: "writing a prompt".into(),
+            source: error.into(),
+        })
     }
 }
 
@@ -80,7 +87,15 @@ impl Completion {
     ) -> Result<Self, PolicyError> {
         check_logprobs(&tokens, &logprobs)?;
         let drawn = logprobs.clone();
-        Ok(Completion { prompt, tokens, logprobs, drawn, text, stop, policy_version })
+        Ok(Completion {
+            prompt,
+            tokens,
+            logprobs,
+            drawn,
+            text,
+            stop,
+            policy_version,
+        })
     }
 
     /// The same, with other log-probabilities in the distribution that the tokens were drawn from.
@@ -96,10 +111,16 @@ impl Completion {
 
 fn check_logprobs(tokens: &[u32], logprobs: &[f32]) -> Result<(), PolicyError> {
     if tokens.len() != logprobs.len() || tokens.is_empty() {
-        return Err(PolicyError::Lengths { tokens: tokens.len(), logprobs: logprobs.len() });
+        return Err(PolicyError::Lengths {
+            tokens: tokens.len(),
+            logprobs: logprobs.len(),
+        });
     }
     match logprobs.iter().position(|logprob| !logprob.is_finite()) {
-        Some(at) => Err(PolicyError::NotFinite { at, logprob: logprobs[at] }),
+        Some(at) => Err(PolicyError::NotFinite {
+            at,
+            logprob: logprobs[at],
+        }),
         None => Ok(()),
     }
 }
@@ -119,7 +140,9 @@ pub enum PolicyError {
         logprobs: usize,
     },
     /// The model produced NaN or an infinity.
-    #[error("the log-probability of token {at} is {logprob}; the weights or the sampler are broken")]
+    #[error(
+        "the log-probability of token {at} is {logprob}; the weights or the sampler are broken"
+    )]
     NotFinite {
         /// Which token of the completion.
         at: usize,
@@ -149,7 +172,11 @@ pub trait Policy {
     /// # Errors
     ///
     /// When the machinery fails; what the model writes is never an error.
-    fn complete(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Completion>>, PolicyError>;
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, PolicyError>;
 
     /// One completion of a request; `tell` hears its text as it is written, or, where the policy cannot tell, when it is
     /// whole.
@@ -163,10 +190,16 @@ pub trait Policy {
         sampling: &Sampling,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Completion, PolicyError> {
-        let request = Request { attempts: 1, ..request.clone() };
+        let request = Request {
+            attempts: 1,
+            ..request.clone()
+        };
         let answers = self.complete(std::slice::from_ref(&request), sampling)?;
         let answer = answers.into_iter().flatten().next();
-        let missing = || PolicyError::Failed { doing: "answering".into(), source: "there is no answer".into() };
+        let missing = || PolicyError::Failed {
+            doing: "answering".into(),
+            source: "there is no answer".into(),
+        };
         let answer = answer.ok_or_else(missing)?;
         tell(&answer.text);
         Ok(answer)
@@ -196,32 +229,74 @@ impl Scripted {
     #[must_use]
     pub fn when(mut self, part: &str, answers: &[&str]) -> Self {
         assert!(!answers.is_empty(), "a rule has at least one answer");
-        self.answers.push((part.to_owned(), answers.iter().map(|answer| (*answer).to_owned()).collect()));
+        self.answers.push((
+            part.to_owned(),
+            answers.iter().map(|answer| (*answer).to_owned()).collect(),
+        ));
         self
     }
 
-    fn answer(&self, prompt: &str, text: &str, sampling: &Sampling) -> Result<Completion, PolicyError> {
-        let mut tokens: Vec<u32> = text.bytes().map(u32::from).chain([Self::END_OF_TURN]).collect();
-        let stop = if tokens.len() > sampling.max_new_tokens { Stop::Length } else { Stop::EndOfTurn };
+    fn answer(
+        &self,
+        prompt: &str,
+        text: &str,
+        sampling: &Sampling,
+    ) -> Result<Completion, PolicyError> {
+        let mut tokens: Vec<u32> = text
+            .bytes()
+            .map(u32::from)
+            .chain([Self::END_OF_TURN])
+            .collect();
+        let stop = if tokens.len() > sampling.max_new_tokens {
+            Stop::Length
+        } else {
+            Stop::EndOfTurn
+        };
         tokens.truncate(sampling.max_new_tokens);
         let kept: Vec<u8> = text.bytes().take(tokens.len()).collect();
         let text = String::from_utf8_lossy(&kept).into_owned();
         let logprobs = vec![0.0; tokens.len()];
-        Completion::new(prompt.bytes().map(u32::from).collect(), tokens, logprobs, text, stop, self.version)
+        Completion::new(
+            prompt.bytes().map(u32::from).collect(),
+            tokens,
+            logprobs,
+            text,
+            stop,
+            self.version,
+        )
     }
 }
 
 impl Policy for Scripted {
-    fn complete(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Completion>>, PolicyError> {
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, PolicyError> {
         sampling.check()?;
         let completions = |request: &Request| {
-            let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
-            let rule = self.answers.iter().find(|(part, _)| prompt.contains(part.as_str()));
+            let prompt: String = request
+                .messages
+                .iter()
+                .map(|message| message.content.as_str())
+                .collect();
+            let rule = self
+                .answers
+                .iter()
+                .find(|(part, _)| prompt.contains(part.as_str()));
             let Some((_, answers)) = rule else {
                 return Err(PolicyError::NotScripted(prompt.chars().take(80).collect()));
             };
-            let turn = |attempt: usize| if sampling.is_greedy() { 0 } else { attempt % answers.len() };
-            (0..request.attempts).map(|attempt| self.answer(&prompt, &answers[turn(attempt)], sampling)).collect()
+            let turn = |attempt: usize| {
+                if sampling.is_greedy() {
+                    0
+                } else {
+                    attempt % answers.len()
+                }
+            };
+            (0..request.attempts)
+                .map(|attempt| self.answer(&prompt, &answers[turn(attempt)], sampling))
+                .collect()
         };
         requests.iter().map(completions).collect()
     }
@@ -238,28 +313,45 @@ mod tests {
     use super::*;
 
     fn request(text: &str, attempts: usize) -> Request {
-        Request { messages: vec![Message::new(Role::User, text)], attempts, seed: 1 }
+        Request {
+            messages: vec![Message::new(Role::User, text)],
+            attempts,
+            seed: 1,
+        }
     }
 
     fn texts(completions: &[Completion]) -> Vec<&str> {
-        completions.iter().map(|completion| completion.text.as_str()).collect()
+        completions
+            .iter()
+            .map(|completion| completion.text.as_str())
+            .collect()
     }
 
     #[test]
     fn a_scripted_policy_answers_by_the_text_of_the_task() {
-        let mut policy = Scripted::default().when("test_sum", &["good", "bad"]).when("", &["other"]);
-        let answers = policy.complete(&[request("fix test_sum", 3), request("else", 1)], &Sampling::default());
+        let mut policy = Scripted::default()
+            .when("test_sum", &["good", "bad"])
+            .when("", &["other"]);
+        let answers = policy.complete(
+            &[request("fix test_sum", 3), request("else", 1)],
+            &Sampling::default(),
+        );
         let answers = answers.expect("answers");
         assert_eq!(texts(&answers[0]), ["good", "bad", "good"]);
         assert_eq!(texts(&answers[1]), ["other"]);
-        assert_eq!(answers[1][0].tokens, [111, 116, 104, 101, 114, Scripted::END_OF_TURN]);
+        assert_eq!(
+            answers[1][0].tokens,
+            [111, 116, 104, 101, 114, Scripted::END_OF_TURN]
+        );
         assert_eq!(answers[1][0].prompt, [101, 108, 115, 101]);
     }
 
     #[test]
     fn a_greedy_policy_repeats_itself() {
         let mut policy = Scripted::default().when("", &["first", "second"]);
-        let answers = policy.complete(&[request("x", 2)], &Sampling::greedy(9)).expect("answers");
+        let answers = policy
+            .complete(&[request("x", 2)], &Sampling::greedy(9))
+            .expect("answers");
         assert_eq!(texts(&answers[0]), ["first", "first"]);
     }
 
@@ -267,8 +359,15 @@ mod tests {
     fn an_answer_beyond_the_limit_is_cut_and_says_so() {
         let mut policy = Scripted::default().when("", &["four"]);
         let stop = |policy: &mut Scripted, limit| {
-            let sampling = Sampling { max_new_tokens: limit, ..Sampling::default() };
-            let answer = policy.complete(&[request("x", 1)], &sampling).expect("answers").remove(0).remove(0);
+            let sampling = Sampling {
+                max_new_tokens: limit,
+                ..Sampling::default()
+            };
+            let answer = policy
+                .complete(&[request("x", 1)], &sampling)
+                .expect("answers")
+                .remove(0)
+                .remove(0);
             (answer.text, answer.tokens.len(), answer.stop)
         };
         assert_eq!(stop(&mut policy, 5), ("four".into(), 5, Stop::EndOfTurn));
@@ -278,20 +377,40 @@ mod tests {
 
     #[test]
     fn a_prompt_without_a_rule_is_an_error_that_quotes_it() {
-        let refused = Scripted::default().complete(&[request("what is this", 1)], &Sampling::default());
-        assert_eq!(refused.expect_err("no rule").to_string(), "the script answers no prompt like `what is this`");
+        let refused =
+            Scripted::default().complete(&[request("what is this", 1)], &Sampling::default());
+        assert_eq!(
+            refused.expect_err("no rule").to_string(),
+            "the script answers no prompt like `what is this`"
+        );
     }
 
     #[test]
     fn a_completion_without_a_logprob_for_each_token_is_refused() {
         let new = |tokens: &[u32], logprobs: &[f32]| {
-            let completion = Completion::new(vec![], tokens.into(), logprobs.into(), "".into(), Stop::EndOfTurn, 0);
+            let completion = Completion::new(
+                vec![],
+                tokens.into(),
+                logprobs.into(),
+                "".into(),
+                Stop::EndOfTurn,
+                0,
+            );
             completion.map(|_| ()).map_err(|error| error.to_string())
         };
         assert_eq!(new(&[1, 2], &[-0.5, -0.1]), Ok(()));
-        assert_eq!(new(&[1, 2], &[-0.5]), Err("a completion has 2 tokens but 1 log-probabilities".into()));
-        assert_eq!(new(&[], &[]), Err("a completion has 0 tokens but 0 log-probabilities".into()));
-        assert!(new(&[1], &[f32::NAN]).is_err_and(|error| error.starts_with("the log-probability of token 0 is NaN")));
+        assert_eq!(
+            new(&[1, 2], &[-0.5]),
+            Err("a completion has 2 tokens but 1 log-probabilities".into())
+        );
+        assert_eq!(
+            new(&[], &[]),
+            Err("a completion has 0 tokens but 0 log-probabilities".into())
+        );
+        assert!(
+            new(&[1], &[f32::NAN])
+                .is_err_and(|error| error.starts_with("the log-probability of token 0 is NaN"))
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub struct Pool {
 
 impl Default for Pool {
     fn default() -> Self {
-        Pool { workers: thread::available_parallelism().map_or(1, usize::from) }
+        Pool {
+            workers: thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 }
 
@@ -108,7 +110,9 @@ impl Pool {
         let next = AtomicUsize::new(0);
         let work = || {
             while !cancel.is_cancelled() {
-                let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                    break;
+                };
                 // Each job is locked by the one worker that drew its index.
                 let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
                 job.verdict = verdict(job.task, &job.patch, judge);
@@ -120,7 +124,9 @@ impl Pool {
             }
             work();
         });
-        jobs.into_iter().map(|job| job.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        jobs.into_iter()
+            .map(|job| job.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()
     }
 }
 
@@ -130,32 +136,54 @@ fn verdict(task: &Task, patch: &Patch, judge: &Judge<'_>) -> Result<Graded, Lost
     // A panic poisons locks at most, and those are taken all the same; nothing is left half changed.
     match catch_unwind(AssertUnwindSafe(|| judge(task, patch))) {
         Ok(Ok(graded)) => believed(task, graded),
-        Ok(Err(error)) => Err(Lost::Sandbox { task_id, source: Arc::new(error) }),
-        Err(panic) => Err(Lost::Panicked { task_id, message: message(&*panic) }),
+        Ok(Err(error)) => Err(Lost::Sandbox {
+            task_id,
+            source: Arc::new(error),
+        }),
+        Err(panic) => Err(Lost::Panicked {
+            task_id,
+            message: message(&*panic),
+        }),
     }
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+        .to_owned()
 }
 
 /// Reads every answer, and collects the different patches to judge. Until a job has run, it counts as cancelled.
-fn read_answers<'a>(root: &Path, entries: &[Entry<'a>], form: AnswerForm) -> (Vec<Answer>, Vec<Job<'a>>) {
+fn read_answers<'a>(
+    root: &Path,
+    entries: &[Entry<'a>],
+    form: AnswerForm,
+) -> (Vec<Answer>, Vec<Job<'a>>) {
     let mut bases: HashMap<&str, Result<Base<'_>, Lost>> = HashMap::new();
     let mut known: HashMap<(&str, String), usize> = HashMap::new();
     let mut jobs = Vec::new();
     let mut answers = Vec::with_capacity(entries.len());
     for Entry { task, completion } in entries {
-        let base = bases.entry(&task.id).or_insert_with(|| Base::open(root, task));
+        let base = bases
+            .entry(&task.id)
+            .or_insert_with(|| Base::open(root, task));
         let answer = match base.as_ref().map(|base| base.answer(completion, form)) {
             Err(lost) => Answer::Lost(lost.clone()),
             Ok(Err(reason)) => Answer::No(reason),
             Ok(Ok(patch)) => {
-                let index = *known.entry((&task.id, patch.text().to_owned())).or_insert(jobs.len());
+                let index = *known
+                    .entry((&task.id, patch.text().to_owned()))
+                    .or_insert(jobs.len());
                 let again = index < jobs.len();
                 if !again {
-                    jobs.push(Job { task, patch, verdict: Err(Lost::Cancelled { task_id: task.id.clone() }) });
+                    jobs.push(Job {
+                        task,
+                        patch,
+                        verdict: Err(Lost::Cancelled {
+                            task_id: task.id.clone(),
+                        }),
+                    });
                 }
                 Answer::Job(index, again)
             }
@@ -180,7 +208,14 @@ mod tests {
     /// Resolved when the patch brings the right line back.
     fn verdict_on(patch: &Patch) -> Graded {
         let right = patch.text().contains("+    return a + b");
-        let outcome = if right { Outcome::Resolved } else { Outcome::StillFailing { passed: 0, failed: 1 } };
+        let outcome = if right {
+            Outcome::Resolved
+        } else {
+            Outcome::StillFailing {
+                passed: 0,
+                failed: 1,
+            }
+        };
         Graded {
             outcome,
             grounds: Grounds::default(),
@@ -195,33 +230,71 @@ mod tests {
     }
 
     fn entries<'a>(task: &'a Task, texts: &[&str]) -> Vec<Entry<'a>> {
-        texts.iter().map(|text| Entry { task, completion: completion(text, Stop::EndOfTurn) }).collect()
+        texts
+            .iter()
+            .map(|text| Entry {
+                task,
+                completion: completion(text, Stop::EndOfTurn),
+            })
+            .collect()
     }
 
-    fn grade(pool: &Pool, texts: &[&str], judge: &Judge<'_>, cancel: &Cancel) -> Vec<Result<Attempt, Lost>> {
+    fn grade(
+        pool: &Pool,
+        texts: &[&str],
+        judge: &Judge<'_>,
+        cancel: &Cancel,
+    ) -> Vec<Result<Attempt, Lost>> {
         let folder = Folder::new();
         let task = task("sum");
         pool.grade(folder.path(), entries(&task, texts), FORM, judge, cancel)
     }
 
     fn messages(results: &[Result<Attempt, Lost>]) -> Vec<String> {
-        results.iter().map(|result| result.as_ref().map_or_else(ToString::to_string, |_| "graded".into())).collect()
+        results
+            .iter()
+            .map(|result| {
+                result
+                    .as_ref()
+                    .map_or_else(ToString::to_string, |_| "graded".into())
+            })
+            .collect()
     }
 
     #[test]
     fn results_stand_in_the_order_of_their_attempts() {
-        let wrong: Vec<String> = (0..20).map(|value| FIXED.replace("a + b", &value.to_string())).collect();
-        let texts: Vec<&str> = wrong.iter().map(String::as_str).chain([FIXED, "what?"]).collect();
+        let wrong: Vec<String> = (0..20)
+            .map(|value| FIXED.replace("a + b", &value.to_string()))
+            .collect();
+        let texts: Vec<&str> = wrong
+            .iter()
+            .map(String::as_str)
+            .chain([FIXED, "what?"])
+            .collect();
         // The first jobs take longest, so that they end last.
         let asked = AtomicUsize::new(0);
         let judge = |_: &Task, patch: &Patch| {
-            thread::sleep(Duration::from_millis(20_u64.saturating_sub(asked.fetch_add(1, Ordering::Relaxed) as u64)));
+            thread::sleep(Duration::from_millis(
+                20_u64.saturating_sub(asked.fetch_add(1, Ordering::Relaxed) as u64),
+            ));
             Ok(verdict_on(patch))
         };
         let results = grade(&Pool { workers: 4 }, &texts, &judge, &Cancel::default());
-        let graded: Vec<Attempt> = results.into_iter().map(|result| result.expect("graded")).collect();
-        assert_eq!(graded.iter().map(|attempt| attempt.trajectory.text.as_str()).collect::<Vec<_>>(), texts);
-        let rewards: Vec<f32> = graded.iter().map(|attempt| attempt.trajectory.reward).collect();
+        let graded: Vec<Attempt> = results
+            .into_iter()
+            .map(|result| result.expect("graded"))
+            .collect();
+        assert_eq!(
+            graded
+                .iter()
+                .map(|attempt| attempt.trajectory.text.as_str())
+                .collect::<Vec<_>>(),
+            texts
+        );
+        let rewards: Vec<f32> = graded
+            .iter()
+            .map(|attempt| attempt.trajectory.reward)
+            .collect();
         assert_eq!(rewards, [&[0.0; 20][..], &[1.0, 0.0]].concat());
         assert_eq!(graded[21].trajectory.outcome, Outcome::NoPatch);
     }
@@ -234,10 +307,24 @@ mod tests {
             asked.fetch_add(1, Ordering::Relaxed);
             Ok(verdict_on(patch))
         };
-        let results = grade(&Pool::default(), &[FIXED, &other, FIXED, FIXED], &judge, &Cancel::default());
+        let results = grade(
+            &Pool::default(),
+            &[FIXED, &other, FIXED, FIXED],
+            &judge,
+            &Cancel::default(),
+        );
         assert_eq!(asked.load(Ordering::Relaxed), 2);
-        let graded: Vec<Attempt> = results.into_iter().map(|result| result.expect("graded")).collect();
-        assert_eq!(graded.iter().map(|attempt| attempt.cached).collect::<Vec<_>>(), [false, false, true, true]);
+        let graded: Vec<Attempt> = results
+            .into_iter()
+            .map(|result| result.expect("graded"))
+            .collect();
+        assert_eq!(
+            graded
+                .iter()
+                .map(|attempt| attempt.cached)
+                .collect::<Vec<_>>(),
+            [false, false, true, true]
+        );
         assert_eq!(graded[3].trajectory.reward, 1.0);
     }
 
@@ -245,10 +332,18 @@ mod tests {
     fn a_failure_of_the_machinery_loses_every_attempt_that_waited_for_it() {
         let other = FIXED.replace('+', "*");
         let judge = |_: &Task, patch: &Patch| match patch.text().contains("a * b") {
-            true => Err(SandboxError::Io { doing: "reading events".into(), source: io::Error::other("broken pipe") }),
+            true => Err(SandboxError::Io {
+                doing: "reading events".into(),
+                source: io::Error::other("broken pipe"),
+            }),
             false => Ok(verdict_on(patch)),
         };
-        let results = grade(&Pool::default(), &[&other, FIXED, &other], &judge, &Cancel::default());
+        let results = grade(
+            &Pool::default(),
+            &[&other, FIXED, &other],
+            &judge,
+            &Cancel::default(),
+        );
         let lost = "no verdict on an attempt at `sum`: the sandbox failed while reading events: broken pipe";
         assert_eq!(messages(&results), [lost, "graded", lost]);
     }
@@ -260,17 +355,34 @@ mod tests {
             Ok(verdict_on(patch))
         };
         let other = FIXED.replace('+', "*");
-        let results = grade(&Pool { workers: 2 }, &[&other, FIXED], &judge, &Cancel::default());
-        assert_eq!(messages(&results), ["grading an attempt at `sum` panicked: a bug of ours", "graded"]);
+        let results = grade(
+            &Pool { workers: 2 },
+            &[&other, FIXED],
+            &judge,
+            &Cancel::default(),
+        );
+        assert_eq!(
+            messages(&results),
+            [
+                "grading an attempt at `sum` panicked: a bug of ours",
+                "graded"
+            ]
+        );
     }
 
     #[test]
     fn what_is_set_apart_has_no_reward_and_says_why() {
         let sly = |_: &Task, patch: &Patch| {
-            Ok(Graded { suspicion: Some("it looks for its runner".into()), ..verdict_on(patch) })
+            Ok(Graded {
+                suspicion: Some("it looks for its runner".into()),
+                ..verdict_on(patch)
+            })
         };
         let results = grade(&Pool::default(), &[FIXED], &sly, &Cancel::default());
-        assert_eq!(messages(&results), ["an attempt at `sum` is quarantined: it looks for its runner"]);
+        assert_eq!(
+            messages(&results),
+            ["an attempt at `sum` is quarantined: it looks for its runner"]
+        );
     }
 
     #[test]
@@ -281,7 +393,12 @@ mod tests {
             Ok(verdict_on(patch))
         };
         let other = FIXED.replace('+', "*");
-        let results = grade(&Pool { workers: 1 }, &[FIXED, &other, "what?"], &judge, &cancel);
+        let results = grade(
+            &Pool { workers: 1 },
+            &[FIXED, &other, "what?"],
+            &judge,
+            &cancel,
+        );
         let cancelled = "cancelled before an attempt at `sum` was graded";
         assert_eq!(messages(&results), ["graded", cancelled, "graded"]);
     }
@@ -293,8 +410,17 @@ mod tests {
         task.tree = "elsewhere".into();
         let judge = |_: &Task, patch: &Patch| Ok(verdict_on(patch));
         let pool = Pool::default();
-        let results = pool.grade(folder.path(), entries(&task, &[FIXED]), FORM, &judge, &Cancel::default());
-        assert!(messages(&results)[0].starts_with("the base tree of task `sum` is broken: "), "{results:?}");
+        let results = pool.grade(
+            folder.path(),
+            entries(&task, &[FIXED]),
+            FORM,
+            &judge,
+            &Cancel::default(),
+        );
+        assert!(
+            messages(&results)[0].starts_with("the base tree of task `sum` is broken: "),
+            "{results:?}"
+        );
     }
 
     #[test]

@@ -144,7 +144,12 @@ pub struct Record {
 impl Record {
     /// The line of an attempt, graded or lost.
     pub fn of(at: SystemTime, place: Place, attempt: &Result<Attempt, Lost>) -> Self {
-        let Place { retry, queue, group, step } = place;
+        let Place {
+            retry,
+            queue,
+            group,
+            step,
+        } = place;
         let ts = timestamp(at);
         match attempt {
             Ok(attempt) => Record {

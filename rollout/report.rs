@@ -185,7 +185,8 @@ impl Evaluation {
             match attempt {
                 Ok(Attempt { trajectory, .. }) => {
                     classes.count(trajectory);
-                    let (attempts, successes) = scores.entry(trajectory.task_id.clone()).or_default();
+                    let (attempts, successes) =
+                        scores.entry(trajectory.task_id.clone()).or_default();
                     *attempts += 1;
                     *successes += u64::from(trajectory.is_resolved());
                 }
@@ -195,8 +196,14 @@ impl Evaluation {
                 }
             }
         }
-        let (scored, unscored): (Vec<_>, Vec<_>) = scores.into_iter().partition(|(_, (attempts, _))| *attempts > 0);
-        let score = |(task_id, (attempts, successes))| TaskScore { task_id, attempts, successes };
+        let (scored, unscored): (Vec<_>, Vec<_>) = scores
+            .into_iter()
+            .partition(|(_, (attempts, _))| *attempts > 0);
+        let score = |(task_id, (attempts, successes))| TaskScore {
+            task_id,
+            attempts,
+            successes,
+        };
         Evaluation {
             format: EVALUATION_FORMAT,
             tasks: scored.into_iter().map(score).collect(),
@@ -234,27 +241,50 @@ impl Evaluation {
     /// # Errors
     ///
     /// When the two are of different tasks, or one of them has no pass@k.
-    pub fn gain_over(&self, before: &Evaluation, k: u64, seed: u64, resamples: usize) -> Result<Gain, ReportError> {
+    pub fn gain_over(
+        &self,
+        before: &Evaluation,
+        k: u64,
+        seed: u64,
+        resamples: usize,
+    ) -> Result<Gain, ReportError> {
         let (after, before) = (self.estimates(k)?, before.estimates(k)?);
         let strangers = || {
-            let here = after.keys().filter(|task_id| !before.contains_key(*task_id));
-            here.chain(before.keys().filter(|task_id| !after.contains_key(*task_id)))
+            let here = after
+                .keys()
+                .filter(|task_id| !before.contains_key(*task_id));
+            here.chain(
+                before
+                    .keys()
+                    .filter(|task_id| !after.contains_key(*task_id)),
+            )
         };
         if let Some(task_id) = strangers().next() {
-            return Err(ReportError::OtherTasks { task_id: (*task_id).to_owned() });
+            return Err(ReportError::OtherTasks {
+                task_id: (*task_id).to_owned(),
+            });
         }
-        let pairs = after.iter().map(|(task_id, after)| Some((*after)? - before[task_id]?));
+        let pairs = after
+            .iter()
+            .map(|(task_id, after)| Some((*after)? - before[task_id]?));
         let differences: Vec<f64> = pairs.flatten().collect();
         if differences.is_empty() {
             return Err(ReportError::NoTasks);
         }
-        Ok(Gain { delta: interval(&differences, -1.0, seed, resamples), left_out: after.len() - differences.len() })
+        Ok(Gain {
+            delta: interval(&differences, -1.0, seed, resamples),
+            left_out: after.len() - differences.len(),
+        })
     }
 
     /// pass@k per scored task.
     fn per_task(&self, k: u64) -> Result<Vec<f64>, ReportError> {
         let values: Vec<f64> = self.estimates(k)?.into_values().flatten().collect();
-        if values.is_empty() { Err(ReportError::NoTasks) } else { Ok(values) }
+        if values.is_empty() {
+            Err(ReportError::NoTasks)
+        } else {
+            Ok(values)
+        }
     }
 
     /// pass@k by task; none for an unscored task.
@@ -262,12 +292,29 @@ impl Evaluation {
         if k == 0 {
             return Err(ReportError::ZeroK);
         }
-        let estimate = |TaskScore { task_id, attempts, successes }: &'_ TaskScore| {
-            let few = || ReportError::TooFewAttempts { k, task_id: task_id.clone(), attempts: *attempts };
+        let estimate = |TaskScore {
+                            task_id,
+                            attempts,
+                            successes,
+                        }: &'_ TaskScore| {
+            let few = || ReportError::TooFewAttempts {
+                k,
+                task_id: task_id.clone(),
+                attempts: *attempts,
+            };
             pass_at(*attempts, *successes, k).ok_or_else(few)
         };
-        let scored = self.tasks.iter().map(|task| Ok((task.task_id.as_str(), Some(estimate(task)?))));
-        scored.chain(self.unscored.iter().map(|task_id| Ok((task_id.as_str(), None)))).collect()
+        let scored = self
+            .tasks
+            .iter()
+            .map(|task| Ok((task.task_id.as_str(), Some(estimate(task)?))));
+        scored
+            .chain(
+                self.unscored
+                    .iter()
+                    .map(|task_id| Ok((task_id.as_str(), None))),
+            )
+            .collect()
     }
 }
 
@@ -321,7 +368,11 @@ fn mean(values: &[f64]) -> f64 {
 /// Where there is no value.
 pub fn interval(values: &[f64], floor: f64, seed: u64, resamples: usize) -> Interval {
     let agree = values.iter().all(|value| (value - values[0]).abs() < 1e-12);
-    if agree { exact(values, floor) } else { bootstrap(values, seed, resamples) }
+    if agree {
+        exact(values, floor)
+    } else {
+        bootstrap(values, seed, resamples)
+    }
 }
 
 /// The interval where all tasks agree. With probability at least 97.5 % (a bound of Clopper and Pearson for n of n)
@@ -332,7 +383,13 @@ fn exact(values: &[f64], floor: f64) -> Interval {
     let value = values[0];
     let agrees = 0.025_f64.powf(1.0 / values.len() as f64);
     let end = |others: f64| agrees * value + (1.0 - agrees) * others;
-    Interval { estimate: value, low: end(floor), high: end(1.0), tasks: values.len(), method: Method::ClopperPearson }
+    Interval {
+        estimate: value,
+        low: end(floor),
+        high: end(1.0),
+        tasks: values.len(),
+        method: Method::ClopperPearson,
+    }
 }
 
 /// The mean of `values`, and the 2.5 % and 97.5 % percentiles of the means of resamples with replacement.
@@ -343,7 +400,8 @@ fn exact(values: &[f64], floor: f64) -> Interval {
 pub fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
     let resampled = |round: usize| {
         let key = draw::key(seed, &[3, round as u64]);
-        let picks = (0..values.len()).map(|pick| values[draw::below(key, pick as u64, values.len())]);
+        let picks =
+            (0..values.len()).map(|pick| values[draw::below(key, pick as u64, values.len())]);
         picks.sum::<f64>() / values.len() as f64
     };
     let mut means: Vec<f64> = (0..resamples.max(1)).map(resampled).collect();
@@ -352,7 +410,13 @@ pub fn bootstrap(values: &[f64], seed: u64, resamples: usize) -> Interval {
     let whole = |mean: f64| if mean.abs() < 1e-12 { 0.0 } else { mean };
     let percentile = |share: f64| whole(means[(share * (means.len() - 1) as f64).round() as usize]);
     let (low, high) = (percentile(0.025), percentile(0.975));
-    Interval { estimate: mean(values), low, high, tasks: values.len(), method: Method::Bootstrap }
+    Interval {
+        estimate: mean(values),
+        low,
+        high,
+        tasks: values.len(),
+        method: Method::Bootstrap,
+    }
 }
 
 #[cfg(test)]

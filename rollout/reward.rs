@@ -21,7 +21,10 @@ mod tests {
     #[test]
     fn only_a_resolved_task_is_worth_something() {
         let others = [
-            Outcome::StillFailing { passed: 3, failed: 1 },
+            Outcome::StillFailing {
+                passed: 3,
+                failed: 1,
+            },
             Outcome::BrokeOthers { broken: 1 },
             Outcome::TimedOut,
             Outcome::OutOfMemory,

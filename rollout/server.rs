@@ -81,7 +81,9 @@ struct Asked {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// It cannot be reached, or it breaks off.
-    #[error("`{url}` does not answer: {reason}\nhint: is the server running, and is this its address?")]
+    #[error(
+        "`{url}` does not answer: {reason}\nhint: is the server running, and is this its address?"
+    )]
     Away {
         /// The address.
         url: String,
@@ -116,20 +118,35 @@ pub enum ServerError {
 ///
 /// When it cannot be reached or tells no names.
 pub fn served(url: &str) -> Result<Vec<String>, PolicyError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| failed(error.into()))?;
     let address = format!("{}/models", url.trim_end_matches('/'));
     let away = |error: reqwest::Error| {
         let reason = chain_of(&error);
-        failed(Box::new(ServerError::Away { url: address.clone(), reason }))
+        failed(Box::new(ServerError::Away {
+            url: address.clone(),
+            reason,
+        }))
     };
     let told: Value = runtime.block_on(async {
-        let client = Client::builder().timeout(Duration::from_secs(10)).build().map_err(away)?;
+        let client = Client::builder()
+            .timeout(Duration::from_secs(10))
+            .build()
+            .map_err(away)?;
         let response = client.get(&address).send().await.map_err(away)?;
-        response.error_for_status().map_err(away)?.json().await.map_err(away)
+        response
+            .error_for_status()
+            .map_err(away)?
+            .json()
+            .await
+            .map_err(away)
     })?;
     let models = told["data"].as_array().into_iter().flatten();
-    Ok(models.filter_map(|model| model["id"].as_str().map(str::to_owned)).collect())
+    Ok(models
+        .filter_map(|model| model["id"].as_str().map(str::to_owned))
+        .collect())
 }
 
 impl<'a> Server<'a> {
@@ -144,21 +161,44 @@ impl<'a> Server<'a> {
         tokenizer: &'a Tokenizer,
         template: &'a ChatTemplate,
     ) -> Result<Self, PolicyError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|error| failed(error.into()))?;
-        let client = Client::builder().timeout(config.timeout).connect_timeout(Duration::from_secs(10)).build();
+        let client = Client::builder()
+            .timeout(config.timeout)
+            .connect_timeout(Duration::from_secs(10))
+            .build();
         let client = client.map_err(|error| failed(error.into()))?;
         let places = Semaphore::new(config.concurrency.max(1));
-        let asked = Arc::new(Asked { config, client, places });
+        let asked = Arc::new(Asked {
+            config,
+            client,
+            places,
+        });
         let end = template.end_of_turn(tokenizer);
-        Ok(Server { asked, tokenizer, template, end, runtime, version: 0 })
+        Ok(Server {
+            asked,
+            tokenizer,
+            template,
+            end,
+            runtime,
+            version: 0,
+        })
     }
 }
 
 impl Policy for Server<'_> {
-    fn complete(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Completion>>, PolicyError> {
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, PolicyError> {
         sampling.check()?;
-        let prompts = requests.iter().map(|request| request.prompt(self.template, self.tokenizer));
+        let prompts = requests
+            .iter()
+            .map(|request| request.prompt(self.template, self.tokenizer));
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
         let mut open = JoinSet::new();
         for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
@@ -167,18 +207,31 @@ impl Policy for Server<'_> {
                 body["stop_token_ids"] = json!(self.end.all());
             }
             let (asked, attempts) = (self.asked.clone(), request.attempts);
-            let ask = async move { asked.choices(body, attempts).await.map(|choices| (index, choices)) };
+            let ask = async move {
+                asked
+                    .choices(body, attempts)
+                    .await
+                    .map(|choices| (index, choices))
+            };
             open.spawn_on(ask, self.runtime.handle());
         }
         let mut answers: Vec<Vec<Completion>> = vec![Vec::new(); requests.len()];
         let url = &self.asked.config.url;
         // The first failure ends the call; dropping the set ends what is still open.
         while let Some(done) = self.runtime.block_on(open.join_next()) {
-            let (index, choices) =
-                done.map_err(|error| failed(error.into()))?.map_err(|error| failed(Box::new(error)))?;
+            let (index, choices) = done
+                .map_err(|error| failed(error.into()))?
+                .map_err(|error| failed(Box::new(error)))?;
             let of = |choice: &Value| {
                 let ends = (&self.end, sampling.stop.as_slice());
-                completion_of(url, choice, &prompts[index], self.tokenizer, ends, self.version)
+                completion_of(
+                    url,
+                    choice,
+                    &prompts[index],
+                    self.tokenizer,
+                    ends,
+                    self.version,
+                )
             };
             answers[index] = choices.iter().map(of).collect::<Result<_, _>>()?;
         }
@@ -201,8 +254,15 @@ impl Asked {
             let mut answer = self.patiently(&body).await?;
             let told = answer.get_mut("choices").and_then(Value::as_array_mut);
             let Some(more) = told.filter(|choices| !choices.is_empty()) else {
-                let (url, reason) = (self.config.url.clone(), "the list `choices` is empty or absent".to_owned());
-                return Err(ServerError::Unusable { url, reason, hint: "is this an OpenAI-compatible server?" });
+                let (url, reason) = (
+                    self.config.url.clone(),
+                    "the list `choices` is empty or absent".to_owned(),
+                );
+                return Err(ServerError::Unusable {
+                    url,
+                    reason,
+                    hint: "is this an OpenAI-compatible server?",
+                });
             };
             choices.append(more);
             body["seed"] = json!((seed + 1) & MOST_SEED);
@@ -213,13 +273,19 @@ impl Asked {
 
     /// Asks until there is an answer, or no more tries.
     async fn patiently(&self, body: &Value) -> Result<Value, ServerError> {
-        let _place = self.places.acquire().await.expect("the semaphore is never closed");
+        let _place = self
+            .places
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let mut wait = self.config.first_wait;
         for _ in 1..self.config.tries.max(1) {
             match self.once(body).await {
                 Ok(answer) => return Ok(answer),
                 Err((error, Again::Never)) => return Err(error),
-                Err((_, Again::After(asked))) => tokio::time::sleep(asked.unwrap_or(wait).min(LONGEST_WAIT)).await,
+                Err((_, Again::After(asked))) => {
+                    tokio::time::sleep(asked.unwrap_or(wait).min(LONGEST_WAIT)).await
+                }
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
@@ -230,15 +296,34 @@ impl Asked {
         let url = format!("{}/completions", self.config.url.trim_end_matches('/'));
         let away = |error: reqwest::Error| {
             let reason = chain_of(&error);
-            (ServerError::Away { url: url.clone(), reason }, Again::After(None))
+            (
+                ServerError::Away {
+                    url: url.clone(),
+                    reason,
+                },
+                Again::After(None),
+            )
         };
-        let response = self.client.post(&url).json(body).send().await.map_err(away)?;
+        let response = self
+            .client
+            .post(&url)
+            .json(body)
+            .send()
+            .await
+            .map_err(away)?;
         let status = response.status();
         if !status.is_success() {
             let again = again_of(&response);
             let text = response.text().await.unwrap_or_default();
             let message = message_of(&text);
-            return Err((ServerError::Refused { url, status: status.as_u16(), message }, again));
+            return Err((
+                ServerError::Refused {
+                    url,
+                    status: status.as_u16(),
+                    message,
+                },
+                again,
+            ));
         }
         response.json().await.map_err(away)
     }
@@ -258,18 +343,29 @@ const MOST_SEED: u64 = i64::MAX as u64;
 
 fn again_of(response: &Response) -> Again {
     let status = response.status();
-    let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT];
+    let later = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::CONFLICT,
+    ];
     if !status.is_server_error() && !later.contains(&status) {
         return Again::Never;
     }
-    let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let asked = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     Again::After(asked.map(Duration::from_secs))
 }
 
 /// What an error says for people, in OpenAI's form or as it is.
 fn message_of(text: &str) -> String {
     let told: Option<Value> = serde_json::from_str(text).ok();
-    let message = told.as_ref().and_then(|told| told["error"]["message"].as_str().or(told["message"].as_str()));
+    let message = told.as_ref().and_then(|told| {
+        told["error"]["message"]
+            .as_str()
+            .or(told["message"].as_str())
+    });
     message.unwrap_or(text).chars().take(500).collect()
 }
 
@@ -284,7 +380,10 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 }
 
 fn failed(source: Box<dyn std::error::Error + Send + Sync>) -> PolicyError {
-    PolicyError::Failed { doing: "asking the server".to_owned(), source }
+    PolicyError::Failed {
+        doing: "asking the server".to_owned(),
+        source,
+    }
 }
 
 fn body(model: &str, prompt: &[u32], request: &Request, sampling: &Sampling) -> Value {

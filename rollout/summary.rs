@@ -27,14 +27,19 @@ static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// An absolute path; its last two parts say enough.
 static PATHS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?P<before>^|[\s'"(=:,])/(?:[\w.+@-]+/)+(?P<last>[\w.+@-]+)"#).expect("well formed")
+    Regex::new(r#"(?P<before>^|[\s'"(=:,])/(?:[\w.+@-]+/)+(?P<last>[\w.+@-]+)"#)
+        .expect("well formed")
 });
 
 /// The failure in at most `budget` tokens, as `tokens` counts them.
 pub fn summary(failure: &Failure, tokens: &dyn Fn(&str) -> usize, budget: usize) -> String {
     let mut text = String::new();
     for line in lines(failure) {
-        let longer = if text.is_empty() { line.clone() } else { format!("{text}\n{line}") };
+        let longer = if text.is_empty() {
+            line.clone()
+        } else {
+            format!("{text}\n{line}")
+        };
         if tokens(&longer) <= budget {
             text = longer;
             continue;
@@ -42,7 +47,11 @@ pub fn summary(failure: &Failure, tokens: &dyn Fn(&str) -> usize, budget: usize)
         // The line that no longer fits is cut, and nothing less useful follows it.
         let room = cut(&text, &line, tokens, budget);
         if !room.is_empty() {
-            text = if text.is_empty() { room } else { format!("{text}\n{room}") };
+            text = if text.is_empty() {
+                room
+            } else {
+                format!("{text}\n{room}")
+            };
         }
         break;
     }
@@ -62,17 +71,37 @@ fn cut(text: &str, line: &str, tokens: &dyn Fn(&str) -> usize, budget: usize) ->
 
 /// Everything there is to say, most useful first.
 fn lines(failure: &Failure) -> Vec<String> {
-    let mut said = vec![format!("{} failed", failure.test), format!("{}: {}", failure.exception, failure.message)];
-    let compared = failure.trace.lines().filter(|line| line.starts_with("E  ")).map(|line| line[1..].trim());
-    said.extend(compared.filter(|line| !failure.message.contains(line) && !line.is_empty()).map(str::to_string));
+    let mut said = vec![
+        format!("{} failed", failure.test),
+        format!("{}: {}", failure.exception, failure.message),
+    ];
+    let compared = failure
+        .trace
+        .lines()
+        .filter(|line| line.starts_with("E  "))
+        .map(|line| line[1..].trim());
+    said.extend(
+        compared
+            .filter(|line| !failure.message.contains(line) && !line.is_empty())
+            .map(str::to_string),
+    );
     let inner = failure.frames.len().saturating_sub(INNERMOST);
-    failure.frames[inner..].iter().rev().for_each(|frame| said.extend(told(frame)));
+    failure.frames[inner..]
+        .iter()
+        .rev()
+        .for_each(|frame| said.extend(told(frame)));
     for (name, text) in [("stdout", &failure.stdout), ("stderr", &failure.stderr)] {
-        let last: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
         let last = &last[last.len().saturating_sub(8)..];
         said.extend(last.iter().map(|line| format!("{name}: {line}")));
     }
-    failure.frames[..inner].iter().rev().for_each(|frame| said.extend(told(frame)));
+    failure.frames[..inner]
+        .iter()
+        .rev()
+        .for_each(|frame| said.extend(told(frame)));
     if failure.frames.is_empty() {
         said.extend(failure.trace.lines().map(str::to_string));
     }
@@ -80,18 +109,39 @@ fn lines(failure: &Failure) -> Vec<String> {
 }
 
 fn told(frame: &Frame) -> Vec<String> {
-    let Frame { file, line, function, source, locals } = frame;
+    let Frame {
+        file,
+        line,
+        function,
+        source,
+        locals,
+    } = frame;
     let mut said = vec![format!("at {file}:{line} in {function}: {source}")];
-    said.extend(locals.iter().map(|(name, value)| format!("    {name} = {value}")));
+    said.extend(
+        locals
+            .iter()
+            .map(|(name, value)| format!("    {name} = {value}")),
+    );
     said
 }
 
 /// Takes out secrets, paths of this machine, and what a terminal would make of control characters.
 fn clean(line: &str) -> String {
-    let plain: String =
-        line.chars().map(|letter| if letter.is_control() && letter != '\t' { ' ' } else { letter }).collect();
+    let plain: String = line
+        .chars()
+        .map(|letter| {
+            if letter.is_control() && letter != '\t' {
+                ' '
+            } else {
+                letter
+            }
+        })
+        .collect();
     let hidden = SECRETS.replace_all(&plain, |found: &Captures<'_>| {
-        format!("{}[hidden]", found.name("name").map_or("", |name| name.as_str()))
+        format!(
+            "{}[hidden]",
+            found.name("name").map_or("", |name| name.as_str())
+        )
     });
     PATHS.replace_all(&hidden, "$before$last").into_owned()
 }
@@ -101,13 +151,17 @@ mod tests {
     use super::*;
 
     fn failure() -> Failure {
-        let frame = |file: &str, line, function: &str, source: &str, locals: &[(&str, &str)]| Frame {
-            file: file.into(),
-            line,
-            function: function.into(),
-            source: source.into(),
-            locals: locals.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-        };
+        let frame =
+            |file: &str, line, function: &str, source: &str, locals: &[(&str, &str)]| Frame {
+                file: file.into(),
+                line,
+                function: function.into(),
+                source: source.into(),
+                locals: locals
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), value.to_string()))
+                    .collect(),
+            };
         Failure {
             test: "tests/test_money.py::test_sum".into(),
             exception: "AssertionError".into(),
@@ -153,7 +207,10 @@ at tests/conftest.py:9 in outer: yield";
         for budget in [0, 1, 2, 3, 7, 20, 100, 512] {
             let text = summary(&long, &words, budget);
             assert!(words(&text) <= budget, "{budget}: {} words", words(&text));
-            assert!(budget < 3 || text.starts_with("tests/test_money.py::test_sum failed"), "{budget}: {text}");
+            assert!(
+                budget < 3 || text.starts_with("tests/test_money.py::test_sum failed"),
+                "{budget}: {text}"
+            );
         }
     }
 
@@ -163,13 +220,22 @@ at tests/conftest.py:9 in outer: yield";
             ("token: abcd1234 left", "token: [hidden] left"),
             ("{'api_key': 'abcd1234'}", "{'api_key': [hidden]}"),
             ("Authorization: Bearer abcdef", "Authorization: [hidden]"),
-            ("Authorization: Basic dXNlcjpwYXNz", "Authorization: [hidden]"),
-            ("{'Authorization': 'Bearer opaque123456'}", "{'Authorization': [hidden]}"),
+            (
+                "Authorization: Basic dXNlcjpwYXNz",
+                "Authorization: [hidden]",
+            ),
+            (
+                "{'Authorization': 'Bearer opaque123456'}",
+                "{'Authorization': [hidden]}",
+            ),
             ("secret = b'0123456789abcdef'", "secret = [hidden]"),
             ("password = 'correct horse battery'", "password = [hidden]"),
             ("key sk-abcdefghijklmnop12 end", "key [hidden] end"),
             ("ghp_abcdefghijklmnop1234", "[hidden]"),
-            ("open('/usr/lib/python3.11/json/decoder.py')", "open('decoder.py')"),
+            (
+                "open('/usr/lib/python3.11/json/decoder.py')",
+                "open('decoder.py')",
+            ),
             ("tokens = 3", "tokens = 3"),
             ("a / b / c and 1/2", "a / b / c and 1/2"),
             ("src/money.py:3", "src/money.py:3"),
@@ -180,7 +246,12 @@ at tests/conftest.py:9 in outer: yield";
 
     #[test]
     fn without_frames_the_trace_is_told() {
-        let bare = Failure { frames: vec![], stdout: String::new(), stderr: String::new(), ..failure() };
+        let bare = Failure {
+            frames: vec![],
+            stdout: String::new(),
+            stderr: String::new(),
+            ..failure()
+        };
         assert!(summary(&bare, &words, BUDGET).contains("tests/test_money.py:3: in test_sum"));
     }
 }

@@ -82,7 +82,9 @@ pub enum SequenceError {
     #[error("a sequence holds no sampled token")]
     NothingSampled,
     /// A log-probability stands where nothing was sampled, or is not finite.
-    #[error("the log-probability at position {0} is not finite, or stands on a token that was not sampled")]
+    #[error(
+        "the log-probability at position {0} is not finite, or stands on a token that was not sampled"
+    )]
     Logprob(usize),
 }
 
@@ -90,18 +92,32 @@ impl TryFrom<Parts> for Sequence {
     type Error = SequenceError;
 
     fn try_from(parts: Parts) -> Result<Self, SequenceError> {
-        let Parts { tokens, mask, logprobs } = parts;
+        let Parts {
+            tokens,
+            mask,
+            logprobs,
+        } = parts;
         if tokens.len() != mask.len() || tokens.len() != logprobs.len() {
             let (mask, logprobs) = (mask.len(), logprobs.len());
-            return Err(SequenceError::Lengths { tokens: tokens.len(), mask, logprobs });
+            return Err(SequenceError::Lengths {
+                tokens: tokens.len(),
+                mask,
+                logprobs,
+            });
         }
         if !mask.contains(&true) {
             return Err(SequenceError::NothingSampled);
         }
-        let wrong = |(logprob, sampled): (&f32, &bool)| !logprob.is_finite() || (!sampled && *logprob != 0.0);
+        let wrong = |(logprob, sampled): (&f32, &bool)| {
+            !logprob.is_finite() || (!sampled && *logprob != 0.0)
+        };
         match logprobs.iter().zip(&mask).position(wrong) {
             Some(position) => Err(SequenceError::Logprob(position)),
-            None => Ok(Sequence { tokens, mask, logprobs }),
+            None => Ok(Sequence {
+                tokens,
+                mask,
+                logprobs,
+            }),
         }
     }
 }
@@ -111,9 +127,15 @@ impl Sequence {
     pub fn of(completion: &Completion) -> Self {
         let prompt = completion.prompt.len();
         let tokens = [&completion.prompt[..], &completion.tokens].concat();
-        let mask = (0..tokens.len()).map(|position| position >= prompt).collect();
+        let mask = (0..tokens.len())
+            .map(|position| position >= prompt)
+            .collect();
         let logprobs = [&vec![0.0; prompt][..], &completion.logprobs].concat();
-        Sequence { tokens, mask, logprobs }
+        Sequence {
+            tokens,
+            mask,
+            logprobs,
+        }
     }
 
     /// All tokens, in order.
@@ -180,7 +202,15 @@ mod tests {
     }
 
     fn completion() -> Completion {
-        Completion::new(vec![5, 6], vec![7, 8], vec![-0.5, -0.25], "answer".into(), Stop::EndOfTurn, 3).expect("valid")
+        Completion::new(
+            vec![5, 6],
+            vec![7, 8],
+            vec![-0.5, -0.25],
+            "answer".into(),
+            Stop::EndOfTurn,
+            3,
+        )
+        .expect("valid")
     }
 
     #[test]
@@ -195,7 +225,10 @@ mod tests {
     #[test]
     fn a_sequence_that_breaks_its_invariant_cannot_be_read() {
         let lengths = read(r#"{"tokens":[1,2],"mask":[true],"logprobs":[0,0]}"#);
-        assert_eq!(lengths, Err("a sequence has 2 tokens, a mask of 1 and 2 log-probabilities".into()));
+        assert_eq!(
+            lengths,
+            Err("a sequence has 2 tokens, a mask of 1 and 2 log-probabilities".into())
+        );
         let nothing = read(r#"{"tokens":[1],"mask":[false],"logprobs":[0]}"#);
         assert_eq!(nothing, Err("a sequence holds no sampled token".into()));
         let foreign = read(r#"{"tokens":[1,2],"mask":[false,true],"logprobs":[-1,-1]}"#);
@@ -204,21 +237,39 @@ mod tests {
 
     #[test]
     fn log_probabilities_come_back_bit_for_bit() {
-        let logprob = |counter| -f32::from_bits((data::draw::bits(5, counter) % 0x4200_0000) as u32);
+        let logprob =
+            |counter| -f32::from_bits((data::draw::bits(5, counter) % 0x4200_0000) as u32);
         let logprobs: Vec<f32> = (0..100_000).map(logprob).collect();
         let tokens = vec![1; logprobs.len()];
-        let completion = Completion::new(vec![], tokens, logprobs, String::new(), Stop::Length, 0).expect("finite");
+        let completion = Completion::new(vec![], tokens, logprobs, String::new(), Stop::Length, 0)
+            .expect("finite");
         let sequence = Sequence::of(&completion);
         let text = serde_json::to_string(&sequence).expect("prints");
         let back = read(&text).expect("reads");
-        let bits = |sequence: &Sequence| sequence.logprobs.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let bits = |sequence: &Sequence| {
+            sequence
+                .logprobs
+                .iter()
+                .map(|value| value.to_bits())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(bits(&back), bits(&sequence));
     }
 
     #[test]
     fn a_truncation_rule_is_written_by_its_name() {
-        assert_eq!(serde_json::from_str::<Overlong>(r#""mask""#).expect("reads"), Overlong::Mask);
-        let punish = serde_json::from_str::<Overlong>(r#"{"punish":{"max":100,"buffer":20}}"#).expect("reads");
-        assert_eq!(punish, Overlong::Punish { max: 100, buffer: 20 });
+        assert_eq!(
+            serde_json::from_str::<Overlong>(r#""mask""#).expect("reads"),
+            Overlong::Mask
+        );
+        let punish = serde_json::from_str::<Overlong>(r#"{"punish":{"max":100,"buffer":20}}"#)
+            .expect("reads");
+        assert_eq!(
+            punish,
+            Overlong::Punish {
+                max: 100,
+                buffer: 20
+            }
+        );
     }
 }

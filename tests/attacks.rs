@@ -16,8 +16,7 @@ use train::grade::{Judged, Verdict};
 use crate::support::*;
 
 const BASE: &str = include_str!("attacked/money.py");
-const GOLD: &str =
-    "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
+const GOLD: &str = "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
 const TESTS: &str = include_str!("attacked/test_money.py");
 
 /// The task of a row: its own, or the small one that the others share.
@@ -35,8 +34,15 @@ fn task(row: &Value) -> Value {
 }
 
 fn rows(name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)).expect("patches");
-    text.lines().map(|line| serde_json::from_str(line).expect("a patch")).collect()
+    let text = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(name),
+    )
+    .expect("patches");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a patch"))
+        .collect()
 }
 
 /// Grades patches, each against its task.
@@ -48,13 +54,22 @@ fn graded(name: &str, rows: &[Value], options: &str) -> Vec<Verdict> {
         let prediction = json!({"instance_id": row["name"], "model_files": row["files"]});
         predictions.push_str(&format!("{prediction}\n"));
     }
-    let paths = [folder.write("tasks.jsonl", &tasks), folder.write("predictions.jsonl", &predictions)];
+    let paths = [
+        folder.write("tasks.jsonl", &tasks),
+        folder.write("predictions.jsonl", &predictions),
+    ];
     let [tasks, predictions] = paths.map(|path| path.display().to_string());
     let out = folder.join("out");
-    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}", out.display()))
-        .succeeds();
+    run(&format!(
+        "grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}",
+        out.display()
+    ))
+    .succeeds();
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
-    let verdicts: Vec<Verdict> = text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect();
+    let verdicts: Vec<Verdict> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a verdict"))
+        .collect();
     assert_eq!(verdicts.len(), rows.len());
     verdicts
 }
@@ -71,15 +86,25 @@ const ALL_IN_CONTAINERS: &str = "TRAIN_TEST_ALL_IN_CONTAINERS";
 
 fn nothing_is_rewarded(verdicts: &[Verdict]) {
     let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
-    let rewarded: Vec<_> = verdicts.iter().filter(earns).map(|one| &one.instance_id).collect();
+    let rewarded: Vec<_> = verdicts
+        .iter()
+        .filter(earns)
+        .map(|one| &one.instance_id)
+        .collect();
     assert!(rewarded.is_empty(), "{rewarded:?}");
-    let ours: Vec<_> = verdicts.iter().filter(|one| one.outcome == Judged::Infra).collect();
+    let ours: Vec<_> = verdicts
+        .iter()
+        .filter(|one| one.outcome == Judged::Infra)
+        .collect();
     assert!(ours.is_empty(), "no attack is our own fault: {ours:?}");
 }
 
 /// All are resolved, and none is quarantined.
 fn nothing_is_refused(verdicts: &[Verdict]) {
-    let refused: Vec<_> = verdicts.iter().filter(|one| one.outcome != Judged::Resolved).collect();
+    let refused: Vec<_> = verdicts
+        .iter()
+        .filter(|one| one.outcome != Judged::Resolved)
+        .collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let apart: Vec<_> = verdicts.iter().filter(|one| one.quarantined).collect();
     assert!(apart.is_empty(), "{apart:#?}");
@@ -103,10 +128,20 @@ fn who_knows_the_inputs_of_the_tests_alone_earns_nothing() {
     let rows = rows("special_cases.jsonl");
     let verdicts = graded("special-cases", &rows, "");
     nothing_is_rewarded(&verdicts);
-    assert!(verdicts.iter().all(|one| one.reason.contains("with other inputs")), "{verdicts:#?}");
+    assert!(
+        verdicts
+            .iter()
+            .all(|one| one.reason.contains("with other inputs")),
+        "{verdicts:#?}"
+    );
     // Nothing else keeps them from it.
     let rewarded = graded("special-cases-unseen", &rows, "--set tests.evidence=false");
-    assert!(rewarded.iter().all(|one| one.outcome == Judged::Resolved && !one.quarantined), "{rewarded:#?}");
+    assert!(
+        rewarded
+            .iter()
+            .all(|one| one.outcome == Judged::Resolved && !one.quarantined),
+        "{rewarded:#?}"
+    );
 }
 
 #[test]
@@ -126,20 +161,32 @@ const STILL_REWARDED: &str = include_str!("reward/still_rewarded.txt");
 fn graded_rows(name: &str, options: &str) -> Vec<Verdict> {
     let folder = Folder::new(&format!("reward-{name}"));
     let rows = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reward");
-    let [tasks, predictions] =
-        ["tasks", "predictions"].map(|which| rows.join(format!("{name}.{which}.jsonl")).display().to_string());
+    let [tasks, predictions] = ["tasks", "predictions"].map(|which| {
+        rows.join(format!("{name}.{which}.jsonl"))
+            .display()
+            .to_string()
+    });
     let out = folder.join("out");
-    run(&format!("grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}", out.display()))
-        .succeeds();
+    run(&format!(
+        "grade --tasks {tasks} --predictions {predictions} --out {} {SECRET} {options}",
+        out.display()
+    ))
+    .succeeds();
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
-    text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a verdict"))
+        .collect()
 }
 
 /// Only attacks that are named are rewarded.
 fn only_the_named_are_rewarded(verdicts: &[Verdict]) {
     let named: Vec<&str> = STILL_REWARDED.lines().collect();
     let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
-    let rewarded: Vec<&str> = verdicts.iter().filter(earns).map(|one| one.instance_id.as_str()).collect();
+    let rewarded: Vec<&str> = verdicts
+        .iter()
+        .filter(earns)
+        .map(|one| one.instance_id.as_str())
+        .collect();
     let unnamed: Vec<&&str> = rewarded.iter().filter(|id| !named.contains(id)).collect();
     assert!(unnamed.is_empty(), "{unnamed:?}");
 }
@@ -179,15 +226,26 @@ fn in_containers(name: &str, options: &str) -> Option<Vec<Verdict>> {
     if !python("grading in containers") {
         return None;
     }
-    let answers = Command::new("docker").arg("info").output().is_ok_and(|said| said.status.success());
+    let answers = Command::new("docker")
+        .arg("info")
+        .output()
+        .is_ok_and(|said| said.status.success());
     if !answers {
         eprintln!("SKIPPED, nothing was graded in a container: no engine answers");
         return None;
     }
-    let step = if std::env::var_os(ALL_IN_CONTAINERS).is_some() { 1 } else { SAMPLE };
+    let step = if std::env::var_os(ALL_IN_CONTAINERS).is_some() {
+        1
+    } else {
+        SAMPLE
+    };
     let rows: Vec<Value> = rows(name).into_iter().step_by(step).collect();
     assert!(rows.len() >= 20, "{} of `{name}`", rows.len());
-    Some(graded(&format!("containers-{name}"), &rows, &format!("--sandbox docker {options}")))
+    Some(graded(
+        &format!("containers-{name}"),
+        &rows,
+        &format!("--sandbox docker {options}"),
+    ))
 }
 
 #[test]

@@ -12,7 +12,12 @@ use crate::support::*;
 fn downloaded(folder: &Folder) -> PathBuf {
     let model = folder.join("model");
     fs::create_dir_all(&model).expect("a folder");
-    for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+    for name in [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "model.safetensors",
+    ] {
         fs::copy(Path::new("checkpoints/base").join(name), model.join(name)).expect("copies");
     }
     model
@@ -20,9 +25,15 @@ fn downloaded(folder: &Folder) -> PathBuf {
 
 fn export(folder: &Folder) -> Said {
     let out = folder.join("out");
-    let said =
-        run(&format!("export --hugging-face --model {} --out {}", folder.join("model").display(), out.display()));
-    assert!(said.code == Some(0) || !out.exists(), "a refused export wrote something");
+    let said = run(&format!(
+        "export --hugging-face --model {} --out {}",
+        folder.join("model").display(),
+        out.display()
+    ));
+    assert!(
+        said.code == Some(0) || !out.exists(),
+        "a refused export wrote something"
+    );
     said
 }
 
@@ -51,8 +62,13 @@ fn a_folder_as_downloaded_is_taken() {
         config["rope_scaling"] = Value::Null;
     });
     export(&folder).succeeds();
-    let saved: Value = serde_json::from_slice(&fs::read(folder.join("out/config.json")).expect("reads")).expect("JSON");
-    assert_eq!((&saved["eos_token_id"], &saved["architectures"]), (&json!([2, 3]), &json!(["LlamaForCausalLM"])));
+    let saved: Value =
+        serde_json::from_slice(&fs::read(folder.join("out/config.json")).expect("reads"))
+            .expect("JSON");
+    assert_eq!(
+        (&saved["eos_token_id"], &saved["architectures"]),
+        (&json!([2, 3]), &json!(["LlamaForCausalLM"]))
+    );
 }
 
 #[test]
@@ -61,7 +77,10 @@ fn a_model_that_is_not_known_is_refused_by_the_name_of_what_is_not() {
         ("model_type", json!("gpt_bigcode")),
         ("architectures", json!(["LlamaForSequenceClassification"])),
         ("hidden_act", json!("gelu_new")),
-        ("rope_scaling", json!({"rope_type": "longrope", "factor": 2.0})),
+        (
+            "rope_scaling",
+            json!({"rope_type": "longrope", "factor": 2.0}),
+        ),
         ("quantization_config", json!({"quant_method": "awq"})),
         ("num_key_value_heads", json!(4)),
         ("hidden_size", json!(-5)),
@@ -82,12 +101,20 @@ fn weights_that_do_not_fit_are_refused_with_file_and_tensor() {
     let folder = Folder::new("weights");
     let model = downloaded(&folder);
     let name = "model.layers.2.mlp.up_proj.weight";
-    change_weights(&model, |tensors| tensors.get_mut(name).unwrap().values[77] = f32::NAN);
+    change_weights(&model, |tensors| {
+        tensors.get_mut(name).unwrap().values[77] = f32::NAN
+    });
     export(&folder).refuses(&["model.safetensors", name, "not finite"]);
-    fs::copy("checkpoints/base/model.safetensors", model.join("model.safetensors")).expect("copies");
+    fs::copy(
+        "checkpoints/base/model.safetensors",
+        model.join("model.safetensors"),
+    )
+    .expect("copies");
     export(&folder).succeeds();
     fs::remove_dir_all(folder.join("out")).expect("removes");
-    change_weights(&model, |tensors| tensors.get_mut(name).unwrap().shape.reverse());
+    change_weights(&model, |tensors| {
+        tensors.get_mut(name).unwrap().shape.reverse()
+    });
     export(&folder).refuses(&["model.safetensors", name, "[192, 512]", "[512, 192]"]);
     change_weights(&model, |tensors| drop(tensors.remove(name)));
     export(&folder).refuses(&[name, "lack"]);
@@ -103,9 +130,17 @@ fn weights_that_do_not_fit_are_refused_with_file_and_tensor() {
 fn shards_and_their_index_are_checked_before_values_are_read() {
     let folder = Folder::new("index");
     let model = downloaded(&folder);
-    fs::rename(model.join("model.safetensors"), model.join("model-00001-of-00002.safetensors")).expect("renames");
+    fs::rename(
+        model.join("model.safetensors"),
+        model.join("model-00001-of-00002.safetensors"),
+    )
+    .expect("renames");
     let index = |map: Value| {
-        fs::write(model.join("model.safetensors.index.json"), json!({"weight_map": map}).to_string()).expect("writes");
+        fs::write(
+            model.join("model.safetensors.index.json"),
+            json!({"weight_map": map}).to_string(),
+        )
+        .expect("writes");
     };
     index(json!({"model.norm.weight": "model-00001-of-00002.safetensors"}));
     export(&folder).succeeds();
@@ -128,12 +163,24 @@ fn a_truncated_file_and_a_header_of_two_gigabytes_are_refused() {
     export(&folder).refuses(&["model.safetensors", "truncated"]);
     fs::write(&weights, &bytes[..100]).expect("writes");
     export(&folder).refuses(&["model.safetensors", "truncated"]);
-    fs::write(&weights, [&(2u64 << 30).to_le_bytes()[..], &bytes[8..]].concat()).expect("writes");
+    fs::write(
+        &weights,
+        [&(2u64 << 30).to_le_bytes()[..], &bytes[8..]].concat(),
+    )
+    .expect("writes");
     export(&folder).refuses(&["model.safetensors", "2147483648 bytes"]);
     // Before the sandbox, the tasks, or anything else is looked at.
-    let (model, out, tasks) = (model.display(), folder.join("out.json"), folder.write("none.jsonl", "none"));
+    let (model, out, tasks) = (
+        model.display(),
+        folder.join("out.json"),
+        folder.write("none.jsonl", "none"),
+    );
     for command in ["eval", "grpo"] {
-        let line = format!("{command} --model {model} --tasks {} --out {}", tasks.display(), out.display());
+        let line = format!(
+            "{command} --model {model} --tasks {} --out {}",
+            tasks.display(),
+            out.display()
+        );
         run(&line).refuses(&["model.safetensors", "2147483648 bytes"]);
     }
 }

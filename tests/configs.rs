@@ -11,10 +11,15 @@ use crate::support::run;
 
 fn configs() -> Vec<PathBuf> {
     let entries = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).expect("a folder");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     // Rules are no run; `repair` reads them.
-    files
-        .retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.ends_with("rescue.toml"));
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "toml")
+            && !file.ends_with("rescue.toml")
+    });
     files.sort();
     files
 }
@@ -28,38 +33,64 @@ fn every_config_has_a_plan_and_a_dry_run_writes_nothing() {
         let nowhere = std::env::temp_dir().join(format!("train-dry-{}", std::process::id()));
         // A config without packages is that of a base model.
         let said = if config.data.train.is_empty() {
-            run(&format!("sft --dry-run --config {path} --samples none --out {}", nowhere.display()))
+            run(&format!(
+                "sft --dry-run --config {path} --samples none --out {}",
+                nowhere.display()
+            ))
         } else {
-            run(&format!("quickstart --dry-run --config {path} --set run={}", nowhere.display()))
+            run(&format!(
+                "quickstart --dry-run --config {path} --set run={}",
+                nowhere.display()
+            ))
         };
         let plan: toml::Table = said.succeeds().out.parse().expect("a plan is TOML");
-        assert_eq!(plan["config"]["seed"].as_integer(), Some(config.seed as i64), "{path}");
+        assert_eq!(
+            plan["config"]["seed"].as_integer(),
+            Some(config.seed as i64),
+            "{path}"
+        );
         assert!(!nowhere.exists(), "a dry run wrote `{}`", nowhere.display());
     }
 }
 
 #[test]
 fn every_config_is_told_of_in_the_readme() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/README.md")).expect("a README");
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/README.md"))
+        .expect("a README");
     for file in configs() {
-        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-        assert!(readme.contains(&format!("`{name}`")), "configs/README.md does not name `{name}`");
+        let name = file
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "configs/README.md does not name `{name}`"
+        );
     }
 }
 
 #[test]
 fn set_and_seed_change_the_plan() {
-    let line = "quickstart --dry-run --config configs/smoke.toml --set grpo.optimizer.lr=2e-6 --seed 11";
+    let line =
+        "quickstart --dry-run --config configs/smoke.toml --set grpo.optimizer.lr=2e-6 --seed 11";
     let plan: toml::Table = run(line).succeeds().out.parse().expect("a plan is TOML");
     assert_eq!(plan["config"]["seed"].as_integer(), Some(11));
-    assert_eq!(plan["config"]["grpo"]["optimizer"]["lr"].as_float(), Some(2e-6));
+    assert_eq!(
+        plan["config"]["grpo"]["optimizer"]["lr"].as_float(),
+        Some(2e-6)
+    );
 }
 
 /// `command` and all below it, each as the words that reach it.
 fn walk(command: &Command, words: &str, found: &mut Vec<(String, Command)>) {
     found.push((words.to_owned(), command.clone()));
     for inner in command.get_subcommands() {
-        walk(inner, format!("{words} {}", inner.get_name()).trim_start(), found);
+        walk(
+            inner,
+            format!("{words} {}", inner.get_name()).trim_start(),
+            found,
+        );
     }
 }
 
@@ -67,22 +98,44 @@ fn walk(command: &Command, words: &str, found: &mut Vec<(String, Command)>) {
 fn every_command_and_every_argument_has_help() {
     let mut commands = Vec::new();
     walk(&Cli::command(), "", &mut commands);
-    for name in ["quickstart", "data plant", "sft", "grpo", "eval", "export", "completions"] {
-        assert!(commands.iter().any(|(words, _)| words == name), "there is no `train {name}`");
+    for name in [
+        "quickstart",
+        "data plant",
+        "sft",
+        "grpo",
+        "eval",
+        "export",
+        "completions",
+    ] {
+        assert!(
+            commands.iter().any(|(words, _)| words == name),
+            "there is no `train {name}`"
+        );
     }
     for (words, command) in commands {
         let help = run(&format!("{words} --help")).succeeds().out;
-        assert!(help.contains(format!("Usage: train {words}").trim_end()), "`train {words} --help` says:\n{help}");
-        assert!(command.get_about().is_some(), "`train {words}` does not say what it does");
+        assert!(
+            help.contains(format!("Usage: train {words}").trim_end()),
+            "`train {words} --help` says:\n{help}"
+        );
+        assert!(
+            command.get_about().is_some(),
+            "`train {words}` does not say what it does"
+        );
         for argument in command.get_arguments() {
-            assert!(argument.get_help().is_some(), "`train {words}`: `{}` has no help", argument.get_id());
+            assert!(
+                argument.get_help().is_some(),
+                "`train {words}`: `{}` has no help",
+                argument.get_id()
+            );
         }
     }
 }
 
 /// Compares a page of the reference, or writes it where `UPDATE_EXPECT=1`.
 fn check(page: &str, text: &str) {
-    expect_test::expect_file![format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"))].assert_eq(text);
+    expect_test::expect_file![format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"))]
+        .assert_eq(text);
 }
 
 #[test]
@@ -92,8 +145,15 @@ fn the_reference_says_what_every_command_says() {
     let mut page = String::from("# Commands\n\nWhat `train COMMAND --help` says.\n");
     for (words, _) in commands {
         let help = run(&format!("{words} --help")).succeeds().out;
-        let lines = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-        page.push_str(&format!("\n## `{}`\n\n```text\n{lines}\n```\n", format!("train {words}").trim_end()));
+        let lines = help
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n");
+        page.push_str(&format!(
+            "\n## `{}`\n\n```text\n{lines}\n```\n",
+            format!("train {words}").trim_end()
+        ));
     }
     check("commands.md", &page);
 }
@@ -101,7 +161,10 @@ fn the_reference_says_what_every_command_says() {
 #[test]
 fn the_reference_has_every_key_of_the_config_with_its_default() {
     let keys = toml::to_string(&Config::default()).expect("a config is TOML");
-    check("config.md", &format!("# Config\n\nEvery key with its default.\n\n```toml\n{keys}```\n"));
+    check(
+        "config.md",
+        &format!("# Config\n\nEvery key with its default.\n\n```toml\n{keys}```\n"),
+    );
 }
 
 #[test]
@@ -111,8 +174,15 @@ fn the_reference_has_every_metric() {
 
 #[test]
 fn shells_get_completions() {
-    for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef train"), ("fish", "complete -c train")] {
+    for (shell, sign) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef train"),
+        ("fish", "complete -c train"),
+    ] {
         let script = run(&format!("completions {shell}")).succeeds().out;
-        assert!(script.contains(sign) && script.contains("quickstart"), "{shell}: {script}");
+        assert!(
+            script.contains(sign) && script.contains("quickstart"),
+            "{shell}: {script}"
+        );
     }
 }

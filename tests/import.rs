@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, ListBuilder, RecordBatch, StringArray,
-    StringBuilder,
+    Array, ArrayRef, DictionaryArray, Int32Array, Int64Array, ListArray, ListBuilder, RecordBatch,
+    StringArray, StringBuilder,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Int32Type};
@@ -21,8 +21,7 @@ use train::grade::{Judged, Verdict};
 use crate::support::*;
 
 const BASE: &str = "def add(a, b):\n    return a - b\n";
-const GOLD: &str =
-    "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
+const GOLD: &str = "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
 const TESTS: &str = "from money import add\ndef test_sum(): assert add(1, 2) == 3\n";
 
 fn lines(folder: &Folder, name: &str, rows: &[Value]) -> PathBuf {
@@ -35,7 +34,8 @@ fn table(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     let mut bytes = Vec::new();
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a writer");
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).expect("a writer");
     writer.write(&batch).expect("writes");
     writer.close().expect("closes");
     fs::write(path, bytes).expect("writes");
@@ -62,7 +62,10 @@ fn rebench(path: &Path) {
             ("patch", texts(&[GOLD, "no diff at all"])),
             ("problem_statement", texts(&["x", "y"])),
             ("FAIL_TO_PASS", Arc::new(list.finish())),
-            ("created_at", Arc::new(Int64Array::from(vec![1_553_053_578_000, 0]))),
+            (
+                "created_at",
+                Arc::new(Int64Array::from(vec![1_553_053_578_000, 0])),
+            ),
             ("image_name", texts(&["i:1", "i:2"])),
             ("install_config", texts(&[config, config])),
         ],
@@ -70,7 +73,11 @@ fn rebench(path: &Path) {
 }
 
 fn import(input: &Path, options: &str, out: &Path) -> Said {
-    run(&format!("data import {} {options} --out {}", input.display(), out.display()))
+    run(&format!(
+        "data import {} {options} --out {}",
+        input.display(),
+        out.display()
+    ))
 }
 
 fn done(said: &Said) -> Imported {
@@ -96,20 +103,33 @@ fn rows_are_imported_and_every_refused_one_is_listed() {
     assert_eq!(done(&said), done(&dry));
     let summary = done(&said);
     assert_eq!((summary.read, summary.written, summary.refused), (2, 1, 1));
-    assert!(said.err.contains("`b__b-2`: its gold patch: line 1"), "{}", said.err);
+    assert!(
+        said.err.contains("`b__b-2`: its gold patch: line 1"),
+        "{}",
+        said.err
+    );
 
     let rows = read_any(&out).expect("reads");
     let row: TaskRow = serde_json::from_value(Value::Object(rows[0].clone())).expect("a row");
     assert_eq!(row.created_at.as_deref(), Some("2019-03-20T03:46:18Z"));
-    assert_eq!((row.fail_to_pass, row.test_command.as_deref()), (vec!["t.py::a".to_string()], Some("pytest")));
+    assert_eq!(
+        (row.fail_to_pass, row.test_command.as_deref()),
+        (vec!["t.py::a".to_string()], Some("pytest"))
+    );
     let listed = fs::read_to_string(folder.join("out.parquet.refused.jsonl")).expect("a list");
-    let refused: Vec<RefusedRow> = listed.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+    let refused: Vec<RefusedRow> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect();
     assert_eq!((refused.len(), refused[0].row), (1, 2));
 
     // Its own result is imported again, here as text.
     let again = import(&out, "", &folder.join("again.jsonl")).succeeds();
     assert_eq!(done(&again).written, 1);
-    import(&input, "--from swe", &out).code.filter(|code| *code == 2).expect("a mistake in the call");
+    import(&input, "--from swe", &out)
+        .code
+        .filter(|code| *code == 2)
+        .expect("a mistake in the call");
     import(&input, "", &folder.join("out.csv")).refuses(&["out.csv", ".parquet"]);
     import(&folder.join("none.parquet"), "", &out).refuses(&["none.parquet"]);
 }
@@ -120,8 +140,20 @@ fn what_is_no_file_of_rows_is_called_by_its_name_once() {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 2096679\n";
     let input = folder.write("verified.parquet", pointer);
     let said = import(&input, "", &folder.join("out.jsonl"));
-    let told = said.refuses(&["a pointer of Git LFS", "(2096679 bytes)", "lfs pull --include verified.parquet"]);
-    assert_eq!((told.err.matches("error:").count(), told.err.matches("hint:").count()), (1, 1), "{}", told.err);
+    let told = said.refuses(&[
+        "a pointer of Git LFS",
+        "(2096679 bytes)",
+        "lfs pull --include verified.parquet",
+    ]);
+    assert_eq!(
+        (
+            told.err.matches("error:").count(),
+            told.err.matches("hint:").count()
+        ),
+        (1, 1),
+        "{}",
+        told.err
+    );
     let input = folder.write("rows.parquet", "<!doctype html><title>Sign in</title>");
     import(&input, "", &folder.join("out.jsonl")).refuses(&["a page of HTML", "download it again"]);
 }
@@ -146,12 +178,21 @@ fn what_is_kept_and_what_is_odd_is_said_at_the_terminal() {
     ] {
         assert!(said.err.contains(told), "no `{told}` in:\n{}", said.err);
     }
-    assert_eq!(done(&said).formats.keys().collect::<Vec<_>>(), ["swe-bench-pro"]);
+    assert_eq!(
+        done(&said).formats.keys().collect::<Vec<_>>(),
+        ["swe-bench-pro"]
+    );
     let listed = fs::read_to_string(folder.join("out.parquet.remarks.jsonl")).expect("a list");
     assert_eq!(listed.lines().count(), 2, "{listed}");
     let rows = read_any(&out).expect("reads");
-    assert_eq!(rows[0]["FAIL_TO_PASS"], json!(["t.py::a keeps null if key doesn't exist", "t.py::b"]));
-    assert_eq!((&rows[0]["eval_type"], &rows[0]["before_repo_set_cmd"]), (&json!("fail_only"), &json!("git reset")));
+    assert_eq!(
+        rows[0]["FAIL_TO_PASS"],
+        json!(["t.py::a keeps null if key doesn't exist", "t.py::b"])
+    );
+    assert_eq!(
+        (&rows[0]["eval_type"], &rows[0]["before_repo_set_cmd"]),
+        (&json!("fail_only"), &json!("git reset"))
+    );
 }
 
 #[test]
@@ -162,13 +203,32 @@ fn what_a_terminal_would_obey_is_not_printed_as_it_is() {
     row["instance_id"] = "\u{1b}]0;x".into();
     let input = lines(&folder, "rows.jsonl", &[own("good"), row]);
     let said = import(&input, "", &folder.join("out.jsonl")).succeeds();
-    assert!(said.err.contains("refused: ") && !said.err.contains(['\u{1b}', '\u{7}']), "{}", said.err);
+    assert!(
+        said.err.contains("refused: ") && !said.err.contains(['\u{1b}', '\u{7}']),
+        "{}",
+        said.err
+    );
     let onto = import(&input, "", &input).refuses(&["rows.jsonl", "is what IN reads"]);
-    assert!(fs::read_to_string(&input).expect("reads").contains("no diff"), "{}", onto.err);
-    let answers = lines(&folder, "m.jsonl", &[json!({"instance_id": "\u{1b}[2J", "model_patch": ""})]);
+    assert!(
+        fs::read_to_string(&input)
+            .expect("reads")
+            .contains("no diff"),
+        "{}",
+        onto.err
+    );
+    let answers = lines(
+        &folder,
+        "m.jsonl",
+        &[json!({"instance_id": "\u{1b}[2J", "model_patch": ""})],
+    );
     let tasks = folder.join("out.jsonl");
-    let line = format!("grade --tasks {} --predictions {}", tasks.display(), answers.display());
-    let said = run(&format!("{line} --out {}", folder.join("out").display())).refuses(&["\\u{1b}[2J"]);
+    let line = format!(
+        "grade --tasks {} --predictions {}",
+        tasks.display(),
+        answers.display()
+    );
+    let said =
+        run(&format!("{line} --out {}", folder.join("out").display())).refuses(&["\\u{1b}[2J"]);
     assert!(!said.err.contains('\u{1b}'), "{}", said.err);
 }
 
@@ -185,21 +245,41 @@ fn what_is_wrong_in_text_is_told_with_its_byte() {
         &deep,
         "[]",
     ];
-    let (lines, list) =
-        (folder.write("rows.jsonl", &rows.join("\n")), folder.write("rows.json", &format!("[{}]", rows.join(","))));
+    let (lines, list) = (
+        folder.write("rows.jsonl", &rows.join("\n")),
+        folder.write("rows.json", &format!("[{}]", rows.join(","))),
+    );
     for input in [lines, list] {
         let out = folder.join("out.jsonl");
         let said = import(&input, "", &out).succeeds();
         let summary = done(&said);
-        assert_eq!((summary.read, summary.written, summary.refused), (6, 1, 5), "{}", said.err);
+        assert_eq!(
+            (summary.read, summary.written, summary.refused),
+            (6, 1, 5),
+            "{}",
+            said.err
+        );
         let told = fs::read_to_string(folder.join("out.jsonl.refused.jsonl")).expect("a list");
-        for why in ["the key `instance_id` stands twice", "surrogate", "deeper than 64", "no object", "\"byte\":"] {
-            assert!(told.contains(why) || why == "surrogate" && told.contains("hex escape"), "{why}: {told}");
+        for why in [
+            "the key `instance_id` stands twice",
+            "surrogate",
+            "deeper than 64",
+            "no object",
+            "\"byte\":",
+        ] {
+            assert!(
+                told.contains(why) || why == "surrogate" && told.contains("hex escape"),
+                "{why}: {told}"
+            );
         }
     }
     let cut = folder.write("cut.json", &format!("[{good}, "));
     let said = import(&cut, "", &folder.join("cut.parquet"));
-    assert!(said.code == Some(1) && said.err.contains("cut.json") && said.err.contains("without `]`"), "{}", said.err);
+    assert!(
+        said.code == Some(1) && said.err.contains("cut.json") && said.err.contains("without `]`"),
+        "{}",
+        said.err
+    );
     assert!(!folder.join("cut.parquet").exists());
 }
 
@@ -216,17 +296,26 @@ fn hostile_parquet_is_an_error_that_names_the_file() {
     table(&bomb, vec![("instance_id", words(2000))]);
     assert!(fs::metadata(&bomb).expect("a file").len() < 1 << 20);
     let said = import(&bomb, "", &out);
-    assert!(said.code == Some(1) && said.err.contains("bomb.parquet"), "{}", said.err);
+    assert!(
+        said.code == Some(1) && said.err.contains("bomb.parquet"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("bytes of rows"), "{}", said.err);
 
     // One row that would be 6 GB: the process that decodes it ends, and nobody else.
     let words = words(6000);
     let item = Arc::new(Field::new_list_field(words.data_type().clone(), true));
-    let list = ListArray::try_new(item, OffsetBuffer::from_lengths([6000]), words, None).expect("a list");
+    let list =
+        ListArray::try_new(item, OffsetBuffer::from_lengths([6000]), words, None).expect("a list");
     let heavy = folder.join("heavy.parquet");
     table(&heavy, vec![("FAIL_TO_PASS", Arc::new(list))]);
     let said = import(&heavy, "", &out);
-    assert!(said.code == Some(1) && said.err.contains("heavy.parquet"), "{}", said.err);
+    assert!(
+        said.code == Some(1) && said.err.contains("heavy.parquet"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("is longer than"), "{}", said.err);
     assert!(!out.exists());
 
@@ -239,15 +328,27 @@ fn hostile_parquet_is_an_error_that_names_the_file() {
         let said = import(&broken, "", &folder.join("broken-out.jsonl"));
         // Some damage leaves a readable file; none ends the program in another way than it ends by itself.
         assert!(matches!(said.code, Some(0 | 1)), "{said:?}");
-        assert!(said.code == Some(0) || said.err.contains("broken.parquet"), "{}", said.err);
+        assert!(
+            said.code == Some(0) || said.err.contains("broken.parquet"),
+            "{}",
+            said.err
+        );
         said.code == Some(1)
     };
-    assert!(import_broken(&bytes[..bytes.len() - 9]) && import_broken(b"PAR1PAR1") && import_broken(b"PAR1"));
+    assert!(
+        import_broken(&bytes[..bytes.len() - 9])
+            && import_broken(b"PAR1PAR1")
+            && import_broken(b"PAR1")
+    );
     let mut refused = 0;
     for number in 0..40 {
         let mut bytes = bytes.clone();
         // Half of the damage hits the metadata at the end, where lengths and types are.
-        let span = if number % 2 == 0 { bytes.len() } else { bytes.len().min(1500) };
+        let span = if number % 2 == 0 {
+            bytes.len()
+        } else {
+            bytes.len().min(1500)
+        };
         let at = bytes.len() - 1 - (number * 7919 + 13) % span;
         bytes[at] ^= 1 << (number % 8);
         bytes[(at + number) % span] = 0xff;
@@ -269,7 +370,11 @@ fn a_row_that_needs_an_image_is_named_before_anything_runs() {
     import(&published, "", &imported).succeeds();
     let mixed = lines(&folder, "mixed.jsonl", &[own("a"), row]);
     let line = |tasks: &Path, out: &str| {
-        format!("grade --tasks {} --predictions gold --out {}", tasks.display(), folder.join(out).display())
+        format!(
+            "grade --tasks {} --predictions gold --out {}",
+            tasks.display(),
+            folder.join(out).display()
+        )
     };
     let named = ["django__django-1", "django_1776_django-1:latest"];
     for tasks in [&published, &imported] {
@@ -277,7 +382,14 @@ fn a_row_that_needs_an_image_is_named_before_anything_runs() {
     }
     // Beside a row that can be graded, it is left out alone.
     let said = run(&line(&mixed, "mixed")).succeeds();
-    assert!(named.iter().chain(&["row 2 is left out"]).all(|word| said.err.contains(word)), "{}", said.err);
+    assert!(
+        named
+            .iter()
+            .chain(&["row 2 is left out"])
+            .all(|word| said.err.contains(word)),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -295,12 +407,28 @@ fn imported_rows_are_graded_and_admitted() {
     let tasks = folder.join("tasks.parquet");
     import(&input, "--from self-contained", &tasks).succeeds();
     let out = folder.join("out");
-    run(&format!("grade --tasks {} --predictions gold --out {}", tasks.display(), out.display())).succeeds();
+    run(&format!(
+        "grade --tasks {} --predictions gold --out {}",
+        tasks.display(),
+        out.display()
+    ))
+    .succeeds();
     let told = fs::read_to_string(out.join("results.jsonl")).expect("results");
-    let verdicts: Vec<Verdict> = told.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect();
-    assert!(verdicts.len() == 2 && verdicts.iter().all(|one| one.outcome == Judged::Resolved), "{told}");
+    let verdicts: Vec<Verdict> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a verdict"))
+        .collect();
+    assert!(
+        verdicts.len() == 2 && verdicts.iter().all(|one| one.outcome == Judged::Resolved),
+        "{told}"
+    );
     let admitted = folder.join("admitted");
-    let said = run(&format!("data admit --tasks {} --out {}", tasks.display(), admitted.display())).succeeds();
+    let said = run(&format!(
+        "data admit --tasks {} --out {}",
+        tasks.display(),
+        admitted.display()
+    ))
+    .succeeds();
     let summary: Value = serde_json::from_str(&said.out).expect("a summary");
     assert_eq!(summary["admitted"], 2);
 }
@@ -312,22 +440,52 @@ fn no_answer_is_an_error_of_the_run() {
     }
     let folder = Folder::new("import-answers");
     let mode = |line: &str| format!("diff --git a/money.py b/money.py\n{line}\n{GOLD}");
-    let many: String = (0..201).map(|n| format!("--- /dev/null\n+++ b/f{n}.py\n@@ -0,0 +1 @@\n+1\n")).collect();
-    let files: serde_json::Map<String, Value> = (0..300).map(|n| (format!("f{n}.py"), json!("x"))).collect();
+    let many: String = (0..201)
+        .map(|n| format!("--- /dev/null\n+++ b/f{n}.py\n@@ -0,0 +1 @@\n+1\n"))
+        .collect();
+    let files: serde_json::Map<String, Value> =
+        (0..300).map(|n| (format!("f{n}.py"), json!("x"))).collect();
     let cases: Vec<(&str, Value)> = vec![
-        ("link", json!({"model_patch": mode("old mode 100644\nnew mode 120000")})),
-        ("submodule", json!({"model_patch": mode("index 1..2 160000")})),
-        ("leaves", json!({"model_patch": GOLD.replace("money.py", "../money.py")})),
-        ("absolute", json!({"model_patch": GOLD.replace("a/money.py", "/etc/x").replace("b/money.py", "/etc/x")})),
-        ("git", json!({"model_patch": GOLD.replace("money.py", ".git/config")})),
-        ("binary", json!({"model_patch": "diff --git a/x b/x\nGIT binary patch\nliteral 1\n"})),
+        (
+            "link",
+            json!({"model_patch": mode("old mode 100644\nnew mode 120000")}),
+        ),
+        (
+            "submodule",
+            json!({"model_patch": mode("index 1..2 160000")}),
+        ),
+        (
+            "leaves",
+            json!({"model_patch": GOLD.replace("money.py", "../money.py")}),
+        ),
+        (
+            "absolute",
+            json!({"model_patch": GOLD.replace("a/money.py", "/etc/x").replace("b/money.py", "/etc/x")}),
+        ),
+        (
+            "git",
+            json!({"model_patch": GOLD.replace("money.py", ".git/config")}),
+        ),
+        (
+            "binary",
+            json!({"model_patch": "diff --git a/x b/x\nGIT binary patch\nliteral 1\n"}),
+        ),
         ("huge", json!({"model_patch": "x\n".repeat(25_000_000)})),
-        ("long line", json!({"model_patch": GOLD.replace("a + b", &"a".repeat(100_000))})),
+        (
+            "long line",
+            json!({"model_patch": GOLD.replace("a + b", &"a".repeat(100_000))}),
+        ),
         ("many", json!({"model_patch": many})),
         ("number", json!({"model_patch": 7})),
-        ("link file", json!({"model_files": {"money.py": {"symlink": "/etc/passwd"}}})),
+        (
+            "link file",
+            json!({"model_files": {"money.py": {"symlink": "/etc/passwd"}}}),
+        ),
         ("many files", json!({"model_files": files})),
-        ("huge file", json!({"model_files": {"money.py": "x\n".repeat(5_000_000)}})),
+        (
+            "huge file",
+            json!({"model_files": {"money.py": "x\n".repeat(5_000_000)}}),
+        ),
         ("list", json!({"model_files": [1]})),
     ];
     let answer = |(id, answer): &(&str, Value)| {
@@ -335,8 +493,16 @@ fn no_answer_is_an_error_of_the_run() {
         row["instance_id"] = (*id).into();
         row
     };
-    let tasks = lines(&folder, "tasks.jsonl", &cases.iter().map(|case| own(case.0)).collect::<Vec<_>>());
-    let predictions = lines(&folder, "m.jsonl", &cases.iter().map(answer).collect::<Vec<_>>());
+    let tasks = lines(
+        &folder,
+        "tasks.jsonl",
+        &cases.iter().map(|case| own(case.0)).collect::<Vec<_>>(),
+    );
+    let predictions = lines(
+        &folder,
+        "m.jsonl",
+        &cases.iter().map(answer).collect::<Vec<_>>(),
+    );
     let out = folder.join("out");
     let said = run(&format!(
         "grade --tasks {} --predictions {} --out {}",
@@ -346,7 +512,10 @@ fn no_answer_is_an_error_of_the_run() {
     ))
     .succeeds();
     let told = fs::read_to_string(out.join("results.jsonl")).expect("results");
-    let verdicts: Vec<Verdict> = told.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect();
+    let verdicts: Vec<Verdict> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a verdict"))
+        .collect();
     assert_eq!(verdicts.len(), cases.len(), "{}", said.err);
     for verdict in verdicts {
         assert_eq!(verdict.outcome, Judged::InvalidPatch, "{verdict:?}");

@@ -8,8 +8,14 @@ use crate::support::*;
 fn within(flag: &str, kib: u64, line: &str) -> Said {
     let train = train();
     let mut shell = std::process::Command::new("sh");
-    let command = format!("ulimit {flag} {kib} && exec {} {line}", train.get_program().display());
-    shell.args(["-c", &command]).current_dir(env!("CARGO_MANIFEST_DIR")).env("XDG_CACHE_HOME", cache());
+    let command = format!(
+        "ulimit {flag} {kib} && exec {} {line}",
+        train.get_program().display()
+    );
+    shell
+        .args(["-c", &command])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("XDG_CACHE_HOME", cache());
     Said::of(shell.stdin(Stdio::null()).output().expect("starts"))
 }
 
@@ -18,7 +24,11 @@ fn running_out_of_memory_is_an_error_with_a_hint_and_a_code_of_its_own() {
     // A file without an end.
     let said = within("-v", 1_000_000, "sft --config /dev/zero --out none");
     assert_eq!(said.code, Some(5), "{}", said.err);
-    assert!(said.err.starts_with("error: out of memory: "), "{}", said.err);
+    assert!(
+        said.err.starts_with("error: out of memory: "),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("\nhint: "), "{}", said.err);
 }
 

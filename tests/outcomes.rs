@@ -10,8 +10,7 @@ use train::grade::Verdict;
 use crate::support::*;
 
 const BASE: &str = "def add(a, b):\n    return a - b\n";
-const GOLD: &str =
-    "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
+const GOLD: &str = "--- a/money.py\n+++ b/money.py\n@@ -1,2 +1,2 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n";
 const TESTS: &str = r#"
 import pytest
 from money import add
@@ -41,19 +40,35 @@ fn answer(id: &str, diff: &str) -> Value {
 }
 
 fn lines(folder: &Folder, name: &str, rows: &[Value]) -> PathBuf {
-    folder.write(name, &rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+    folder.write(
+        name,
+        &rows
+            .iter()
+            .map(|row| format!("{row}\n"))
+            .collect::<String>(),
+    )
 }
 
 fn graded(tasks: &Path, predictions: &Path, out: &Path) -> (Said, Vec<Verdict>) {
     let [tasks, predictions, to] = [tasks, predictions, out].map(|path| path.display().to_string());
-    let line = format!("grade --tasks {tasks} --predictions {predictions} --out {to} --set sandbox.timeout_s=8");
+    let line = format!(
+        "grade --tasks {tasks} --predictions {predictions} --out {to} --set sandbox.timeout_s=8"
+    );
     let said = run(&line).succeeds();
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
-    (said, text.lines().map(|line| serde_json::from_str(line).expect("a verdict")).collect())
+    (
+        said,
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a verdict"))
+            .collect(),
+    )
 }
 
 fn outcomes(verdicts: &[Verdict]) -> Vec<(&str, Judged)> {
-    verdicts.iter().map(|one| (one.instance_id.as_str(), one.outcome)).collect()
+    verdicts
+        .iter()
+        .map(|one| (one.instance_id.as_str(), one.outcome))
+        .collect()
 }
 
 #[test]
@@ -63,7 +78,8 @@ fn a_reason_names_the_test_and_what_it_did() {
     }
     let folder = Folder::new("outcomes");
     let of = |list: &str, test: &str| json!({list: [format!("tests/test_money.py::{test}")]});
-    let with = |id: &str, list: &str, test: &str| row(id, |row| row[list] = of(list, test)[list].clone());
+    let with =
+        |id: &str, list: &str, test: &str| row(id, |row| row[list] = of(list, test)[list].clone());
     let rows = [
         with("xfail-kept", "PASS_TO_PASS", "test_later"),
         with("skip-kept", "PASS_TO_PASS", "test_elsewhere"),
@@ -74,7 +90,11 @@ fn a_reason_names_the_test_and_what_it_did() {
     let tasks = lines(&folder, "tasks.jsonl", &rows);
     let (_, found) = graded(&tasks, Path::new("gold"), &folder.join("out"));
     let wanted = [Resolved, Resolved, Unresolved, Unresolved, Unresolved];
-    assert_eq!(found.iter().map(|one| one.outcome).collect::<Vec<_>>(), wanted, "{found:#?}");
+    assert_eq!(
+        found.iter().map(|one| one.outcome).collect::<Vec<_>>(),
+        wanted,
+        "{found:#?}"
+    );
     for (verdict, words) in found.iter().zip([
         "expected to fail as with the gold patch",
         "skipped or expected to fail as with the gold patch",
@@ -83,14 +103,26 @@ fn a_reason_names_the_test_and_what_it_did() {
         "no test of the name `tests/test_money.py::test_named[log(photon` ran; \
          `tests/test_money.py::test_named[log(photon flux)]` begins with it",
     ]) {
-        assert!(verdict.reason.contains(words), "{words}: {}", verdict.reason);
+        assert!(
+            verdict.reason.contains(words),
+            "{words}: {}",
+            verdict.reason
+        );
     }
 
     let out = folder.join("admitted");
-    run(&format!("data admit --tasks {} --out {}", tasks.display(), out.display())).succeeds();
+    run(&format!(
+        "data admit --tasks {} --out {}",
+        tasks.display(),
+        out.display()
+    ))
+    .succeeds();
     let told = fs::read_to_string(out.join("admissions.jsonl")).expect("admissions");
     assert_eq!(told.matches("\"admitted\":true").count(), 2, "{told}");
-    assert!(told.contains("no test of the name `tests/test_money.py::test_named[log(photon` ran"), "{told}");
+    assert!(
+        told.contains("no test of the name `tests/test_money.py::test_named[log(photon` ran"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -100,7 +132,8 @@ fn a_patch_is_read_as_git_and_patch_read_it() {
     }
     let folder = Folder::new("forms");
     let binary = "diff --git a/logo.png b/logo.png\nindex 1..2 100644\nBinary files a/logo.png and b/logo.png differ\n";
-    let mail = "From 01 Mon Sep 17 00:00:00 2001\nSubject: [PATCH] fix\n\n---\n money.py | 2 +-\n\n";
+    let mail =
+        "From 01 Mon Sep 17 00:00:00 2001\nSubject: [PATCH] fix\n\n---\n money.py | 2 +-\n\n";
     let forms = [
         ("fence", format!("```diff\n{GOLD}```\n")),
         ("mail", format!("{mail}{GOLD}-- \n2.43.0\n\n")),
@@ -110,14 +143,32 @@ fn a_patch_is_read_as_git_and_patch_read_it() {
     ];
     let rows: Vec<Value> = forms.iter().map(|(id, _)| row(id, |_| ())).collect();
     let answers: Vec<Value> = forms.iter().map(|(id, diff)| answer(id, diff)).collect();
-    let (tasks, answers) = (lines(&folder, "tasks.jsonl", &rows), lines(&folder, "answers.jsonl", &answers));
+    let (tasks, answers) = (
+        lines(&folder, "tasks.jsonl", &rows),
+        lines(&folder, "answers.jsonl", &answers),
+    );
     let (_, found) = graded(&tasks, &answers, &folder.join("out"));
-    assert_eq!(outcomes(&found), forms.clone().map(|(id, _)| (id, Resolved)), "{found:#?}");
+    assert_eq!(
+        outcomes(&found),
+        forms.clone().map(|(id, _)| (id, Resolved)),
+        "{found:#?}"
+    );
 
     // The same texts as gold patches.
-    let rows: Vec<Value> = forms.iter().map(|(id, diff)| row(id, |row| row["patch"] = diff.as_str().into())).collect();
-    let (_, found) = graded(&lines(&folder, "gold.jsonl", &rows), Path::new("gold"), &folder.join("gold"));
-    assert_eq!(outcomes(&found), forms.map(|(id, _)| (id, Resolved)), "{found:#?}");
+    let rows: Vec<Value> = forms
+        .iter()
+        .map(|(id, diff)| row(id, |row| row["patch"] = diff.as_str().into()))
+        .collect();
+    let (_, found) = graded(
+        &lines(&folder, "gold.jsonl", &rows),
+        Path::new("gold"),
+        &folder.join("gold"),
+    );
+    assert_eq!(
+        outcomes(&found),
+        forms.map(|(id, _)| (id, Resolved)),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -135,19 +186,48 @@ fn one_bad_row_stops_no_other_and_says_why() {
     ];
     let tasks = lines(&folder, "tasks.jsonl", &rows);
     let (said, found) = graded(&tasks, Path::new("gold"), &folder.join("gold"));
-    let wanted = [("good", Resolved), ("without-gold", Unresolved), ("broken", Infra), ("gone", Infra)];
+    let wanted = [
+        ("good", Resolved),
+        ("without-gold", Unresolved),
+        ("broken", Infra),
+        ("gone", Infra),
+    ];
     assert_eq!(outcomes(&found), wanted, "{found:#?}");
-    assert!(found[2].reason.contains("its row makes no task: the patch of `broken`"), "{}", found[2].reason);
-    for words in ["row 2 is left out", "row 3 is left out: the id `good` stands in row 1", "row 4 is left out"] {
+    assert!(
+        found[2]
+            .reason
+            .contains("its row makes no task: the patch of `broken`"),
+        "{}",
+        found[2].reason
+    );
+    for words in [
+        "row 2 is left out",
+        "row 3 is left out: the id `good` stands in row 1",
+        "row 4 is left out",
+    ] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     let listed = fs::read_to_string(folder.join("gold/tasks/refused.jsonl")).expect("refused rows");
     assert_eq!(listed.lines().count(), 3);
 
     // A row without a repair is judged by its tests; a prediction for no task has no verdict.
-    let answers = [answer("without-gold", GOLD), answer("good", ""), answer("broken", GOLD), answer("nobody", GOLD)];
-    let (_, found) = graded(&tasks, &lines(&folder, "m.jsonl", &answers), &folder.join("m"));
-    let wanted = [("without-gold", Resolved), ("good", Unresolved), ("broken", Infra), ("nobody", Infra)];
+    let answers = [
+        answer("without-gold", GOLD),
+        answer("good", ""),
+        answer("broken", GOLD),
+        answer("nobody", GOLD),
+    ];
+    let (_, found) = graded(
+        &tasks,
+        &lines(&folder, "m.jsonl", &answers),
+        &folder.join("m"),
+    );
+    let wanted = [
+        ("without-gold", Resolved),
+        ("good", Unresolved),
+        ("broken", Infra),
+        ("nobody", Infra),
+    ];
     assert_eq!(outcomes(&found), wanted, "{found:#?}");
     assert!(found[3].reason.contains("there is no such task"));
 }
@@ -158,14 +238,23 @@ fn a_bug_that_makes_code_hang_is_admitted() {
         return;
     }
     let folder = Folder::new("hangs");
-    let (hangs, counts) = ("def add(a, b):\n    while b: a += 1\n", "def add(a, b):\n    return a + b\n");
+    let (hangs, counts) = (
+        "def add(a, b):\n    while b: a += 1\n",
+        "def add(a, b):\n    return a + b\n",
+    );
     let rows = [row("hangs", |row| {
         row["files"]["money.py"] = hangs.into();
-        row["patch"] = data::Patch::between("money.py", hangs, counts).text().into();
+        row["patch"] = data::Patch::between("money.py", hangs, counts)
+            .text()
+            .into();
     })];
     let out = folder.join("out");
     let tasks = lines(&folder, "tasks.jsonl", &rows);
-    let line = format!("data admit --tasks {} --out {} --set sandbox.timeout_s=8", tasks.display(), out.display());
+    let line = format!(
+        "data admit --tasks {} --out {} --set sandbox.timeout_s=8",
+        tasks.display(),
+        out.display()
+    );
     run(&line).succeeds();
     let told = fs::read_to_string(out.join("admissions.jsonl")).expect("admissions");
     assert!(told.contains("\"admitted\":true"), "{told}");
@@ -180,16 +269,29 @@ fn files_of_other_encodings_are_bytes_and_a_patch_of_one_is_refused_by_name() {
     let tree = folder.join("tree");
     fs::create_dir_all(&tree).expect("a folder");
     fs::write(tree.join("money.py"), BASE).expect("writes");
-    fs::write(tree.join("latin.py"), b"# -*- coding: latin-1 -*-\nname = '\xe9'\n").expect("writes");
+    fs::write(
+        tree.join("latin.py"),
+        b"# -*- coding: latin-1 -*-\nname = '\xe9'\n",
+    )
+    .expect("writes");
     fs::write(tree.join("wide.txt"), b"\xff\xfea\x00\n\x00").expect("writes");
     let with_tree = |row: &mut Value| {
         row["files"] = Value::Null;
         row["folder"] = "tree".into();
     };
-    let latin = "--- a/latin.py\n+++ b/latin.py\n@@ -1 +1,2 @@\n # -*- coding: latin-1 -*-\n+x = 1\n";
-    let tasks = lines(&folder, "tasks.jsonl", &[row("a", with_tree), row("b", with_tree)]);
+    let latin =
+        "--- a/latin.py\n+++ b/latin.py\n@@ -1 +1,2 @@\n # -*- coding: latin-1 -*-\n+x = 1\n";
+    let tasks = lines(
+        &folder,
+        "tasks.jsonl",
+        &[row("a", with_tree), row("b", with_tree)],
+    );
     let answers = lines(&folder, "m.jsonl", &[answer("a", GOLD), answer("b", latin)]);
     let (_, found) = graded(&tasks, &answers, &folder.join("out"));
     assert_eq!(outcomes(&found), [("a", Resolved), ("b", InvalidPatch)]);
-    assert!(found[1].reason.contains("`latin.py` is no UTF-8 text"), "{}", found[1].reason);
+    assert!(
+        found[1].reason.contains("`latin.py` is no UTF-8 text"),
+        "{}",
+        found[1].reason
+    );
 }

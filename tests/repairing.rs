@@ -47,7 +47,9 @@ impl ChatScript {
     /// Says these answers one after the other, and the last one again and again.
     pub fn of(answers: &[String]) -> ChatScript {
         let answers = answers.to_vec();
-        ChatScript::start(move |number, _| Reply::Says(answers[(number - 1).min(answers.len() - 1)].clone()))
+        ChatScript::start(move |number, _| {
+            Reply::Says(answers[(number - 1).min(answers.len() - 1)].clone())
+        })
     }
 
     /// What was asked so far.
@@ -56,7 +58,11 @@ impl ChatScript {
     }
 }
 
-fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, script: &Script) -> std::io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<String>>,
+    script: &Script,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
@@ -74,18 +80,27 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, script: &Script) -> 
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     if first.starts_with("GET") {
-        return send(&mut stream, "application/json", &json!({ "data": [{ "id": "scripted" }] }).to_string());
+        return send(
+            &mut stream,
+            "application/json",
+            &json!({ "data": [{ "id": "scripted" }] }).to_string(),
+        );
     }
     let told: Value = serde_json::from_slice(&body).unwrap_or_default();
     let turns = told["messages"].as_array().cloned().unwrap_or_default();
-    let text: String = turns.iter().filter_map(|turn| turn["content"].as_str()).collect::<Vec<_>>().join("\n----\n");
+    let text: String = turns
+        .iter()
+        .filter_map(|turn| turn["content"].as_str())
+        .collect::<Vec<_>>()
+        .join("\n----\n");
     let number = {
         let mut seen = seen.lock().expect("nobody panics with it");
         seen.push(text.clone());
         seen.len()
     };
     let event = |text: &str, reason: Option<&str>| {
-        let choice = json!({ "choices": [{ "delta": { "content": text }, "finish_reason": reason }] });
+        let choice =
+            json!({ "choices": [{ "delta": { "content": text }, "finish_reason": reason }] });
         format!("data: {choice}\n\n")
     };
     let events = match script(number, &text) {
@@ -106,8 +121,18 @@ fn send(stream: &mut TcpStream, kind: &str, body: &str) -> std::io::Result<()> {
 
 /// A block of search and replace.
 pub fn block(path: &str, search: &str, replace: &str) -> String {
-    let lines = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
-    format!("### {path}\n<<<<<<< SEARCH\n{}=======\n{}>>>>>>> REPLACE\n", lines(search), lines(replace))
+    let lines = |text: &str| {
+        if text.is_empty() {
+            String::new()
+        } else {
+            format!("{text}\n")
+        }
+    };
+    format!(
+        "### {path}\n<<<<<<< SEARCH\n{}=======\n{}>>>>>>> REPLACE\n",
+        lines(search),
+        lines(replace)
+    )
 }
 
 /// A repository with two bugs in `money/cart.py` and one test for each; `test_kept` passes.
@@ -125,8 +150,14 @@ pub const FILES: [(&str, &str); 6] = [
         "tests/test_cart.py",
         "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3\n\n\ndef test_count():\n    assert cart.count([1, 2]) == 2\n\n\ndef test_kept():\n    assert cart.first([5, 6]) == 5\n",
     ),
-    ("pyproject.toml", "[project]\nname = \"money\"\nversion = \"1\"\n"),
-    ("issue.md", "The total and the count of a cart in money/cart.py are off by one.\n"),
+    (
+        "pyproject.toml",
+        "[project]\nname = \"money\"\nversion = \"1\"\n",
+    ),
+    (
+        "issue.md",
+        "The total and the count of a cart in money/cart.py are off by one.\n",
+    ),
 ];
 
 pub const TOTAL: (&str, &str) = ("    return sum(prices) - 1", "    return sum(prices)");
@@ -144,8 +175,13 @@ pub struct Desk {
 
 impl Desk {
     pub fn new(more: &[(&str, &str)]) -> Desk {
-        let desk = Desk { folder: Folder::new("repair") };
-        FILES.iter().chain(more).for_each(|(path, text)| desk.put(path, text.as_bytes()));
+        let desk = Desk {
+            folder: Folder::new("repair"),
+        };
+        FILES
+            .iter()
+            .chain(more)
+            .for_each(|(path, text)| desk.put(path, text.as_bytes()));
         desk
     }
 
@@ -166,7 +202,12 @@ impl Desk {
     /// The command that repairs it with the answers of `server`.
     pub fn line(&self, server: &ChatScript, more: &str) -> String {
         let (repo, out) = (self.repo(), self.out());
-        format!("repair --server {} --repo {} --out {} {more}", server.url, repo.display(), out.display())
+        format!(
+            "repair --server {} --repo {} --out {} {more}",
+            server.url,
+            repo.display(),
+            out.display()
+        )
     }
 
     /// Runs it.
@@ -198,13 +239,18 @@ impl Desk {
     /// The lines of the log.
     pub fn log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.out().join("attempts.jsonl")).expect("a log");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
     }
 
     /// Of every try, the queue and the status.
     pub fn tries(&self) -> Vec<(String, String)> {
         let word = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_string();
-        self.log().iter().map(|row| (word(row, "queue"), word(row, "status"))).collect()
+        self.log()
+            .iter()
+            .map(|row| (word(row, "queue"), word(row, "status")))
+            .collect()
     }
 
     pub fn json(&self, name: &str) -> Value {

@@ -30,9 +30,16 @@ impl Serving {
         let folder = Folder::new("serve");
         let log = folder.join("log");
         let line = format!("serve --model {model} --port 0 {options}");
-        let child =
-            train().args(line.split_whitespace()).stderr(File::create(&log).expect("a log")).spawn().expect("starts");
-        let mut serving = Serving { child, address: String::new(), _folder: folder };
+        let child = train()
+            .args(line.split_whitespace())
+            .stderr(File::create(&log).expect("a log"))
+            .spawn()
+            .expect("starts");
+        let mut serving = Serving {
+            child,
+            address: String::new(),
+            _folder: folder,
+        };
         let until = Instant::now() + PATIENCE;
         loop {
             let said = fs::read_to_string(&log).unwrap_or_default();
@@ -60,24 +67,40 @@ impl Serving {
     /// Status, headers and body.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
         let mut text = String::new();
-        self.send(method, path, body).read_to_string(&mut text).expect("an answer");
+        self.send(method, path, body)
+            .read_to_string(&mut text)
+            .expect("an answer");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status");
         let head = head.to_lowercase();
-        let body = if head.contains("transfer-encoding: chunked") { joined(body) } else { body.to_owned() };
+        let body = if head.contains("transfer-encoding: chunked") {
+            joined(body)
+        } else {
+            body.to_owned()
+        };
         (status, head, body)
     }
 
     #[track_caller]
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let (status, _, body) = self.ask("POST", path, &body.to_string());
-        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}")))
+        (
+            status,
+            serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error} in {body}")),
+        )
     }
 
     /// What Prometheus is told about `name`.
     pub fn number(&self, name: &str) -> f64 {
         let (_, _, text) = self.ask("GET", "/metrics", "");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{name} in {text}"));
         line.trim().parse().expect("a number")
     }
 
@@ -85,10 +108,18 @@ impl Serving {
     #[track_caller]
     pub fn stream(&self, path: &str, body: &Value) -> Vec<Value> {
         let (status, head, text) = self.ask("POST", path, &body.to_string());
-        assert!(status == 200 && head.contains("text/event-stream"), "{head}\n{text}");
-        let mut told: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert!(
+            status == 200 && head.contains("text/event-stream"),
+            "{head}\n{text}"
+        );
+        let mut told: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect();
         assert_eq!(told.pop(), Some("[DONE]"));
-        told.into_iter().map(|object| serde_json::from_str(object).expect("JSON")).collect()
+        told.into_iter()
+            .map(|object| serde_json::from_str(object).expect("JSON"))
+            .collect()
     }
 }
 
@@ -105,7 +136,9 @@ pub fn joined(chunks: &str) -> String {
     while let Some((length, after)) = rest.split_once("\r\n") {
         let length = usize::from_str_radix(length, 16).expect("the length of a chunk");
         body.push_str(&after[..length]);
-        rest = after[length..].strip_prefix("\r\n").expect("the end of a chunk");
+        rest = after[length..]
+            .strip_prefix("\r\n")
+            .expect("the end of a chunk");
     }
     body
 }
@@ -126,14 +159,22 @@ pub fn first_chunk(stream: TcpStream) -> BufReader<TcpStream> {
     let mut line = String::new();
     while !line.starts_with("data: ") {
         line.clear();
-        assert!(reader.read_line(&mut line).expect("a line") > 0, "the stream ended");
+        assert!(
+            reader.read_line(&mut line).expect("a line") > 0,
+            "the stream ended"
+        );
     }
     reader
 }
 
 /// The base model in a folder of its own, with another chat template.
 pub fn with_template(folder: &Folder, jinja: &str) -> String {
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
         fs::copy(format!("checkpoints/base/{name}"), folder.join(name)).expect("copies");
     }
     folder.write("chat_template.jinja", jinja);

@@ -48,8 +48,12 @@ impl Folder {
     pub fn new(name: &str) -> Folder {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("train-{name}-{}-{number}", std::process::id()));
-        assert!(!path.to_string_lossy().contains(char::is_whitespace), "a temporary folder without blanks is needed");
+        let path =
+            std::env::temp_dir().join(format!("train-{name}-{}-{number}", std::process::id()));
+        assert!(
+            !path.to_string_lossy().contains(char::is_whitespace),
+            "a temporary folder without blanks is needed"
+        );
         fs::create_dir_all(&path).expect("a temporary folder");
         Folder(path)
     }
@@ -86,7 +90,11 @@ pub struct Said {
 impl Said {
     pub fn of(output: Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+        Said {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
     }
 
     #[track_caller]
@@ -100,10 +108,18 @@ impl Said {
     pub fn refuses(self, words: &[&str]) -> Said {
         assert_eq!(self.code, Some(1), "{}\n{}", self.out, self.err);
         for start in ["error: ", "hint: "] {
-            assert!(self.err.lines().any(|line| line.starts_with(start)), "no line `{start}…` in:\n{}", self.err);
+            assert!(
+                self.err.lines().any(|line| line.starts_with(start)),
+                "no line `{start}…` in:\n{}",
+                self.err
+            );
         }
         for word in words {
-            assert!(self.err.contains(word), "`{word}` is not said in:\n{}", self.err);
+            assert!(
+                self.err.contains(word),
+                "`{word}` is not said in:\n{}",
+                self.err
+            );
         }
         self
     }
@@ -112,21 +128,37 @@ impl Said {
 /// The program, started from the folder of this workspace as its README says.
 pub fn train() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("XDG_CACHE_HOME", cache()).stdin(Stdio::null());
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("XDG_CACHE_HOME", cache())
+        .stdin(Stdio::null());
     command
 }
 
 /// Runs `train` with the words of `line` to its end.
 pub fn run(line: &str) -> Said {
-    Said::of(train().args(line.split_whitespace()).output().expect("starts"))
+    Said::of(
+        train()
+            .args(line.split_whitespace())
+            .output()
+            .expect("starts"),
+    )
 }
 
 /// Starts `train` with the words of `line`; what it says goes to the file `log`.
 pub fn start(line: &str, log: &Path) -> Running {
     let file = File::create(log).expect("a log");
     let copy = file.try_clone().expect("a second handle");
-    let child = train().args(line.split_whitespace()).stdout(copy).stderr(file).spawn().expect("starts");
-    Running { child, log: log.to_path_buf() }
+    let child = train()
+        .args(line.split_whitespace())
+        .stdout(copy)
+        .stderr(file)
+        .spawn()
+        .expect("starts");
+    Running {
+        child,
+        log: log.to_path_buf(),
+    }
 }
 
 /// A run in the background; killed at the end of the test, whatever happens.
@@ -147,8 +179,16 @@ impl Running {
             }
             let ended = self.child.try_wait().expect("a child");
             let said = || fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(ended.is_none(), "the run ended before it wrote {count} lines:\n{}", said());
-            assert!(Instant::now() < until, "no {count} lines after {PATIENCE:?}:\n{}", said());
+            assert!(
+                ended.is_none(),
+                "the run ended before it wrote {count} lines:\n{}",
+                said()
+            );
+            assert!(
+                Instant::now() < until,
+                "no {count} lines after {PATIENCE:?}:\n{}",
+                said()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -163,7 +203,11 @@ impl Running {
         let process = nix::unistd::Pid::from_raw(self.child.id().try_into().expect("a process"));
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).expect("signals");
         let code = self.child.wait().expect("a child").code();
-        Said { code, out: String::new(), err: fs::read_to_string(&self.log).expect("a log") }
+        Said {
+            code,
+            out: String::new(),
+            err: fs::read_to_string(&self.log).expect("a log"),
+        }
     }
 
     /// `kill -9`; it must have been alive.
@@ -172,7 +216,11 @@ impl Running {
         use std::os::unix::process::ExitStatusExt;
         self.child.kill().expect("kills");
         let status = self.child.wait().expect("a child");
-        assert_eq!(status.signal(), Some(9), "the run ended by itself before it could be killed: {status}");
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "the run ended by itself before it could be killed: {status}"
+        );
     }
 }
 
@@ -195,18 +243,30 @@ impl Small {
         let (tokenizer, samples) = (folder.join("tokenizer.json"), folder.join("samples"));
         let config = folder.write("small.toml", SMALL);
         let (at, to) = (tokenizer.display(), samples.display());
-        run(&format!("data tokenizer --source examples/packages --vocab 400 --out {at}")).succeeds();
+        run(&format!(
+            "data tokenizer --source examples/packages --vocab 400 --out {at}"
+        ))
+        .succeeds();
         let few = "--samples 64 --per-function 1";
         let config_at = config.display();
-        let line =
-            format!("data commits --config {config_at} --source examples/packages --tokenizer {at} {few} --out {to}");
+        let line = format!(
+            "data commits --config {config_at} --source examples/packages --tokenizer {at} {few} --out {to}"
+        );
         run(&line).succeeds();
-        Small { tokenizer, samples, config }
+        Small {
+            tokenizer,
+            samples,
+            config,
+        }
     }
 
     /// The command that trains a new model in `out`.
     pub fn sft(&self, out: &Path) -> String {
-        let Small { tokenizer, samples, config } = self;
+        let Small {
+            tokenizer,
+            samples,
+            config,
+        } = self;
         format!(
             "sft --config {} --tokenizer {} --samples {} --out {}",
             config.display(),
@@ -256,14 +316,22 @@ pub fn own_mounts(promise: &str) -> Option<Command> {
         command
     };
     // Both kinds of mount that the tests make.
-    let probe = unshare().arg("mount -t tmpfs tmpfs /mnt && mount --bind /dev/null /etc/passwd").output();
+    let probe = unshare()
+        .arg("mount -t tmpfs tmpfs /mnt && mount --bind /dev/null /etc/passwd")
+        .output();
     if probe.as_ref().is_ok_and(|output| output.status.success()) {
         let mut command = unshare();
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("XDG_CACHE_HOME", cache()).stdin(Stdio::null());
+        command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("XDG_CACHE_HOME", cache())
+            .stdin(Stdio::null());
         return Some(command);
     }
     let why = probe.map_or_else(|error| error.to_string(), |output| Said::of(output).err);
-    eprintln!("SKIPPED, not tested: {promise}: no mounts of our own here: {}", why.trim());
+    eprintln!(
+        "SKIPPED, not tested: {promise}: no mounts of our own here: {}",
+        why.trim()
+    );
     None
 }
 

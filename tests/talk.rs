@@ -20,20 +20,34 @@ fn chat(options: &str, lines: &str) -> Said {
         .stderr(Stdio::piped())
         .spawn()
         .expect("starts");
-    child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("writes");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(lines.as_bytes())
+        .expect("writes");
     Said::of(child.wait_with_output().expect("ends"))
 }
 
 #[test]
 fn every_line_is_a_turn_and_its_answer_comes_as_it_is_written() {
-    let said = chat("--temperature 0 --max-new-tokens 16", "def add(a, b):\n\nx = 1\n").succeeds();
+    let said = chat(
+        "--temperature 0 --max-new-tokens 16",
+        "def add(a, b):\n\nx = 1\n",
+    )
+    .succeeds();
     assert_eq!(said.err.matches("tokens/s]").count(), 2, "{}", said.err);
-    assert!(said.out.ends_with('\n') && said.out.lines().count() >= 2, "{}", said.out);
+    assert!(
+        said.out.ends_with('\n') && said.out.lines().count() >= 2,
+        "{}",
+        said.out
+    );
 }
 
 #[test]
 fn a_turn_that_does_not_fit_into_the_context_is_refused_with_its_length() {
-    chat("--max-new-tokens 2000", "hello\n").refuses(&["2000 tokens for the answer", "the context holds 1024"]);
+    chat("--max-new-tokens 2000", "hello\n")
+        .refuses(&["2000 tokens for the answer", "the context holds 1024"]);
 }
 
 /// A person at a terminal: what is typed, and what has been shown.
@@ -57,10 +71,16 @@ impl Terminal {
             eprintln!("SKIPPED: Ctrl-C at a terminal, which needs `script` (util-linux)");
             return None;
         };
-        let (keys, out) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let (keys, out) = (
+            child.stdin.take().expect("a pipe"),
+            child.stdout.take().expect("a pipe"),
+        );
         let (sender, shown) = channel();
         std::thread::spawn(move || {
-            BufReader::new(out).bytes().map_while(Result::ok).try_for_each(|byte| sender.send(byte))
+            BufReader::new(out)
+                .bytes()
+                .map_while(Result::ok)
+                .try_for_each(|byte| sender.send(byte))
         });
         Some(Terminal { child, keys, shown })
     }
@@ -91,11 +111,17 @@ impl Drop for Terminal {
 #[test]
 fn at_a_terminal_ctrl_c_ends_an_answer_and_the_talk_goes_on() {
     let folder = Folder::new("terminal");
-    let model = with_template(&folder, &format!("{}{{# of its own #}}", data::template::JINJA));
+    let model = with_template(
+        &folder,
+        &format!("{}{{# of its own #}}", data::template::JINJA),
+    );
     // An answer may be over before the key is pressed; then it ends the program, and another is tried.
     let interrupted = (1..=10).any(|seed| {
-        let words = format!("chat --model {model} --temperature 3 --max-new-tokens 900 --seed {seed}");
-        let Some(mut terminal) = Terminal::start(&words) else { return true };
+        let words =
+            format!("chat --model {model} --temperature 3 --max-new-tokens 900 --seed {seed}");
+        let Some(mut terminal) = Terminal::start(&words) else {
+            return true;
+        };
         terminal.until("\n> ");
         terminal.types("def add(a, b):\n");
         // The echo, and the first letter of the answer.
@@ -103,13 +129,19 @@ fn at_a_terminal_ctrl_c_ends_an_answer_and_the_talk_goes_on() {
         terminal.shown.recv_timeout(PATIENCE).expect("an answer");
         terminal.types("\u{3}");
         let rest = terminal.until("\n> ");
-        let written = rest.rsplit('[').next().and_then(|told| told.split(' ').next()?.parse::<usize>().ok());
+        let written = rest
+            .rsplit('[')
+            .next()
+            .and_then(|told| told.split(' ').next()?.parse::<usize>().ok());
         if !rest.ends_with("\n> ") || written.is_none_or(|tokens| tokens >= 900) {
             return false;
         }
         terminal.types("x = 1\n");
         let next = terminal.until("\n> ");
-        assert!(next.contains("tokens/s]") && !next.contains("error:"), "{next}");
+        assert!(
+            next.contains("tokens/s]") && !next.contains("error:"),
+            "{next}"
+        );
         true
     });
     assert!(interrupted, "no answer could be interrupted");

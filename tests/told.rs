@@ -14,7 +14,10 @@ fn deeper(folder: &Folder) -> PathBuf {
     let base = Path::new("checkpoints/base");
     fs::create_dir_all(folder.join("deeper")).expect("a folder");
     for name in ["tokenizer.json", "tokenizer_config.json"] {
-        folder.write(&format!("deeper/{name}"), &fs::read_to_string(base.join(name)).expect("the base model"));
+        folder.write(
+            &format!("deeper/{name}"),
+            &fs::read_to_string(base.join(name)).expect("the base model"),
+        );
     }
     let text = fs::read_to_string(base.join("config.json")).expect("the base model");
     let mut config: Value = serde_json::from_str(&text).expect("JSON");
@@ -37,29 +40,56 @@ fn every_plan_counts_the_model_that_will_be_loaded() {
         format!("quickstart --set base={model} --set run={out}"),
     ] {
         let said = run(&format!("{line} --dry-run")).succeeds();
-        let plan: toml::Table = said.out.parse().unwrap_or_else(|error| panic!("{line}: {error}\n{}", said.out));
+        let plan: toml::Table = said
+            .out
+            .parse()
+            .unwrap_or_else(|error| panic!("{line}: {error}\n{}", said.out));
         assert_eq!(plan["parameters"].as_integer(), Some(DEEPER), "{line}");
-        assert_eq!(plan["config"]["model"]["num_hidden_layers"].as_integer(), Some(7), "{line}");
+        assert_eq!(
+            plan["config"]["model"]["num_hidden_layers"].as_integer(),
+            Some(7),
+            "{line}"
+        );
         assert_eq!(plan["model"].as_str(), Some(model.as_str()), "{line}");
         let provenance = plan["provenance"].as_table().expect("a table");
         let command = provenance["command"].as_str().unwrap_or_default();
-        assert!(command.contains(line.split(' ').next().expect("a word")) && command.contains(&model), "{command}");
+        assert!(
+            command.contains(line.split(' ').next().expect("a word")) && command.contains(&model),
+            "{command}"
+        );
         let inputs = provenance["inputs"].as_table().expect("a table");
-        assert_eq!(inputs[&format!("{model}/config.json")].as_str().map(str::len), Some(64), "{line}");
+        assert_eq!(
+            inputs[&format!("{model}/config.json")]
+                .as_str()
+                .map(str::len),
+            Some(64),
+            "{line}"
+        );
     }
-    let plan = run(&format!("grade --tasks none --predictions gold --out {out} --dry-run")).succeeds().out;
-    assert!(!plan.contains("parameters ="), "a stage without a model counts one:\n{plan}");
+    let plan = run(&format!(
+        "grade --tasks none --predictions gold --out {out} --dry-run"
+    ))
+    .succeeds()
+    .out;
+    assert!(
+        !plan.contains("parameters ="),
+        "a stage without a model counts one:\n{plan}"
+    );
     assert!(!folder.join("out").exists(), "a plan alone left something");
 }
 
 #[test]
 fn a_doctor_says_for_each_shortfall_what_it_costs_and_ends_as_its_verdict_says() {
     let said = run("doctor --json");
-    let found: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}\n{}", said.out));
+    let found: Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}\n{}", said.out));
     let ready = found["ready"].as_bool().expect("a verdict");
     assert_eq!(said.code, Some(i32::from(!ready)), "{}", said.err);
     let checks = found["checks"].as_array().expect("checks");
-    let names: Vec<&str> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
+    let names: Vec<&str> = checks
+        .iter()
+        .filter_map(|check| check["name"].as_str())
+        .collect();
     for name in [
         "Linux",
         "cores",
@@ -79,7 +109,10 @@ fn a_doctor_says_for_each_shortfall_what_it_costs_and_ends_as_its_verdict_says()
         "image tools",
         "git",
     ] {
-        assert!(names.contains(&name), "`{name}` is not looked at: {names:?}");
+        assert!(
+            names.contains(&name),
+            "`{name}` is not looked at: {names:?}"
+        );
     }
     for check in checks {
         let short = check["status"] != "ok";
@@ -87,5 +120,9 @@ fn a_doctor_says_for_each_shortfall_what_it_costs_and_ends_as_its_verdict_says()
         assert!(!short || check["needed"].is_boolean(), "{check}");
     }
     let lines = run("doctor").out;
-    assert_eq!(names.iter().filter(|name| !lines.contains(**name)).count(), 0, "{lines}");
+    assert_eq!(
+        names.iter().filter(|name| !lines.contains(**name)).count(),
+        0,
+        "{lines}"
+    );
 }

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Loaded};
 use model::lora::{LINEARS, LoraConfig, is_lora, linear_shape, linears, merged, with_lora};
-use model::weights::{DiskDtype, HostTensor, HostTensors, Path as Name, Written, read_safetensors, write_tensors};
+use model::weights::{
+    DiskDtype, HostTensor, HostTensors, Path as Name, Written, read_safetensors, write_tensors,
+};
 use model::{CausalLm, ModelConfig};
 
 const CONFIG: &str = "adapter_config.json";
@@ -63,8 +65,12 @@ impl About<'_> {
     ///
     /// When the folder of the base model is gone.
     pub fn file(&self) -> Result<(String, Vec<u8>)> {
-        let base = fs::canonicalize(self.base)
-            .with_context(|| format!("the model `{}` cannot be named in the adapter", self.base.display()))?;
+        let base = fs::canonicalize(self.base).with_context(|| {
+            format!(
+                "the model `{}` cannot be named in the adapter",
+                self.base.display()
+            )
+        })?;
         let config = PeftConfig {
             peft_type: "LORA".into(),
             task_type: Some("CAUSAL_LM".into()),
@@ -89,7 +95,11 @@ impl About<'_> {
 pub fn write(folder: &Path, model: &CausalLm) -> io::Result<Vec<Written>> {
     let mut taker = Taker::default();
     model.visit(&mut taker);
-    let named = taker.taken.into_iter().map(|(name, tensor)| (to_peft(&name), tensor)).collect();
+    let named = taker
+        .taken
+        .into_iter()
+        .map(|(name, tensor)| (to_peft(&name), tensor))
+        .collect();
     write_tensors(folder, STEM, &named, DiskDtype::Float32)
 }
 
@@ -169,7 +179,12 @@ impl Adapter {
         }
         let file = folder.join(STEM).with_extension("safetensors");
         let tensors = read_safetensors(&file)?;
-        Ok(Adapter { config, base: peft.base_model_name_or_path.map(PathBuf::from), file, tensors })
+        Ok(Adapter {
+            config,
+            base: peft.base_model_name_or_path.map(PathBuf::from),
+            file,
+            tensors,
+        })
     }
 
     /// Refuses to go on training it as `wanted` says when it is another adapter. Dropout may change.
@@ -178,7 +193,13 @@ impl Adapter {
     ///
     /// Names what differs.
     pub fn require_like(&self, wanted: &LoraConfig) -> Result<()> {
-        let LoraConfig { rank, alpha, targets, rslora, .. } = &self.config;
+        let LoraConfig {
+            rank,
+            alpha,
+            targets,
+            rslora,
+            ..
+        } = &self.config;
         let sorted = |targets: &[String]| -> BTreeSet<String> { targets.iter().cloned().collect() };
         let (has, wants) = (sorted(targets), sorted(&wanted.targets));
         let pairs = [
@@ -225,7 +246,10 @@ impl Adapter {
     /// When that model is not here, or the additions do not fit it.
     pub fn load(self, folder: &Path, device: &Device) -> Result<Loaded> {
         let base = self.base_of(folder)?;
-        Ok(Loaded { path: folder.to_path_buf(), ..self.load_onto(&base, device)? })
+        Ok(Loaded {
+            path: folder.to_path_buf(),
+            ..self.load_onto(&base, device)?
+        })
     }
 
     /// The model in `base` with its additions added.
@@ -234,10 +258,22 @@ impl Adapter {
     ///
     /// When that model cannot be loaded, or the additions do not fit it.
     pub fn load_onto(self, base: &Path, device: &Device) -> Result<Loaded> {
-        let Loaded { path, config, model, tokenizer, template } = checkpoint::load(base, device)?;
+        let Loaded {
+            path,
+            config,
+            model,
+            tokenizer,
+            template,
+        } = checkpoint::load(base, device)?;
         let model = with_lora(model, &config, &self.config, 0, device);
         let model = merged(self.put_into(model, &config, device)?);
-        Ok(Loaded { path, config, model, tokenizer, template })
+        Ok(Loaded {
+            path,
+            config,
+            model,
+            tokenizer,
+            template,
+        })
     }
 
     /// Replaces the additions of a model, which has some at the same places.
@@ -245,10 +281,17 @@ impl Adapter {
     /// # Errors
     ///
     /// When one is missing, has another shape, is not finite, or belongs nowhere.
-    pub fn put_into(mut self, mut model: CausalLm, shape: &ModelConfig, device: &Device) -> Result<CausalLm> {
+    pub fn put_into(
+        mut self,
+        mut model: CausalLm,
+        shape: &ModelConfig,
+        device: &Device,
+    ) -> Result<CausalLm> {
         for (layer, block) in model.model.layers.iter_mut().enumerate() {
             for (linear, (module, name)) in linears(block).into_iter().zip(LINEARS) {
-                let Some(lora) = linear.lora.as_mut() else { continue };
+                let Some(lora) = linear.lora.as_mut() else {
+                    continue;
+                };
                 let [output, input] = linear_shape(shape, name);
                 let rank = self.config.rank;
                 let place = format!("model.layers.{layer}.{module}.{name}.lora");
@@ -257,21 +300,38 @@ impl Adapter {
             }
         }
         if let Some(name) = self.tensors.keys().next() {
-            bail!("`{}` holds the tensor `{name}`, which the model has no place for", self.file.display());
+            bail!(
+                "`{}` holds the tensor `{name}`, which the model has no place for",
+                self.file.display()
+            );
         }
         Ok(model)
     }
 
-    fn tensor(&mut self, name: &str, shape: [usize; 2], device: &Device) -> Result<Param<Tensor<2>>> {
+    fn tensor(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        device: &Device,
+    ) -> Result<Param<Tensor<2>>> {
         let (file, name) = (self.file.display(), to_peft(name));
-        let tensor = self.tensors.remove(&name).with_context(|| format!("`{file}` lacks the tensor `{name}`"))?;
+        let tensor = self
+            .tensors
+            .remove(&name)
+            .with_context(|| format!("`{file}` lacks the tensor `{name}`"))?;
         if tensor.shape != shape {
-            bail!("`{file}`: the tensor `{name}` has shape {:?}, but the model needs {shape:?}", tensor.shape);
+            bail!(
+                "`{file}`: the tensor `{name}` has shape {:?}, but the model needs {shape:?}",
+                tensor.shape
+            );
         }
         if tensor.values.iter().any(|value| !value.is_finite()) {
             bail!("`{file}`: the tensor `{name}` holds a value that is not finite");
         }
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(tensor.values, shape), device)))
+        Ok(Param::from_tensor(Tensor::from_data(
+            TensorData::new(tensor.values, shape),
+            device,
+        )))
     }
 }
 

@@ -96,7 +96,8 @@ struct Logged<'a> {
 
 impl Observer for Logged<'_> {
     fn ended(&mut self, one: &rollout::agent::Try) -> Result<(), sandbox::SandboxError> {
-        let failed = |error: data::file::FileError| sandbox::SandboxError::Environment(error.to_string());
+        let failed =
+            |error: data::file::FileError| sandbox::SandboxError::Environment(error.to_string());
         self.log.write(&record(self.task, one)).map_err(failed)
     }
 
@@ -117,7 +118,11 @@ impl AgentEval<'_> {
         let mut predictions = serde_json::Map::new();
         let mut log = Log::open(&self.out.with_extension("attempts.jsonl"))?;
         let mut progress = Progress::new(
-            format!("eval {} with {}", self.model, self.config.scaffold.scaffold().name()),
+            format!(
+                "eval {} with {}",
+                self.model,
+                self.config.scaffold.scaffold().name()
+            ),
             tasks.len() as u64,
         );
         for (at, task) in tasks.iter().enumerate() {
@@ -136,7 +141,10 @@ impl AgentEval<'_> {
             match done {
                 Done::Row(row, patch) => {
                     let patch = data::Patch::parse(&patch).unwrap_or_default();
-                    predictions.insert(task.id.clone(), trajectory::prediction(&task.id, self.model, &patch));
+                    predictions.insert(
+                        task.id.clone(),
+                        trajectory::prediction(&task.id, self.model, &patch),
+                    );
                     rows.push(row);
                 }
                 Done::Lost(why) => lost.push((task.id.clone(), why)),
@@ -147,10 +155,15 @@ impl AgentEval<'_> {
         progress.finish();
         if rows.is_empty() {
             journal.forget()?;
-            let why = lost.first().map_or("there is no task", |(_, why)| why.as_str());
+            let why = lost
+                .first()
+                .map_or("there is no task", |(_, why)| why.as_str());
             bail!("no task has a verdict: {why}");
         }
-        data::file::write_whole(&self.out.with_extension("preds.json"), &serde_json::to_vec_pretty(&predictions)?)?;
+        data::file::write_whole(
+            &self.out.with_extension("preds.json"),
+            &serde_json::to_vec_pretty(&predictions)?,
+        )?;
         let curve = Curve::of(&rows, self.config.queue.max_retry);
         let scaffold = self.config.scaffold.scaffold();
         Ok(AgentSummary {
@@ -168,7 +181,11 @@ impl AgentEval<'_> {
     fn task(&self, task: &Task, at: u64, policy: &mut dyn Policy, log: &mut Log) -> Result<Done> {
         let index = Index::build(&self.set.root.join(&task.tree), None)
             .with_context(|| format!("while reading the tree of `{}`", task.id))?;
-        let checker = Checker::new(self.sandbox.clone(), self.grader.clone(), self.limits.clone());
+        let checker = Checker::new(
+            self.sandbox.clone(),
+            self.grader.clone(),
+            self.limits.clone(),
+        );
         let agent = Agent {
             config: self.config,
             rules: self.rules,
@@ -180,15 +197,27 @@ impl AgentEval<'_> {
             install: None,
             seed: draw::key(self.seed, &[TASKS, at]),
         };
-        let mut logged = Logged { log, task: &task.id, interrupt: self.interrupt };
+        let mut logged = Logged {
+            log,
+            task: &task.id,
+            interrupt: self.interrupt,
+        };
         let first = || -> Result<_, AgentError> {
             let tree = rollout::agent::state::WorkTree::open(&self.set.root, task)?;
             Ok(checker.targets(task, &tree, false)?)
         };
-        let repaired = first().and_then(|first| agent.run(Some(first), Vec::new(), &mut OfPolicy(policy), &mut logged));
+        let repaired = first().and_then(|first| {
+            agent.run(Some(first), Vec::new(), &mut OfPolicy(policy), &mut logged)
+        });
         match repaired {
-            Ok(Repair { end: End::Quarantined(why), .. }) => Ok(Done::Lost(format!("quarantined: {why}"))),
-            Ok(repair) => Ok(Done::Row(TaskRow::of(&task.id, &repair), repair.patch.text().to_string())),
+            Ok(Repair {
+                end: End::Quarantined(why),
+                ..
+            }) => Ok(Done::Lost(format!("quarantined: {why}"))),
+            Ok(repair) => Ok(Done::Row(
+                TaskRow::of(&task.id, &repair),
+                repair.patch.text().to_string(),
+            )),
             Err(error @ (AgentError::Lost(_) | AgentError::Sandbox(_) | AgentError::Prompt(_))) => {
                 Ok(Done::Lost(error.to_string()))
             }
@@ -213,7 +242,10 @@ mod tests {
     #[test]
     fn an_interval_holds_its_share_and_stays_between_nothing_and_all() {
         let [low, high] = wilson(8, 40);
-        assert!((low - 0.1050).abs() < 1e-3 && (high - 0.3476).abs() < 1e-3, "{low} {high}");
+        assert!(
+            (low - 0.1050).abs() < 1e-3 && (high - 0.3476).abs() < 1e-3,
+            "{low} {high}"
+        );
         assert_eq!(wilson(0, 10)[0], 0.0);
         assert!(wilson(10, 10)[1] > 0.999);
     }

@@ -4,7 +4,10 @@
 //! the process with [`EXIT_CODE`]. What was saved is on disk: files appear whole or not at all.
 //! Example: under `ulimit -v 2000000` a model of 4 GB ends with `error: out of memory: 4096 MiB more were asked for`.
 
-#![allow(unsafe_code, reason = "an allocator deals in raw pointers, and ends without the memory to say goodbye")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator deals in raw pointers, and ends without the memory to say goodbye"
+)]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +31,10 @@ pub struct Allocator {
 impl Allocator {
     /// One that aborts where it fails, as a child does whose limits are meant to be reached.
     pub const fn new() -> Self {
-        Allocator { inner: MiMalloc, speaks: AtomicBool::new(false) }
+        Allocator {
+            inner: MiMalloc,
+            speaks: AtomicBool::new(false),
+        }
     }
 
     /// From here on a failure is told. So is a thread that could not be started for want of memory.
@@ -37,7 +43,13 @@ impl Allocator {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let said = panic.payload_as_str().unwrap_or_default();
-            if ["failed to spawn thread", "thread pool has not been initialized"].iter().any(|why| said.contains(why)) {
+            if [
+                "failed to spawn thread",
+                "thread pool has not been initialized",
+            ]
+            .iter()
+            .any(|why| said.contains(why))
+            {
                 end(&["a thread could not be started\n"]);
             }
             usual(panic);
@@ -47,7 +59,10 @@ impl Allocator {
     fn checked(&self, pointer: *mut u8, bytes: usize) -> *mut u8 {
         if pointer.is_null() && self.speaks.load(Ordering::Relaxed) {
             let mut digits = [0; 20];
-            end(&[decimal(bytes.div_ceil(1 << 20), &mut digits), " MiB more were asked for\n"]);
+            end(&[
+                decimal(bytes.div_ceil(1 << 20), &mut digits),
+                " MiB more were asked for\n",
+            ]);
         }
         pointer
     }
@@ -106,7 +121,10 @@ mod tests {
     #[test]
     fn a_number_is_told_without_memory() {
         let told = |number| decimal(number, &mut [0; 20]).to_owned();
-        assert_eq!([told(0), told(4096), told(usize::MAX)], ["0", "4096", "18446744073709551615"]);
+        assert_eq!(
+            [told(0), told(4096), told(usize::MAX)],
+            ["0", "4096", "18446744073709551615"]
+        );
     }
 
     #[test]

@@ -74,19 +74,26 @@ impl Row {
     /// Several rows as one: each sees itself alone, and its positions begin at 0.
     pub fn packed(rows: Vec<Row>) -> Self {
         let mut rows = rows.into_iter();
-        let (Some(first), more) = (rows.next(), rows.len() > 0) else { return Row::default() };
+        let (Some(first), more) = (rows.next(), rows.len() > 0) else {
+            return Row::default();
+        };
         if !more {
             return first;
         }
         let mut packed = Row::default();
         for (number, row) in std::iter::once(first).chain(rows).enumerate() {
             let offset = packed.tokens.len();
-            packed.branch.extend(std::iter::repeat_n(number as u32 + 1, row.tokens.len()));
+            packed
+                .branch
+                .extend(std::iter::repeat_n(number as u32 + 1, row.tokens.len()));
             packed.tokens.extend(row.tokens);
             packed.positions.extend(row.positions);
             packed
                 .targets
-                .extend(row.targets.into_iter().map(|target| Target { from: offset + target.from, ..target }));
+                .extend(row.targets.into_iter().map(|target| Target {
+                    from: offset + target.from,
+                    ..target
+                }));
         }
         packed
     }
@@ -96,7 +103,11 @@ impl Row {
         let mut row = Row::default();
         let trained = group.members().filter(|member| member.mask.contains(&true));
         for (number, member) in trained.enumerate() {
-            let start = member.mask.iter().position(|&sampled| sampled).expect("a trained member has a sampled token");
+            let start = member
+                .mask
+                .iter()
+                .position(|&sampled| sampled)
+                .expect("a trained member has a sampled token");
             let (prompt, answer) = member.tokens.split_at(start);
             if number == 0 {
                 row.extend(prompt, 0, 0);
@@ -107,7 +118,14 @@ impl Row {
                 let from = if at == 0 { start - 1 } else { first + at - 1 };
                 let logp_old = member.logprobs[start + at];
                 let (advantage, sequence) = (member.advantage, number as u32);
-                row.targets.push(Target { from, token, weight: 1.0, logp_old, advantage, sequence });
+                row.targets.push(Target {
+                    from,
+                    token,
+                    weight: 1.0,
+                    logp_old,
+                    advantage,
+                    sequence,
+                });
             }
             row.extend(&answer[..answer.len() - 1], start, number as u32 + 1);
         }
@@ -116,25 +134,38 @@ impl Row {
 
     /// How many sequences its targets belong to.
     pub fn sequences(&self) -> usize {
-        self.targets.iter().map(|target| target.sequence as usize + 1).max().unwrap_or(0)
+        self.targets
+            .iter()
+            .map(|target| target.sequence as usize + 1)
+            .max()
+            .unwrap_or(0)
     }
 
     fn extend(&mut self, tokens: &[u32], position: usize, branch: u32) {
         self.tokens.extend_from_slice(tokens);
-        self.positions.extend((0..tokens.len()).map(|at| (position + at) as u32));
-        self.branch.extend(std::iter::repeat_n(branch, tokens.len()));
+        self.positions
+            .extend((0..tokens.len()).map(|at| (position + at) as u32));
+        self.branch
+            .extend(std::iter::repeat_n(branch, tokens.len()));
     }
 
     /// What each token sees: the prompt, and its own branch up to itself.
     fn views(&self) -> impl Iterator<Item = View> + '_ {
-        let prompt = self.branch.iter().take_while(|&&branch| branch == 0).count();
+        let prompt = self
+            .branch
+            .iter()
+            .take_while(|&&branch| branch == 0)
+            .count();
         let mut start = 0;
         self.branch.iter().enumerate().map(move |(query, &branch)| {
             if query > 0 && self.branch[query - 1] != branch {
                 start = query;
             }
             let shared = if branch == 0 { 0 } else { prompt };
-            View { shared: Span::new(0, shared), own: Span::new(start, query + 1) }
+            View {
+                shared: Span::new(0, shared),
+                own: Span::new(start, query + 1),
+            }
         })
     }
 }
@@ -187,25 +218,44 @@ impl Batch {
         let pad = |of: &dyn Fn(&Row) -> &[u32]| {
             let values: Vec<i32> = rows
                 .iter()
-                .flat_map(|row| of(row).iter().map(|&value| value as i32).chain(std::iter::repeat(0)).take(seq))
+                .flat_map(|row| {
+                    of(row)
+                        .iter()
+                        .map(|&value| value as i32)
+                        .chain(std::iter::repeat(0))
+                        .take(seq)
+                })
                 .collect();
             Tensor::<2, Int>::from_data(TensorData::new(values, [batch, seq]), device)
         };
         let targets = || rows.iter().flat_map(|row| &row.targets);
         let count = targets().count();
         let floats = |of: fn(&Target) -> f32| {
-            Tensor::<1>::from_data(TensorData::new(targets().map(of).collect::<Vec<f32>>(), [count]), device)
+            Tensor::<1>::from_data(
+                TensorData::new(targets().map(of).collect::<Vec<f32>>(), [count]),
+                device,
+            )
         };
-        let integers = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+        let integers = |values: Vec<i32>| {
+            Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device)
+        };
         let predictors = rows
             .iter()
             .enumerate()
-            .flat_map(|(index, row)| row.targets.iter().map(move |target| (index * seq + target.from) as i32))
+            .flat_map(|(index, row)| {
+                row.targets
+                    .iter()
+                    .map(move |target| (index * seq + target.from) as i32)
+            })
             .collect();
         let mut first = 0;
         let mut sequence = Vec::with_capacity(count);
         for row in rows {
-            sequence.extend(row.targets.iter().map(|target| first + target.sequence as i32));
+            sequence.extend(
+                row.targets
+                    .iter()
+                    .map(|target| first + target.sequence as i32),
+            );
             first += row.sequences() as i32;
         }
         Batch {
@@ -228,7 +278,10 @@ impl Batch {
 impl Batch {
     /// What each position is and may see.
     pub fn context(&self, rope: &Rope) -> Context {
-        Context { turn: rope.at(self.positions.clone()), block_mask: self.block_mask.clone() }
+        Context {
+            turn: rope.at(self.positions.clone()),
+            block_mask: self.block_mask.clone(),
+        }
     }
 
     /// Some of the targets.
@@ -254,7 +307,9 @@ impl Batch {
     pub fn plain_hidden(&self, model: &CausalLm, rope: &Rope) -> Tensor<2> {
         let hidden = model.hidden(self.inputs.clone(), &self.context(rope), None);
         let [batch, seq, width] = hidden.dims();
-        hidden.reshape([batch * seq, width]).select(0, self.predictors.clone())
+        hidden
+            .reshape([batch * seq, width])
+            .select(0, self.predictors.clone())
     }
 
     /// The logits behind every target, for plain weights.
@@ -269,7 +324,11 @@ impl Batch {
 
 /// The views of a batch; padding sees nothing.
 fn block_mask(rows: &[Row], seq: usize) -> BlockMask {
-    let padded = |row| Row::views(row).chain(std::iter::repeat(View::default())).take(seq);
+    let padded = |row| {
+        Row::views(row)
+            .chain(std::iter::repeat(View::default()))
+            .take(seq)
+    };
     BlockMask::new(rows.iter().flat_map(padded).collect(), seq)
 }
 
@@ -277,14 +336,27 @@ fn block_mask(rows: &[Row], seq: usize) -> BlockMask {
 pub fn micro_batches(rows: &[Row], max_tokens: usize) -> Vec<Vec<Row>> {
     let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
     let batches = by_length(&lengths, max_tokens).into_iter();
-    batches.map(|batch| batch.into_iter().map(|at| rows[at].clone()).collect()).collect()
+    batches
+        .map(|batch| batch.into_iter().map(|at| rows[at].clone()).collect())
+        .collect()
 }
 
 /// Padded tokens of each micro-batch that [`micro_batches`] makes of `rows`.
 pub fn padded(rows: &[Row], max_tokens: usize) -> Vec<usize> {
     let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-    let width = |batch: &[usize]| batch.iter().map(|&at| lengths[at]).max().unwrap_or(0).next_multiple_of(16).max(16);
-    by_length(&lengths, max_tokens).iter().map(|batch| batch.len() * width(batch)).collect()
+    let width = |batch: &[usize]| {
+        batch
+            .iter()
+            .map(|&at| lengths[at])
+            .max()
+            .unwrap_or(0)
+            .next_multiple_of(16)
+            .max(16)
+    };
+    by_length(&lengths, max_tokens)
+        .iter()
+        .map(|batch| batch.len() * width(batch))
+        .collect()
 }
 
 /// Indices of `lengths` in batches of at most `max_tokens` padded tokens, longest rows together.
@@ -315,9 +387,14 @@ mod tests {
 
     #[test]
     fn only_the_masked_tokens_are_targets_and_each_is_predicted_by_the_one_before() {
-        let sample = Sample::new(vec![5, 6, 7, 8], vec![false, false, true, true], "here").expect("valid");
+        let sample =
+            Sample::new(vec![5, 6, 7, 8], vec![false, false, true, true], "here").expect("valid");
         let row = Row::from_sample(&sample, 0.0);
-        let pairs: Vec<(usize, u32)> = row.targets.iter().map(|target| (target.from, target.token)).collect();
+        let pairs: Vec<(usize, u32)> = row
+            .targets
+            .iter()
+            .map(|target| (target.from, target.token))
+            .collect();
         assert_eq!(pairs, [(1, 7), (2, 8)]);
         assert_eq!(row.tokens, [5, 6, 7]);
     }
@@ -325,7 +402,14 @@ mod tests {
     #[test]
     fn attempts_share_the_prompt_and_do_not_see_each_other() {
         let trajectory = |tokens: Vec<u32>, outcome: Outcome| {
-            let completion = Completion::new(vec![1, 2], tokens, vec![-1.0, -2.0], String::new(), Stop::EndOfTurn, 0);
+            let completion = Completion::new(
+                vec![1, 2],
+                tokens,
+                vec![-1.0, -2.0],
+                String::new(),
+                Stop::EndOfTurn,
+                0,
+            );
             Trajectory {
                 format: TRAJECTORY_FORMAT,
                 task_id: "sum".into(),
@@ -339,15 +423,25 @@ mod tests {
                 outcome,
             }
         };
-        let both = vec![trajectory(vec![3, 4], Outcome::Resolved), trajectory(vec![5, 6], Outcome::NoPatch)];
+        let both = vec![
+            trajectory(vec![3, 4], Outcome::Resolved),
+            trajectory(vec![5, 6], Outcome::NoPatch),
+        ];
         let group = Group::new(1, both, &Estimator::Centred, Overlong::Mask).expect("a group");
         let row = Row::from_group(&group);
         assert_eq!(row.tokens, [1, 2, 3, 5]);
         assert_eq!(row.positions, [0, 1, 2, 2]);
-        let predicted: Vec<(usize, u32)> = row.targets.iter().map(|target| (target.from, target.token)).collect();
+        let predicted: Vec<(usize, u32)> = row
+            .targets
+            .iter()
+            .map(|target| (target.from, target.token))
+            .collect();
         assert_eq!(predicted, [(1, 3), (2, 4), (1, 5), (3, 6)]);
         assert_eq!(row.targets[2].advantage, -0.5);
-        let last = View { shared: Span::new(0, 2), own: Span::new(3, 4) };
+        let last = View {
+            shared: Span::new(0, 2),
+            own: Span::new(3, 4),
+        };
         assert_eq!(row.views().last(), Some(last));
     }
 

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use data::Tokenizer;
 use data::file::{WholeFile, read_text, write_whole};
-use data::source::chats::{Build, ChatError, ChatSettings, Counts, NO_TEMPLATE, SampleMaker, Told, Unusable};
+use data::source::chats::{
+    Build, ChatError, ChatSettings, Counts, NO_TEMPLATE, SampleMaker, Told, Unusable,
+};
 use data::store::{MANIFEST_FILE, SampleWriter};
 use data::template::{CHATML, ChatTemplate};
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,10 @@ impl Chats<'_> {
     pub fn run(&self) -> Result<Counts> {
         let settings = self.identity()?;
         if let Some(counts) = self.found(&settings) {
-            eprintln!("data: `{}` holds the samples of these files already", self.out.display());
+            eprintln!(
+                "data: `{}` holds the samples of these files already",
+                self.out.display()
+            );
             tell(&counts);
             return Ok(counts);
         }
@@ -83,10 +88,16 @@ impl Chats<'_> {
         if counts.samples == 0 {
             self.forget()?;
             let hint = "look at what is left out above; `data.chats.too_long` and `data.chats.max_tokens` say what is too long";
-            bail!("of {} rows no sample is left to train on\nhint: {hint}", counts.rows);
+            bail!(
+                "of {} rows no sample is left to train on\nhint: {hint}",
+                counts.rows
+            );
         }
         let summary = ChatSummary { settings, counts };
-        write_whole(&self.out.join(SUMMARY_FILE), &serde_json::to_vec_pretty(&summary)?)?;
+        write_whole(
+            &self.out.join(SUMMARY_FILE),
+            &serde_json::to_vec_pretty(&summary)?,
+        )?;
         Ok(summary.counts)
     }
 
@@ -100,18 +111,35 @@ impl Chats<'_> {
         let (mut refused, mut unseen, mut said) = (Refused::new(self.out), false, Instant::now());
         let (mut rows, mut cut, mut asked_cut) = (0, 0, 0);
         let maker = SampleMaker::new(tokenizer, template, self.settings, self.context);
-        let build = Build { files: self.files, settings: self.settings, maker: &maker };
+        let build = Build {
+            files: self.files,
+            settings: self.settings,
+            maker: &maker,
+        };
         let made = build.run(&|| self.interrupt.asked(), &mut |told| {
             rows += 1;
             if said.elapsed() > PATIENCE {
                 said = Instant::now();
-                eprintln!("data: {rows} rows are read, {} samples made", learned.count() + asked.count());
+                eprintln!(
+                    "data: {rows} rows are read, {} samples made",
+                    learned.count() + asked.count()
+                );
             }
             match told {
-                Told::Samples { samples, held_out, endless } => {
-                    let (to, cuts) = if held_out { (&mut asked, &mut asked_cut) } else { (&mut learned, &mut cut) };
+                Told::Samples {
+                    samples,
+                    held_out,
+                    endless,
+                } => {
+                    let (to, cuts) = if held_out {
+                        (&mut asked, &mut asked_cut)
+                    } else {
+                        (&mut learned, &mut cut)
+                    };
                     *cuts += endless;
-                    samples.into_iter().try_for_each(|sample| to.push(sample).map_err(ChatError::from))
+                    samples
+                        .into_iter()
+                        .try_for_each(|sample| to.push(sample).map_err(ChatError::from))
                 }
                 Told::Refused { reason, .. } if reason == NO_TEMPLATE => {
                     unseen = true;
@@ -129,13 +157,19 @@ impl Chats<'_> {
         }
         let counts = match made {
             Err(ChatError::Stopped) => {
-                return Err(Interrupted::anew(format!("{rows} rows were read; samples are kept once all are")).into());
+                return Err(Interrupted::anew(format!(
+                    "{rows} rows were read; samples are kept once all are"
+                ))
+                .into());
             }
             counts => counts.context("while reading conversations")?,
         };
         refused.finish(&counts, self.settings)?;
         if counts.rows == 0 {
-            bail!("{} hold no row\nhint: were they written to their end?", named(self.files));
+            bail!(
+                "{} hold no row\nhint: were they written to their end?",
+                named(self.files)
+            );
         }
         let hash = tokenizer.hash()?;
         if asked.count() > 0 {
@@ -153,7 +187,8 @@ impl Chats<'_> {
         let short = |hash: blake3::Hash| hash.to_hex()[..16].to_owned();
         let mut content = blake3::Hasher::new();
         for path in self.files {
-            let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let file =
+                File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
             content.update(path.as_os_str().as_encoded_bytes());
             let mut one = blake3::Hasher::new();
             io::copy(&mut io::BufReader::new(file), &mut one)
@@ -166,7 +201,10 @@ impl Chats<'_> {
         Ok(Settings::default()
             .with("content of --data", short(content.finalize()))
             .with("tokenizer", tokenizer.hash()?)
-            .with("chat template", short(blake3::hash(template.source().as_bytes())))
+            .with(
+                "chat template",
+                short(blake3::hash(template.source().as_bytes())),
+            )
             .with("template is a guess", template.is_assumed())
             .with("context", self.context)
             .with("data.chats", self.settings))
@@ -177,7 +215,8 @@ impl Chats<'_> {
         if !self.out.join(MANIFEST_FILE).exists() {
             return None;
         }
-        let summary: ChatSummary = serde_json::from_str(&read_text(&self.out.join(SUMMARY_FILE)).ok()?).ok()?;
+        let summary: ChatSummary =
+            serde_json::from_str(&read_text(&self.out.join(SUMMARY_FILE)).ok()?).ok()?;
         (summary.settings == *settings).then_some(summary.counts)
     }
 
@@ -198,7 +237,12 @@ struct Refused {
 
 impl Refused {
     fn new(out: &Path) -> Self {
-        Refused { path: out.join(REFUSED_FILE), file: None, named: Vec::new(), hints: Vec::new() }
+        Refused {
+            path: out.join(REFUSED_FILE),
+            file: None,
+            named: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     fn add(&mut self, path: &Path, row: usize, reason: &str) -> Result<(), ChatError> {
@@ -206,14 +250,18 @@ impl Refused {
             Some(file) => file,
             None => self.file.insert(WholeFile::create(&self.path)?),
         };
-        let mut line = serde_json::to_vec(&RefusedRow { path, row, reason }).expect("a row is texts");
+        let mut line =
+            serde_json::to_vec(&RefusedRow { path, row, reason }).expect("a row is texts");
         line.push(b'\n');
-        file.write_all(&line).map_err(|error| data::file::FileError::new("write", &self.path, error))?;
+        file.write_all(&line)
+            .map_err(|error| data::file::FileError::new("write", &self.path, error))?;
         let (said, hint) = reason.split_once("\nhint: ").unwrap_or((reason, ""));
         if self.named.len() < NAMED {
-            self.named.push(plain(&format!("`{}`, row {row}: {said}", path.display())));
+            self.named
+                .push(plain(&format!("`{}`, row {row}: {said}", path.display())));
         }
-        if !hint.is_empty() && self.hints.len() < 3 && !self.hints.iter().any(|known| known == hint) {
+        if !hint.is_empty() && self.hints.len() < 3 && !self.hints.iter().any(|known| known == hint)
+        {
             self.hints.push(hint.to_owned());
         }
         Ok(())
@@ -224,8 +272,16 @@ impl Refused {
         let Some(file) = self.file else { return Ok(()) };
         file.finish()?;
         let (count, list) = (counts.refused, self.path.display());
-        let more = if count > self.named.len() { "\n…" } else { "" };
-        let told = format!("{count} of {} rows make no sample\n{}{more}", counts.rows, self.named.join("\n"));
+        let more = if count > self.named.len() {
+            "\n…"
+        } else {
+            ""
+        };
+        let told = format!(
+            "{count} of {} rows make no sample\n{}{more}",
+            counts.rows,
+            self.named.join("\n")
+        );
         let mut hints = self.hints;
         if counts.refused_too_long > 0 {
             hints.push(
@@ -234,7 +290,9 @@ impl Refused {
         }
         let bad = counts.refused - counts.refused_too_long;
         if bad > 0 && settings.bad_rows == Unusable::Refuse {
-            hints.push("repair them, or leave them out: `--set data.chats.bad_rows=drop`".to_string());
+            hints.push(
+                "repair them, or leave them out: `--set data.chats.bad_rows=drop`".to_string(),
+            );
         }
         if counts.refused_too_long == 0 && settings.bad_rows == Unusable::Drop {
             eprintln!("data: {told}\ndata: they are left out, and listed in `{list}`");
@@ -248,16 +306,34 @@ impl Refused {
 /// Says what was read, made, left out and changed.
 pub fn tell(counts: &Counts) {
     for file in counts.files.iter().take(FILES_TOLD) {
-        let forms: Vec<String> = file.forms.iter().map(|(form, rows)| format!("{rows} as {form}")).collect();
-        let forms = if forms.is_empty() { "none in a known form".to_string() } else { forms.join(", ") };
+        let forms: Vec<String> = file
+            .forms
+            .iter()
+            .map(|(form, rows)| format!("{rows} as {form}"))
+            .collect();
+        let forms = if forms.is_empty() {
+            "none in a known form".to_string()
+        } else {
+            forms.join(", ")
+        };
         let unused = match file.unused.is_empty() {
             true => String::new(),
             false => format!("; columns that are not read: {}", file.unused.join(", ")),
         };
-        eprintln!("{}", plain(&format!("data: `{}`: {} rows, {forms}{unused}", file.path.display(), file.rows)));
+        eprintln!(
+            "{}",
+            plain(&format!(
+                "data: `{}`: {} rows, {forms}{unused}",
+                file.path.display(),
+                file.rows
+            ))
+        );
     }
     if counts.files.len() > FILES_TOLD {
-        eprintln!("data: and {} files more, told in `{SUMMARY_FILE}`", counts.files.len() - FILES_TOLD);
+        eprintln!(
+            "data: and {} files more, told in `{SUMMARY_FILE}`",
+            counts.files.len() - FILES_TOLD
+        );
     }
     for (count, what) in counts.remarks() {
         eprintln!("data: {count} {what}");
@@ -267,10 +343,17 @@ pub fn tell(counts: &Counts) {
         0 => String::new(),
         count => format!(" and {count} for validation"),
     };
-    eprintln!("data: {} samples{validation}, {} tokens, {share:.1} % trained", counts.samples, counts.tokens);
+    eprintln!(
+        "data: {} samples{validation}, {} tokens, {share:.1} % trained",
+        counts.samples, counts.tokens
+    );
 }
 
 fn named(files: &[PathBuf]) -> String {
-    let names: Vec<String> = files.iter().take(NAMED).map(|path| format!("`{}`", path.display())).collect();
+    let names: Vec<String> = files
+        .iter()
+        .take(NAMED)
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
     names.join(", ")
 }

@@ -24,7 +24,8 @@ use crate::journal::no_run;
 use model::{CausalLm, ModelConfig};
 
 pub use load::{
-    Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve, tokenizer_of, words,
+    Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve,
+    tokenizer_of, words,
 };
 pub use save::{Snapshot, require_space, save, save_model};
 
@@ -67,10 +68,18 @@ pub fn step_path(folder: &Path, step: u64) -> PathBuf {
 
 /// Checkpoints below `folder` by step, oldest first. Whether they are whole is not checked.
 pub fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok());
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok());
     let mut found: Vec<(u64, PathBuf)> = entries
         .filter_map(|entry| {
-            let step = entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()?;
+            let step = entry
+                .file_name()
+                .to_str()?
+                .strip_prefix("step-")?
+                .parse()
+                .ok()?;
             Some((step, entry.path()))
         })
         .collect();
@@ -80,7 +89,11 @@ pub fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
 
 /// Removes what killed processes left behind below `folder`.
 pub fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()) {
+    for entry in fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok())
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(".tmp-") || name.starts_with(".trash-") {
             let _ = fs::remove_dir_all(entry.path());
@@ -95,12 +108,19 @@ pub fn sweep(folder: &Path) {
 /// Names the first file that is missing, short or changed.
 pub fn verify(path: &Path) -> Result<u64> {
     let bytes = fs::read(path.join("MANIFEST.json")).map_err(|error| {
-        anyhow!("`{}` is no complete checkpoint: MANIFEST.json cannot be read ({error})", path.display())
+        anyhow!(
+            "`{}` is no complete checkpoint: MANIFEST.json cannot be read ({error})",
+            path.display()
+        )
     })?;
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .with_context(|| format!("`{}` is damaged", path.join("MANIFEST.json").display()))?;
     if manifest.format > FORMAT {
-        bail!("`{}` has checkpoint format {}, but this program reads up to {FORMAT}", path.display(), manifest.format);
+        bail!(
+            "`{}` has checkpoint format {}, but this program reads up to {FORMAT}",
+            path.display(),
+            manifest.format
+        );
     }
     for (name, entry) in &manifest.files {
         let file = path.join(name);
@@ -134,7 +154,11 @@ pub fn newest(folder: &Path, log: &mut dyn FnMut(String)) -> Option<(u64, PathBu
             Err(error) => {
                 let aside = folder.join(format!(".corrupt-step-{step:06}-{}", std::process::id()));
                 let moved = fs::rename(&path, &aside).is_ok();
-                let place = if moved { format!(", set aside as `{}`", aside.display()) } else { String::new() };
+                let place = if moved {
+                    format!(", set aside as `{}`", aside.display())
+                } else {
+                    String::new()
+                };
                 log(format!("warning: {error:#}{place}; trying the one before"));
             }
         }
@@ -161,12 +185,17 @@ pub fn lock(folder: &Path) -> Result<RunLock> {
 /// When another process holds it.
 pub fn lock_file(path: &Path) -> Result<RunLock> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
-    let file = File::create(path).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("cannot write to `{}`", folder.display()))?;
     match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(RunLock(lock)),
         Err(_) => {
-            bail!("another process is writing to `{}`\nhint: wait for it, or choose another folder", folder.display())
+            bail!(
+                "another process is writing to `{}`\nhint: wait for it, or choose another folder",
+                folder.display()
+            )
         }
     }
 }
@@ -196,7 +225,11 @@ pub fn check_start(folder: &Path, stage: &str, resume: bool) -> Result<()> {
 ///
 /// Then.
 pub fn refuse_held(path: &Path) -> Result<()> {
-    if path.exists() { lock_file(path).map(drop) } else { Ok(()) }
+    if path.exists() {
+        lock_file(path).map(drop)
+    } else {
+        Ok(())
+    }
 }
 
 fn refuse_checkpoints(folder: &Path) -> Result<()> {
@@ -219,13 +252,20 @@ pub fn fingerprint(path: &Path) -> Result<String> {
     const PART: u64 = 1 << 20;
     let folder = resolve(path)?;
     let mut hash = blake3::Hasher::new();
-    let mut names: Vec<PathBuf> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut names: Vec<PathBuf> = fs::read_dir(&folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
     names.sort();
     let ends = |path: &Path, ending: &str| path.extension().is_some_and(|found| found == ending);
-    for file in names.iter().filter(|file| ends(file, "json") || ends(file, "safetensors") || ends(file, "jinja")) {
-        let mut open = File::open(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    for file in names
+        .iter()
+        .filter(|file| ends(file, "json") || ends(file, "safetensors") || ends(file, "jinja"))
+    {
+        let mut open =
+            File::open(file).with_context(|| format!("cannot read `{}`", file.display()))?;
         let length = open.metadata()?.len();
-        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes()).update(&length.to_le_bytes());
+        hash.update(file.file_name().unwrap_or_default().as_encoded_bytes())
+            .update(&length.to_le_bytes());
         hash.update_reader((&mut open).take(PART))?;
         if length > PART {
             open.seek(SeekFrom::Start(length.saturating_sub(PART)))?;
@@ -247,7 +287,10 @@ pub fn start(folder: &Path, resume: bool) -> Result<Option<(u64, PathBuf)>> {
     }
     let found = newest(folder, &mut |line| eprintln!("{line}"));
     if found.is_none() {
-        eprintln!("note: the run in `{}` has no checkpoint yet, so it begins anew", folder.display());
+        eprintln!(
+            "note: the run in `{}` has no checkpoint yet, so it begins anew",
+            folder.display()
+        );
     }
     Ok(found)
 }

@@ -139,8 +139,16 @@ pub enum DataCommand {
 /// The version, the commit that it was built from, and what was built into it.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let devices = if cfg!(feature = "cuda-unfused") { "CPU and CUDA" } else { "CPU" };
-        format!("{} (commit {}, {devices})", env!("CARGO_PKG_VERSION"), provenance::commit())
+        let devices = if cfg!(feature = "cuda-unfused") {
+            "CPU and CUDA"
+        } else {
+            "CPU"
+        };
+        format!(
+            "{} (commit {}, {devices})",
+            env!("CARGO_PKG_VERSION"),
+            provenance::commit()
+        )
     });
     &VERSION
 }
@@ -158,7 +166,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Distill(args) => distill::run(&args).map(|_| ()),
         Command::Grpo(args) => grpo::run(&args).map(|_| ()),
         Command::Eval(args) => eval::run(&args).map(|_| ()),
-        Command::Grade(grade::GradeArgs { command: Some(grade::GradeCommand::Attack(args)), .. }) => attack::run(&args),
+        Command::Grade(grade::GradeArgs {
+            command: Some(grade::GradeCommand::Attack(args)),
+            ..
+        }) => attack::run(&args),
         Command::Grade(args) => grade::run(&args).map(|_| ()),
         Command::Minimize(args) => minimize::run(&args),
         Command::Repair(args) => repair::run(&args),
@@ -198,9 +209,22 @@ fn run_data(command: DataCommand) -> Result<()> {
 ///
 /// When nobody says where the user's files are, or the folder is in the hands of others.
 pub fn cache_folder() -> Result<PathBuf> {
-    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let user = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
-    let home = || named("HOME").or_else(user).filter(|home| home.is_dir() && home.parent().is_some());
+    let named = |variable: &str| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+    };
+    let user = || {
+        nix::unistd::User::from_uid(nix::unistd::geteuid())
+            .ok()
+            .flatten()
+            .map(|user| user.dir)
+    };
+    let home = || {
+        named("HOME")
+            .or_else(user)
+            .filter(|home| home.is_dir() && home.parent().is_some())
+    };
     let Some(cache) = named("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache"))) else {
         bail!(
             "nothing says where fetched packages can be kept: neither `HOME` nor the user's entry in `/etc/passwd` names \
@@ -222,7 +246,9 @@ fn tokenizer_at(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
 
 /// The config of the model in a folder; none where it describes none, as beside a tokenizer alone.
 fn config_at(path: &Path) -> Result<Option<ModelConfig>> {
-    let described = ["config.json", "params.json"].iter().any(|name| path.join(name).exists());
+    let described = ["config.json", "params.json"]
+        .iter()
+        .any(|name| path.join(name).exists());
     described.then(|| checkpoint::config_of(path)).transpose()
 }
 
@@ -246,7 +272,10 @@ fn fitting(
         let request = match ask() {
             Ok(request) => request,
             Err(error) => {
-                eprintln!("{}", terminal::plain(&format!("warning: a task is left out: {error}")));
+                eprintln!(
+                    "{}",
+                    terminal::plain(&format!("warning: a task is left out: {error}"))
+                );
                 broken.get_or_insert(error);
                 kept.push(false);
                 continue;
@@ -257,7 +286,10 @@ fn fitting(
         kept.push(tokens + answer_tokens <= context);
     }
     if dropped > 0 {
-        eprintln!("{dropped} of {} tasks do not fit into the model's context and are left out", kept.len());
+        eprintln!(
+            "{dropped} of {} tasks do not fit into the model's context and are left out",
+            kept.len()
+        );
     }
     if let (false, Some(broken)) = (kept.contains(&true), broken) {
         return Err(broken.into());
@@ -265,7 +297,9 @@ fn fitting(
     let mut kept = kept.into_iter();
     set.tasks.retain(|_| kept.next().unwrap_or(false));
     if set.tasks.is_empty() {
-        bail!("no task is left\nhint: lower `data.max_function_lines`, or use a model with a longer context");
+        bail!(
+            "no task is left\nhint: lower `data.max_function_lines`, or use a model with a longer context"
+        );
     }
     Ok(set)
 }

@@ -208,7 +208,10 @@ impl Default for GrpoConfig {
             outage_s: 600,
             save_every: 10,
             keep: 2,
-            sampling: Sampling { max_new_tokens: 48, ..Sampling::default() },
+            sampling: Sampling {
+                max_new_tokens: 48,
+                ..Sampling::default()
+            },
             advantage: Estimator::default(),
             overlong: Overlong::Mask,
             loss: LossConfig::default(),
@@ -267,7 +270,10 @@ impl Default for EvalConfig {
             attempts: 8,
             decode_rows: 128,
             resamples: 10_000,
-            sampling: Sampling { max_new_tokens: 48, ..Sampling::default() },
+            sampling: Sampling {
+                max_new_tokens: 48,
+                ..Sampling::default()
+            },
         }
     }
 }
@@ -286,7 +292,11 @@ pub struct ExportConfig {
 
 impl Default for ExportConfig {
     fn default() -> Self {
-        ExportConfig { format: Format::Q4_0, max_logit_kl: 0.2, prompts: 64 }
+        ExportConfig {
+            format: Format::Q4_0,
+            max_logit_kl: 0.2,
+            prompts: 64,
+        }
     }
 }
 
@@ -298,7 +308,8 @@ impl Config {
     /// When the file is missing, a key is unknown (named with its line) or a value is out of its range.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config> {
         let text = data::file::read_text(path).context("while reading the config")?;
-        Config::parse(&text, overrides).with_context(|| format!("in the config `{}`", path.display()))
+        Config::parse(&text, overrides)
+            .with_context(|| format!("in the config `{}`", path.display()))
     }
 
     /// Parses TOML and applies overrides.
@@ -315,7 +326,9 @@ impl Config {
     fn read(text: &str, overrides: &[String]) -> Result<Config> {
         let mut config: Config = toml::from_str(text)?;
         for entry in overrides {
-            config = config.set(entry).with_context(|| format!("in `--set {entry}`"))?;
+            config = config
+                .set(entry)
+                .with_context(|| format!("in `--set {entry}`"))?;
         }
         match range::problem(&config) {
             Some(problem) => Err(problem.in_file(text)),
@@ -325,7 +338,9 @@ impl Config {
 
     /// The config with one `key=value` replaced; the value is TOML, or else a bare word.
     fn set(&self, entry: &str) -> Result<Config> {
-        let Some((key, value)) = entry.split_once('=') else { bail!("expected `key=value`") };
+        let Some((key, value)) = entry.split_once('=') else {
+            bail!("expected `key=value`")
+        };
         let value: toml::Value = toml::from_str::<toml::Table>(&format!("value = {value}"))
             .ok()
             .and_then(|mut table| table.remove("value"))
@@ -333,10 +348,16 @@ impl Config {
         let mut table = toml::Table::try_from(self)?;
         let mut at = &mut table;
         let parts: Vec<&str> = key.trim().split('.').collect();
-        let (last, folders) = parts.split_last().expect("splitting gives one part at least");
+        let (last, folders) = parts
+            .split_last()
+            .expect("splitting gives one part at least");
         for part in folders {
-            let inner = at.entry(*part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            let Some(inner) = inner.as_table_mut() else { bail!("`{part}` is no table") };
+            let inner = at
+                .entry(*part)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let Some(inner) = inner.as_table_mut() else {
+                bail!("`{part}` is no table")
+            };
             at = inner;
         }
         at.insert((*last).to_owned(), value);

@@ -70,7 +70,9 @@ impl DeviceChoice {
     pub fn open(self) -> Result<Device> {
         match (self, gpus()) {
             (DeviceChoice::Cpu, _) => Ok(Device::flex()),
-            (DeviceChoice::Auto, found) => Ok(found.into_iter().next().unwrap_or_else(Device::flex)),
+            (DeviceChoice::Auto, found) => {
+                Ok(found.into_iter().next().unwrap_or_else(Device::flex))
+            }
             (DeviceChoice::Cuda(_), _) if cfg!(not(feature = "cuda-unfused")) => {
                 bail!(
                     "`{self}` was asked for, but this program was built without CUDA\nhint: build it with `cargo build --release --features cuda`, or use `--device cpu`"
@@ -102,7 +104,11 @@ fn gpus() -> Vec<Device> {
 
 /// What a device is, for people.
 pub fn name(device: &Device) -> String {
-    if *device == Device::flex() { "cpu (flex)".into() } else { format!("{device:?}") }
+    if *device == Device::flex() {
+        "cpu (flex)".into()
+    } else {
+        format!("{device:?}")
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +120,12 @@ mod tests {
         assert_eq!("cuda:1".parse(), Ok(DeviceChoice::Cuda(1)));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
         assert_eq!(DeviceChoice::Cuda(1).to_string(), "cuda:1");
-        assert!("tpu".parse::<DeviceChoice>().expect_err("refused").contains("tpu"));
+        assert!(
+            "tpu"
+                .parse::<DeviceChoice>()
+                .expect_err("refused")
+                .contains("tpu")
+        );
     }
 
     #[test]

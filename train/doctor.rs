@@ -65,12 +65,26 @@ pub struct Check {
 
 impl Check {
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Check { name, status: Status::Ok, found: found.into(), needed: false, costs: None, cure: None }
+        Check {
+            name,
+            status: Status::Ok,
+            found: found.into(),
+            needed: false,
+            costs: None,
+            cure: None,
+        }
     }
 
     fn short(status: Status, name: &'static str, found: impl Into<String>, costs: &str) -> Self {
         let costs = Some(costs.to_string());
-        Check { name, status, found: found.into(), needed: false, costs, cure: None }
+        Check {
+            name,
+            status,
+            found: found.into(),
+            needed: false,
+            costs,
+            cure: None,
+        }
     }
 
     fn limited(name: &'static str, found: impl Into<String>, costs: &str) -> Self {
@@ -90,14 +104,24 @@ impl Check {
     /// The same, told as an error that brings its own hint.
     fn said(self, error: &str) -> Self {
         let (found, cure) = match error.split_once(" (hint: ") {
-            Some((found, hint)) => (found.to_string(), Some(hint.strip_suffix(')').unwrap_or(hint).to_string())),
+            Some((found, hint)) => (
+                found.to_string(),
+                Some(hint.strip_suffix(')').unwrap_or(hint).to_string()),
+            ),
             None => (error.to_string(), self.cure),
         };
-        Check { found, cure, ..self }
+        Check {
+            found,
+            cure,
+            ..self
+        }
     }
 
     fn needed(self) -> Self {
-        Check { needed: true, ..self }
+        Check {
+            needed: true,
+            ..self
+        }
     }
 }
 
@@ -120,21 +144,40 @@ impl Diagnosis {
     }
 
     fn new(checks: Vec<Check>) -> Self {
-        let ready = !checks.iter().any(|check| check.needed && check.status == Status::Missing);
-        Diagnosis { format: FORMAT, ready, checks }
+        let ready = !checks
+            .iter()
+            .any(|check| check.needed && check.status == Status::Missing);
+        Diagnosis {
+            format: FORMAT,
+            ready,
+            checks,
+        }
     }
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.checks {
-            writeln!(to, "{:<8} {:<17} {}", check.status.name(), check.name, one_line(&check.found))?;
+            writeln!(
+                to,
+                "{:<8} {:<17} {}",
+                check.status.name(),
+                check.name,
+                one_line(&check.found)
+            )?;
             let more = [("costs: ", &check.costs), ("cure:  ", &check.cure)];
-            for (word, text) in more.into_iter().filter_map(|(word, text)| Some((word, text.as_ref()?))) {
+            for (word, text) in more
+                .into_iter()
+                .filter_map(|(word, text)| Some((word, text.as_ref()?)))
+            {
                 writeln!(to, "         {word}{}", one_line(text))?;
             }
         }
-        let verdict = if self.ready { "the default work can run here" } else { "the default work cannot run here" };
+        let verdict = if self.ready {
+            "the default work can run here"
+        } else {
+            "the default work cannot run here"
+        };
         writeln!(to, "{verdict}")
     }
 }
@@ -151,14 +194,28 @@ mod tests {
     #[test]
     fn only_what_the_default_work_needs_makes_a_machine_unfit() {
         let gpu = || Check::missing("GPU", "none", "slower");
-        assert!(Diagnosis::new(vec![gpu(), Check::limited("memory", "1 GiB", "small models").needed()]).ready);
-        assert!(!Diagnosis::new(vec![gpu(), Check::missing("Python", "none", "all").needed()]).ready);
+        assert!(
+            Diagnosis::new(vec![
+                gpu(),
+                Check::limited("memory", "1 GiB", "small models").needed()
+            ])
+            .ready
+        );
+        assert!(
+            !Diagnosis::new(vec![
+                gpu(),
+                Check::missing("Python", "none", "all").needed()
+            ])
+            .ready
+        );
     }
 
     #[test]
     fn a_shortfall_tells_its_price_and_its_cure_and_a_find_neither() {
-        let check = Check::missing("jest", "no jest", "JavaScript has no verdict").cure("`apt-get install jest`");
-        let told = Diagnosis::new(vec![Check::ok("cores", "2").cure("never said"), check]).to_string();
+        let check = Check::missing("jest", "no jest", "JavaScript has no verdict")
+            .cure("`apt-get install jest`");
+        let told =
+            Diagnosis::new(vec![Check::ok("cores", "2").cure("never said"), check]).to_string();
         let wanted = "ok       cores             2\n\
                       missing  jest              no jest\n         costs: JavaScript has no verdict\n         \
                       cure:  `apt-get install jest`\nthe default work can run here\n";
@@ -167,8 +224,12 @@ mod tests {
 
     #[test]
     fn the_hint_of_an_error_becomes_the_cure() {
-        let check = Check::missing("namespaces", "", "all").said("cannot be made: EPERM (hint: `sysctl -w x=1`)");
-        assert_eq!((check.found.as_str(), check.cure.as_deref()), ("cannot be made: EPERM", Some("`sysctl -w x=1`")));
+        let check = Check::missing("namespaces", "", "all")
+            .said("cannot be made: EPERM (hint: `sysctl -w x=1`)");
+        assert_eq!(
+            (check.found.as_str(), check.cure.as_deref()),
+            ("cannot be made: EPERM", Some("`sysctl -w x=1`"))
+        );
     }
 
     #[test]
@@ -178,7 +239,11 @@ mod tests {
         let checks = machine::checks(&cache, &here);
         assert!(checks.len() >= 6, "{checks:#?}");
         for check in checks {
-            assert_eq!(check.costs.is_some(), check.status != Status::Ok, "{check:?}");
+            assert_eq!(
+                check.costs.is_some(),
+                check.status != Status::Ok,
+                "{check:?}"
+            );
         }
         assert!(!cache.exists(), "looking made a folder");
     }

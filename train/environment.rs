@@ -39,7 +39,11 @@ pub struct Environment {
 impl Environment {
     /// Of tests in `language`.
     pub fn of(&self, language: Language) -> String {
-        if language == Language::JavaScript { format!("{}, {}", self.python, self.jest) } else { self.python.clone() }
+        if language == Language::JavaScript {
+            format!("{}, {}", self.python, self.jest)
+        } else {
+            self.python.clone()
+        }
     }
 }
 
@@ -51,17 +55,32 @@ impl Environment {
 pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
     let say = |line: &str| eprintln!("{line}");
     let prepared = || -> Result<PythonEnv> {
-        let python = PythonEnv::prepare(cache, &say).context("while preparing Python for the sandbox")?;
+        let python =
+            PythonEnv::prepare(cache, &say).context("while preparing Python for the sandbox")?;
         Ok(python.with_installs(config.watch.install.clone()))
     };
     let (image, workers) = (config.tests.image.as_deref(), config.data.workers);
     let kind = config.tests.sandbox;
-    let folder = image.map(Path::new).filter(|folder| kind == SandboxKind::Embedded || folder.is_dir());
+    let folder = image
+        .map(Path::new)
+        .filter(|folder| kind == SandboxKind::Embedded || folder.is_dir());
     let built = folder.map(Image::open).transpose()?;
-    let image_name = built.as_ref().map(|image| image.manifest.digest.as_str()).or(image).unwrap_or("none");
-    let looks = if config.tests.evidence { "" } else { ", no evidence" };
+    let image_name = built
+        .as_ref()
+        .map(|image| image.manifest.digest.as_str())
+        .or(image)
+        .unwrap_or("none");
+    let looks = if config.tests.evidence {
+        ""
+    } else {
+        ", no evidence"
+    };
     let named = |python: &PythonEnv, jest: Option<&str>| Environment {
-        python: format!("{}, image {image_name}, {}{looks}", kind.name(), python.version()),
+        python: format!(
+            "{}, image {image_name}, {}{looks}",
+            kind.name(),
+            python.version()
+        ),
         jest: format!("jest {}", jest.unwrap_or("missing")),
     };
     // Without jest, tasks in JavaScript have no verdict, and say what to install.
@@ -69,11 +88,17 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
     match kind {
         SandboxKind::Embedded => {
             let python = match &built {
-                Some(image) => PythonEnv::in_image(image).context("while preparing the image for the sandbox")?,
+                Some(image) => PythonEnv::in_image(image)
+                    .context("while preparing the image for the sandbox")?,
                 None => prepared()?,
             };
             let init = std::env::current_exe().context("while looking for this program")?;
-            let options = EmbeddedOptions { init, python: python.clone(), jest, workers };
+            let options = EmbeddedOptions {
+                init,
+                python: python.clone(),
+                jest,
+                workers,
+            };
             let sandbox = Embedded::new(options).context("while starting the sandbox")?;
             if let Some(why) = sandbox.no_cgroup() {
                 say(&format!(
@@ -81,7 +106,11 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
                 ));
             }
             let environment = named(&python, sandbox.jest_version());
-            Ok(Opened { python, sandbox: Arc::new(sandbox), environment })
+            Ok(Opened {
+                python,
+                sandbox: Arc::new(sandbox),
+                environment,
+            })
         }
         SandboxKind::Docker => {
             let image = match &built {
@@ -90,10 +119,20 @@ pub fn open(config: &Config, cache: &Path) -> Result<Opened> {
             };
             let python = prepared()?;
             let limits = config.sandbox.clone();
-            let options = DockerOptions { image, python: python.clone(), jest, workers, limits };
+            let options = DockerOptions {
+                image,
+                python: python.clone(),
+                jest,
+                workers,
+                limits,
+            };
             let sandbox = Docker::new(options).context("while starting the sandbox")?;
             let environment = named(&python, sandbox.jest_version());
-            Ok(Opened { python, sandbox: Arc::new(sandbox), environment })
+            Ok(Opened {
+                python,
+                sandbox: Arc::new(sandbox),
+                environment,
+            })
         }
     }
 }
@@ -104,9 +143,15 @@ mod tests {
 
     #[test]
     fn jest_counts_where_it_runs_the_tests() {
-        let environment = Environment { python: "embedded".into(), jest: "jest 29".into() };
+        let environment = Environment {
+            python: "embedded".into(),
+            jest: "jest 29".into(),
+        };
         assert_eq!(
-            (environment.of(Language::Python).as_str(), environment.of(Language::JavaScript).as_str()),
+            (
+                environment.of(Language::Python).as_str(),
+                environment.of(Language::JavaScript).as_str()
+            ),
             ("embedded", "embedded, jest 29")
         );
     }

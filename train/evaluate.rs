@@ -60,8 +60,16 @@ impl Rollouts<'_> {
             }
             Ok(graded)
         };
-        let pool = Pool { workers: self.workers };
-        pool.grade(&self.set.root, entries, self.form, &judge, &Cancel::default())
+        let pool = Pool {
+            workers: self.workers,
+        };
+        pool.grade(
+            &self.set.root,
+            entries,
+            self.form,
+            &judge,
+            &Cancel::default(),
+        )
     }
 }
 
@@ -123,7 +131,13 @@ impl Evaluating<'_> {
     /// When the policy or the log fails, no attempt has a verdict, or a signal came: then what was done is kept.
     pub fn run(&self, policy: &mut dyn Policy, journal: &mut Journal) -> Result<EvalSummary> {
         let started = Instant::now();
-        let Evaluating { rollouts, config, seed, model, .. } = *self;
+        let Evaluating {
+            rollouts,
+            config,
+            seed,
+            model,
+            ..
+        } = *self;
         let tasks = &rollouts.set.tasks;
         if tasks.is_empty() {
             bail!("there is no task to evaluate on");
@@ -135,7 +149,11 @@ impl Evaluating<'_> {
         while let Some(done) = journal.find::<Done>(&key(batches))? {
             (batches, log_offset) = (batches + 1, done.log_offset);
             let lost = |(task_id, message)| Lost::Earlier { task_id, message };
-            graded.extend(done.attempts.into_iter().map(|attempt| attempt.map_err(lost)));
+            graded.extend(
+                done.attempts
+                    .into_iter()
+                    .map(|attempt| attempt.map_err(lost)),
+            );
         }
         let asked_now = graded.len();
         let mut log = Log::resume(self.log, log_offset)?;
@@ -144,11 +162,17 @@ impl Evaluating<'_> {
         progress.advance_to(before as u64);
         for (batch, some) in tasks.chunks(per_batch).enumerate().skip(batches) {
             let first = batch * per_batch;
-            self.interrupt.check(|| format!("the attempts at {first} of {} tasks are kept", tasks.len()))?;
+            self.interrupt
+                .check(|| format!("the attempts at {first} of {} tasks are kept", tasks.len()))?;
             let attempts = ask(rollouts, config, seed, policy, some, first)?;
             for (at, attempt) in attempts.iter().enumerate() {
                 let retry = (at % config.attempts) as u32 + 1;
-                let place = Place { retry, queue: Queue::Fast, group: None, step: None };
+                let place = Place {
+                    retry,
+                    queue: Queue::Fast,
+                    group: None,
+                    step: None,
+                };
                 log.write(&Record::of(SystemTime::now(), place, attempt))?;
             }
             log.sync()?;
@@ -163,7 +187,13 @@ impl Evaluating<'_> {
             // Whatever went wrong would be kept.
             journal.forget()?;
         }
-        let Interval { estimate, low, high, tasks, method } = evaluation.interval(1, seed, config.resamples)?;
+        let Interval {
+            estimate,
+            low,
+            high,
+            tasks,
+            method,
+        } = evaluation.interval(1, seed, config.resamples)?;
         let seconds = started.elapsed().as_secs_f64();
         Ok(EvalSummary {
             model: model.to_owned(),
@@ -197,12 +227,20 @@ pub fn ask(
     // The seed of a task depends on its place alone, so that every model is asked under the same luck.
     let seed_of = |at: usize| draw::key(seed, &[3, (first + at) as u64]);
     let request = |(at, task)| rollouts.request(task, config.attempts, seed_of(at));
-    let requests: Vec<Request> = tasks.iter().enumerate().map(request).collect::<Result<_, _>>()?;
+    let requests: Vec<Request> = tasks
+        .iter()
+        .enumerate()
+        .map(request)
+        .collect::<Result<_, _>>()?;
     let answers = policy.complete(&requests, &config.sampling)?;
     let entries = tasks
         .iter()
         .zip(answers)
-        .flat_map(|(task, answers)| answers.into_iter().map(move |completion| Entry { task, completion }))
+        .flat_map(|(task, answers)| {
+            answers
+                .into_iter()
+                .map(move |completion| Entry { task, completion })
+        })
         .collect();
     Ok(rollouts.grade(entries))
 }
@@ -210,7 +248,13 @@ pub fn ask(
 impl Done {
     fn of(attempts: &[Result<Attempt, Lost>], log_offset: u64) -> Self {
         let lost = |lost: &Lost| (lost.task_id().to_owned(), lost.to_string());
-        let attempts = attempts.iter().map(|attempt| attempt.as_ref().cloned().map_err(lost)).collect();
-        Done { attempts, log_offset }
+        let attempts = attempts
+            .iter()
+            .map(|attempt| attempt.as_ref().cloned().map_err(lost))
+            .collect();
+        Done {
+            attempts,
+            log_offset,
+        }
     }
 }

@@ -152,9 +152,14 @@ impl Grading<'_> {
         self.official.check(predictions)?;
         let keys: Vec<String> = predictions.iter().map(|one| self.key(one)).collect();
         let mut results = Results::open(self.out, &keys)?;
-        predictions.iter().zip(&keys).for_each(|(one, key)| results.answered_by(key, &one.model));
+        predictions
+            .iter()
+            .zip(&keys)
+            .for_each(|(one, key)| results.answered_by(key, &one.model));
         let done = |at: &usize| {
-            let verdict = results.find(&keys[*at]).filter(|verdict| self.is_final(verdict.outcome));
+            let verdict = results
+                .find(&keys[*at])
+                .filter(|verdict| self.is_final(verdict.outcome));
             // What has no report under this name is judged anew for it.
             verdict.is_some_and(|verdict| self.official.has(verdict))
         };
@@ -167,7 +172,9 @@ impl Grading<'_> {
         let mut log = Log::open(&self.out.join(observe::TRIES_FILE))?;
         let mut judged = 0;
         on_threads(open.len(), self.workers, &judge, &mut |_, judgement| {
-            let Some(judgement) = judgement else { return Ok(()) };
+            let Some(judgement) = judgement else {
+                return Ok(());
+            };
             self.tell(&judgement, &mut log)?;
             results.add(judgement.verdict)?;
             judged += 1;
@@ -177,15 +184,21 @@ impl Grading<'_> {
         progress.finish();
 
         let verdicts = results.finish(&keys)?;
-        self.official.summarize(&self.given.set, predictions, &verdicts)?;
+        self.official
+            .summarize(&self.given.set, predictions, &verdicts)?;
         let mut outcomes = BTreeMap::new();
-        verdicts.iter().for_each(|verdict| *outcomes.entry(verdict.outcome).or_default() += 1);
+        verdicts
+            .iter()
+            .for_each(|verdict| *outcomes.entry(verdict.outcome).or_default() += 1);
         let seconds = started.elapsed().as_secs_f64();
         Ok(GradeSummary {
             submitted: predictions.len(),
             incomplete: self.given.set.tasks.len().saturating_sub(predictions.len()),
             outcomes,
-            quarantined: verdicts.iter().filter(|verdict| verdict.quarantined).count(),
+            quarantined: verdicts
+                .iter()
+                .filter(|verdict| verdict.quarantined)
+                .count(),
             left: predictions.len() - verdicts.len(),
             resumed,
             seconds,
@@ -196,8 +209,15 @@ impl Grading<'_> {
 
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.given.set.find(&prediction.instance_id);
-        let environment = task.map(|task| self.environment.of(task.language)).unwrap_or_default();
-        fingerprint::key(&environment, &prediction.instance_id, task, &prediction.answer)
+        let environment = task
+            .map(|task| self.environment.of(task.language))
+            .unwrap_or_default();
+        fingerprint::key(
+            &environment,
+            &prediction.instance_id,
+            task,
+            &prediction.answer,
+        )
     }
 
     /// Whether another run would say the same: another machine or other limits may not.
@@ -217,7 +237,8 @@ impl Grading<'_> {
         let clock = Instant::now();
         let (mut patch, mut graded) = (None, None);
         let (outcome, quarantined, reason) = self.outcome(prediction, &mut patch, &mut graded);
-        let wall = |of: fn(&Graded) -> Duration| graded.as_ref().map_or(Duration::ZERO, of).as_secs_f64();
+        let wall =
+            |of: fn(&Graded) -> Duration| graded.as_ref().map_or(Duration::ZERO, of).as_secs_f64();
         let verdict = Verdict {
             instance_id: prediction.instance_id.clone(),
             outcome,
@@ -233,7 +254,12 @@ impl Grading<'_> {
             Answer::Diff(diff) if patch.is_none() => Some(diff.clone()),
             Answer::Diff(_) | Answer::Files(_) | Answer::Refused(_) => None,
         };
-        Some(Judgement { verdict, patch, raw, graded })
+        Some(Judgement {
+            verdict,
+            patch,
+            raw,
+            graded,
+        })
     }
 
     fn outcome(
@@ -280,9 +306,10 @@ impl Grading<'_> {
 fn verdict(graded: &Graded) -> (Judged, String) {
     let judged = match &graded.outcome {
         Outcome::Resolved => Judged::Resolved,
-        Outcome::StillFailing { .. } | Outcome::BrokeOthers { .. } | Outcome::Crashed | Outcome::NoPatch => {
-            Judged::Unresolved
-        }
+        Outcome::StillFailing { .. }
+        | Outcome::BrokeOthers { .. }
+        | Outcome::Crashed
+        | Outcome::NoPatch => Judged::Unresolved,
         Outcome::DoesNotApply => Judged::InvalidPatch,
         Outcome::TimedOut => Judged::Timeout,
         Outcome::OutOfMemory => Judged::Oom,

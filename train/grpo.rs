@@ -104,12 +104,33 @@ impl Grpo<'_> {
     /// killed for their memory too often, or a signal came: then the last step is saved.
     pub fn run(&self, folder: &Path) -> Result<GrpoSummary> {
         let _lock = checkpoint::lock(self.out)?;
-        let steps = self.config.steps + if self.curriculum { self.config.stage2_steps } else { 0 };
+        let steps = self.config.steps
+            + if self.curriculum {
+                self.config.stage2_steps
+            } else {
+                0
+            };
         let found = self.newest()?;
-        let resumed = found.as_ref().map(|(path, state)| Resumed { path: path.clone(), counters: state.counters });
+        let resumed = found.as_ref().map(|(path, state)| Resumed {
+            path: path.clone(),
+            counters: state.counters,
+        });
         let tuning = self.tuning();
-        let (base, weights) = state::read_or_resume(Origin::Folder(folder), resumed.as_ref(), &tuning, self.device)?;
-        let train = TrainState::new(&base, weights, tuning, self.fit, self.seed, resumed.as_ref(), self.device)?;
+        let (base, weights) = state::read_or_resume(
+            Origin::Folder(folder),
+            resumed.as_ref(),
+            &tuning,
+            self.device,
+        )?;
+        let train = TrainState::new(
+            &base,
+            weights,
+            tuning,
+            self.fit,
+            self.seed,
+            resumed.as_ref(),
+            self.device,
+        )?;
         let mut live = self.begin(&base, train, found.map(|(_, state)| state))?;
         let mut progress = Progress::new("grpo", steps);
         progress.advance_to(live.train.step);
@@ -120,7 +141,10 @@ impl Grpo<'_> {
         }
         while live.train.step < steps {
             if live.curriculum.active_tasks() == 0 {
-                eprintln!("no task is left that is not solved already: the run ends at step {}", live.train.step);
+                eprintln!(
+                    "no task is left that is not solved already: the run ends at step {}",
+                    live.train.step
+                );
                 self.save(&mut live)?;
                 break;
             }
@@ -159,38 +183,77 @@ impl Grpo<'_> {
         progress.finish();
         let done = live.train.step;
         let seconds = started.elapsed().as_secs_f64();
-        let summary = total.summary(done, self.rollouts.set.tasks.len(), &live.curriculum, seconds);
-        Ok(GrpoSummary { best: live.best, ..summary })
+        let summary = total.summary(
+            done,
+            self.rollouts.set.tasks.len(),
+            &live.curriculum,
+            seconds,
+        );
+        Ok(GrpoSummary {
+            best: live.best,
+            ..summary
+        })
     }
 
     fn stopped(&self, step: u64, steps: u64) -> anyhow::Error {
-        Interrupted::new(format!("{step} of {steps} steps are saved in `{}`", self.out.display())).into()
+        Interrupted::new(format!(
+            "{step} of {steps} steps are saved in `{}`",
+            self.out.display()
+        ))
+        .into()
     }
 
     fn tuning(&self) -> Tuning<'_> {
-        Tuning { lora: &self.config.lora, bf16: self.config.bf16, optimizer: &self.config.optimizer }
+        Tuning {
+            lora: &self.config.lora,
+            bf16: self.config.bf16,
+            optimizer: &self.config.optimizer,
+        }
     }
 
     /// Everything that moves, at its start or as the newest checkpoint left it.
-    fn begin<'s>(&self, base: &'s Base, train: TrainState<'s>, found: Option<State>) -> Result<Live<'s>> {
+    fn begin<'s>(
+        &self,
+        base: &'s Base,
+        train: TrainState<'s>,
+        found: Option<State>,
+    ) -> Result<Live<'s>> {
         let mut curriculum = self.new_curriculum()?;
         let (mut log_offset, mut held_out_log_offset, mut best) = (0, 0, None);
         if let Some(state) = found {
             curriculum = curriculum.resume(state.curriculum)?;
-            (log_offset, held_out_log_offset, best) = (state.log_offset, state.held_out_log_offset, state.best);
+            (log_offset, held_out_log_offset, best) =
+                (state.log_offset, state.held_out_log_offset, state.best);
         }
-        let Base { config: shape, tokenizer, template, .. } = base;
+        let Base {
+            config: shape,
+            tokenizer,
+            template,
+            ..
+        } = base;
         let log = Log::resume(&self.out.join("attempts.jsonl"), log_offset)?;
         let held_out_log = match self.held_out {
-            Some(_) => Some(Log::resume(&self.out.join("held_out_attempts.jsonl"), held_out_log_offset)?),
+            Some(_) => Some(Log::resume(
+                &self.out.join("held_out_attempts.jsonl"),
+                held_out_log_offset,
+            )?),
             None => None,
         };
         let metrics = Metrics::open(&self.out.join("metrics.jsonl"), train.step)?;
         let (model, rows) = (train.model().clone(), self.config.decode_rows);
-        let generator = Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
+        let generator =
+            Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
         let mut generator = generator.with_frozen(train.frozen());
         generator.publish(model, train.step);
-        Ok(Live { train, curriculum, generator, log, held_out_log, metrics, best })
+        Ok(Live {
+            train,
+            curriculum,
+            generator,
+            log,
+            held_out_log,
+            metrics,
+            best,
+        })
     }
 
     /// Draws, attempts, grades, trains once and writes the step's row; returns what to show.
@@ -204,7 +267,9 @@ impl Grpo<'_> {
         let rate = self.config.optimizer.rate(live.train.step, steps);
         let (mut trained, mut norm) = (Trained::default(), 0.0);
         if groups.is_empty() {
-            eprintln!("warning: step {step} found no group with both successes and failures; the weights stay");
+            eprintln!(
+                "warning: step {step} found no group with both successes and failures; the weights stay"
+            );
         } else {
             let (gradients, measured) = self.gradients(&live.train, &groups);
             trained = measured;
@@ -214,7 +279,10 @@ impl Grpo<'_> {
         let left = live.curriculum.end_step()?;
         if !left.is_empty() {
             data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
-            eprintln!("stage 2: {} tasks that were solved too often are dropped", left.len());
+            eprintln!(
+                "stage 2: {} tasks that were solved too often are dropped",
+                left.len()
+            );
         }
         live.train.step = step;
         self.watcher.counts().step(step);
@@ -257,7 +325,8 @@ impl Grpo<'_> {
             held_out_log_offset: live.held_out_log.as_ref().map_or(0, Log::offset),
             best: live.best,
         };
-        live.train.save(self.out, self.config.keep, self.watcher, &state)
+        live.train
+            .save(self.out, self.config.keep, self.watcher, &state)
     }
 
     fn new_curriculum(&self) -> Result<Curriculum> {
@@ -273,7 +342,13 @@ impl Grpo<'_> {
             overlong: self.config.overlong,
             stages,
         };
-        let ids = self.rollouts.set.tasks.iter().map(|task| task.id.clone()).collect();
+        let ids = self
+            .rollouts
+            .set
+            .tasks
+            .iter()
+            .map(|task| task.id.clone())
+            .collect();
         Ok(Curriculum::new(config, self.seed, ids)?)
     }
 
@@ -291,7 +366,9 @@ impl Grpo<'_> {
         let tasks = &self.rollouts.set.tasks;
         let size = self.config.group_size;
         let clock = Instant::now();
-        let requests = draws.iter().map(|draw| self.rollouts.request(&tasks[draw.task], size, draw.seed));
+        let requests = draws
+            .iter()
+            .map(|draw| self.rollouts.request(&tasks[draw.task], size, draw.seed));
         let requests = requests.collect::<Result<Vec<_>, _>>()?;
         let answers = live.generator.complete(&requests, &self.config.sampling)?;
         sampled.generate_s += clock.elapsed().as_secs_f64();
@@ -301,7 +378,10 @@ impl Grpo<'_> {
             .iter()
             .zip(answers)
             .flat_map(|(draw, answers)| {
-                answers.into_iter().map(|completion| Entry { task: &tasks[draw.task], completion })
+                answers.into_iter().map(|completion| Entry {
+                    task: &tasks[draw.task],
+                    completion,
+                })
             })
             .collect();
         let mut graded = self.grade(entries)?.into_iter();
@@ -341,50 +421,84 @@ impl Grpo<'_> {
     /// Verdicts on `entries`; an outage of the sandbox is waited for.
     fn grade(&self, entries: Vec<Entry<'_>>) -> Result<Vec<Result<Attempt, Lost>>> {
         let mut wait = |time: Duration| {
-            eprintln!("warning: the sandbox gives no verdict on anything; trying again in {} s", time.as_secs());
+            eprintln!(
+                "warning: the sandbox gives no verdict on anything; trying again in {} s",
+                time.as_secs()
+            );
             self.interrupt.wait(time);
             !self.interrupt.asked()
         };
         let patience = Duration::from_secs(self.config.outage_s);
-        Ok(grade_through(entries, patience, &mut |entries| self.rollouts.grade(entries), &mut wait)?)
+        Ok(grade_through(
+            entries,
+            patience,
+            &mut |entries| self.rollouts.grade(entries),
+            &mut wait,
+        )?)
     }
 
     /// Gradients of the token-level loss over the whole batch, and what it looked like.
     fn gradients(&self, live: &TrainState<'_>, groups: &[&Group]) -> (NamedGradients, Trained) {
-        let rows = groups.iter().map(|group| Row::from_group(group)).filter(|row| !row.targets.is_empty());
+        let rows = groups
+            .iter()
+            .map(|group| Row::from_group(group))
+            .filter(|row| !row.targets.is_empty());
         let rows: Vec<Row> = rows.collect();
         // Every response token of the global batch weighs the same; or every attempt does.
         let counts = Counts {
-            tokens: rows.iter().map(|row| row.targets.len()).sum::<usize>().max(1),
+            tokens: rows
+                .iter()
+                .map(|row| row.targets.len())
+                .sum::<usize>()
+                .max(1),
             sequences: rows.iter().map(Row::sequences).sum::<usize>().max(1),
         };
         let micro_batches = micro_batches(&rows, live.fit.micro_batch_tokens);
         let learner = live.learner();
-        let (sum, measured) =
-            over_micro_batches(&micro_batches, workers(self.device), |rows| self.micro_batch(&learner, rows, counts));
-        let mut trained = Trained { targets: counts.tokens as f64, ..Trained::default() };
+        let (sum, measured) = over_micro_batches(&micro_batches, workers(self.device), |rows| {
+            self.micro_batch(&learner, rows, counts)
+        });
+        let mut trained = Trained {
+            targets: counts.tokens as f64,
+            ..Trained::default()
+        };
         measured.iter().for_each(|one| trained.add(one));
         (sum, trained)
     }
 
-    fn micro_batch(&self, learner: &Learner, rows: &[Row], counts: Counts) -> (NamedGradients, Trained) {
+    fn micro_batch(
+        &self,
+        learner: &Learner,
+        rows: &[Row],
+        counts: Counts,
+    ) -> (NamedGradients, Trained) {
         let batch = Batch::new(rows, self.device);
         // The trainer's distribution is the sampler's: the same temperature.
         let temperature = self.config.sampling.temperature;
         let loss = PolicyHead::new(self.config.loss.policy_loss(), &batch, temperature, counts);
         let (gradients, parts) = learner.gradients(&batch, 0, &loss);
-        let mut trained = Trained { tokens: batch.tokens, ..Trained::default() };
+        let mut trained = Trained {
+            tokens: batch.tokens,
+            ..Trained::default()
+        };
         parts.iter().for_each(|part| trained.measured.add(part));
         (gradients, trained)
     }
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
     fn newest(&self) -> Result<Option<(PathBuf, State)>> {
-        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
+        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else {
+            return Ok(None);
+        };
         let state: State = state::read_state(&path)?;
-        let settings = |stage: &str, config: &GrpoConfig| Settings::default().with("stage", stage).with("grpo", config);
+        let settings = |stage: &str, config: &GrpoConfig| {
+            Settings::default()
+                .with("stage", stage)
+                .with("grpo", config)
+        };
         let now = settings("grpo", self.config);
-        settings(&state.stage, &state.config).require_same(&now, &format!("the run in `{}`", path.display()))?;
+        settings(&state.stage, &state.config)
+            .require_same(&now, &format!("the run in `{}`", path.display()))?;
         Ok(Some((path, state)))
     }
 }

@@ -48,7 +48,9 @@ impl Interrupt {
                 eprintln!("stopped at once; what was saved before is kept");
                 std::process::exit(i32::from(EXIT_CODE));
             }
-            eprintln!("stopping: what runs is finished and saved first; a second signal ends it at once");
+            eprintln!(
+                "stopping: what runs is finished and saved first; a second signal ends it at once"
+            );
         };
         match LISTENING.get_or_init(|| ctrlc::set_handler(heard)) {
             Ok(()) => Ok(&ASKED),
@@ -65,7 +67,9 @@ impl Interrupt {
     pub fn wait(&self, time: Duration) {
         let end = Instant::now() + time;
         while !self.asked() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(50).min(end.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                Duration::from_millis(50).min(end.saturating_duration_since(Instant::now())),
+            );
         }
     }
 
@@ -80,20 +84,30 @@ impl Interrupt {
     ///
     /// [`Interrupted`], then.
     pub fn check(&self, kept: impl FnOnce() -> String) -> Result<()> {
-        if self.asked() { Err(Interrupted::new(kept()).into()) } else { Ok(()) }
+        if self.asked() {
+            Err(Interrupted::new(kept()).into())
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Interrupted {
     /// With the command of this process, and `--resume`.
     pub fn new(kept: String) -> Self {
-        Interrupted { kept, command: resuming(std::env::args()) }
+        Interrupted {
+            kept,
+            command: resuming(std::env::args()),
+        }
     }
 
     /// With the command of this process as it is: nothing is there that could be resumed.
     pub fn anew(kept: String) -> Self {
         let words: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
-        Interrupted { kept, command: words.join(" ") }
+        Interrupted {
+            kept,
+            command: words.join(" "),
+        }
     }
 }
 
@@ -122,8 +136,14 @@ mod tests {
     #[test]
     fn the_command_that_goes_on_can_be_pasted() {
         let words = |words: &[&str]| resuming(words.iter().map(ToString::to_string));
-        assert_eq!(words(&["train", "sft", "--out", "a b"]), "train sft --out 'a b' --resume");
-        assert_eq!(words(&["train", "sft", "--resume", "--set", "x='y'"]), r"train sft --resume --set 'x='\''y'\'''");
+        assert_eq!(
+            words(&["train", "sft", "--out", "a b"]),
+            "train sft --out 'a b' --resume"
+        );
+        assert_eq!(
+            words(&["train", "sft", "--resume", "--set", "x='y'"]),
+            r"train sft --resume --set 'x='\''y'\'''"
+        );
     }
 
     #[test]
@@ -131,8 +151,16 @@ mod tests {
         let interrupt = Interrupt::default();
         assert!(interrupt.check(|| unreachable!()).is_ok());
         interrupt.ask();
-        let error = interrupt.check(|| "2 of 3 packages are kept".into()).expect_err("was asked");
-        let said = error.downcast_ref::<Interrupted>().expect("a signal").to_string();
-        assert!(said.contains("2 of 3 packages are kept") && said.ends_with("--resume` goes on"), "{said}");
+        let error = interrupt
+            .check(|| "2 of 3 packages are kept".into())
+            .expect_err("was asked");
+        let said = error
+            .downcast_ref::<Interrupted>()
+            .expect("a signal")
+            .to_string();
+        assert!(
+            said.contains("2 of 3 packages are kept") && said.ends_with("--resume` goes on"),
+            "{said}"
+        );
     }
 }

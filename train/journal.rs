@@ -49,14 +49,25 @@ pub struct Place {
 impl Place {
     /// Of a run that writes a folder.
     pub fn in_folder(out: &Path) -> Self {
-        Place { out: out.to_path_buf(), folder: out.to_path_buf(), prefix: String::new() }
+        Place {
+            out: out.to_path_buf(),
+            folder: out.to_path_buf(),
+            prefix: String::new(),
+        }
     }
 
     /// Of a run that writes a file.
     pub fn beside_file(out: &Path) -> Self {
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = out
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let name = out.file_name().unwrap_or_default().to_string_lossy();
-        Place { out: out.to_path_buf(), folder: folder.to_path_buf(), prefix: format!(".{name}") }
+        Place {
+            out: out.to_path_buf(),
+            folder: folder.to_path_buf(),
+            prefix: format!(".{name}"),
+        }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
@@ -79,17 +90,26 @@ impl Place {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(FileError::new("read", &path, error).into()),
         };
-        let damaged = || format!("`{}` is damaged\nhint: remove it to begin anew", path.display());
+        let damaged = || {
+            format!(
+                "`{}` is damaged\nhint: remove it to begin anew",
+                path.display()
+            )
+        };
         let header: Header = serde_json::from_slice(&bytes).with_context(damaged)?;
         if header.format > FORMAT {
-            bail!("`{}` was written by a newer version\nhint: update, or choose another `--out`", path.display());
+            bail!(
+                "`{}` was written by a newer version\nhint: update, or choose another `--out`",
+                path.display()
+            );
         }
         Ok(Some(header))
     }
 
     /// Whether a run was begun here and is not over.
     pub fn is_unfinished(&self) -> bool {
-        self.read().is_ok_and(|header| header.is_some_and(|header| !header.finished))
+        self.read()
+            .is_ok_and(|header| header.is_some_and(|header| !header.finished))
     }
 
     /// Whether a run that is not over finished any piece: else nothing is lost where it begins anew.
@@ -151,16 +171,31 @@ impl Journal {
     ///
     /// As [`Place::check`]; and when the run rests on something else, another process writes to the same place, or the
     /// disk fails.
-    pub fn begin(place: Place, stage: &str, settings: Settings, resume: bool) -> Result<Option<Journal>> {
+    pub fn begin(
+        place: Place,
+        stage: &str,
+        settings: Settings,
+        resume: bool,
+    ) -> Result<Option<Journal>> {
         let lock = lock_file(&place.file(".lock"))?;
         place.check_held(stage, resume)?;
         sweep(&place.folder);
-        let header = Header { format: FORMAT, stage: stage.to_owned(), finished: false, settings };
+        let header = Header {
+            format: FORMAT,
+            stage: stage.to_owned(),
+            finished: false,
+            settings,
+        };
         match place.read()? {
             Some(found) if resume => {
-                found.settings.require_same(&header.settings, &format!("`{}`", place.out.display()))?;
+                found
+                    .settings
+                    .require_same(&header.settings, &format!("`{}`", place.out.display()))?;
                 if found.finished {
-                    eprintln!("`{}` is finished already: nothing is left to do", place.out.display());
+                    eprintln!(
+                        "`{}` is finished already: nothing is left to do",
+                        place.out.display()
+                    );
                     return Ok(None);
                 }
             }
@@ -173,10 +208,17 @@ impl Journal {
         let log = Log::open(&place.lines())?;
         let mut done = HashMap::new();
         if log.offset() > 0 {
-            let entries: Vec<Entry<String, Value>> = data::source::jsonl::read_rows(&place.lines())?;
+            let entries: Vec<Entry<String, Value>> =
+                data::source::jsonl::read_rows(&place.lines())?;
             done.extend(entries.into_iter().map(|entry| (entry.key, entry.value)));
         }
-        Ok(Some(Journal { place, header, log, done, _lock: lock }))
+        Ok(Some(Journal {
+            place,
+            header,
+            log,
+            done,
+            _lock: lock,
+        }))
     }
 
     /// What an earlier process wrote under `key`.
@@ -186,8 +228,12 @@ impl Journal {
     /// When it is something else.
     pub fn find<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>> {
         let read = |value: &Value| {
-            V::deserialize(value)
-                .with_context(|| format!("`{}`, the entry `{key}` is damaged", self.place.lines().display()))
+            V::deserialize(value).with_context(|| {
+                format!(
+                    "`{}`, the entry `{key}` is damaged",
+                    self.place.lines().display()
+                )
+            })
         };
         self.done.get(key).map(read).transpose()
     }
@@ -251,14 +297,19 @@ impl Journal {
 }
 
 fn write_header(place: &Place, header: &Header) -> Result<()> {
-    Ok(write_whole(&place.header(), &serde_json::to_vec_pretty(header)?)?)
+    Ok(write_whole(
+        &place.header(),
+        &serde_json::to_vec_pretty(header)?,
+    )?)
 }
 
 /// Removes files that processes left half written when they were killed: `.NAME.tmp-PID` of one that is gone.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix('.').and_then(|name| name.rsplit_once(".tmp-")?.1.parse::<u32>().ok());
+        let process = name
+            .strip_prefix('.')
+            .and_then(|name| name.rsplit_once(".tmp-")?.1.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
             let _ = fs::remove_file(entry.path());
         }
@@ -267,7 +318,9 @@ fn sweep(folder: &Path) {
 
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FileError::new("remove", path, error).into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::new("remove", path, error).into())
+        }
         _ => Ok(()),
     }
 }
@@ -296,21 +349,37 @@ mod tests {
     #[test]
     fn what_was_finished_comes_back_and_a_torn_line_does_not() {
         let place = place("torn");
-        let mut journal = Journal::begin(place.clone(), "x", settings(1), false).expect("begins").expect("is new");
+        let mut journal = Journal::begin(place.clone(), "x", settings(1), false)
+            .expect("begins")
+            .expect("is new");
         journal.add("a", &[1, 2]).expect("writes");
         journal.add("b", &3).expect("writes");
         drop(journal);
-        let torn = fs::OpenOptions::new().append(true).open(place.lines()).expect("opens");
+        let torn = fs::OpenOptions::new()
+            .append(true)
+            .open(place.lines())
+            .expect("opens");
         (&torn).write_all(b"{\"key\":\"c\",\"val").expect("writes");
-        let mut journal = Journal::begin(place.clone(), "x", settings(1), true).expect("goes on").expect("is not over");
-        assert_eq!((journal.find("a").expect("reads"), journal.found()), (Some([1, 2]), 2));
+        let mut journal = Journal::begin(place.clone(), "x", settings(1), true)
+            .expect("goes on")
+            .expect("is not over");
+        assert_eq!(
+            (journal.find("a").expect("reads"), journal.found()),
+            (Some([1, 2]), 2)
+        );
         assert_eq!(journal.find::<u8>("c").expect("reads"), None);
         journal.add("c", &4).expect("writes");
         drop(journal);
-        let journal = Journal::begin(place.clone(), "x", settings(1), true).expect("goes on").expect("is not over");
+        let journal = Journal::begin(place.clone(), "x", settings(1), true)
+            .expect("goes on")
+            .expect("is not over");
         assert_eq!(journal.find::<u8>("c").expect("reads"), Some(4));
         journal.finish().expect("finishes");
-        assert!(Journal::begin(place.clone(), "x", settings(1), true).expect("is over").is_none());
+        assert!(
+            Journal::begin(place.clone(), "x", settings(1), true)
+                .expect("is over")
+                .is_none()
+        );
         assert!(!place.lines().exists());
         fs::remove_dir_all(&place.out).expect("cleans up");
     }
@@ -318,19 +387,28 @@ mod tests {
     #[test]
     fn a_run_is_neither_lost_nor_invented() {
         let place = place("refused");
-        assert!(said(Journal::begin(place.clone(), "x", settings(1), true)).contains("there is no run of `train x`"));
+        assert!(
+            said(Journal::begin(place.clone(), "x", settings(1), true))
+                .contains("there is no run of `train x`")
+        );
         drop(Journal::begin(place.clone(), "x", settings(1), false).expect("begins"));
-        let mut journal =
-            Journal::begin(place.clone(), "x", settings(1), false).expect("nothing is lost").expect("is new");
+        let mut journal = Journal::begin(place.clone(), "x", settings(1), false)
+            .expect("nothing is lost")
+            .expect("is new");
         journal.add("a", &1).expect("writes");
         drop(journal);
         let not_over = said(Journal::begin(place.clone(), "x", settings(1), false));
         assert!(not_over.contains("hint: add `--resume`"), "{not_over}");
         let other = said(Journal::begin(place.clone(), "x", settings(2), true));
         assert!(other.contains("`seed` was 1, is 2"), "{other}");
-        assert!(said(Journal::begin(place.clone(), "y", settings(1), true)).contains("not of `train y`"));
+        assert!(
+            said(Journal::begin(place.clone(), "y", settings(1), true))
+                .contains("not of `train y`")
+        );
         let held = Journal::begin(place.clone(), "x", settings(1), true).expect("goes on");
-        assert!(said(Journal::begin(place.clone(), "x", settings(1), true)).contains("another process"));
+        assert!(
+            said(Journal::begin(place.clone(), "x", settings(1), true)).contains("another process")
+        );
         drop(held);
         fs::remove_dir_all(&place.out).expect("cleans up");
     }

@@ -36,7 +36,12 @@ pub struct Learner<'a> {
 impl<'a> Learner<'a> {
     /// All weights of `model`, through one graph.
     pub fn new(model: &'a CausalLm, rope: &'a Rope) -> Self {
-        Learner { model, frozen: None, rope, checkpointing: false }
+        Learner {
+            model,
+            frozen: None,
+            rope,
+            checkpointing: false,
+        }
     }
 
     /// The final hidden states behind every target, for looking only.
@@ -45,8 +50,15 @@ impl<'a> Learner<'a> {
     ///
     /// - output: `[targets, d_model]`
     pub fn hidden(&self, batch: &Batch) -> Tensor<2> {
-        let Some(frozen) = self.frozen else { return batch.plain_hidden(self.model, self.rope) };
-        let hidden = frozen.hidden(self.model, batch.inputs.clone(), &batch.context(self.rope), None);
+        let Some(frozen) = self.frozen else {
+            return batch.plain_hidden(self.model, self.rope);
+        };
+        let hidden = frozen.hidden(
+            self.model,
+            batch.inputs.clone(),
+            &batch.context(self.rope),
+            None,
+        );
         pick(hidden, batch.predictors.clone())
     }
 
@@ -60,7 +72,12 @@ impl<'a> Learner<'a> {
     }
 
     /// Gradients of the sum of `loss` over the targets of `batch`, and what the loss measured. `key` decides what dropout leaves out.
-    pub fn gradients<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
+    pub fn gradients<L: HeadLoss>(
+        &self,
+        batch: &Batch,
+        key: u64,
+        loss: &L,
+    ) -> (NamedGradients, Vec<L::Measured>) {
         if self.checkpointing || self.frozen.is_some() {
             self.block_by_block(batch, key, loss)
         } else {
@@ -68,20 +85,36 @@ impl<'a> Learner<'a> {
         }
     }
 
-    fn through_all<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
+    fn through_all<L: HeadLoss>(
+        &self,
+        batch: &Batch,
+        key: u64,
+        loss: &L,
+    ) -> (NamedGradients, Vec<L::Measured>) {
         let mut model = self.model.clone();
-        model.model.layers = (0..model.model.layers.len()).map(|index| self.block(index, Some(key))).collect();
+        model.model.layers = (0..model.model.layers.len())
+            .map(|index| self.block(index, Some(key)))
+            .collect();
         let model = self.tracked(model, "");
         let context = batch.context(self.rope).tracked();
         let hidden = model.hidden(batch.inputs.clone().autodiff(), &context, None);
         let picked = pick(hidden, batch.predictors.clone().autodiff());
-        let Projected { hidden, weight, measured } = self.project(picked.clone().inner(), loss);
+        let Projected {
+            hidden,
+            weight,
+            measured,
+        } = self.project(picked.clone().inner(), loss);
         let mut sum = gradients(&model, "", &mut pulled(picked, hidden).backward());
         self.add_projection(&mut sum, weight);
         (sum, measured)
     }
 
-    fn block_by_block<L: HeadLoss>(&self, batch: &Batch, key: u64, loss: &L) -> (NamedGradients, Vec<L::Measured>) {
+    fn block_by_block<L: HeadLoss>(
+        &self,
+        batch: &Batch,
+        key: u64,
+        loss: &L,
+    ) -> (NamedGradients, Vec<L::Measured>) {
         let context = batch.context(self.rope);
         let decoder = &self.model.model;
         let mut hidden = self.model.embed(batch.inputs.clone());
@@ -93,24 +126,43 @@ impl<'a> Learner<'a> {
         // The head: from the last block to the loss, and back.
         let norm = self.tracked(decoder.norm.clone(), "model.norm");
         let leaf = hidden.autodiff().require_grad();
-        let picked = pick(norm.forward(leaf.clone()), batch.predictors.clone().autodiff());
-        let Projected { hidden, weight, measured } = self.project(picked.clone().inner(), loss);
+        let picked = pick(
+            norm.forward(leaf.clone()),
+            batch.predictors.clone().autodiff(),
+        );
+        let Projected {
+            hidden,
+            weight,
+            measured,
+        } = self.project(picked.clone().inner(), loss);
         let mut taken = pulled(picked, hidden).backward();
         let mut sum = gradients(&norm, "model.norm", &mut taken);
-        let mut pull = leaf.grad_remove(&mut taken).expect("the loss depends on the last block");
+        let mut pull = leaf
+            .grad_remove(&mut taken)
+            .expect("the loss depends on the last block");
         drop((leaf, taken));
 
         let context = context.tracked();
         for index in (0..decoder.layers.len()).rev() {
             let name = format!("model.layers.{index}");
-            let leaf = inputs.pop().expect("an input for each block").autodiff().require_grad();
+            let leaf = inputs
+                .pop()
+                .expect("an input for each block")
+                .autodiff()
+                .require_grad();
             let block = self.tracked(self.block(index, Some(key)), &name);
             let mut taken = pulled(block.forward(leaf.clone(), &context, None), pull).backward();
-            pull = leaf.grad_remove(&mut taken).expect("a block depends on its input");
+            pull = leaf
+                .grad_remove(&mut taken)
+                .expect("a block depends on its input");
             accumulate(&mut sum, gradients(&block, &name, &mut taken));
         }
         if !has_lora(self.model) {
-            add_named(&mut sum, "model.embed_tokens.weight".into(), self.to_embedding(batch, pull));
+            add_named(
+                &mut sum,
+                "model.embed_tokens.weight".into(),
+                self.to_embedding(batch, pull),
+            );
         }
         self.add_projection(&mut sum, weight);
         (sum, measured)
@@ -123,7 +175,11 @@ impl<'a> Learner<'a> {
     /// The gradient of the projection belongs to the embedding when there is one matrix for both.
     fn add_projection(&self, sum: &mut NamedGradients, weight: Option<Tensor<2>>) {
         let Some(weight) = weight else { return };
-        let name = if self.model.lm_head.is_some() { "lm_head.weight" } else { "model.embed_tokens.weight" };
+        let name = if self.model.lm_head.is_some() {
+            "lm_head.weight"
+        } else {
+            "model.embed_tokens.weight"
+        };
         let [vocab, width] = weight.dims();
         add_named(sum, name.into(), weight.reshape([vocab * width]));
     }
@@ -136,7 +192,9 @@ impl<'a> Learner<'a> {
         // In f32: a common token adds up thousands of numbers.
         let pull = pull.reshape([rows * seq, width]).cast(DType::F32);
         let table = Tensor::<2>::zeros([vocab, width], (&pull.device(), DType::F32));
-        table.select_assign(0, tokens, pull, IndexingUpdateOp::Add).reshape([vocab * width])
+        table
+            .select_assign(0, tokens, pull, IndexingUpdateOp::Add)
+            .reshape([vocab * width])
     }
 
     /// A part of the model, named `prefix`, on the autodiff side of the device: what is trained collects gradients. Each
@@ -144,7 +202,10 @@ impl<'a> Learner<'a> {
     fn tracked<M: Module>(&self, module: M, prefix: &str) -> M {
         let mut path = Path::default();
         path.enter(prefix);
-        module.map(&mut Track { path, additions_only: has_lora(self.model) })
+        module.map(&mut Track {
+            path,
+            additions_only: has_lora(self.model),
+        })
     }
 }
 
@@ -166,7 +227,15 @@ impl ModuleMapper for Track {
         let (id, weight, mapper) = param.consume();
         let weight = weight.autodiff();
         let trained = !self.additions_only || is_lora(&self.path.name());
-        Param::from_mapped_value(id, if trained { weight.require_grad() } else { weight }, mapper)
+        Param::from_mapped_value(
+            id,
+            if trained {
+                weight.require_grad()
+            } else {
+                weight
+            },
+            mapper,
+        )
     }
 }
 

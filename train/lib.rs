@@ -7,7 +7,10 @@ pub mod agent_eval;
 pub mod batch;
 pub mod chats;
 pub mod checkpoint;
-#[expect(clippy::print_stdout, reason = "data goes to standard output, and only commands and plans have some")]
+#[expect(
+    clippy::print_stdout,
+    reason = "data goes to standard output, and only commands and plans have some"
+)]
 pub mod command;
 pub mod config;
 pub mod device;

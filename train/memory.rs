@@ -64,7 +64,11 @@ impl MemoryPlan {
     pub fn in_turns_with(self, generation: MemoryPlan) -> Self {
         let passing = self.activations + self.logits + self.gradients;
         let cache = (generation.cache + generation.logits).saturating_sub(passing);
-        MemoryPlan { weights: self.weights + generation.weights, cache, ..self }
+        MemoryPlan {
+            weights: self.weights + generation.weights,
+            cache,
+            ..self
+        }
     }
 
     /// All of it.
@@ -90,7 +94,12 @@ impl MemoryPlan {
     /// # Errors
     ///
     /// When less is available; names what would fit.
-    pub fn enforce(&self, device: &Device, smaller: &[(String, MemoryPlan)], otherwise: &str) -> Result<()> {
+    pub fn enforce(
+        &self,
+        device: &Device,
+        smaller: &[(String, MemoryPlan)],
+        otherwise: &str,
+    ) -> Result<()> {
         match available(device) {
             Some(free) => self.fits(free, smaller, otherwise),
             None => Ok(()),
@@ -141,7 +150,10 @@ impl MemoryUse {
     /// The plan beside the peak of this process; said on standard error, too.
     pub fn told(plan: &MemoryPlan) -> Self {
         let mib = |bytes: u64| (bytes as f64 / (1u64 << 20) as f64 * 10.0).round() / 10.0;
-        let used = MemoryUse { planned_mib: mib(plan.total()), peak_mib: peak().map(mib) };
+        let used = MemoryUse {
+            planned_mib: mib(plan.total()),
+            peak_mib: peak().map(mib),
+        };
         eprintln!("{used}");
         used
     }
@@ -150,7 +162,11 @@ impl MemoryUse {
 impl fmt::Display for MemoryUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.peak_mib {
-            Some(peak) => write!(f, "memory: {peak:.0} MiB at the peak, {:.0} MiB planned", self.planned_mib),
+            Some(peak) => write!(
+                f,
+                "memory: {peak:.0} MiB at the peak, {:.0} MiB planned",
+                self.planned_mib
+            ),
             None => write!(f, "memory: {:.0} MiB planned", self.planned_mib),
         }
     }
@@ -159,7 +175,11 @@ impl fmt::Display for MemoryUse {
 /// A size as a person reads it.
 pub fn size(bytes: u64) -> String {
     let mib = bytes as f64 / (1u64 << 20) as f64;
-    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+    if mib < 1024.0 {
+        format!("{mib:.0} MiB")
+    } else {
+        format!("{:.1} GiB", mib / 1024.0)
+    }
 }
 
 #[cfg(test)]
@@ -168,33 +188,79 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_what_would() {
-        let plan = MemoryPlan { weights: 3 << 30, ..MemoryPlan::default() };
-        let half = MemoryPlan { weights: 1 << 30, ..MemoryPlan::default() };
+        let plan = MemoryPlan {
+            weights: 3 << 30,
+            ..MemoryPlan::default()
+        };
+        let half = MemoryPlan {
+            weights: 1 << 30,
+            ..MemoryPlan::default()
+        };
         assert!(plan.fits(4 << 30, &[], "").is_ok());
-        let said = plan.fits(2 << 30, &[("sft.checkpointing=true".into(), half)], "").expect_err("refused").to_string();
-        assert!(said.contains("need 3.0 GiB") && said.contains("2.0 GiB are available"), "{said}");
-        assert!(said.contains("hint: of what can be set, `sft.checkpointing=true` needs 1.0 GiB"), "{said}");
-        let said = plan.fits(1 << 20, &[("x".into(), half)], "rest").expect_err("refused").to_string();
+        let said = plan
+            .fits(2 << 30, &[("sft.checkpointing=true".into(), half)], "")
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            said.contains("need 3.0 GiB") && said.contains("2.0 GiB are available"),
+            "{said}"
+        );
+        assert!(
+            said.contains("hint: of what can be set, `sft.checkpointing=true` needs 1.0 GiB"),
+            "{said}"
+        );
+        let said = plan
+            .fits(1 << 20, &[("x".into(), half)], "rest")
+            .expect_err("refused")
+            .to_string();
         assert!(said.ends_with("hint: rest"), "{said}");
     }
 
     #[test]
     fn the_table_has_a_line_for_each_part_and_the_peak() {
-        let plan = MemoryPlan { weights: 512 << 20, optimizer: 1 << 30, ..MemoryPlan::default() };
-        assert_eq!(plan.to_string(), "  weights        512 MiB\n  optimizer      1.0 GiB\n  peak           1.5 GiB");
+        let plan = MemoryPlan {
+            weights: 512 << 20,
+            optimizer: 1 << 30,
+            ..MemoryPlan::default()
+        };
+        assert_eq!(
+            plan.to_string(),
+            "  weights        512 MiB\n  optimizer      1.0 GiB\n  peak           1.5 GiB"
+        );
     }
 
     #[test]
     fn training_and_generation_in_turns_hold_two_sets_of_weights_and_the_larger_of_the_rest() {
-        let training = MemoryPlan { weights: 10, optimizer: 20, activations: 7, logits: 1, ..MemoryPlan::default() };
-        let generation = MemoryPlan { weights: 10, cache: 11, logits: 2, ..MemoryPlan::default() };
-        assert_eq!(training.in_turns_with(generation).total(), 10 + 20 + 10 + 13);
+        let training = MemoryPlan {
+            weights: 10,
+            optimizer: 20,
+            activations: 7,
+            logits: 1,
+            ..MemoryPlan::default()
+        };
+        let generation = MemoryPlan {
+            weights: 10,
+            cache: 11,
+            logits: 2,
+            ..MemoryPlan::default()
+        };
+        assert_eq!(
+            training.in_turns_with(generation).total(),
+            10 + 20 + 10 + 13
+        );
     }
 
     #[test]
     fn a_cache_holds_keys_and_values_of_every_layer_and_row() {
-        let shape =
-            ModelConfig { num_hidden_layers: 2, num_key_value_heads: 3, head_dim: 64, ..ModelConfig::default() };
-        assert_eq!(MemoryPlan::generation(&shape, 4, 100).cache, 2 * 4 * 100 * 2 * 3 * 64 * 4);
+        let shape = ModelConfig {
+            num_hidden_layers: 2,
+            num_key_value_heads: 3,
+            head_dim: 64,
+            ..ModelConfig::default()
+        };
+        assert_eq!(
+            MemoryPlan::generation(&shape, 4, 100).cache,
+            2 * 4 * 100 * 2 * 3 * 64 * 4
+        );
     }
 }

@@ -27,7 +27,10 @@ pub struct Row {
 impl Row {
     /// A row without values.
     pub fn new(step: u64) -> Self {
-        Row { step, values: BTreeMap::new() }
+        Row {
+            step,
+            values: BTreeMap::new(),
+        }
     }
 
     /// The same row with `value` under `name`; the last value of a name counts. `f32` and `f64` that are not finite
@@ -70,19 +73,34 @@ impl Row {
     /// The row without what the clock measured: equal for equal runs.
     pub fn deterministic(&self) -> Row {
         let values = self.values.iter().filter(|(name, _)| !is_wall_clock(name));
-        Row { step: self.step, values: values.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        Row {
+            step: self.step,
+            values: values
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        }
     }
 
     /// One line of JSON without its end: the step first, then the values by name.
     pub fn to_line(&self) -> String {
-        let values = self.values.iter().map(|(name, value)| format!(",{}:{value}", Value::from(name.as_str())));
+        let values = self
+            .values
+            .iter()
+            .map(|(name, value)| format!(",{}:{value}", Value::from(name.as_str())));
         format!("{{\"step\":{}{}}}", self.step, values.collect::<String>())
     }
 
     fn from_line(line: &str) -> Result<Self, String> {
-        let mut values: Map<String, Value> = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let step = values.remove("step").and_then(|step| step.as_u64()).ok_or("it has no whole number `step`")?;
-        Ok(Row { step, values: values.into_iter().collect() })
+        let mut values: Map<String, Value> =
+            serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let step = values
+            .remove("step")
+            .and_then(|step| step.as_u64())
+            .ok_or("it has no whole number `step`")?;
+        Ok(Row {
+            step,
+            values: values.into_iter().collect(),
+        })
     }
 }
 
@@ -125,7 +143,11 @@ impl Metrics {
     ///
     /// When the file cannot be read or written, or a line before the last is no row.
     pub fn open(path: &Path, done: u64) -> Result<Self, MetricsError> {
-        let mut kept = if done > 0 && path.exists() { parse(path)? } else { Vec::new() };
+        let mut kept = if done > 0 && path.exists() {
+            parse(path)?
+        } else {
+            Vec::new()
+        };
         kept.retain(|(row, _)| row.step <= done);
         let text: String = kept.iter().flat_map(|(_, line)| [line, "\n"]).collect();
         write_whole(path, text.as_bytes())?;
@@ -133,7 +155,11 @@ impl Metrics {
         let events = events.map_err(|error| FileError::new("write the events of", path, error))?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.map_err(|error| FileError::new("append to", path, error))?;
-        Ok(Metrics { path: path.to_path_buf(), file, events })
+        Ok(Metrics {
+            path: path.to_path_buf(),
+            file,
+            events,
+        })
     }
 
     /// Appends what was measured at `step`: `values` that equal runs share, and `clock` that they do not.
@@ -146,10 +172,24 @@ impl Metrics {
     ///
     /// When a name of `values` is one of [`is_wall_clock`], or one of `clock` is not: a comparison of two runs would
     /// then fail or be blind.
-    pub fn write(&mut self, step: u64, values: &[(&str, f64)], clock: &[(&str, f64)]) -> Result<(), MetricsError> {
-        assert!(values.iter().all(|(name, _)| !is_wall_clock(name)), "the clock stands among the values: {values:?}");
-        assert!(clock.iter().all(|(name, _)| is_wall_clock(name)), "no name of the clock: {clock:?}");
-        let row = values.iter().chain(clock).fold(Row::new(step), |row, &(name, value)| row.with(name, value));
+    pub fn write(
+        &mut self,
+        step: u64,
+        values: &[(&str, f64)],
+        clock: &[(&str, f64)],
+    ) -> Result<(), MetricsError> {
+        assert!(
+            values.iter().all(|(name, _)| !is_wall_clock(name)),
+            "the clock stands among the values: {values:?}"
+        );
+        assert!(
+            clock.iter().all(|(name, _)| is_wall_clock(name)),
+            "no name of the clock: {clock:?}"
+        );
+        let row = values
+            .iter()
+            .chain(clock)
+            .fold(Row::new(step), |row, &(name, value)| row.with(name, value));
         self.write_row(&row)
     }
 
@@ -161,7 +201,10 @@ impl Metrics {
     pub fn write_row(&mut self, row: &Row) -> Result<(), MetricsError> {
         // One call and no buffer: what is torn by a kill is at most the last line.
         let line = row.to_line() + "\n";
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.events.add(row));
+        let written = self
+            .file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.events.add(row));
         Ok(written.map_err(|error| FileError::new("append to", &self.path, error))?)
     }
 
@@ -172,7 +215,10 @@ impl Metrics {
     ///
     /// When the disk is full.
     pub fn sync(&mut self) -> Result<(), MetricsError> {
-        Ok(self.file.sync_all().map_err(|error| FileError::new("write", &self.path, error))?)
+        Ok(self
+            .file
+            .sync_all()
+            .map_err(|error| FileError::new("write", &self.path, error))?)
     }
 }
 
@@ -187,7 +233,9 @@ pub fn read(path: &Path) -> Result<Vec<Row>, MetricsError> {
 
 /// The points of `name` over the steps, for a plot. Rows without it, or with `null`, leave no point.
 pub fn series(rows: &[Row], name: &str) -> Vec<(f64, f64)> {
-    rows.iter().filter_map(|row| Some((row.step as f64, row.get(name)?))).collect()
+    rows.iter()
+        .filter_map(|row| Some((row.step as f64, row.get(name)?)))
+        .collect()
 }
 
 fn parse(path: &Path) -> Result<Vec<(Row, String)>, MetricsError> {
@@ -202,10 +250,18 @@ fn parse(path: &Path) -> Result<Vec<(Row, String)>, MetricsError> {
     };
     let mut rows = Vec::new();
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        let Some(line) = line.strip_suffix('\n') else { break };
+        let Some(line) = line.strip_suffix('\n') else {
+            break;
+        };
         match Row::from_line(line) {
             Ok(row) => rows.push((row, line.to_string())),
-            Err(what) => return Err(MetricsError::Line { path: path.to_path_buf(), line: index + 1, what }),
+            Err(what) => {
+                return Err(MetricsError::Line {
+                    path: path.to_path_buf(),
+                    line: index + 1,
+                    what,
+                });
+            }
         }
     }
     Ok(rows)
@@ -216,7 +272,13 @@ fn parse(path: &Path) -> Result<Vec<(Row, String)>, MetricsError> {
 /// # Errors
 ///
 /// When one of them is not finite.
-pub fn check_finite(section: &str, step: u64, loss: f64, norm: f32, out: &Path) -> anyhow::Result<()> {
+pub fn check_finite(
+    section: &str,
+    step: u64,
+    loss: f64,
+    norm: f32,
+    out: &Path,
+) -> anyhow::Result<()> {
     if loss.is_finite() && norm.is_finite() {
         return Ok(());
     }
@@ -235,7 +297,9 @@ mod tests {
 
     impl TestFile {
         fn new(name: &str) -> Self {
-            TestFile(std::env::temp_dir().join(format!("metrics-{name}-{}.jsonl", std::process::id())))
+            TestFile(
+                std::env::temp_dir().join(format!("metrics-{name}-{}.jsonl", std::process::id())),
+            )
         }
         fn text(&self) -> String {
             fs::read_to_string(&self.0).unwrap()
@@ -249,13 +313,22 @@ mod tests {
     }
 
     fn row(step: u64) -> Row {
-        Row::new(step).with("loss", 1.0 / (step + 1) as f64).with("timing_s/step", 0.5)
+        Row::new(step)
+            .with("loss", 1.0 / (step + 1) as f64)
+            .with("timing_s/step", 0.5)
     }
 
     #[test]
     fn a_row_is_one_line_with_the_step_first() {
-        let row = Row::new(7).with("loss", 1.25).with("grad_norm", 0.5f32).with("samples", 3).with("kl", f32::NAN);
-        assert_eq!(row.to_line(), r#"{"step":7,"grad_norm":0.5,"kl":null,"loss":1.25,"samples":3}"#);
+        let row = Row::new(7)
+            .with("loss", 1.25)
+            .with("grad_norm", 0.5f32)
+            .with("samples", 3)
+            .with("kl", f32::NAN);
+        assert_eq!(
+            row.to_line(),
+            r#"{"step":7,"grad_norm":0.5,"kl":null,"loss":1.25,"samples":3}"#
+        );
         assert_eq!(Row::from_line(&row.to_line()).unwrap(), row);
     }
 
@@ -279,7 +352,10 @@ mod tests {
     #[test]
     fn a_new_run_does_not_keep_the_rows_of_an_old_one() {
         let file = TestFile::new("new");
-        Metrics::open(&file.0, 0).unwrap().write_row(&row(1)).unwrap();
+        Metrics::open(&file.0, 0)
+            .unwrap()
+            .write_row(&row(1))
+            .unwrap();
         Metrics::open(&file.0, 0).unwrap();
         assert_eq!(file.text(), "");
     }
@@ -288,22 +364,43 @@ mod tests {
     fn values_and_clock_share_a_line_and_can_be_told_apart() {
         let file = TestFile::new("apart");
         let mut metrics = Metrics::open(&file.0, 0).unwrap();
-        metrics.write(1, &[("loss", 1.5), ("kl", f64::INFINITY)], &[("timing_s/step", 0.25)]).unwrap();
-        assert_eq!(file.text(), "{\"step\":1,\"kl\":null,\"loss\":1.5,\"timing_s/step\":0.25}\n");
-        assert_eq!(read(&file.0).unwrap()[0].deterministic().to_line(), r#"{"step":1,"kl":null,"loss":1.5}"#);
+        metrics
+            .write(
+                1,
+                &[("loss", 1.5), ("kl", f64::INFINITY)],
+                &[("timing_s/step", 0.25)],
+            )
+            .unwrap();
+        assert_eq!(
+            file.text(),
+            "{\"step\":1,\"kl\":null,\"loss\":1.5,\"timing_s/step\":0.25}\n"
+        );
+        assert_eq!(
+            read(&file.0).unwrap()[0].deterministic().to_line(),
+            r#"{"step":1,"kl":null,"loss":1.5}"#
+        );
     }
 
     #[test]
     #[should_panic(expected = "the clock stands among the values")]
     fn the_clock_cannot_slip_among_the_values() {
         let file = TestFile::new("slip");
-        let _ = Metrics::open(&file.0, 0).unwrap().write(1, &[("perf/tokens_per_s", 1.0)], &[]);
+        let _ = Metrics::open(&file.0, 0)
+            .unwrap()
+            .write(1, &[("perf/tokens_per_s", 1.0)], &[]);
     }
 
     #[test]
     fn only_the_clock_is_left_out_of_the_deterministic_part() {
-        let row = row(1).with("perf/tokens_per_s", 10.0).with("time", 1.7e9).with("timing", 1).with("reward/mean", 0.5);
-        assert_eq!(row.deterministic().names().collect::<Vec<_>>(), ["loss", "reward/mean", "timing"]);
+        let row = row(1)
+            .with("perf/tokens_per_s", 10.0)
+            .with("time", 1.7e9)
+            .with("timing", 1)
+            .with("reward/mean", 0.5);
+        assert_eq!(
+            row.deterministic().names().collect::<Vec<_>>(),
+            ["loss", "reward/mean", "timing"]
+        );
     }
 
     #[test]
@@ -311,12 +408,23 @@ mod tests {
         let file = TestFile::new("broken");
         fs::write(&file.0, "{\"step\":0}\n{\"loss\":1}\n{\"step\":2}\n").unwrap();
         let error = read(&file.0).unwrap_err().to_string();
-        assert_eq!(error, format!("`{}`, line 2: it has no whole number `step`", file.0.display()));
+        assert_eq!(
+            error,
+            format!(
+                "`{}`, line 2: it has no whole number `step`",
+                file.0.display()
+            )
+        );
     }
 
     #[test]
     fn a_series_skips_steps_without_the_value() {
-        let rows = [row(0), Row::new(1).with("loss", f64::INFINITY), Row::new(2), row(3)];
+        let rows = [
+            row(0),
+            Row::new(1).with("loss", f64::INFINITY),
+            Row::new(2),
+            row(3),
+        ];
         assert_eq!(series(&rows, "loss"), [(0.0, 1.0), (3.0, 0.25)]);
     }
 }

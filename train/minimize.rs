@@ -27,7 +27,13 @@ pub struct Questions<'a> {
 impl<'a> Questions<'a> {
     /// About `task`, whose clean tree lies below `root`.
     pub fn new(grader: &'a Grader, root: &'a Path, task: &'a Task) -> Self {
-        Questions { grader, root, task, known: HashMap::new(), calls: 0 }
+        Questions {
+            grader,
+            root,
+            task,
+            known: HashMap::new(),
+            calls: 0,
+        }
     }
 
     /// What the tests say about a patch on the base tree; a question that was asked before costs nothing.
@@ -63,7 +69,9 @@ impl<'a> Questions<'a> {
     ///
     /// As [`Questions::graded`].
     pub fn verdict(&mut self, patch: &Patch, tests: Tests) -> Result<Verdict, JudgeError> {
-        let graded = self.graded(patch, tests).map_err(|error| JudgeError(error.to_string()))?;
+        let graded = self
+            .graded(patch, tests)
+            .map_err(|error| JudgeError(error.to_string()))?;
         let passes = match tests {
             Tests::FailToPass => repairs(&graded.outcome),
             Tests::All => graded.outcome == Outcome::Resolved,
@@ -95,7 +103,10 @@ pub struct Counted {
 impl Counted {
     /// Around `inner`.
     pub fn new(inner: Arc<dyn Sandbox>) -> Self {
-        Counted { inner, runs: AtomicUsize::new(0) }
+        Counted {
+            inner,
+            runs: AtomicUsize::new(0),
+        }
     }
 
     /// Runs so far.

@@ -20,7 +20,11 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        let first = text.lines().take_while(|line| !line.starts_with("hint: ")).collect::<Vec<_>>().join(" ");
+        let first = text
+            .lines()
+            .take_while(|line| !line.starts_with("hint: "))
+            .collect::<Vec<_>>()
+            .join(" ");
         // Some errors quote their cause; it is said once.
         if !said.iter().any(|before| before.ends_with(&first)) {
             said.push(first);
@@ -37,14 +41,25 @@ mod tests {
 
     #[test]
     fn a_story_fits_on_a_line_and_names_each_cause_once() {
-        let error = anyhow!("no network\nhint: find one").context("no network").context("while opening `x`");
+        let error = anyhow!("no network\nhint: find one")
+            .context("no network")
+            .context("while opening `x`");
         assert_eq!(in_one_line(&error), "while opening `x`: no network");
     }
 
     #[test]
     fn what_failed_is_listed() {
-        let partial = Partial { failed: vec!["`a`: no tests".into()], all: 3, things: "packages" };
+        let partial = Partial {
+            failed: vec!["`a`: no tests".into()],
+            all: 3,
+            things: "packages",
+        };
         let said = partial.to_string();
-        assert!(said.starts_with("1 of 3 packages failed, and the others are kept:\n`a`: no tests\nhint: "), "{said}");
+        assert!(
+            said.starts_with(
+                "1 of 3 packages failed, and the others are kept:\n`a`: no tests\nhint: "
+            ),
+            "{said}"
+        );
     }
 }

@@ -68,21 +68,36 @@ impl<'a> Plan<'a> {
 
     /// The same with the model in `folder`. For a plan alone it need not be there yet.
     pub fn with_model(self, folder: &Path) -> Self {
-        let shape = checkpoint::resolve(folder).and_then(|folder| checkpoint::config_of(&folder)).ok();
+        let shape = checkpoint::resolve(folder)
+            .and_then(|folder| checkpoint::config_of(&folder))
+            .ok();
         let provenance = self.provenance.model(folder);
         let parameters = shape.as_ref().map(ModelConfig::parameters);
         let model = Some(folder.display().to_string());
-        Plan { model, parameters, provenance, config: (self.config.0, shape), ..self }
+        Plan {
+            model,
+            parameters,
+            provenance,
+            config: (self.config.0, shape),
+            ..self
+        }
     }
 
     /// The same with a new model of `shape`.
     pub fn with_new_model(self, shape: &ModelConfig) -> Self {
-        Plan { parameters: Some(shape.parameters()), config: (self.config.0, Some(shape.clone())), ..self }
+        Plan {
+            parameters: Some(shape.parameters()),
+            config: (self.config.0, Some(shape.clone())),
+            ..self
+        }
     }
 
     /// The same with files or folders of data that are read.
     pub fn with_data<'p>(self, paths: impl IntoIterator<Item = &'p Path>) -> Self {
-        Plan { provenance: self.provenance.data(paths), ..self }
+        Plan {
+            provenance: self.provenance.data(paths),
+            ..self
+        }
     }
 
     /// The same with what it will hold in memory, as far as that is known.
@@ -103,8 +118,17 @@ impl<'a> Plan<'a> {
             println!("{}", self.text()?);
             return Ok(true);
         }
-        let Plan { stage, device, cores, .. } = self;
-        eprintln!("{stage}: seed {}, {device}, {cores} cores, writes `{}`", self.config.0.seed, place.display());
+        let Plan {
+            stage,
+            device,
+            cores,
+            ..
+        } = self;
+        eprintln!(
+            "{stage}: seed {}, {device}, {cores} cores, writes `{}`",
+            self.config.0.seed,
+            place.display()
+        );
         Ok(false)
     }
 
@@ -130,7 +154,10 @@ impl<'a> Plan<'a> {
     ///
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        Ok(data::file::write_whole(&folder.join(NAME), self.text()?.as_bytes())?)
+        Ok(data::file::write_whole(
+            &folder.join(NAME),
+            self.text()?.as_bytes(),
+        )?)
     }
 
     /// Saves the plan beside the one file that the stage made, so that stages share a folder: `eval.json.plan.toml`.
@@ -139,7 +166,10 @@ impl<'a> Plan<'a> {
     ///
     /// When the folder cannot be written.
     pub fn save_beside(&self, file: &Path) -> Result<()> {
-        Ok(data::file::write_whole(&beside(file, NAME), self.text()?.as_bytes())?)
+        Ok(data::file::write_whole(
+            &beside(file, NAME),
+            self.text()?.as_bytes(),
+        )?)
     }
 
     fn text(&self) -> Result<String> {
@@ -158,9 +188,15 @@ pub fn beside(file: &Path, name: &str) -> PathBuf {
 /// Whether a folder holds more than a start leaves that was refused, or than was made for a run that begins: the samples
 /// of its conversations are in `data`.
 fn holds_a_run(folder: &Path) -> bool {
-    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
     let mut names = names.map(|name| name.to_string_lossy().into_owned());
-    names.any(|name| ![NAME, "events.jsonl", "data"].contains(&name.as_str()) && !name.starts_with('.'))
+    names.any(|name| {
+        ![NAME, "events.jsonl", "data"].contains(&name.as_str()) && !name.starts_with('.')
+    })
 }
 
 /// The config; its `[model]` is that of the model in use, and is left out where there is none.
@@ -179,7 +215,10 @@ fn with_shape_of_plan<S: serde::Serializer>(
 
 /// The device by name; one that cannot be had is told when the stage opens it.
 fn device_of(config: &Config) -> String {
-    config.device.open().map_or_else(|_| config.device.to_string(), |device| device::name(&device))
+    config.device.open().map_or_else(
+        |_| config.device.to_string(),
+        |device| device::name(&device),
+    )
 }
 
 #[cfg(test)]
@@ -203,20 +242,35 @@ mod tests {
         let config = Config::parse("", &[]).expect("the defaults");
         let plan = table(&Plan::new("sft", &config).with_model(&folder));
         assert_eq!(plan["parameters"].as_integer(), Some(134_515_008));
-        assert_eq!(plan["config"]["model"]["hidden_size"].as_integer(), Some(576));
+        assert_eq!(
+            plan["config"]["model"]["hidden_size"].as_integer(),
+            Some(576)
+        );
         assert_eq!(plan["model"].as_str(), folder.to_str());
         let inputs = plan["provenance"]["inputs"].as_table().expect("a table");
-        assert!(inputs.contains_key(folder.join("config.json").to_str().expect("a path")), "{inputs:?}");
+        assert!(
+            inputs.contains_key(folder.join("config.json").to_str().expect("a path")),
+            "{inputs:?}"
+        );
         fs::remove_dir_all(folder).expect("cleans up");
     }
 
     #[test]
     fn a_stage_without_a_model_counts_none() {
         let config = Config::parse("", &[]).expect("the defaults");
-        for plan in [Plan::new("grade", &config), Plan::new("eval", &config).with_model(Path::new("not/there"))] {
+        for plan in [
+            Plan::new("grade", &config),
+            Plan::new("eval", &config).with_model(Path::new("not/there")),
+        ] {
             let plan = table(&plan);
             assert!(!plan.contains_key("parameters"), "{plan}");
-            assert!(!plan["config"].as_table().expect("a table").contains_key("model"), "{plan}");
+            assert!(
+                !plan["config"]
+                    .as_table()
+                    .expect("a table")
+                    .contains_key("model"),
+                "{plan}"
+            );
         }
     }
 
@@ -224,9 +278,18 @@ mod tests {
     fn a_plan_tells_commit_command_and_date() {
         let config = Config::parse("", &[]).expect("the defaults");
         let plan = table(&Plan::new("grade", &config));
-        let said = |key: &str| plan["provenance"][key].as_str().unwrap_or_default().to_string();
+        let said = |key: &str| {
+            plan["provenance"][key]
+                .as_str()
+                .unwrap_or_default()
+                .to_string()
+        };
         assert!(!said("commit").is_empty() && !said("command").is_empty());
-        assert!(said("date").ends_with('Z') && said("date").len() == 20, "{}", said("date"));
+        assert!(
+            said("date").ends_with('Z') && said("date").len() == 20,
+            "{}",
+            said("date")
+        );
     }
 
     #[test]
@@ -237,7 +300,11 @@ mod tests {
             let plan = fs::read_to_string(folder.join(NAME)).expect("a plan");
             plan.parse::<Table>().expect("TOML")["config"]["seed"].as_integer()
         };
-        let show = |at: u64| Plan::new("sft", &config(at)).show(false, &folder).expect("is saved");
+        let show = |at: u64| {
+            Plan::new("sft", &config(at))
+                .show(false, &folder)
+                .expect("is saved")
+        };
         show(1);
         fs::write(folder.join(".lock"), "").expect("writes");
         fs::create_dir(folder.join("data")).expect("a folder");
@@ -251,7 +318,13 @@ mod tests {
 
     #[test]
     fn stages_that_share_a_folder_do_not_share_a_name() {
-        assert_eq!(beside(Path::new("work/a.json"), NAME), Path::new("work/a.json.plan.toml"));
-        assert_eq!(beside(Path::new("work/a.gguf"), NAME), Path::new("work/a.gguf.plan.toml"));
+        assert_eq!(
+            beside(Path::new("work/a.json"), NAME),
+            Path::new("work/a.json.plan.toml")
+        );
+        assert_eq!(
+            beside(Path::new("work/a.gguf"), NAME),
+            Path::new("work/a.gguf.plan.toml")
+        );
     }
 }

@@ -36,13 +36,22 @@ impl<'a> Generator<'a> {
         device: &Device,
     ) -> Self {
         let engine = Engine::new(model, config, tokenizer, max_rows, PREFILL_TOKENS, device);
-        Generator { engine, config, tokenizer, template, version: 0 }
+        Generator {
+            engine,
+            config,
+            tokenizer,
+            template,
+            version: 0,
+        }
     }
 
     /// The same for a model whose linear maps were taken out of it as `frozen`.
     #[must_use]
     pub fn with_frozen(self, frozen: Option<Arc<Nf4Blocks>>) -> Self {
-        Generator { engine: self.engine.with_frozen(frozen), ..self }
+        Generator {
+            engine: self.engine.with_frozen(frozen),
+            ..self
+        }
     }
 
     /// Takes the weights of a later step.
@@ -58,21 +67,37 @@ impl<'a> Generator<'a> {
 }
 
 impl Policy for Generator<'_> {
-    fn complete(&mut self, requests: &[Request], sampling: &Sampling) -> Result<Vec<Vec<Completion>>, PolicyError> {
-        let prompts = requests.iter().map(|request| request.prompt(self.template, self.tokenizer));
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, PolicyError> {
+        let prompts = requests
+            .iter()
+            .map(|request| request.prompt(self.template, self.tokenizer));
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>()?;
         // All of them before the first, so that nothing is written for a call that fails.
-        prompts.iter().try_for_each(|prompt| Engine::check(self.config, prompt.len(), sampling))?;
+        prompts
+            .iter()
+            .try_for_each(|prompt| Engine::check(self.config, prompt.len(), sampling))?;
         let (sampling, control) = (Arc::new(sampling.clone()), Arc::<Control>::default());
         let mut places = BTreeMap::new();
         for (index, (request, prompt)) in requests.iter().zip(&prompts).enumerate() {
-            let seeds = (0..request.attempts).map(|attempt| request.attempt_seed(attempt)).collect();
-            let request =
-                EngineRequest { prompt: prompt.clone(), seeds, sampling: sampling.clone(), control: control.clone() };
+            let seeds = (0..request.attempts)
+                .map(|attempt| request.attempt_seed(attempt))
+                .collect();
+            let request = EngineRequest {
+                prompt: prompt.clone(),
+                seeds,
+                sampling: sampling.clone(),
+                control: control.clone(),
+            };
             places.insert(self.engine.submit(request)?, index);
         }
-        let mut written: Vec<Vec<Written>> =
-            requests.iter().map(|request| vec![Written::default(); request.attempts]).collect();
+        let mut written: Vec<Vec<Written>> = requests
+            .iter()
+            .map(|request| vec![Written::default(); request.attempts])
+            .collect();
         while !self.engine.is_idle() {
             for event in self.engine.step() {
                 if let Some(&index) = places.get(&event.request) {
@@ -82,7 +107,10 @@ impl Policy for Generator<'_> {
         }
         let version = self.version;
         let of = |(prompt, written): (Vec<u32>, Vec<Written>)| {
-            written.into_iter().map(|written| written.completion(prompt.clone(), version)).collect()
+            written
+                .into_iter()
+                .map(|written| written.completion(prompt.clone(), version))
+                .collect()
         };
         prompts.into_iter().zip(written).map(of).collect()
     }
@@ -97,7 +125,12 @@ impl Policy for Generator<'_> {
         Engine::check(self.config, prompt.len(), sampling)?;
         let seeds = vec![request.attempt_seed(0)];
         let (sampling, control) = (Arc::new(sampling.clone()), Arc::<Control>::default());
-        self.engine.submit(EngineRequest { prompt: prompt.clone(), seeds, sampling, control })?;
+        self.engine.submit(EngineRequest {
+            prompt: prompt.clone(),
+            seeds,
+            sampling,
+            control,
+        })?;
         let mut written = Written::default();
         while !self.engine.is_idle() {
             for event in self.engine.step() {
@@ -139,8 +172,22 @@ impl Written {
     ///
     /// When a log-probability is no number: the weights are broken.
     pub fn completion(self, prompt: Vec<u32>, version: u64) -> Result<Completion, PolicyError> {
-        let Written { tokens, logprobs, drawn, text, stop } = self;
-        Completion::new(prompt, tokens, logprobs, text, stop.unwrap_or(Stop::Length), version)?.drawn_with(drawn)
+        let Written {
+            tokens,
+            logprobs,
+            drawn,
+            text,
+            stop,
+        } = self;
+        Completion::new(
+            prompt,
+            tokens,
+            logprobs,
+            text,
+            stop.unwrap_or(Stop::Length),
+            version,
+        )?
+        .drawn_with(drawn)
     }
 }
 

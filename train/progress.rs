@@ -32,12 +32,18 @@ impl Progress {
         let shown = if io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = "{prefix} [{bar:30}] {pos}/{len}, {elapsed} elapsed, {eta} left, {msg}";
-            let style = ProgressStyle::with_template(template).expect("the template is well formed");
+            let style =
+                ProgressStyle::with_template(template).expect("the template is well formed");
             bar.set_style(style.progress_chars("=> "));
             bar.set_prefix(label);
             Shown::Bar(bar)
         } else {
-            Shown::Lines(Lines::new(label, total, Box::new(io::stderr()), Instant::now()))
+            Shown::Lines(Lines::new(
+                label,
+                total,
+                Box::new(io::stderr()),
+                Instant::now(),
+            ))
         };
         Progress { shown }
     }
@@ -88,7 +94,17 @@ struct Lines {
 
 impl Lines {
     fn new(label: String, total: u64, out: Box<dyn Write + Send>, now: Instant) -> Self {
-        Lines { label, total, out, started: now, first: 0, done: 0, note: String::new(), told_done: 0, told_at: now }
+        Lines {
+            label,
+            total,
+            out,
+            started: now,
+            first: 0,
+            done: 0,
+            note: String::new(),
+            told_done: 0,
+            told_at: now,
+        }
     }
 
     fn begin_at(&mut self, done: u64) {
@@ -99,7 +115,13 @@ impl Lines {
         self.done += count;
         self.note = note.into();
         let since = now.duration_since(self.told_at);
-        let tenth = |done: u64| if self.total == 0 { 0 } else { u128::from(done) * 10 / u128::from(self.total) };
+        let tenth = |done: u64| {
+            if self.total == 0 {
+                0
+            } else {
+                u128::from(done) * 10 / u128::from(self.total)
+            }
+        };
         let new_tenth = tenth(self.done) > tenth(self.told_done) && since >= SHORTEST;
         if new_tenth || since >= PATIENCE || self.done == self.total {
             self.tell(now);
@@ -114,10 +136,19 @@ impl Lines {
 
     fn tell(&mut self, now: Instant) {
         let elapsed = now.duration_since(self.started);
-        let percent = (100 * u128::from(self.done)).checked_div(u128::from(self.total)).unwrap_or(100);
-        let mut line = format!("{}: {}/{} ({percent}%), {} elapsed", self.label, self.done, self.total, short(elapsed));
+        let percent = (100 * u128::from(self.done))
+            .checked_div(u128::from(self.total))
+            .unwrap_or(100);
+        let mut line = format!(
+            "{}: {}/{} ({percent}%), {} elapsed",
+            self.label,
+            self.done,
+            self.total,
+            short(elapsed)
+        );
         if self.done > self.first && self.done < self.total {
-            let left = elapsed.as_secs_f64() / (self.done - self.first) as f64 * (self.total - self.done) as f64;
+            let left = elapsed.as_secs_f64() / (self.done - self.first) as f64
+                * (self.total - self.done) as f64;
             line += &format!(", {} left", short(Duration::from_secs_f64(left.min(1e9))));
         }
         if !self.note.is_empty() {
@@ -171,14 +202,20 @@ mod tests {
     #[test]
     fn a_line_tells_what_is_done_and_what_is_left() {
         let lines = lines(200, 30, Duration::from_millis(400));
-        assert_eq!(lines[0], "training: 20/200 (10%), 8s elapsed, 1m 12s left, loss 1.5");
+        assert_eq!(
+            lines[0],
+            "training: 20/200 (10%), 8s elapsed, 1m 12s left, loss 1.5"
+        );
     }
 
     #[test]
     fn every_tenth_is_told_and_the_end_once() {
         let lines = lines(100, 100, Duration::from_secs(1));
         assert_eq!(lines.len(), 10);
-        assert_eq!(lines[9], "training: 100/100 (100%), 1m 40s elapsed, loss 1.5");
+        assert_eq!(
+            lines[9],
+            "training: 100/100 (100%), 1m 40s elapsed, loss 1.5"
+        );
     }
 
     #[test]
@@ -194,7 +231,10 @@ mod tests {
     #[test]
     fn a_loop_that_stops_early_says_where() {
         let lines = lines(100, 7, Duration::from_millis(1));
-        assert_eq!(lines, ["training: 7/100 (7%), 0s elapsed, 0s left, loss 1.5"]);
+        assert_eq!(
+            lines,
+            ["training: 7/100 (7%), 0s elapsed, 0s left, loss 1.5"]
+        );
     }
 
     #[test]
@@ -210,7 +250,10 @@ mod tests {
     #[test]
     fn an_empty_loop_and_too_many_advances_do_no_harm() {
         assert_eq!(lines(0, 0, Duration::ZERO), Vec::<String>::new());
-        assert_eq!(lines(2, 3, Duration::from_secs(1)).last().unwrap(), "training: 3/2 (150%), 3s elapsed, loss 1.5");
+        assert_eq!(
+            lines(2, 3, Duration::from_secs(1)).last().unwrap(),
+            "training: 3/2 (150%), 3s elapsed, loss 1.5"
+        );
     }
 
     #[test]

@@ -46,7 +46,9 @@ impl Provenance {
     /// The same with the files of a model folder: of the newest checkpoint of a run, and of the model below an adapter.
     /// What is missing is told by whoever loads it.
     pub fn model(mut self, folder: &Path) -> Self {
-        let Ok(folder) = checkpoint::resolve(folder) else { return self };
+        let Ok(folder) = checkpoint::resolve(folder) else {
+            return self;
+        };
         self.add(&folder);
         let base = Adapter::is_in(&folder).then(|| Adapter::read(&folder)?.base_of(&folder));
         match base {
@@ -93,9 +95,18 @@ fn files(path: &Path) -> Vec<PathBuf> {
     if manifest.exists() {
         return vec![manifest];
     }
-    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.is_file() && !hidden(path)).collect()
+    let hidden = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    };
+    let entries = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .filter(|path| path.is_file() && !hidden(path))
+        .collect()
 }
 
 fn blake3_of(path: &Path) -> std::io::Result<String> {
@@ -110,8 +121,18 @@ mod tests {
 
     #[test]
     fn a_command_can_be_pasted_into_a_shell() {
-        let words = ["/opt/bin/train", "eval", "--set", "run=my run", "--model", "it's"];
-        assert_eq!(command(words.map(String::from).into_iter()), r#"train eval --set 'run=my run' --model "it's""#);
+        let words = [
+            "/opt/bin/train",
+            "eval",
+            "--set",
+            "run=my run",
+            "--model",
+            "it's",
+        ];
+        assert_eq!(
+            command(words.map(String::from).into_iter()),
+            r#"train eval --set 'run=my run' --model "it's""#
+        );
     }
 
     #[test]
@@ -124,8 +145,10 @@ mod tests {
         let (tasks, data) = (folder.join("tasks.jsonl"), folder.join("data"));
         let known = Provenance::now().data([tasks.as_path(), &data, &folder.join("gone")]);
         let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex().to_string();
-        let wanted =
-            [(tasks.display().to_string(), hash("{}\n")), (data.join("a.parquet").display().to_string(), hash("abc"))];
+        let wanted = [
+            (tasks.display().to_string(), hash("{}\n")),
+            (data.join("a.parquet").display().to_string(), hash("abc")),
+        ];
         assert_eq!(known.inputs, wanted.into());
         fs::remove_dir_all(folder).expect("cleans up");
     }

@@ -43,7 +43,9 @@ const RULES: &str = include_str!("../configs/rescue.toml");
 
 /// A repair is not done, and a person has to look.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not repaired: {why}\nhint: `{out}` holds every try; the patch that came furthest is on standard output")]
+#[error(
+    "not repaired: {why}\nhint: `{out}` holds every try; the patch that came furthest is on standard output"
+)]
 pub struct NeedsReview {
     /// Why it stopped.
     pub why: String,
@@ -57,9 +59,12 @@ pub struct NeedsReview {
 ///
 /// When the file cannot be read, has an unknown key, or a value is out of its range.
 pub fn agent_config(path: Option<&Path>) -> Result<AgentConfig> {
-    let Some(path) = path else { return Ok(AgentConfig::default()) };
+    let Some(path) = path else {
+        return Ok(AgentConfig::default());
+    };
     let reading = || format!("in the config of the agent `{}`", path.display());
-    let mut config: AgentConfig = toml::from_str(&data::file::read_text(path)?).with_context(reading)?;
+    let mut config: AgentConfig =
+        toml::from_str(&data::file::read_text(path)?).with_context(reading)?;
     if let Some(problem) = config.problem() {
         bail!("{}: {problem}", reading());
     }
@@ -79,7 +84,12 @@ pub fn rules(config: &AgentConfig) -> Result<Rules> {
         Some(path) => data::file::read_text(path)?,
         None => RULES.to_string(),
     };
-    let name = config.rules.as_ref().map_or("configs/rescue.toml".into(), |path| path.display().to_string());
+    let name = config
+        .rules
+        .as_ref()
+        .map_or("configs/rescue.toml".into(), |path| {
+            path.display().to_string()
+        });
     let read = || -> Result<Rules> { Ok(Rules::new(toml::from_str::<RulesConfig>(&text)?)?) };
     read().with_context(|| format!("in the rules `{name}`"))
 }
@@ -142,10 +152,16 @@ impl Repairing<'_> {
             start = self.reproduced(wanted, start, &index, words, writer, desk.journal())?;
         }
         let task = start.task(&self.instance, wanted, TREE);
-        let suite = Limits { timeout_s: start.suite_limit_s(self.limits.timeout_s), ..self.limits.clone() };
+        let suite = Limits {
+            timeout_s: start.suite_limit_s(self.limits.timeout_s),
+            ..self.limits.clone()
+        };
         let grader = Arc::new(Grader::new(self.sandbox.clone(), suite).examining(None));
         let per_target = Limits {
-            timeout_s: self.limits.timeout_s.saturating_mul(task.fail_to_pass.len().clamp(1, 10) as u64),
+            timeout_s: self
+                .limits
+                .timeout_s
+                .saturating_mul(task.fail_to_pass.len().clamp(1, 10) as u64),
             ..self.limits.clone()
         };
         let checker = Checker::new(self.sandbox.clone(), grader, per_target);
@@ -174,7 +190,8 @@ impl Repairing<'_> {
             Err(AgentError::Prompt(why)) => bail!(
                 "no prompt can be written: {why}\nhint: use a model with a longer context, or a smaller `sampling.max_new_tokens`"
             ),
-            Err(error) => Err(error).context("while repairing; the tries so far are kept, and `--resume` goes on"),
+            Err(error) => Err(error)
+                .context("while repairing; the tries so far are kept, and `--resume` goes on"),
         }
     }
 
@@ -190,10 +207,21 @@ impl Repairing<'_> {
     }
 
     fn tell_start(&self, start: &Start) {
-        let Start { passing, failing, .. } = start;
-        eprintln!("at the start {} tests pass and {} fail", passing.len(), failing.len());
+        let Start {
+            passing, failing, ..
+        } = start;
+        eprintln!(
+            "at the start {} tests pass and {} fail",
+            passing.len(),
+            failing.len()
+        );
         for test in start.set_aside() {
-            eprintln!("{}", crate::terminal::plain(&format!("set aside, because it fails at the start: {test}")));
+            eprintln!(
+                "{}",
+                crate::terminal::plain(&format!(
+                    "set aside, because it fails at the start: {test}"
+                ))
+            );
         }
     }
 
@@ -206,7 +234,10 @@ impl Repairing<'_> {
         let put = |name: &str, bytes: &[u8]| data::file::write_whole(&self.out.join(name), bytes);
         put("patch.diff", repair.patch.text().as_bytes())?;
         let whole = trajectory::of_repair(&self.instance, &self.model, repair);
-        put(&format!("{}.traj.json", self.instance), &serde_json::to_vec_pretty(&whole)?)?;
+        put(
+            &format!("{}.traj.json", self.instance),
+            &serde_json::to_vec_pretty(&whole)?,
+        )?;
         let prediction = trajectory::prediction(&self.instance, &self.model, &repair.patch);
         let mut predictions = serde_json::Map::new();
         predictions.insert(self.instance.clone(), prediction);
@@ -222,18 +253,33 @@ impl Repairing<'_> {
     /// [`NeedsReview`], or [`Interrupted`].
     pub fn end(&self, repair: &Repair) -> Result<()> {
         let rules = last_rules(repair);
-        let (tries, regressions, repeats) = (repair.tries.len(), repair.regressions(), repair.repeats());
-        eprintln!("{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{rules}");
+        let (tries, regressions, repeats) =
+            (repair.tries.len(), repair.regressions(), repair.repeats());
+        eprintln!(
+            "{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{rules}"
+        );
         let out = self.out.display().to_string();
-        let review = |why: String| Err(NeedsReview { why, out: out.clone() }.into());
+        let review = |why: String| {
+            Err(NeedsReview {
+                why,
+                out: out.clone(),
+            }
+            .into())
+        };
         match &repair.end {
             End::Repaired => {
-                let lucky = if repair.is_lucky() { ", after regressions or repetitions" } else { "" };
+                let lucky = if repair.is_lucky() {
+                    ", after regressions or repetitions"
+                } else {
+                    ""
+                };
                 eprintln!("repaired at try {tries}{lucky}; `{out}` holds the patch and every try");
                 Ok(())
             }
             End::NeedsReview(review_of) => review(why(*review_of, tries).to_string()),
-            End::Quarantined(why) => review(format!("the tests pass, and there is evidence against the patch: {why}")),
+            End::Quarantined(why) => review(format!(
+                "the tests pass, and there is evidence against the patch: {why}"
+            )),
             End::Stopped => Err(Interrupted::new(format!(
                 "{tries} tries are kept in `{out}`, the best patch so far is on standard output"
             ))
@@ -247,18 +293,33 @@ fn why(review: rollout::agent::queue::Review, tries: usize) -> String {
     match review {
         Review::Spent => format!("all {tries} tries are spent; it needs review"),
         Review::OutOfTime => format!("the time is over after {tries} tries; it needs review"),
-        Review::Installs => "packages could not be installed three times; it needs review".to_string(),
+        Review::Installs => {
+            "packages could not be installed three times; it needs review".to_string()
+        }
     }
 }
 
 fn last_rules(repair: &Repair) -> String {
-    let names: Vec<&str> = repair.tries.iter().flat_map(|one| &one.rules).map(|help| help.rule.as_str()).collect();
-    if names.is_empty() { String::new() } else { format!("; rules that spoke: {}", names.join(", ")) }
+    let names: Vec<&str> = repair
+        .tries
+        .iter()
+        .flat_map(|one| &one.rules)
+        .map(|help| help.rule.as_str())
+        .collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; rules that spoke: {}", names.join(", "))
+    }
 }
 
 /// What a script wants to know.
 fn summary(repair: &Repair) -> serde_json::Value {
-    let millis: u64 = repair.tries.iter().map(|one| one.tests_ms + one.model_ms).sum();
+    let millis: u64 = repair
+        .tries
+        .iter()
+        .map(|one| one.tests_ms + one.model_ms)
+        .sum();
     serde_json::json!({
         "end": repair.end,
         "tries": repair.tries.len(),
@@ -289,12 +350,20 @@ fn known_tries(journal: &Journal) -> Result<Vec<Try>> {
 /// [`NeedsReview`] where it repaired nothing.
 pub fn over(out: &Path) -> Result<()> {
     let told = data::file::read_text(&out.join("repair.json"))?;
-    let told: serde_json::Value = serde_json::from_str(&told).context("while reading `repair.json`")?;
+    let told: serde_json::Value =
+        serde_json::from_str(&told).context("while reading `repair.json`")?;
     if told["end"] == "repaired" {
         return Ok(());
     }
-    let why = format!("an earlier process spent all of its {} tries", told["tries"]);
-    Err(NeedsReview { why, out: out.display().to_string() }.into())
+    let why = format!(
+        "an earlier process spent all of its {} tries",
+        told["tries"]
+    );
+    Err(NeedsReview {
+        why,
+        out: out.display().to_string(),
+    }
+    .into())
 }
 
 /// Removes the tries of an earlier run.
@@ -327,13 +396,16 @@ pub fn apply(repo: &Path, copy: &Path, patch: &Patch) -> Result<Vec<PathBuf>> {
             );
         }
     }
-    let changes = patch.apply(&read).context("while applying the patch to the repository")?;
+    let changes = patch
+        .apply(&read)
+        .context("while applying the patch to the repository")?;
     let mut written = Vec::new();
     for change in changes {
         let path = repo.join(&change.path);
         match change.content {
             Some(text) => data::file::write_whole(&path, text.as_bytes())?,
-            None => std::fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?,
+            None => std::fs::remove_file(&path)
+                .with_context(|| format!("cannot remove `{}`", path.display()))?,
         }
         written.push(path);
     }
@@ -342,9 +414,20 @@ pub fn apply(repo: &Path, copy: &Path, patch: &Patch) -> Result<Vec<PathBuf>> {
 
 /// A name for the task of a repository: letters that every tool takes.
 pub fn instance_of(repo: &Path, what: &str) -> String {
-    let name = repo.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "repository".into());
-    let plain: String =
-        name.chars().map(|one| if one.is_ascii_alphanumeric() || "-_.".contains(one) { one } else { '-' }).collect();
+    let name = repo
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|| "repository".into());
+    let plain: String = name
+        .chars()
+        .map(|one| {
+            if one.is_ascii_alphanumeric() || "-_.".contains(one) {
+                one
+            } else {
+                '-'
+            }
+        })
+        .collect();
     format!("{plain}-{}", &blake3::hash(what.as_bytes()).to_hex()[..8])
 }
 

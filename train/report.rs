@@ -60,7 +60,10 @@ fn plots(heading: &str, curves: &[Curve]) -> String {
     if plots.is_empty() {
         return plots;
     }
-    format!("<h2>{}</h2>\n<div class=\"plots\">\n{plots}</div>\n", escape(heading))
+    format!(
+        "<h2>{}</h2>\n<div class=\"plots\">\n{plots}</div>\n",
+        escape(heading)
+    )
 }
 
 /// A whole page; `head` is HTML that its head holds besides.
@@ -90,14 +93,22 @@ fn number(value: f64) -> String {
             .rev()
             .map(|group| std::str::from_utf8(group).expect("digits are ASCII"))
             .collect();
-        return format!("{}{}", if value < 0.0 { "−" } else { "" }, grouped.join("\u{202f}"));
+        return format!(
+            "{}{}",
+            if value < 0.0 { "−" } else { "" },
+            grouped.join("\u{202f}")
+        );
     }
     let magnitude = value.abs().log10().floor() as i32;
     if !(-4..6).contains(&magnitude) {
         return format!("{value:.3e}").replace('-', "−");
     }
     let text = format!("{value:.*}", (3 - magnitude).max(0) as usize);
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     text.replace('-', "−")
 }
 

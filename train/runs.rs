@@ -81,7 +81,10 @@ pub fn find(folder: &Path) -> Vec<Run> {
 
 fn look(folder: &Path, depth: usize, found: &mut Vec<Run>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let (path, name) = (
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        );
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && depth > 0 && !name.starts_with('.') && !name.starts_with("step-") {
             look(&path, depth - 1, found);
@@ -98,7 +101,11 @@ fn read(file: &Path, path: &Path) -> Option<Run> {
     let plan: Table = fs::read_to_string(file).ok()?.parse().ok()?;
     let text = |table: &Table, key: &str| Some(table.get(key)?.as_str()?.to_owned());
     let stage = text(&plan, "stage")?;
-    let provenance = plan.get("provenance").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    let provenance = plan
+        .get("provenance")
+        .and_then(toml::Value::as_table)
+        .cloned()
+        .unwrap_or_default();
     let rows = metrics::read(&path.join("metrics.jsonl")).unwrap_or_default();
     let step = rows.last().map(Row::step);
     Some(Run {
@@ -120,17 +127,42 @@ fn state(path: &Path) -> State {
     if path.is_dir() && locked(path.join(".lock")) {
         return State::Running;
     }
-    let ended = ["summary.json", "report.json", "results.jsonl", "tasks.jsonl", "manifest.json"];
-    let finished = if path.is_dir() { ended.iter().any(|name| path.join(name).exists()) } else { path.exists() };
-    if finished { State::Finished } else { State::Stopped }
+    let ended = [
+        "summary.json",
+        "report.json",
+        "results.jsonl",
+        "tasks.jsonl",
+        "manifest.json",
+    ];
+    let finished = if path.is_dir() {
+        ended.iter().any(|name| path.join(name).exists())
+    } else {
+        path.exists()
+    };
+    if finished {
+        State::Finished
+    } else {
+        State::Stopped
+    }
 }
 
 fn planned_steps(plan: &Table, stage: &str, provenance: &Table) -> Option<u64> {
     let section = plan.get("config")?.get(stage)?;
     let number = |key: &str| section.get(key)?.as_integer()?.try_into().ok();
     let steps: u64 = number("steps")?;
-    let two = provenance.get("command")?.as_str()?.split(' ').any(|word| word == "--curriculum");
-    Some(steps + if two { number("stage2_steps").unwrap_or(0) } else { 0 })
+    let two = provenance
+        .get("command")?
+        .as_str()?
+        .split(' ')
+        .any(|word| word == "--curriculum");
+    Some(
+        steps
+            + if two {
+                number("stage2_steps").unwrap_or(0)
+            } else {
+                0
+            },
+    )
 }
 
 /// The names of the figure that tells most about a stage, from the best to what is always there.
@@ -143,11 +175,17 @@ fn figures(stage: &str) -> &'static [&'static str] {
 }
 
 fn result(path: &Path, stage: &str, rows: &[Row]) -> Option<(String, f64)> {
-    let last = |name: &&str| rows.iter().rev().find_map(|row| row.get(name)).map(|value| ((*name).to_owned(), value));
+    let last = |name: &&str| {
+        rows.iter()
+            .rev()
+            .find_map(|row| row.get(name))
+            .map(|value| ((*name).to_owned(), value))
+    };
     if let Some(found) = figures(stage).iter().find_map(last) {
         return Some(found);
     }
-    let json = |file: PathBuf| -> Option<Value> { serde_json::from_slice(&fs::read(file).ok()?).ok() };
+    let json =
+        |file: PathBuf| -> Option<Value> { serde_json::from_slice(&fs::read(file).ok()?).ok() };
     let named = |name: &str, value: &Value| Some((name.to_owned(), value.as_f64()?));
     if path.is_dir() {
         let report = json(path.join("report.json"))?;
@@ -155,7 +193,10 @@ fn result(path: &Path, stage: &str, rows: &[Row]) -> Option<(String, f64)> {
     }
     match stage {
         "eval" => named("pass@1", json(path.to_owned())?.get("pass_at_1")?),
-        "export" => named("logit_kl", json(crate::plan::beside(path, "report.json"))?.get("logit_kl")?),
+        "export" => named(
+            "logit_kl",
+            json(crate::plan::beside(path, "report.json"))?.get("logit_kl")?,
+        ),
         _ => None,
     }
 }
@@ -163,7 +204,9 @@ fn result(path: &Path, stage: &str, rows: &[Row]) -> Option<(String, f64)> {
 /// The best step by what is measured on data that is not trained on.
 fn best(stage: &str, rows: &[Row]) -> Option<(u64, f64)> {
     let name = figures(stage).first()?;
-    let measured = rows.iter().filter_map(|row| Some((row.step(), row.get(name)?)));
+    let measured = rows
+        .iter()
+        .filter_map(|row| Some((row.step(), row.get(name)?)));
     if stage == "sft" {
         measured.min_by(|a, b| a.1.total_cmp(&b.1))
     } else {
@@ -198,31 +241,58 @@ mod tests {
     #[test]
     fn runs_are_told_with_state_step_and_result() {
         let at = folder("all");
-        write(at.join("b/sft/plan.toml"), &plan("sft", "2026-01-02T00:00:00Z", "train sft"));
+        write(
+            at.join("b/sft/plan.toml"),
+            &plan("sft", "2026-01-02T00:00:00Z", "train sft"),
+        );
         let rows = "{\"step\":39,\"loss\":1.5,\"eval/loss\":1.0}\n{\"step\":40,\"loss\":1.25}\n";
         write(at.join("b/sft/metrics.jsonl"), rows);
-        write(at.join("b/sft/step-000040/plan.toml"), &plan("sft", "2026-01-02T00:00:00Z", "not a run"));
-        write(at.join("a/plan.toml"), &plan("grpo", "2026-01-03T00:00:00Z", "train grpo --curriculum"));
-        let rows =
-            "{\"step\":1,\"eval/pass@1\":0.5}\n{\"step\":2,\"eval/pass@1\":0.5}\n{\"step\":3,\"eval/pass@1\":0.25}\n";
+        write(
+            at.join("b/sft/step-000040/plan.toml"),
+            &plan("sft", "2026-01-02T00:00:00Z", "not a run"),
+        );
+        write(
+            at.join("a/plan.toml"),
+            &plan("grpo", "2026-01-03T00:00:00Z", "train grpo --curriculum"),
+        );
+        let rows = "{\"step\":1,\"eval/pass@1\":0.5}\n{\"step\":2,\"eval/pass@1\":0.5}\n{\"step\":3,\"eval/pass@1\":0.25}\n";
         write(at.join("a/metrics.jsonl"), rows);
         write(at.join("a/summary.json"), "{}");
-        write(at.join("one.json.plan.toml"), &plan("eval", "2026-01-01T00:00:00Z", "train eval"));
+        write(
+            at.join("one.json.plan.toml"),
+            &plan("eval", "2026-01-01T00:00:00Z", "train eval"),
+        );
         write(at.join("one.json"), "{\"pass_at_1\": 0.125}");
         write(at.join("broken/plan.toml"), "stage = ");
 
         let runs = find(&at);
-        let told: Vec<_> = runs.iter().map(|run| (run.stage.as_str(), run.state, run.step, run.steps)).collect();
+        let told: Vec<_> = runs
+            .iter()
+            .map(|run| (run.stage.as_str(), run.state, run.step, run.steps))
+            .collect();
         let wanted = [
             ("eval", State::Finished, None, None),
             ("sft", State::Stopped, Some(40), Some(100)),
             ("grpo", State::Finished, Some(3), Some(9)),
         ];
         assert_eq!(told, wanted);
-        let results: Vec<_> = runs.iter().map(|run| run.result.clone().expect("a figure")).collect();
+        let results: Vec<_> = runs
+            .iter()
+            .map(|run| run.result.clone().expect("a figure"))
+            .collect();
         let named = |name: &str, value| (name.to_owned(), value);
-        assert_eq!(results, [named("pass@1", 0.125), named("eval/loss", 1.0), named("eval/pass@1", 0.25)]);
-        assert_eq!([runs[0].best, runs[1].best, runs[2].best], [None, Some((39, 1.0)), Some((1, 0.5))]);
+        assert_eq!(
+            results,
+            [
+                named("pass@1", 0.125),
+                named("eval/loss", 1.0),
+                named("eval/pass@1", 0.25)
+            ]
+        );
+        assert_eq!(
+            [runs[0].best, runs[1].best, runs[2].best],
+            [None, Some((39, 1.0)), Some((1, 0.5))]
+        );
 
         let _lock = checkpoint::lock(&at.join("b/sft")).expect("a lock");
         assert_eq!(find(&at.join("b"))[0].state, State::Running);

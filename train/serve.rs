@@ -114,9 +114,23 @@ impl Serving {
     ///
     /// When the address cannot be listened on.
     pub fn start(loaded: Loaded, name: String, settings: Settings, device: Device) -> Result<Self> {
-        let Loaded { config, model, tokenizer, template, .. } = loaded;
-        let (template, syntax, grammars) = (Today::new(template), OnceLock::new(), Grammars::default());
-        let served = Arc::new(Served { name, config, tokenizer, template, syntax, grammars });
+        let Loaded {
+            config,
+            model,
+            tokenizer,
+            template,
+            ..
+        } = loaded;
+        let (template, syntax, grammars) =
+            (Today::new(template), OnceLock::new(), Grammars::default());
+        let served = Arc::new(Served {
+            name,
+            config,
+            tokenizer,
+            template,
+            syntax,
+            grammars,
+        });
         let worker = Worker::start(model, served.clone(), settings.max_rows, device)?;
         let server = Arc::new(Server {
             served,
@@ -124,19 +138,33 @@ impl Serving {
             numbers: Numbers::default(),
             max_requests: settings.max_requests,
             open: AtomicUsize::new(0),
-            api_key: settings.api_key.as_ref().map(|key| blake3::hash(key.as_bytes())),
+            api_key: settings
+                .api_key
+                .as_ref()
+                .map(|key| blake3::hash(key.as_bytes())),
             log_requests: settings.log_requests,
-            started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            started: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
         });
         allow_many_files();
         let address = settings.address;
-        let http = HttpServer::bind(address, routes::router(server, &settings.cors_origins), Limits::default());
+        let http = HttpServer::bind(
+            address,
+            routes::router(server, &settings.cors_origins),
+            Limits::default(),
+        );
         let http = http.map_err(|error| {
             let hint = "choose another port with `--port`, or 0 for any that is free";
             anyhow!("cannot listen on `{address}`: {error}\nhint: {hint}")
         })?;
         let (stop, stopped) = sync_channel(1);
-        Ok(Serving { http, stop, stopped, patience: settings.patience })
+        Ok(Serving {
+            http,
+            stop,
+            stopped,
+            patience: settings.patience,
+        })
     }
 
     /// Where it listens: the port that was free, where any was asked for.
@@ -155,7 +183,12 @@ impl Serving {
 
     /// Answers until it is stopped; what is being written then may end within the server's patience.
     pub fn run(self) {
-        let Serving { http, stop, stopped, patience } = self;
+        let Serving {
+            http,
+            stop,
+            stopped,
+            patience,
+        } = self;
         // Its own end of the line keeps it open when nobody else has one.
         stopped.recv().ok();
         drop(stop);
@@ -177,7 +210,9 @@ impl Server {
     /// A place for one more request, if there is one.
     fn place(self: &Arc<Self>) -> Option<Place> {
         let more = |open: usize| (open < self.max_requests).then_some(open + 1);
-        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        self.open
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .ok()?;
         Some(Place(self.clone()))
     }
 }

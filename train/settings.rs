@@ -44,7 +44,10 @@ impl Settings {
     /// Each key whose value is another one in `other`.
     pub fn different_keys(&self, other: &Settings) -> BTreeSet<String> {
         let keys: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
-        keys.into_iter().filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
+        keys.into_iter()
+            .filter(|key| self.0.get(*key) != other.0.get(*key))
+            .cloned()
+            .collect()
     }
 
     /// The value of `key`, cut where it is long; `None` where it is not set.
@@ -54,7 +57,13 @@ impl Settings {
 
     /// Each key whose value is another one in `now`, with both.
     pub fn differences(&self, now: &Settings) -> Vec<String> {
-        let told = |key: &String| format!("`{key}` was {}, is {}", shown(self.0.get(key)), shown(now.0.get(key)));
+        let told = |key: &String| {
+            format!(
+                "`{key}` was {}, is {}",
+                shown(self.0.get(key)),
+                shown(now.0.get(key))
+            )
+        };
         self.different_keys(now).iter().map(told).collect()
     }
 
@@ -76,7 +85,9 @@ impl Settings {
 }
 
 fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "not set".into() };
+    let Some(value) = value else {
+        return "not set".into();
+    };
     let text = value.to_string();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -92,19 +103,37 @@ mod tests {
 
     #[test]
     fn what_differs_is_named_key_by_key() {
-        let before = Settings::default().with("sft", json!({"steps": 100, "optimizer": {"lr": 0.1}})).with("seed", 7);
-        let now = Settings::default().with("sft", json!({"steps": 200, "optimizer": {"lr": 0.1}, "keep": 2}));
+        let before = Settings::default()
+            .with("sft", json!({"steps": 100, "optimizer": {"lr": 0.1}}))
+            .with("seed", 7);
+        let now = Settings::default().with(
+            "sft",
+            json!({"steps": 200, "optimizer": {"lr": 0.1}, "keep": 2}),
+        );
         assert_eq!(
             before.differences(&now),
-            ["`seed` was 7, is not set", "`sft.keep` was not set, is 2", "`sft.steps` was 100, is 200"]
+            [
+                "`seed` was 7, is not set",
+                "`sft.keep` was not set, is 2",
+                "`sft.steps` was 100, is 200"
+            ]
         );
-        let said = before.require_same(&now, "`out`").expect_err("is refused").to_string();
-        assert!(said.starts_with("`out` was begun with other settings\n`seed` was 7"), "{said}");
+        let said = before
+            .require_same(&now, "`out`")
+            .expect_err("is refused")
+            .to_string();
+        assert!(
+            said.starts_with("`out` was begun with other settings\n`seed` was 7"),
+            "{said}"
+        );
         assert!(before.require_same(&before.clone(), "`out`").is_ok());
     }
 
     #[test]
     fn a_long_value_is_cut_where_a_letter_ends() {
-        assert_eq!(shown(Some(&json!("ä".repeat(200)))).chars().count(), SHOWN + 1);
+        assert_eq!(
+            shown(Some(&json!("ä".repeat(200)))).chars().count(),
+            SHOWN + 1
+        );
     }
 }

@@ -82,8 +82,17 @@ struct State {
 impl State {
     /// What the run rests on, beside what moves.
     fn settings(&self) -> Settings {
-        let State { stage, seed, samples, config, .. } = self;
-        let settings = Settings::default().with("stage", stage).with("seed", seed).with("sft", config);
+        let State {
+            stage,
+            seed,
+            samples,
+            config,
+            ..
+        } = self;
+        let settings = Settings::default()
+            .with("stage", stage)
+            .with("seed", seed)
+            .with("sft", config);
         settings.with("content of the samples", samples)
     }
 }
@@ -125,13 +134,24 @@ impl Sft<'_> {
         let _lock = checkpoint::lock(self.out)?;
         let found = self.newest()?;
         let mut best = found.as_ref().and_then(|(_, state)| state.best);
-        let resumed = found.map(|(path, state)| Resumed { path, counters: state.counters });
-        let (mut base, weights) = state::read_or_resume(origin, resumed.as_ref(), &self.tuning(), self.device)?;
+        let resumed = found.map(|(path, state)| Resumed {
+            path,
+            counters: state.counters,
+        });
+        let (mut base, weights) =
+            state::read_or_resume(origin, resumed.as_ref(), &self.tuning(), self.device)?;
         if let Some(template) = self.chat_template {
             base.take_template(template.clone());
         }
-        let mut live =
-            TrainState::new(&base, weights, self.tuning(), self.fit, self.seed, resumed.as_ref(), self.device)?;
+        let mut live = TrainState::new(
+            &base,
+            weights,
+            self.tuning(),
+            self.fit,
+            self.seed,
+            resumed.as_ref(),
+            self.device,
+        )?;
         let mut metrics = Metrics::open(&self.out.join("metrics.jsonl"), live.step)?;
         let mut progress = Progress::new("sft", self.config.steps);
         progress.advance_to(live.step);
@@ -141,11 +161,17 @@ impl Sft<'_> {
         while live.step < self.config.steps && !asked {
             let note = self.step(&mut live, &mut metrics, &mut total, &mut best)?;
             progress.advance(1, note);
-            let due = self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
+            let due =
+                self.config.save_every > 0 && live.step.is_multiple_of(self.config.save_every);
             asked = self.interrupt.asked();
             if due || live.step == self.config.steps || asked {
                 metrics.sync()?;
-                live.save(self.out, self.config.keep, self.watcher, &self.state(live.counters(), best))?;
+                live.save(
+                    self.out,
+                    self.config.keep,
+                    self.watcher,
+                    &self.state(live.counters(), best),
+                )?;
             }
         }
         progress.finish();
@@ -181,18 +207,28 @@ impl Sft<'_> {
         live.step += 1;
         // The first numbers that the host waits for.
         let norm: f32 = norm.into_scalar();
-        let loss = losses.into_iter().map(|part| f64::from(part.into_scalar::<f32>())).sum();
+        let loss = losses
+            .into_iter()
+            .map(|part| f64::from(part.into_scalar::<f32>()))
+            .sum();
         check_finite("sft", live.step, loss, norm, self.out)?;
         total.tokens += tokens as u64;
         total.loss = Some(loss);
         let seconds = clock.elapsed().as_secs_f64();
         let speed = tokens as f64 / seconds;
-        let mut values = vec![("loss", loss), ("grad_norm", f64::from(norm)), ("learning_rate", rate)];
+        let mut values = vec![
+            ("loss", loss),
+            ("grad_norm", f64::from(norm)),
+            ("learning_rate", rate),
+        ];
         values.push(("tokens", tokens as f64));
         let mut note = format!("loss {loss:.3}  {speed:.0} tokens/s");
         if let Some(found) = self.validate(live) {
             values.extend(found.named());
-            note += &format!("  eval loss {:.3}  exact {:.3}", found.loss, found.exact_match);
+            note += &format!(
+                "  eval loss {:.3}  exact {:.3}",
+                found.loss, found.exact_match
+            );
             self.keep_best(live, found.loss, best)?;
         }
         let mut clocks = vec![("timing_s/step", seconds), ("perf/tokens_per_s", speed)];
@@ -202,7 +238,11 @@ impl Sft<'_> {
     }
 
     fn tuning(&self) -> Tuning<'_> {
-        Tuning { lora: &self.config.lora, bf16: self.config.bf16, optimizer: &self.config.optimizer }
+        Tuning {
+            lora: &self.config.lora,
+            bf16: self.config.bf16,
+            optimizer: &self.config.optimizer,
+        }
     }
 
     fn state(&self, counters: Counters, best: Option<Best>) -> State {
@@ -219,10 +259,14 @@ impl Sft<'_> {
 
     /// The newest whole checkpoint when resuming; without `--resume`, refuses a folder that holds one.
     fn newest(&self) -> Result<Option<(PathBuf, State)>> {
-        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else { return Ok(None) };
+        let Some((_, path)) = checkpoint::start(self.out, self.resume)? else {
+            return Ok(None);
+        };
         let found: State = state::read_state(&path)?;
         let now = self.state(found.counters, None);
-        found.settings().require_same(&now.settings(), &format!("the run in `{}`", path.display()))?;
+        found
+            .settings()
+            .require_same(&now.settings(), &format!("the run in `{}`", path.display()))?;
         Ok(Some((path, found)))
     }
 
@@ -231,38 +275,69 @@ impl Sft<'_> {
         if best.is_some_and(|best| best.loss <= loss) || !loss.is_finite() {
             return Ok(());
         }
-        *best = Some(Best { step: live.step, loss });
+        *best = Some(Best {
+            step: live.step,
+            loss,
+        });
         live.save_best(self.out)
     }
 
     fn stopped(&self, step: u64) -> anyhow::Error {
-        Interrupted::new(format!("{step} of {} steps are saved in `{}`", self.config.steps, self.out.display())).into()
+        Interrupted::new(format!(
+            "{step} of {} steps are saved in `{}`",
+            self.config.steps,
+            self.out.display()
+        ))
+        .into()
     }
 
     fn validate(&self, live: &TrainState<'_>) -> Option<Validation> {
         let every = self.config.validate_every;
         let due = every > 0 && (live.step.is_multiple_of(every) || live.step == self.config.steps);
-        (due && !self.validation.is_empty())
-            .then(|| Validation::of(&live.learner(), self.validation, live.fit.micro_batch_tokens, self.device))
+        (due && !self.validation.is_empty()).then(|| {
+            Validation::of(
+                &live.learner(),
+                self.validation,
+                live.fit.micro_batch_tokens,
+                self.device,
+            )
+        })
     }
 
     /// Gradients of the step's mean loss, summed over micro-batches of like length; the parts of the loss, still where
     /// they were computed; and the tokens.
-    fn gradients(&self, live: &TrainState<'_>, rows: &[Row]) -> (NamedGradients, Vec<Tensor<1>>, usize) {
-        let weight: f32 = rows.iter().flat_map(|row| &row.targets).map(|target| target.weight).sum();
-        let micro_batches: Vec<_> = micro_batches(rows, live.fit.micro_batch_tokens).into_iter().enumerate().collect();
+    fn gradients(
+        &self,
+        live: &TrainState<'_>,
+        rows: &[Row],
+    ) -> (NamedGradients, Vec<Tensor<1>>, usize) {
+        let weight: f32 = rows
+            .iter()
+            .flat_map(|row| &row.targets)
+            .map(|target| target.weight)
+            .sum();
+        let micro_batches: Vec<_> = micro_batches(rows, live.fit.micro_batch_tokens)
+            .into_iter()
+            .enumerate()
+            .collect();
         let learner = live.learner();
-        let (sum, measured) = over_micro_batches(&micro_batches, workers(self.device), |(index, rows)| {
-            let batch = Batch::new(rows, self.device);
-            let key = data::draw::key(self.seed, &[live.step, *index as u64]);
-            let (gradients, losses) = learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
-                let part = batch.part(&range);
-                cross_entropy(logits, part.targets, part.weights, weight)
+        let (sum, measured) =
+            over_micro_batches(&micro_batches, workers(self.device), |(index, rows)| {
+                let batch = Batch::new(rows, self.device);
+                let key = data::draw::key(self.seed, &[live.step, *index as u64]);
+                let (gradients, losses) =
+                    learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
+                        let part = batch.part(&range);
+                        cross_entropy(logits, part.targets, part.weights, weight)
+                    });
+                (gradients, (losses, batch.tokens))
             });
-            (gradients, (losses, batch.tokens))
-        });
         let (losses, tokens): (Vec<Vec<Tensor<1>>>, Vec<usize>) = measured.into_iter().unzip();
-        (sum, losses.into_iter().flatten().collect(), tokens.iter().sum())
+        (
+            sum,
+            losses.into_iter().flatten().collect(),
+            tokens.iter().sum(),
+        )
     }
 }
 
@@ -276,11 +351,16 @@ struct Total {
 /// The samples of `step`, as rows.
 fn rows_of(samples: &SampleSet, config: &SftConfig, step: u64, seed: u64) -> Vec<Row> {
     let samples = samples.of_step(step, config.samples_per_step, seed);
-    let rows: Vec<Row> = samples.iter().map(|sample| Row::from_sample(sample, config.context_weight)).collect();
+    let rows: Vec<Row> = samples
+        .iter()
+        .map(|sample| Row::from_sample(sample, config.context_weight))
+        .collect();
     if config.pack_tokens == 0 {
         return rows;
     }
     let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
     let packed = data::pack::pack(&lengths, config.pack_tokens).into_iter();
-    packed.map(|row| Row::packed(row.into_iter().map(|at| rows[at].clone()).collect())).collect()
+    packed
+        .map(|row| Row::packed(row.into_iter().map(|at| rows[at].clone()).collect()))
+        .collect()
 }

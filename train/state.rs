@@ -149,7 +149,12 @@ pub fn read(folder: &Path, tuning: &Tuning<'_>, device: &Device) -> Result<(Base
     read_base(&base, Some(adapter), tuning, device)
 }
 
-fn read_base(path: &Path, adapter: Option<Adapter>, tuning: &Tuning<'_>, device: &Device) -> Result<(Base, Weights)> {
+fn read_base(
+    path: &Path,
+    adapter: Option<Adapter>,
+    tuning: &Tuning<'_>,
+    device: &Device,
+) -> Result<(Base, Weights)> {
     let (loaded, frozen) = if tuning.lora.four_bit {
         let (loaded, frozen) = checkpoint::load_rounded(path, device)?;
         (loaded, Some(frozen))
@@ -160,8 +165,26 @@ fn read_base(path: &Path, adapter: Option<Adapter>, tuning: &Tuning<'_>, device:
 }
 
 fn split(loaded: Loaded, frozen: Option<Nf4Blocks>, adapter: Option<Adapter>) -> (Base, Weights) {
-    let Loaded { path, config, model, tokenizer, template } = loaded;
-    (Base { path, config, tokenizer, template }, Weights { model, frozen, adapter })
+    let Loaded {
+        path,
+        config,
+        model,
+        tokenizer,
+        template,
+    } = loaded;
+    (
+        Base {
+            path,
+            config,
+            tokenizer,
+            template,
+        },
+        Weights {
+            model,
+            frozen,
+            adapter,
+        },
+    )
 }
 
 /// The model that a run begins with.
@@ -189,7 +212,11 @@ pub fn read_or_resume(
         (Some(Resumed { path, .. }), Origin::Folder(folder)) if tuning.lora.rank > 0 => {
             // The base may have moved since the checkpoint was written: `folder` says where it is now.
             let folder = checkpoint::resolve(folder)?;
-            let base = if Adapter::is_in(&folder) { Adapter::read(&folder)?.base_of(&folder)? } else { folder };
+            let base = if Adapter::is_in(&folder) {
+                Adapter::read(&folder)?.base_of(&folder)?
+            } else {
+                folder
+            };
             read_base(&base, Some(Adapter::read(path)?), tuning, device)
         }
         (Some(Resumed { path, .. }), _) => read_base(path, None, tuning, device),
@@ -226,7 +253,11 @@ impl<'a> TrainState<'a> {
         resumed: Option<&Resumed>,
         device: &Device,
     ) -> Result<Self> {
-        let Weights { mut model, frozen, adapter } = weights;
+        let Weights {
+            mut model,
+            frozen,
+            adapter,
+        } = weights;
         if tuning.lora.rank > 0 {
             model = with_lora(model, &base.config, tuning.lora, seed, device);
         }
@@ -236,21 +267,41 @@ impl<'a> TrainState<'a> {
         if tuning.bf16 {
             model = model.cast(DType::BF16);
         }
-        let fresh = Counters { step: 0, updates: 0, fit };
+        let fresh = Counters {
+            step: 0,
+            updates: 0,
+            fit,
+        };
         let counters = resumed.map_or(fresh, |resumed| resumed.counters);
         let optimizer = match resumed {
-            Some(resumed) => AdamW::read(tuning.optimizer.clone(), &resumed.path, counters.updates, device)?,
+            Some(resumed) => AdamW::read(
+                tuning.optimizer.clone(),
+                &resumed.path,
+                counters.updates,
+                device,
+            )?,
             None => AdamW::new(tuning.optimizer.clone()),
         };
         let rope = rope_of(&base.config, device);
         let frozen = frozen.map(Arc::new);
         let Counters { step, fit, .. } = counters;
-        Ok(TrainState { step, fit, base, tuning, model: Some(model), frozen, rope, optimizer })
+        Ok(TrainState {
+            step,
+            fit,
+            base,
+            tuning,
+            model: Some(model),
+            frozen,
+            rope,
+            optimizer,
+        })
     }
 
     /// The weights. What four bits hold is in [`TrainState::frozen`].
     pub fn model(&self) -> &CausalLm {
-        self.model.as_ref().expect("the model is in its place between updates")
+        self.model
+            .as_ref()
+            .expect("the model is in its place between updates")
     }
 
     /// The linear maps that were taken out of the model.
@@ -274,7 +325,10 @@ impl<'a> TrainState<'a> {
     ///
     /// When there is no gradient.
     pub fn update(&mut self, gradients: NamedGradients, rate: f64) -> Tensor<1> {
-        let model = self.model.take().expect("the model is in its place between updates");
+        let model = self
+            .model
+            .take()
+            .expect("the model is in its place between updates");
         let (model, norm) = self.optimizer.step(model, gradients, rate);
         self.model = Some(model);
         norm
@@ -282,7 +336,11 @@ impl<'a> TrainState<'a> {
 
     /// Where the run stands.
     pub fn counters(&self) -> Counters {
-        Counters { step: self.step, updates: self.optimizer.updates(), fit: self.fit }
+        Counters {
+            step: self.step,
+            updates: self.optimizer.updates(),
+            fit: self.fit,
+        }
     }
 
     /// Writes a checkpoint below `out`; `state` is what the trainer needs besides.
@@ -290,9 +348,18 @@ impl<'a> TrainState<'a> {
     /// # Errors
     ///
     /// As [`checkpoint::save`].
-    pub fn save(&self, out: &Path, keep: usize, watcher: &Watcher, state: &impl Serialize) -> Result<()> {
-        let snapshot =
-            Snapshot { optimizer: Some(&self.optimizer), state: Some(serde_json::to_value(state)?), ..self.snapshot() };
+    pub fn save(
+        &self,
+        out: &Path,
+        keep: usize,
+        watcher: &Watcher,
+        state: &impl Serialize,
+    ) -> Result<()> {
+        let snapshot = Snapshot {
+            optimizer: Some(&self.optimizer),
+            state: Some(serde_json::to_value(state)?),
+            ..self.snapshot()
+        };
         watched::save(watcher, out, &snapshot, keep)
     }
 
@@ -306,7 +373,10 @@ impl<'a> TrainState<'a> {
     }
 
     fn snapshot(&self) -> Snapshot<'_> {
-        let adapter = adapter::About { config: self.tuning.lora, base: &self.base.path };
+        let adapter = adapter::About {
+            config: self.tuning.lora,
+            base: &self.base.path,
+        };
         Snapshot {
             step: self.step,
             config: &self.base.config,

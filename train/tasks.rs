@@ -76,11 +76,27 @@ impl TestEnv {
 
     /// `secret` where the config names none.
     fn with_secret(config: &Config, cache: &Path, secret: u64) -> Result<Self> {
-        let Opened { python, sandbox, environment } = environment::open(config, cache)?;
+        let Opened {
+            python,
+            sandbox,
+            environment,
+        } = environment::open(config, cache)?;
         let (limits, cache) = (config.sandbox.clone(), cache.to_path_buf());
-        let secret = config.tests.evidence.then(|| config.tests.secret.unwrap_or(secret));
+        let secret = config
+            .tests
+            .evidence
+            .then(|| config.tests.secret.unwrap_or(secret));
         let (timeouts, tests) = (Timeouts::default(), Mutex::default());
-        Ok(TestEnv { python, sandbox, environment, limits, secret, timeouts, tests, cache })
+        Ok(TestEnv {
+            python,
+            sandbox,
+            environment,
+            limits,
+            secret,
+            timeouts,
+            tests,
+            cache,
+        })
     }
 
     /// Judges patches in this sandbox.
@@ -103,11 +119,19 @@ impl TestEnv {
     fn package(&self, spec: &str) -> Result<package::Package> {
         let folder = Path::new(spec);
         if folder.is_dir() {
-            let name = folder.file_name().map_or_else(|| spec.to_owned(), |name| name.to_string_lossy().into_owned());
+            let name = folder.file_name().map_or_else(
+                || spec.to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            );
             return Ok(package::Package::open(&name, folder)?);
         }
         let say = |line: &str| eprintln!("{line}");
-        Ok(package::Package::fetch(spec, &self.cache.join("packages"), &self.python, &say)?)
+        Ok(package::Package::fetch(
+            spec,
+            &self.cache.join("packages"),
+            &self.python,
+            &say,
+        )?)
     }
 
     /// A run with a planted bug, where tests that never end count as failed. The clean tree has none of them.
@@ -121,12 +145,29 @@ impl TestEnv {
             Some(all) => all.clone(),
             // The run on the clean tree was another process's.
             None => {
-                let clean = self.timeouts.run(self.sandbox.as_ref(), Job { changes: Vec::new(), ..job.clone() })?;
-                known.entry(job.tree.clone()).or_insert(clean.tests.keys().cloned().collect()).clone()
+                let clean = self.timeouts.run(
+                    self.sandbox.as_ref(),
+                    Job {
+                        changes: Vec::new(),
+                        ..job.clone()
+                    },
+                )?;
+                known
+                    .entry(job.tree.clone())
+                    .or_insert(clean.tests.keys().cloned().collect())
+                    .clone()
             }
         };
         drop(known);
-        let again = |ids| self.timeouts.run(self.sandbox.as_ref(), Job { select: Select::Ids(ids), ..job.clone() });
+        let again = |ids| {
+            self.timeouts.run(
+                self.sandbox.as_ref(),
+                Job {
+                    select: Select::Ids(ids),
+                    ..job.clone()
+                },
+            )
+        };
         past_hangs(&all, run, &again)
     }
 
@@ -141,7 +182,10 @@ impl TestEnv {
             compared: false,
             limits: self.limits.clone(),
         };
-        let run = self.timeouts.run(self.sandbox.as_ref(), job.clone()).and_then(|run| self.past_hangs(&job, run));
+        let run = self
+            .timeouts
+            .run(self.sandbox.as_ref(), job.clone())
+            .and_then(|run| self.past_hangs(&job, run));
         let run = run.map_err(|error| JudgeError(error.to_string()))?;
         let having = |status| {
             let with = run.tests.iter().filter(move |(_, found)| **found == status);
@@ -167,10 +211,18 @@ impl TestEnv {
 ///
 /// When a file cannot be written.
 pub fn split(set: &TaskSet, share: f64, seed: u64) -> Result<(PathBuf, PathBuf)> {
-    let function = |task: &Task| format!("{seed} {} {} {}", task.repo, task.focus.path, task.focus.first_line);
+    let function = |task: &Task| {
+        format!(
+            "{seed} {} {} {}",
+            task.repo, task.focus.path, task.focus.first_line
+        )
+    };
     let of_sft = first_part(set.tasks.iter().map(function).collect(), share);
-    let (sft, grpo): (Vec<Task>, Vec<Task>) =
-        set.tasks.iter().cloned().partition(|task| of_sft.contains(&function(task)));
+    let (sft, grpo): (Vec<Task>, Vec<Task>) = set
+        .tasks
+        .iter()
+        .cloned()
+        .partition(|task| of_sft.contains(&function(task)));
     let (sft_path, grpo_path) = (set.root.join("sft.jsonl"), set.root.join("grpo.jsonl"));
     write_rows(&sft_path, &sft)?;
     write_rows(&grpo_path, &grpo)?;
@@ -243,15 +295,23 @@ impl Sampling<'_> {
         let (tokenizer, template) = self.words;
         template.check(tokenizer)?;
         let summary_file = self.out.join("summary.json");
-        let journal = Journal::begin(Place::in_folder(self.out), SAMPLES, self.settings()?, self.resume)?;
+        let journal = Journal::begin(
+            Place::in_folder(self.out),
+            SAMPLES,
+            self.settings()?,
+            self.resume,
+        )?;
         let Some(mut journal) = journal else {
-            return Ok(serde_json::from_str(&data::file::read_text(&summary_file)?)?);
+            return Ok(serde_json::from_str(&data::file::read_text(
+                &summary_file,
+            )?)?);
         };
         let mut shown = Vec::new();
         let mut unsayable_why: BTreeMap<String, usize> = BTreeMap::new();
         for (at, (task, body)) in set.tasks.iter().zip(bodies(&set)?).enumerate() {
             let (of, out) = (set.tasks.len(), self.out.display());
-            self.interrupt.check(|| format!("{at} of {of} tasks are done, and kept in `{out}`"))?;
+            self.interrupt
+                .check(|| format!("{at} of {of} tasks are done, and kept in `{out}`"))?;
             let made: Result<Sample, String> = match journal.find(&task.id)? {
                 Some(made) => made,
                 None => {
@@ -274,7 +334,13 @@ impl Sampling<'_> {
         write(self.out, &samples, tokenizer)?;
         let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
         let unsayable = unsayable_why.values().sum();
-        let summary = SampleSummary { samples: samples.len(), tokens, dropped, unsayable, unsayable_why };
+        let summary = SampleSummary {
+            samples: samples.len(),
+            tokens,
+            dropped,
+            unsayable,
+            unsayable_why,
+        };
         data::file::write_whole(&summary_file, &serde_json::to_vec_pretty(&summary)?)?;
         journal.finish()?;
         Ok(summary)
@@ -290,7 +356,11 @@ impl Sampling<'_> {
         let mut messages = prompt(task, &file, self.data.answer);
         messages.push(Message::new(Role::Assistant, answer));
         let (tokenizer, template) = self.words;
-        Ok(Ok(template.to_sample(tokenizer, &messages, task.id.clone())?))
+        Ok(Ok(template.to_sample(
+            tokenizer,
+            &messages,
+            task.id.clone(),
+        )?))
     }
 
     /// What the samples rest on.
@@ -298,12 +368,19 @@ impl Sampling<'_> {
         let (tokenizer, template) = self.words;
         let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
         let of_file = |path: &Path| -> Result<String> {
-            let path = if path.is_dir() { path.join(data::source::jsonl::TASKS_FILE) } else { path.to_path_buf() };
+            let path = if path.is_dir() {
+                path.join(data::source::jsonl::TASKS_FILE)
+            } else {
+                path.to_path_buf()
+            };
             Ok(hash(data::file::read_text(&path)?.as_bytes()))
         };
         Ok(Settings::default()
             .with("content of --tasks", of_file(self.tasks)?)
-            .with("content of --against", self.against.map(of_file).transpose()?)
+            .with(
+                "content of --against",
+                self.against.map(of_file).transpose()?,
+            )
             .with("tokenizer", tokenizer.hash()?)
             .with("chat template", hash(template.source().as_bytes()))
             .with("data.answer", self.data.answer)
@@ -313,8 +390,12 @@ impl Sampling<'_> {
 
 /// What is left out, and why: also where nothing is left.
 fn tell_dropped(dropped: &Dropped, unsayable: &BTreeMap<String, usize>) {
-    let why =
-        |(why, count): (&String, &usize)| (*count, format!("the repair cannot be said in this form of answer: {why}"));
+    let why = |(why, count): (&String, &usize)| {
+        (
+            *count,
+            format!("the repair cannot be said in this form of answer: {why}"),
+        )
+    };
     terminal::tell_dropped("tasks", unsayable.iter().map(why));
     terminal::tell_dropped("samples", dropped.reasons());
 }
@@ -323,15 +404,24 @@ fn tell_dropped(dropped: &Dropped, unsayable: &BTreeMap<String, usize>) {
 fn bodies(set: &TaskSet) -> Result<Vec<String>> {
     let body = |task: &Task| {
         let text = set.read(task, &task.focus.path);
-        let text = text.with_context(|| format!("task `{}`: there is no file `{}`", task.id, task.focus.path))?;
+        let text = text.with_context(|| {
+            format!("task `{}`: there is no file `{}`", task.id, task.focus.path)
+        })?;
         let count = task.focus.last_line + 1 - task.focus.first_line;
-        Ok(text.lines().skip(task.focus.first_line - 1).take(count).collect::<Vec<_>>().join("\n"))
+        Ok(text
+            .lines()
+            .skip(task.focus.first_line - 1)
+            .take(count)
+            .collect::<Vec<_>>()
+            .join("\n"))
     };
     set.tasks.iter().map(body).collect()
 }
 
 fn base_text(set: &TaskSet, task: &Task) -> Result<String> {
-    let text = set.base_file(task, &task.focus.path).with_context(|| format!("the base tree of task `{}`", task.id))?;
+    let text = set
+        .base_file(task, &task.focus.path)
+        .with_context(|| format!("the base tree of task `{}`", task.id))?;
     text.with_context(|| format!("task `{}`: there is no file `{}`", task.id, task.focus.path))
 }
 
@@ -356,19 +446,32 @@ pub fn commit_samples(
     max_tokens: usize,
     out: &Path,
 ) -> Result<SampleSummary> {
-    let end = tokenizer.special("<|endoftext|>").context("the tokenizer has no `<|endoftext|>`")?;
+    let end = tokenizer
+        .special("<|endoftext|>")
+        .context("the tokenizer has no `<|endoftext|>`")?;
     let mut shown = Vec::new();
     for source in sources {
         for commit in commits(source, options)?.take(most.div_ceil(sources.len())) {
-            let numbered: String =
-                commit.buggy.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at + 1)).collect();
+            let numbered: String = commit
+                .buggy
+                .lines()
+                .enumerate()
+                .map(|(at, line)| format!("{}|{line}\n", at + 1))
+                .collect();
             let mut tokens = tokenizer.encode(&format!("{}\n{numbered}", commit.path));
             let mut mask = vec![false; tokens.len()];
-            let fixes: Vec<String> = commit.fixes.iter().map(|fix| format!("{}|{}", fix.line, fix.text)).collect();
+            let fixes: Vec<String> = commit
+                .fixes
+                .iter()
+                .map(|fix| format!("{}|{}", fix.line, fix.text))
+                .collect();
             tokens.extend(tokenizer.encode(&fixes.join("\n")));
             tokens.push(end);
             mask.resize(tokens.len(), true);
-            shown.push(Shown { sample: Sample::new(tokens, mask, commit.origin)?, body: String::new() });
+            shown.push(Shown {
+                sample: Sample::new(tokens, mask, commit.origin)?,
+                body: String::new(),
+            });
         }
     }
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
@@ -376,7 +479,13 @@ pub fn commit_samples(
     write(out, &samples, tokenizer)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
     let unsayable_why = BTreeMap::new();
-    Ok(SampleSummary { samples: samples.len(), tokens, dropped, unsayable: 0, unsayable_why })
+    Ok(SampleSummary {
+        samples: samples.len(),
+        tokens,
+        dropped,
+        unsayable: 0,
+        unsayable_why,
+    })
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub fn end_with_the_reader() {
 /// Whether an error says no more than that whoever read our words is gone.
 pub fn is_end_of_reader(error: &anyhow::Error) -> bool {
     let broken = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     error.chain().any(broken) && reader_is_gone()
 }
@@ -39,7 +41,10 @@ fn reader_is_gone() -> bool {
     let (out, err) = (std::io::stdout(), std::io::stderr());
     let mut ends = [out.as_fd(), err.as_fd()].map(|end| PollFd::new(end, PollFlags::POLLOUT));
     let told = poll(&mut ends, PollTimeout::ZERO);
-    let gone = |end: &PollFd<'_>| end.revents().is_some_and(|event| event.contains(PollFlags::POLLERR));
+    let gone = |end: &PollFd<'_>| {
+        end.revents()
+            .is_some_and(|event| event.contains(PollFlags::POLLERR))
+    };
     told.is_ok() && ends.iter().any(gone)
 }
 
@@ -49,7 +54,10 @@ pub fn say_error(error: &anyhow::Error) {
 }
 
 /// Says how many of `what` a stage left out, a line for each reason; nothing where none was.
-pub fn tell_dropped<W: std::fmt::Display>(what: &str, reasons: impl IntoIterator<Item = (usize, W)>) {
+pub fn tell_dropped<W: std::fmt::Display>(
+    what: &str,
+    reasons: impl IntoIterator<Item = (usize, W)>,
+) {
     for (count, why) in reasons.into_iter().filter(|(count, _)| *count > 0) {
         eprintln!("dropped: {count} {what}: {why}");
     }
@@ -86,7 +94,11 @@ fn told(error: &anyhow::Error) -> String {
             Some((said, hint)) => (said, Some(hint.strip_suffix(')').unwrap_or(hint))),
             None => (first, None),
         };
-        let _ = writeln!(told, "{}{first}", if depth == 0 { "error: " } else { "  because: " });
+        let _ = writeln!(
+            told,
+            "{}{first}",
+            if depth == 0 { "error: " } else { "  because: " }
+        );
         hints.extend(bracketed.map(str::to_owned));
         for line in lines {
             match line.strip_prefix("hint: ") {
@@ -111,10 +123,12 @@ fn told(error: &anyhow::Error) -> String {
 /// What to do about an error of the system that nobody else had a hint for.
 fn usual_hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     match cause.downcast_ref::<std::io::Error>()?.kind() {
-        ErrorKind::StorageFull => {
-            Some("free some disk space and run the same command again, with `--resume` where it has one")
+        ErrorKind::StorageFull => Some(
+            "free some disk space and run the same command again, with `--resume` where it has one",
+        ),
+        ErrorKind::NotFound => {
+            Some("look for a slip in the path; it is read from the folder that this was started in")
         }
-        ErrorKind::NotFound => Some("look for a slip in the path; it is read from the folder that this was started in"),
         _ => None,
     }
 }
@@ -128,7 +142,10 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
-        assert_eq!(plain("a\u{1b}[2J\r\u{9b}1m\u{202e}b\n\tc"), "a\\u{1b}[2J\\r\\u{9b}1m\\u{202e}b\n\tc");
+        assert_eq!(
+            plain("a\u{1b}[2J\r\u{9b}1m\u{202e}b\n\tc"),
+            "a\\u{1b}[2J\\r\\u{9b}1m\\u{202e}b\n\tc"
+        );
         assert_eq!(told(&anyhow!("`\u{7}`: ä")), "error: `\\u{7}`: ä\n");
     }
 
@@ -140,7 +157,9 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_said_once_and_with_a_hint() {
-        let error = read_text(std::path::Path::new("/no/such")).context("while reading").expect_err("is missing");
+        let error = read_text(std::path::Path::new("/no/such"))
+            .context("while reading")
+            .expect_err("is missing");
         let said = told(&error);
         assert_eq!(said.matches("No such file").count(), 1, "{said}");
         assert!(said.contains("\nhint: look for a slip"), "{said}");

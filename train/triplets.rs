@@ -101,18 +101,40 @@ impl Tripling<'_> {
     /// When no triplet comes of it, the disk is full, or a signal came: then what was done is kept.
     pub fn run(&self) -> Result<Option<TripletSummary>> {
         let started = Instant::now();
-        let tasks: Vec<(&TaskSet, &Task)> =
-            self.sets.iter().flat_map(|set| set.tasks.iter().map(move |task| (set, task))).collect();
-        let journal = Journal::begin(Place::in_folder(self.out), TRIPLETS, self.rests_on(&tasks)?, self.resume)?;
-        let Some(mut journal) = journal else { return Ok(None) };
+        let tasks: Vec<(&TaskSet, &Task)> = self
+            .sets
+            .iter()
+            .flat_map(|set| set.tasks.iter().map(move |task| (set, task)))
+            .collect();
+        let journal = Journal::begin(
+            Place::in_folder(self.out),
+            TRIPLETS,
+            self.rests_on(&tasks)?,
+            self.resume,
+        )?;
+        let Some(mut journal) = journal else {
+            return Ok(None);
+        };
         let mut found: BTreeMap<usize, Result<Built, String>> = BTreeMap::new();
         for at in 0..tasks.len() {
-            found.extend(journal.find::<Built>(&key(at))?.map(|built| (at, Ok(built))));
+            found.extend(
+                journal
+                    .find::<Built>(&key(at))?
+                    .map(|built| (at, Ok(built))),
+            );
         }
-        let before: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
+        let before: usize = found
+            .values()
+            .flatten()
+            .map(|built| built.triplets.len())
+            .sum();
         self.build(&tasks, &mut journal, &mut found)?;
         let kept = |found: &BTreeMap<usize, Result<Built, String>>| {
-            let triplets: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
+            let triplets: usize = found
+                .values()
+                .flatten()
+                .map(|built| built.triplets.len())
+                .sum();
             format!(
                 "{triplets} triplets of {} of {} tasks are kept in `{}`",
                 found.len(),
@@ -121,10 +143,19 @@ impl Tripling<'_> {
             )
         };
         self.interrupt.check(|| kept(&found))?;
-        let made: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
+        let made: usize = found
+            .values()
+            .flatten()
+            .map(|built| built.triplets.len())
+            .sum();
         let building = started.elapsed().as_secs_f64();
         let (triplets, card, infra) = self.set_of(&tasks, found);
-        terminal::tell_dropped("triplets", card.dropped.iter().map(|(why, count)| (*count, why.clone())));
+        terminal::tell_dropped(
+            "triplets",
+            card.dropped
+                .iter()
+                .map(|(why, count)| (*count, why.clone())),
+        );
         if card.triplets == 0 {
             journal.abandon()?;
             bail!(
@@ -133,7 +164,10 @@ impl Tripling<'_> {
             );
         }
         write_triplets(self.out, &triplets)?;
-        data::file::write_whole(&self.out.join("dataset.json"), &serde_json::to_vec_pretty(&card)?)?;
+        data::file::write_whole(
+            &self.out.join("dataset.json"),
+            &serde_json::to_vec_pretty(&card)?,
+        )?;
         data::file::write_whole(&self.out.join("dataset.md"), card.page().as_bytes())?;
         let here = (made - before) as f64;
         let mut summary = TripletSummary {
@@ -149,7 +183,10 @@ impl Tripling<'_> {
         if self.recheck > 0 {
             summary.recheck = Some(self.recheck(&tasks, &triplets)?);
         }
-        data::file::write_whole(&self.out.join(SUMMARY), &serde_json::to_vec_pretty(&summary)?)?;
+        data::file::write_whole(
+            &self.out.join(SUMMARY),
+            &serde_json::to_vec_pretty(&summary)?,
+        )?;
         journal.finish()?;
         Ok(Some(summary))
     }
@@ -160,24 +197,45 @@ impl Tripling<'_> {
         journal: &mut Journal,
         found: &mut BTreeMap<usize, Result<Built, String>>,
     ) -> Result<()> {
-        let open: Vec<usize> = (0..tasks.len()).filter(|at| !found.contains_key(at)).collect();
+        let open: Vec<usize> = (0..tasks.len())
+            .filter(|at| !found.contains_key(at))
+            .collect();
         let barred = Barred::new(self.against);
         let mut progress = Progress::new("triplets", tasks.len() as u64);
         progress.advance_to(found.len() as u64);
-        let mut count: usize = found.values().flatten().map(|built| built.triplets.len()).sum();
+        let mut count: usize = found
+            .values()
+            .flatten()
+            .map(|built| built.triplets.len())
+            .sum();
         let work = |at: usize| -> Option<Result<Built, String>> {
             let (set, task) = tasks[open[at]];
             if self.interrupt.asked() {
                 return None;
             }
-            if tasks[..open[at]].iter().any(|(_, other)| other.id == task.id) {
-                return Some(Ok(Built::dropped("another task has the same id", self.per_task)));
+            if tasks[..open[at]]
+                .iter()
+                .any(|(_, other)| other.id == task.id)
+            {
+                return Some(Ok(Built::dropped(
+                    "another task has the same id",
+                    self.per_task,
+                )));
             }
             if let Some(reason) = barred.reason(set, task) {
                 return Some(Ok(Built::dropped(reason, self.per_task)));
             }
-            let building = Building { set, task, grader: self.grader, seed: self.seed, per_task: self.per_task };
-            building.run(&|| self.interrupt.asked()).map_err(|error| error.to_string()).transpose()
+            let building = Building {
+                set,
+                task,
+                grader: self.grader,
+                seed: self.seed,
+                per_task: self.per_task,
+            };
+            building
+                .run(&|| self.interrupt.asked())
+                .map_err(|error| error.to_string())
+                .transpose()
         };
         on_threads(open.len(), self.workers, &work, &mut |at, built| {
             let Some(built) = built else { return Ok(()) };
@@ -206,7 +264,13 @@ impl Tripling<'_> {
             let built = match built {
                 Ok(built) => built,
                 Err(error) => {
-                    eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", tasks[at].1.id)));
+                    eprintln!(
+                        "{}",
+                        plain(&format!(
+                            "warning: no verdict on `{}`: {error}",
+                            tasks[at].1.id
+                        ))
+                    );
                     *card.dropped.entry("the sandbox failed".into()).or_default() += self.per_task;
                     infra += 1;
                     continue;
@@ -229,14 +293,23 @@ impl Tripling<'_> {
                 }
             }
         }
-        let names = |of: fn(&Triplet) -> &String| kept.iter().map(|row| of(row).clone()).collect::<BTreeSet<_>>();
+        let names = |of: fn(&Triplet) -> &String| {
+            kept.iter()
+                .map(|row| of(row).clone())
+                .collect::<BTreeSet<_>>()
+        };
         card.held_out_packages = held_out(names(|row| &row.repo), self.held_out_packages, 2);
         card.held_out_kinds = held_out(names(|row| &row.kind), self.held_out_kinds, 3);
         let mut triplets = ReadTriplets::new();
         for triplet in kept {
-            let (package, kind) =
-                (card.held_out_packages.contains(&triplet.repo), card.held_out_kinds.contains(&triplet.kind));
-            triplets.entry(Split::of(package, kind)).or_default().push(triplet);
+            let (package, kind) = (
+                card.held_out_packages.contains(&triplet.repo),
+                card.held_out_kinds.contains(&triplet.kind),
+            );
+            triplets
+                .entry(Split::of(package, kind))
+                .or_default()
+                .push(triplet);
         }
         let card = Card::new(&triplets, card);
         (triplets, card, infra)
@@ -245,7 +318,11 @@ impl Tripling<'_> {
     fn recheck(&self, tasks: &[(&TaskSet, &Task)], triplets: &ReadTriplets) -> Result<Recheck> {
         let all: Vec<&Triplet> = triplets.values().flatten().collect();
         let order = draw::permutation(draw::key(self.seed, &[0x7265]), all.len());
-        let rows: Vec<&Triplet> = order.into_iter().take(self.recheck).map(|at| all[at]).collect();
+        let rows: Vec<&Triplet> = order
+            .into_iter()
+            .take(self.recheck)
+            .map(|at| all[at])
+            .collect();
         recheck::recheck(&rows, tasks, self.grader, self.workers, self.interrupt)
     }
 
@@ -273,7 +350,10 @@ fn key(at: usize) -> String {
 /// nothing but the names, where there are `least` at least.
 fn held_out(names: BTreeSet<String>, named: &[String], least: usize) -> Vec<String> {
     if !named.is_empty() {
-        return names.into_iter().filter(|name| named.contains(name)).collect();
+        return names
+            .into_iter()
+            .filter(|name| named.contains(name))
+            .collect();
     }
     if names.len() < least {
         return Vec::new();
@@ -294,9 +374,15 @@ struct Barred {
 
 impl Barred {
     fn new(against: &[TaskSet]) -> Self {
-        let tasks = || against.iter().flat_map(|set| set.tasks.iter().map(move |task| (set, task)));
+        let tasks = || {
+            against
+                .iter()
+                .flat_map(|set| set.tasks.iter().map(move |task| (set, task)))
+        };
         let bodies: Vec<String> = tasks().filter_map(|(set, task)| body(set, task)).collect();
-        let commits = tasks().map(|(_, task)| task.base_commit.clone()).filter(|commit| !commit.is_empty());
+        let commits = tasks()
+            .map(|(_, task)| task.base_commit.clone())
+            .filter(|commit| !commit.is_empty());
         Barred {
             repos: tasks().map(|(_, task)| task.repo.clone()).collect(),
             commits: commits.collect(),
@@ -313,7 +399,9 @@ impl Barred {
             return Some("the tree is one of an evaluation set");
         }
         let body = body(set, task)?;
-        self.code.contains(&body).then_some("the function occurs in an evaluation set")
+        self.code
+            .contains(&body)
+            .then_some("the function occurs in an evaluation set")
     }
 }
 
@@ -321,7 +409,13 @@ impl Barred {
 fn body(set: &TaskSet, task: &Task) -> Option<String> {
     let text = set.read(task, &task.focus.path)?;
     let count = task.focus.last_line + 1 - task.focus.first_line;
-    Some(text.lines().skip(task.focus.first_line - 1).take(count).collect::<Vec<_>>().join("\n"))
+    Some(
+        text.lines()
+            .skip(task.focus.first_line - 1)
+            .take(count)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
 }
 
 #[cfg(test)]
@@ -330,10 +424,17 @@ mod tests {
 
     #[test]
     fn what_is_held_out_is_what_was_named_or_a_fifth() {
-        let names = |count: usize| (0..count).map(|at| format!("p{at}")).collect::<BTreeSet<_>>();
+        let names = |count: usize| {
+            (0..count)
+                .map(|at| format!("p{at}"))
+                .collect::<BTreeSet<_>>()
+        };
         assert_eq!(held_out(names(1), &[], 2), Vec::<String>::new());
         assert_eq!(held_out(names(2), &[], 2).len(), 1);
         assert_eq!(held_out(names(11), &[], 2).len(), 2);
-        assert_eq!(held_out(names(11), &["p3".into(), "other".into()], 2), ["p3"]);
+        assert_eq!(
+            held_out(names(11), &["p3".into(), "other".into()], 2),
+            ["p3"]
+        );
     }
 }

@@ -31,11 +31,22 @@ impl Validation {
     /// # Panics
     ///
     /// When there is no sample.
-    pub fn of(learner: &Learner, samples: &[Sample], micro_batch_tokens: usize, device: &Device) -> Self {
-        let rows: Vec<Row> = samples.iter().map(|sample| Row::from_sample(sample, 0.0)).collect();
+    pub fn of(
+        learner: &Learner,
+        samples: &[Sample],
+        micro_batch_tokens: usize,
+        device: &Device,
+    ) -> Self {
+        let rows: Vec<Row> = samples
+            .iter()
+            .map(|sample| Row::from_sample(sample, 0.0))
+            .collect();
         let batches = micro_batches(&rows, micro_batch_tokens);
         let counts = on_all_cores(&batches, |rows| Counts::of(learner, rows, device));
-        let total = counts.into_iter().reduce(Counts::plus).expect("at least one sample");
+        let total = counts
+            .into_iter()
+            .reduce(Counts::plus)
+            .expect("at least one sample");
         let [answers, tokens] = [total.answers as f64, total.tokens as f64];
         Validation {
             loss: total.loss / tokens,
@@ -69,16 +80,28 @@ struct Counts {
 impl Counts {
     fn of(learner: &Learner, rows: &[Row], device: &Device) -> Self {
         let batch = Batch::new(rows, device);
-        let looked = look_at(learner.hidden(&batch), learner.model.projection(), |logits, range| {
-            let targets = batch.targets.clone().narrow(0, range.start, range.len());
-            let best = logits.clone().argmax(1).flatten::<1>(0, 1);
-            let right: Vec<bool> = best.equal(targets.clone()).into_data().iter::<bool>().collect();
-            let loss: f32 = log_probabilities(logits, targets).sum().neg().into_scalar();
-            (f64::from(loss), right)
-        });
+        let looked = look_at(
+            learner.hidden(&batch),
+            learner.model.projection(),
+            |logits, range| {
+                let targets = batch.targets.clone().narrow(0, range.start, range.len());
+                let best = logits.clone().argmax(1).flatten::<1>(0, 1);
+                let right: Vec<bool> = best
+                    .equal(targets.clone())
+                    .into_data()
+                    .iter::<bool>()
+                    .collect();
+                let loss: f32 = log_probabilities(logits, targets).sum().neg().into_scalar();
+                (f64::from(loss), right)
+            },
+        );
         let (losses, right): (Vec<f64>, Vec<Vec<bool>>) = looked.into_iter().unzip();
         let mut right = right.into_iter().flatten();
-        let mut counts = Counts { answers: rows.len(), loss: losses.iter().sum(), ..Counts::default() };
+        let mut counts = Counts {
+            answers: rows.len(),
+            loss: losses.iter().sum(),
+            ..Counts::default()
+        };
         for row in rows {
             let answer: Vec<bool> = right.by_ref().take(row.targets.len()).collect();
             counts.tokens += answer.len();
@@ -111,9 +134,14 @@ mod tests {
     #[test]
     fn a_model_of_zeros_is_right_by_chance_alone() {
         let device = Device::flex();
-        let shape = ModelConfig { vocab_size: 16, ..ModelConfig::default() };
+        let shape = ModelConfig {
+            vocab_size: 16,
+            ..ModelConfig::default()
+        };
         let mut weights = to_host(&CausalLm::new(&shape, 1, &device));
-        weights.values_mut().for_each(|tensor| tensor.values.fill(0.0));
+        weights
+            .values_mut()
+            .for_each(|tensor| tensor.values.fill(0.0));
         let model = from_host(&shape, weights, &device).expect("fits");
         let sample = |answer: Vec<u32>| {
             let tokens = [vec![5, 6], answer].concat();
@@ -121,10 +149,22 @@ mod tests {
             Sample::new(tokens, mask, "here").expect("valid")
         };
         // All logits are equal, so the first token of the vocabulary is taken for the best.
-        let samples = [sample(vec![0, 0]), sample(vec![0, 1]), sample(vec![2, 3]), sample(vec![0, 0, 0, 0])];
+        let samples = [
+            sample(vec![0, 0]),
+            sample(vec![0, 1]),
+            sample(vec![2, 3]),
+            sample(vec![0, 0, 0, 0]),
+        ];
         let rope = rope_of(&shape, &device);
         let found = Validation::of(&Learner::new(&model, &rope), &samples, 16, &device);
         assert!((found.loss - 16f64.ln()).abs() < 1e-5, "{found:?}");
-        assert_eq!((found.token_accuracy, found.first_token_accuracy, found.exact_match), (0.7, 0.75, 0.5));
+        assert_eq!(
+            (
+                found.token_accuracy,
+                found.first_token_accuracy,
+                found.exact_match
+            ),
+            (0.7, 0.75, 0.5)
+        );
     }
 }

@@ -37,13 +37,22 @@ impl Watched {
     pub fn start(folder: &Path, flow: &str, config: &Config, args: &WatchArgs) -> Result<Self> {
         let say = |line: &str| eprintln!("{}", plain(line));
         args.metrics_addr.map_or(Ok(()), ours)?;
-        let watcher = Watcher::open(folder, flow, &config.watch, config.data.workers, args.forget_oom, say);
+        let watcher = Watcher::open(
+            folder,
+            flow,
+            &config.watch,
+            config.data.workers,
+            args.forget_oom,
+            say,
+        );
         let watcher = Arc::new(watcher.map_err(|error| match error {
             WatchError::Stopped(stopped) => anyhow::Error::new(stopped),
             other => anyhow::Error::new(other),
         })?);
-        let endpoint =
-            args.metrics_addr.map(|address| Endpoint::bind(address, watcher.counts().clone())).transpose()?;
+        let endpoint = args
+            .metrics_addr
+            .map(|address| Endpoint::bind(address, watcher.counts().clone()))
+            .transpose()?;
         if let Some(endpoint) = &endpoint {
             eprintln!("metrics: http://{}/metrics", endpoint.address());
         }
@@ -51,7 +60,11 @@ impl Watched {
         let gpus = Nvidia::find().map(|found| Box::new(found) as Box<dyn GpuProbe>);
         let ticker = Ticker::start(watcher.clone(), Load::new(std::process::id(), cores), gpus);
         let ticker = ticker.context("while starting the thread that watches")?;
-        Ok(Watched { watcher, _ticker: ticker, _endpoint: endpoint })
+        Ok(Watched {
+            watcher,
+            _ticker: ticker,
+            _endpoint: endpoint,
+        })
     }
 }
 
@@ -76,7 +89,10 @@ pub fn save(watcher: &Watcher, folder: &Path, snapshot: &Snapshot, keep: usize) 
     let path = checkpoint::save(folder, snapshot, keep)?;
     let took = clock.elapsed();
     let files = std::fs::read_dir(&path).into_iter().flatten().flatten();
-    let bytes = files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+    let bytes = files
+        .filter_map(|file| file.metadata().ok())
+        .map(|file| file.len())
+        .sum();
     Ok(watcher.checkpoint(&path, bytes, took)?)
 }
 
@@ -87,8 +103,13 @@ mod tests {
     #[test]
     fn an_address_of_another_machine_is_named() {
         // Kept for documentation: nobody has it.
-        let said = ours("203.0.113.7:9184".parse().expect("an address")).expect_err("is refused").to_string();
-        assert!(said.contains("203.0.113.7:9184") && said.contains("no address of this machine"), "{said}");
+        let said = ours("203.0.113.7:9184".parse().expect("an address"))
+            .expect_err("is refused")
+            .to_string();
+        assert!(
+            said.contains("203.0.113.7:9184") && said.contains("no address of this machine"),
+            "{said}"
+        );
         assert!(ours("127.0.0.1:0".parse().expect("an address")).is_ok());
     }
 }

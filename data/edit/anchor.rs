@@ -37,9 +37,16 @@ pub fn reanchored(edit: &SearchReplace, text: &str) -> Result<SearchReplace, Edi
     if search.is_empty() {
         return Err(EditError::EmptySearch(edit.path.clone()));
     }
-    let same = |window: &[&str]| window.iter().zip(search).all(|(line, search)| line.trim() == search.trim());
+    let same = |window: &[&str]| {
+        window
+            .iter()
+            .zip(search)
+            .all(|(line, search)| line.trim() == search.trim())
+    };
     let mut found = lines.windows(search.len()).filter(|window| same(window));
-    let window = found.next().ok_or_else(|| EditError::NotFound(edit.path.clone()))?;
+    let window = found
+        .next()
+        .ok_or_else(|| EditError::NotFound(edit.path.clone()))?;
     if found.next().is_some() {
         return Err(EditError::FoundTwice(edit.path.clone()));
     }
@@ -64,13 +71,22 @@ pub fn nearest(search: &[String], text: &str) -> Option<Nearest> {
     let alike = |line: &&str| TextDiff::from_chars(wanted.trim(), line.trim()).ratio();
     let scored = lines.iter().map(alike).enumerate();
     // The first of equals, so that the same file gives the same answer.
-    let (at, ratio) = scored.fold((0, 0.0), |best, one| if one.1 > best.1 { one } else { best });
+    let (at, ratio) = scored.fold(
+        (0, 0.0),
+        |best, one| if one.1 > best.1 { one } else { best },
+    );
     if ratio < LEAST_ALIKE {
         return None;
     }
     let first = at.saturating_sub(offset);
     let end = (first + search.len().max(1)).min(lines.len());
-    Some(Nearest { first_line: first + 1, lines: lines[first..end].iter().map(|line| (*line).to_string()).collect() })
+    Some(Nearest {
+        first_line: first + 1,
+        lines: lines[first..end]
+            .iter()
+            .map(|line| (*line).to_string())
+            .collect(),
+    })
 }
 
 fn indentation(line: &str) -> &str {
@@ -88,16 +104,33 @@ mod tests {
     #[test]
     fn the_most_similar_lines_are_found_and_nothing_is_not() {
         let text = "import os\n\ndef total(items):\n    return sum(items)\n";
-        let found = nearest(&own(&["def total(item):", "    return sum(item)"]), text).expect("is alike");
-        assert_eq!(found, Nearest { first_line: 3, lines: own(&["def total(items):", "    return sum(items)"]) });
+        let found =
+            nearest(&own(&["def total(item):", "    return sum(item)"]), text).expect("is alike");
+        assert_eq!(
+            found,
+            Nearest {
+                first_line: 3,
+                lines: own(&["def total(items):", "    return sum(items)"])
+            }
+        );
         assert_eq!(nearest(&own(&["zzzzqqqq"]), text), None);
         assert_eq!(nearest(&[], text), None);
     }
 
     #[test]
     fn a_block_that_fits_twice_is_refused() {
-        let edit = SearchReplace { path: "a".into(), search: own(&["  x"]), replace: own(&["  y"]) };
-        assert_eq!(reanchored(&edit, "x\nx\n"), Err(EditError::FoundTwice("a".into())));
-        assert_eq!(reanchored(&edit, "    x\n").map(|edit| edit.replace), Ok(own(&["    y"])));
+        let edit = SearchReplace {
+            path: "a".into(),
+            search: own(&["  x"]),
+            replace: own(&["  y"]),
+        };
+        assert_eq!(
+            reanchored(&edit, "x\nx\n"),
+            Err(EditError::FoundTwice("a".into()))
+        );
+        assert_eq!(
+            reanchored(&edit, "    x\n").map(|edit| edit.replace),
+            Ok(own(&["    y"]))
+        );
     }
 }

@@ -58,13 +58,20 @@ impl SearchReplace {
         while let Some((index, line)) = lines.next() {
             let line = line.trim_end();
             if line.starts_with("```") {
-                fence = if fence.is_none() && line == "```python" { Some(None) } else { None };
+                fence = if fence.is_none() && line == "```python" {
+                    Some(None)
+                } else {
+                    None
+                };
             } else if let (Some(path), Some(named)) = (&mut fence, line.strip_prefix("### ")) {
                 *path = Some(named.trim().to_string());
             } else if line == OPEN {
                 match block(&mut lines, || path_of(fence.as_ref())) {
                     Ok(edit) => parsed.edits.push(edit),
-                    Err(why) => parsed.dropped.push(Dropped { line: index + 1, why }),
+                    Err(why) => parsed.dropped.push(Dropped {
+                        line: index + 1,
+                        why,
+                    }),
                 }
             }
         }
@@ -81,9 +88,20 @@ impl SearchReplace {
             return Err(EditError::EmptySearch(self.path.clone()));
         }
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
-        let at = |window: &[&str]| window.iter().zip(&self.search).all(|(line, search)| bare(line) == search);
-        let mut found = lines.windows(self.search.len()).enumerate().filter(|(_, window)| at(window));
-        let first = found.next().ok_or_else(|| EditError::NotFound(self.path.clone()))?.0;
+        let at = |window: &[&str]| {
+            window
+                .iter()
+                .zip(&self.search)
+                .all(|(line, search)| bare(line) == search)
+        };
+        let mut found = lines
+            .windows(self.search.len())
+            .enumerate()
+            .filter(|(_, window)| at(window));
+        let first = found
+            .next()
+            .ok_or_else(|| EditError::NotFound(self.path.clone()))?
+            .0;
         if found.next().is_some() {
             return Err(EditError::FoundTwice(self.path.clone()));
         }
@@ -107,9 +125,13 @@ impl SearchReplace {
 impl Display for SearchReplace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "```python\n### {}\n{OPEN}", self.path)?;
-        self.search.iter().try_for_each(|line| writeln!(formatter, "{line}"))?;
+        self.search
+            .iter()
+            .try_for_each(|line| writeln!(formatter, "{line}"))?;
         writeln!(formatter, "{MIDDLE}")?;
-        self.replace.iter().try_for_each(|line| writeln!(formatter, "{line}"))?;
+        self.replace
+            .iter()
+            .try_for_each(|line| writeln!(formatter, "{line}"))?;
         write!(formatter, "{CLOSE}\n```")
     }
 }
@@ -119,7 +141,10 @@ impl Display for SearchReplace {
 /// # Errors
 ///
 /// When one edit does not fit, names a file that is not there, or leaves the repository.
-pub fn to_patch(edits: &[SearchReplace], base: &dyn Fn(&str) -> Option<String>) -> Result<Patch, EditError> {
+pub fn to_patch(
+    edits: &[SearchReplace],
+    base: &dyn Fn(&str) -> Option<String>,
+) -> Result<Patch, EditError> {
     let mut files: BTreeMap<&str, (String, String)> = BTreeMap::new();
     for edit in edits {
         let path = edit.path.as_str();
@@ -131,7 +156,10 @@ pub fn to_patch(edits: &[SearchReplace], base: &dyn Fn(&str) -> Option<String>) 
         let (_, text) = files.get_mut(path).expect("inserted above");
         *text = edit.apply(text)?;
     }
-    let patches: Vec<Patch> = files.iter().map(|(path, (old, new))| Patch::between(path, old, new)).collect();
+    let patches: Vec<Patch> = files
+        .iter()
+        .map(|(path, (old, new))| Patch::between(path, old, new))
+        .collect();
     Ok(Patch::joined(&patches)?)
 }
 
@@ -156,17 +184,25 @@ pub(super) fn block<'a>(
         1 => {}
         _ => return Err("it has more than one `=======`"),
     }
-    Ok(SearchReplace { path: path()?, search, replace })
+    Ok(SearchReplace {
+        path: path()?,
+        search,
+        replace,
+    })
 }
 
 /// The path that a fence names.
 fn path_of(fence: Option<&Option<String>>) -> Result<String, &'static str> {
-    fence.ok_or("it is not in a `python` fence")?.clone().ok_or("no `### path` stands before it")
+    fence
+        .ok_or("it is not in a `python` fence")?
+        .clone()
+        .ok_or("no `### path` stands before it")
 }
 
 /// A line without its end.
 fn bare(line: &str) -> &str {
-    line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line))
+    line.strip_suffix('\n')
+        .map_or(line, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 #[cfg(test)]
@@ -175,7 +211,11 @@ mod tests {
 
     fn edit(search: &[&str], replace: &[&str]) -> SearchReplace {
         let own = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect();
-        SearchReplace { path: "a.py".into(), search: own(search), replace: own(replace) }
+        SearchReplace {
+            path: "a.py".into(),
+            search: own(search),
+            replace: own(replace),
+        }
     }
 
     fn dropped(answer: &str) -> Vec<Dropped> {
@@ -188,19 +228,45 @@ mod tests {
     fn a_block_is_read_as_it_is_written() {
         let written = edit(&["x = 1", ""], &["x = 2"]);
         let parsed = SearchReplace::parse_all(&format!("The bug is here.\n\n{written}\n\nDone."));
-        assert_eq!(parsed, Parsed { edits: vec![written], dropped: vec![] });
+        assert_eq!(
+            parsed,
+            Parsed {
+                edits: vec![written],
+                dropped: vec![]
+            }
+        );
     }
 
     #[test]
     fn every_dropped_block_is_told() {
         let good = edit(&["x"], &["y"]).to_string();
-        let why = |answer: &str| dropped(answer).into_iter().map(|dropped| dropped.why).collect::<Vec<_>>();
-        assert_eq!(why(&good.replace("python", "js")), ["it is not in a `python` fence"]);
-        assert_eq!(why(&good.replace("### a.py\n", "")), ["no `### path` stands before it"]);
-        assert_eq!(why(&good.replace("=======\n", "=======\n=======\n")), ["it has more than one `=======`"]);
+        let why = |answer: &str| {
+            dropped(answer)
+                .into_iter()
+                .map(|dropped| dropped.why)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            why(&good.replace("python", "js")),
+            ["it is not in a `python` fence"]
+        );
+        assert_eq!(
+            why(&good.replace("### a.py\n", "")),
+            ["no `### path` stands before it"]
+        );
+        assert_eq!(
+            why(&good.replace("=======\n", "=======\n=======\n")),
+            ["it has more than one `=======`"]
+        );
         assert_eq!(why(&good.replace("=======\n", "")), ["it has no `=======`"]);
-        assert_eq!(why(&good.replace(CLOSE, "")), ["it has no `>>>>>>> REPLACE`"]);
-        assert_eq!(dropped(&format!("\n{}", good.replace("python", "")))[0].line, 4);
+        assert_eq!(
+            why(&good.replace(CLOSE, "")),
+            ["it has no `>>>>>>> REPLACE`"]
+        );
+        assert_eq!(
+            dropped(&format!("\n{}", good.replace("python", "")))[0].line,
+            4
+        );
     }
 
     #[test]
@@ -208,10 +274,22 @@ mod tests {
         let one = edit(&["b"], &["B", "B2"]);
         assert_eq!(one.apply("a\nb\nc\n").as_deref(), Ok("a\nB\nB2\nc\n"));
         assert_eq!(one.apply("a\r\nb").as_deref(), Ok("a\r\nB\nB2"));
-        assert_eq!(one.apply("a\nbb\n"), Err(EditError::NotFound("a.py".into())));
-        assert_eq!(one.apply("b\nb\n"), Err(EditError::FoundTwice("a.py".into())));
-        assert_eq!(edit(&[], &["x"]).apply("a\n"), Err(EditError::EmptySearch("a.py".into())));
-        assert_eq!(edit(&["a", "b"], &[]).apply("a\nb\nc\n").as_deref(), Ok("c\n"));
+        assert_eq!(
+            one.apply("a\nbb\n"),
+            Err(EditError::NotFound("a.py".into()))
+        );
+        assert_eq!(
+            one.apply("b\nb\n"),
+            Err(EditError::FoundTwice("a.py".into()))
+        );
+        assert_eq!(
+            edit(&[], &["x"]).apply("a\n"),
+            Err(EditError::EmptySearch("a.py".into()))
+        );
+        assert_eq!(
+            edit(&["a", "b"], &[]).apply("a\nb\nc\n").as_deref(),
+            Ok("c\n")
+        );
     }
 
     #[test]
@@ -219,9 +297,21 @@ mod tests {
         let base = |path: &str| (path == "a.py").then(|| "a\nb\n".to_string());
         let patch = to_patch(&[edit(&["a"], &["A"]), edit(&["b"], &["B"])], &base).expect("fits");
         assert_eq!(patch, Patch::between("a.py", "a\nb\n", "A\nB\n"));
-        let elsewhere = SearchReplace { path: "b.py".into(), ..edit(&["a"], &["A"]) };
-        assert_eq!(to_patch(&[elsewhere], &base), Err(EditError::NoFile("b.py".into())));
-        let outside = SearchReplace { path: "../b.py".into(), ..edit(&["a"], &["A"]) };
-        assert!(matches!(to_patch(&[outside], &base), Err(EditError::Patch(_))));
+        let elsewhere = SearchReplace {
+            path: "b.py".into(),
+            ..edit(&["a"], &["A"])
+        };
+        assert_eq!(
+            to_patch(&[elsewhere], &base),
+            Err(EditError::NoFile("b.py".into()))
+        );
+        let outside = SearchReplace {
+            path: "../b.py".into(),
+            ..edit(&["a"], &["A"])
+        };
+        assert!(matches!(
+            to_patch(&[outside], &base),
+            Err(EditError::Patch(_))
+        ));
     }
 }

@@ -68,11 +68,16 @@ impl TreeEdits {
                 let edit = match (&path, line == DELETE) {
                     (None, _) => Err("no `### path` stands before it"),
                     (Some(path), true) => Ok(FileEdit::Delete { path: path.clone() }),
-                    (Some(path), false) => block(&mut lines, || Ok(path.to_string())).map(FileEdit::Replace),
+                    (Some(path), false) => {
+                        block(&mut lines, || Ok(path.to_string())).map(FileEdit::Replace)
+                    }
                 };
                 match edit {
                     Ok(edit) => parsed.edits.push(edit),
-                    Err(why) => parsed.dropped.push(Dropped { line: index + 1, why }),
+                    Err(why) => parsed.dropped.push(Dropped {
+                        line: index + 1,
+                        why,
+                    }),
                 }
             }
         }
@@ -84,7 +89,11 @@ impl TreeEdits {
     /// # Errors
     ///
     /// When one edit does not fit: then none is made.
-    pub fn apply(&self, read: &dyn Fn(&str) -> Option<String>, by: Anchor) -> Result<Vec<FileChange>, EditError> {
+    pub fn apply(
+        &self,
+        read: &dyn Fn(&str) -> Option<String>,
+        by: Anchor,
+    ) -> Result<Vec<FileChange>, EditError> {
         let mut files: BTreeMap<&str, Option<String>> = BTreeMap::new();
         for edit in &self.edits {
             let path = edit.path();
@@ -97,7 +106,10 @@ impl TreeEdits {
             };
             files.insert(path, after);
         }
-        let changes = files.into_iter().map(|(path, content)| FileChange { path: path.to_string(), content });
+        let changes = files.into_iter().map(|(path, content)| FileChange {
+            path: path.to_string(),
+            content,
+        });
         let changes: Vec<FileChange> = changes.collect();
         patch_of(&changes, read)?;
         Ok(changes)
@@ -109,7 +121,10 @@ impl TreeEdits {
 /// # Errors
 ///
 /// When a path leaves the repository, or all of it is too large.
-pub fn patch_of(changes: &[FileChange], read: &dyn Fn(&str) -> Option<String>) -> Result<Patch, EditError> {
+pub fn patch_of(
+    changes: &[FileChange],
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Patch, EditError> {
     let mut patches = Vec::with_capacity(changes.len());
     for FileChange { path, content } in changes {
         check_path(path)?;
@@ -124,13 +139,23 @@ fn replaced(edit: &SearchReplace, now: Option<String>, by: Anchor) -> Result<Str
         if !edit.search.is_empty() {
             return Err(EditError::NoFile(edit.path.clone()));
         }
-        return Ok(edit.replace.iter().map(|line| format!("{line}\n")).collect());
+        return Ok(edit
+            .replace
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect());
     };
     if edit.search.is_empty() && text.is_empty() {
-        return Ok(edit.replace.iter().map(|line| format!("{line}\n")).collect());
+        return Ok(edit
+            .replace
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect());
     }
     match (edit.apply(&text), by) {
-        (Err(EditError::NotFound(_)), Anchor::Loose) => anchor::reanchored(edit, &text)?.apply(&text),
+        (Err(EditError::NotFound(_)), Anchor::Loose) => {
+            anchor::reanchored(edit, &text)?.apply(&text)
+        }
         (applied, _) => applied,
     }
 }
@@ -150,7 +175,10 @@ mod tests {
 
     fn changed(answer: &str, by: Anchor) -> Result<Vec<(String, Option<String>)>, EditError> {
         let changes = TreeEdits::parse(answer).apply(&base, by)?;
-        Ok(changes.into_iter().map(|change| (change.path, change.content)).collect())
+        Ok(changes
+            .into_iter()
+            .map(|change| (change.path, change.content))
+            .collect())
     }
 
     #[test]
@@ -161,7 +189,10 @@ mod tests {
         assert_eq!(
             after,
             [
-                ("a.py".into(), Some("def f(x):\n    if x:\n        return 1\n    return 3\n".into())),
+                (
+                    "a.py".into(),
+                    Some("def f(x):\n    if x:\n        return 1\n    return 3\n".into())
+                ),
                 ("b.py".into(), None),
                 ("new/c.js".into(), Some("let c = 1;\n".into())),
             ]
@@ -171,42 +202,86 @@ mod tests {
     #[test]
     fn edits_of_one_file_are_made_one_after_the_other() {
         let block = |from: &str, to: &str| format!("{OPEN}\n{from}\n{MIDDLE}\n{to}\n{CLOSE}\n");
-        let answer = format!("### b.py\n{}{}", block("y = 1", "y = 2"), block("y = 2", "y = 3"));
-        assert_eq!(changed(&answer, Anchor::Exact), Ok(vec![("b.py".into(), Some("y = 3\n".into()))]));
+        let answer = format!(
+            "### b.py\n{}{}",
+            block("y = 1", "y = 2"),
+            block("y = 2", "y = 3")
+        );
+        assert_eq!(
+            changed(&answer, Anchor::Exact),
+            Ok(vec![("b.py".into(), Some("y = 3\n".into()))])
+        );
     }
 
     #[test]
     fn an_edit_that_does_not_fit_undoes_all_of_them() {
         let deleted = format!("### b.py\n{DELETE}\n### none.py\n{DELETE}\n");
-        assert_eq!(changed(&deleted, Anchor::Exact), Err(EditError::NoFile("none.py".into())));
+        assert_eq!(
+            changed(&deleted, Anchor::Exact),
+            Err(EditError::NoFile("none.py".into()))
+        );
         let onto = format!("### b.py\n{OPEN}\n{MIDDLE}\nz\n{CLOSE}\n");
-        assert_eq!(changed(&onto, Anchor::Exact), Err(EditError::EmptySearch("b.py".into())));
+        assert_eq!(
+            changed(&onto, Anchor::Exact),
+            Err(EditError::EmptySearch("b.py".into()))
+        );
         let outside = format!("### ../b.py\n{OPEN}\n{MIDDLE}\nz\n{CLOSE}\n");
-        assert!(matches!(changed(&outside, Anchor::Exact), Err(EditError::Patch(_))));
+        assert!(matches!(
+            changed(&outside, Anchor::Exact),
+            Err(EditError::Patch(_))
+        ));
     }
 
     #[test]
     fn a_loose_anchor_takes_the_indentation_of_the_file() {
-        let answer = format!("### a.py\n{OPEN}\nif x:\n    return 1 \n{MIDDLE}\nif not x:\n    return 7\n{CLOSE}\n");
-        assert_eq!(changed(&answer, Anchor::Exact), Err(EditError::NotFound("a.py".into())));
+        let answer = format!(
+            "### a.py\n{OPEN}\nif x:\n    return 1 \n{MIDDLE}\nif not x:\n    return 7\n{CLOSE}\n"
+        );
+        assert_eq!(
+            changed(&answer, Anchor::Exact),
+            Err(EditError::NotFound("a.py".into()))
+        );
         let after = "def f(x):\n    if not x:\n        return 7\n    return 2\n";
-        assert_eq!(changed(&answer, Anchor::Loose), Ok(vec![("a.py".into(), Some(after.into()))]));
+        assert_eq!(
+            changed(&answer, Anchor::Loose),
+            Ok(vec![("a.py".into(), Some(after.into()))])
+        );
     }
 
     #[test]
     fn what_is_no_block_is_told() {
-        let dropped =
-            |answer: &str| TreeEdits::parse(answer).dropped.into_iter().map(|one| one.why).collect::<Vec<_>>();
-        assert_eq!(dropped("<<<<<<< SEARCH\n"), ["no `### path` stands before it"]);
-        assert_eq!(dropped("### a.py\n<<<<<<< SEARCH\nx\n"), ["it has no `>>>>>>> REPLACE`"]);
-        assert_eq!(dropped("I do not know.\n### Explanation\n"), Vec::<&str>::new());
+        let dropped = |answer: &str| {
+            TreeEdits::parse(answer)
+                .dropped
+                .into_iter()
+                .map(|one| one.why)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            dropped("<<<<<<< SEARCH\n"),
+            ["no `### path` stands before it"]
+        );
+        assert_eq!(
+            dropped("### a.py\n<<<<<<< SEARCH\nx\n"),
+            ["it has no `>>>>>>> REPLACE`"]
+        );
+        assert_eq!(
+            dropped("I do not know.\n### Explanation\n"),
+            Vec::<&str>::new()
+        );
     }
 
     #[test]
     fn changes_become_one_patch_that_applies() {
         let changes = [
-            FileChange { path: "b.py".into(), content: None },
-            FileChange { path: "c.py".into(), content: Some("z\n".into()) },
+            FileChange {
+                path: "b.py".into(),
+                content: None,
+            },
+            FileChange {
+                path: "c.py".into(),
+                content: Some("z\n".into()),
+            },
         ];
         let patch = patch_of(&changes, &base).expect("a patch");
         assert_eq!(patch.apply(&base).expect("applies"), changes);

@@ -37,16 +37,28 @@ fn number(was: &str, key: u64) -> Option<String> {
     if let Ok(whole) = plain.parse::<i64>() {
         // Far away as often as near: a tolerance may be large, and a neighbour is what a trick guesses last.
         let far = (whole.abs() + 1).checked_mul(1 + step)?;
-        let by = if draw::bits(key, 1).is_multiple_of(2) { step } else { far };
+        let by = if draw::bits(key, 1).is_multiple_of(2) {
+            step
+        } else {
+            far
+        };
         return Some(whole.checked_add(by)?.to_string());
     }
-    let digits = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X"));
+    let digits = plain
+        .strip_prefix("0x")
+        .or_else(|| plain.strip_prefix("0X"));
     if let Some(whole) = digits.and_then(|digits| i64::from_str_radix(digits, 16).ok()) {
         return Some(format!("0x{:x}", whole.checked_add(step)?));
     }
     let looks_like_one = plain.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.');
-    let decimal = plain.parse::<f64>().ok().filter(|decimal| looks_like_one && decimal.is_finite())?;
-    Some(format!("{:?}", decimal + step as f64 * (0.5 + decimal.abs())))
+    let decimal = plain
+        .parse::<f64>()
+        .ok()
+        .filter(|decimal| looks_like_one && decimal.is_finite())?;
+    Some(format!(
+        "{:?}",
+        decimal + step as f64 * (0.5 + decimal.abs())
+    ))
 }
 
 /// One letter or digit of a text is another one; an empty text gets some.
@@ -63,7 +75,9 @@ fn one_letter(was: &str, key: u64) -> Option<String> {
 
 /// Places of letters and digits inside the quotes, none of which belongs to an escape or to a field that is filled in.
 pub(crate) fn letters_of(was: &str) -> Vec<usize> {
-    let Some((start, end)) = inside_quotes(was) else { return Vec::new() };
+    let Some((start, end)) = inside_quotes(was) else {
+        return Vec::new();
+    };
     let bytes = was.as_bytes();
     let formatted = was[..start].contains(['f', 'F', '`']);
     let (mut places, mut at, mut depth) = (Vec::new(), start, 0_usize);
@@ -90,15 +104,31 @@ fn escape_length(rest: &str) -> usize {
         Some(b'u') => 6,
         Some(b'U') => 10,
         Some(b'N') => rest.find('}').map_or(2, |end| end + 1),
-        Some(b'0'..=b'7') => 1 + bytes[1..].iter().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count(),
+        Some(b'0'..=b'7') => {
+            1 + bytes[1..]
+                .iter()
+                .take(3)
+                .take_while(|byte| matches!(byte, b'0'..=b'7'))
+                .count()
+        }
         _ => 2,
     };
     length.min(bytes.len()).max(1)
 }
 
 fn form_length(rest: &[u8]) -> usize {
-    let flags = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+')).count();
-    if rest.get(flags).is_some_and(|byte| byte.is_ascii_alphabetic()) { flags + 1 } else { 0 }
+    let flags = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'))
+        .count();
+    if rest
+        .get(flags)
+        .is_some_and(|byte| byte.is_ascii_alphabetic())
+    {
+        flags + 1
+    } else {
+        0
+    }
 }
 
 /// Where the text inside the quotes begins and ends.
@@ -117,13 +147,16 @@ fn inside_quotes(was: &str) -> Option<(usize, usize)> {
 /// Some letters in front of a text.
 pub(super) fn with_letters(was: &str, key: u64) -> Option<String> {
     let (start, _) = inside_quotes(was)?;
-    let letters: String =
-        (0..LETTERS as u64).map(|at| char::from(b'a' + draw::below(key, 10 + at, 26) as u8)).collect();
+    let letters: String = (0..LETTERS as u64)
+        .map(|at| char::from(b'a' + draw::below(key, 10 + at, 26) as u8))
+        .collect();
     Some(format!("{}{letters}{}", &was[..start], &was[start..]))
 }
 
 fn other_letter(was: u8, bits: u64) -> u8 {
-    let turned = |first: u8, count: u8| first + (was - first + 1 + (bits % u64::from(count - 1)) as u8) % count;
+    let turned = |first: u8, count: u8| {
+        first + (was - first + 1 + (bits % u64::from(count - 1)) as u8) % count
+    };
     match was {
         b'0'..=b'9' => turned(b'0', 10),
         b'a'..=b'z' => turned(b'a', 26),
@@ -140,11 +173,26 @@ mod tests {
         for key in 0..200 {
             for was in ["0", "3", "1_000", "0x2a"] {
                 let other = another(was, key).expect("a number");
-                assert!(other != was && !other.starts_with('-') && !other.contains('.'), "{was} {other}");
+                assert!(
+                    other != was && !other.starts_with('-') && !other.contains('.'),
+                    "{was} {other}"
+                );
             }
-            let near = another("2.5", key).expect("a decimal").parse::<f64>().expect("a decimal");
+            let near = another("2.5", key)
+                .expect("a decimal")
+                .parse::<f64>()
+                .expect("a decimal");
             assert!(near >= 5.5);
-            for was in ["'a'", "\"a x3\"", "b'ab'", "''", "\"\"\"x\n\"\"\"", "'\\n'", "r'\\d+'", "`a${b}c`"] {
+            for was in [
+                "'a'",
+                "\"a x3\"",
+                "b'ab'",
+                "''",
+                "\"\"\"x\n\"\"\"",
+                "'\\n'",
+                "r'\\d+'",
+                "`a${b}c`",
+            ] {
                 let other = another(was, key).expect("a text");
                 assert!(other != was && other.len() >= was.len(), "{was} {other}");
                 assert!(another_text(was, key).expect("a text") != was);
@@ -156,7 +204,13 @@ mod tests {
 
     #[test]
     fn escapes_and_fields_stay() {
-        let places = |was: &str| letters_of(was).iter().map(|at| &was[*at..=*at]).collect::<Vec<_>>().concat();
+        let places = |was: &str| {
+            letters_of(was)
+                .iter()
+                .map(|at| &was[*at..=*at])
+                .collect::<Vec<_>>()
+                .concat()
+        };
         assert_eq!(places(r"'a\x41b\N{DASH}c\n\101d'"), "abcd");
         assert_eq!(places("f'a{b}c'"), "ac");
         assert_eq!(places("'{b} %s %5.2f 10%'"), "b10");

@@ -36,7 +36,10 @@ fn timestamps_are_right_around_leap_days_and_centuries() {
     for (seconds, text) in expected {
         assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), text);
     }
-    assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+    assert_eq!(
+        timestamp(UNIX_EPOCH - Duration::from_secs(1)),
+        "1970-01-01T00:00:00Z"
+    );
 }
 
 #[test]
@@ -71,7 +74,12 @@ fn a_resumed_log_holds_no_line_twice() {
     let checkpoint = log.offset();
     log.write(&11).expect("writes");
     drop(log);
-    fs::OpenOptions::new().append(true).open(&path.0).expect("opens").write_all(b"12").expect("tears");
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&path.0)
+        .expect("opens")
+        .write_all(b"12")
+        .expect("tears");
     let mut log = Log::resume(&path.0, checkpoint).expect("resumes");
     log.write(&11).expect("writes");
     log.write(&12).expect("writes");
@@ -83,9 +91,21 @@ fn a_resumed_log_holds_no_line_twice() {
 fn a_log_that_is_not_the_checkpoints_is_refused_and_left_alone() {
     let path = Scratch::new("foreign");
     fs::write(&path.0, "10\n11\n").expect("writes");
-    let refused = |offset| Log::resume(&path.0, offset).expect_err("refused").to_string();
-    assert!(refused(7).ends_with("it has 6 bytes, but the checkpoint counts 7"), "{}", refused(7));
-    assert!(refused(4).contains("no line ends at byte 4"), "{}", refused(4));
+    let refused = |offset| {
+        Log::resume(&path.0, offset)
+            .expect_err("refused")
+            .to_string()
+    };
+    assert!(
+        refused(7).ends_with("it has 6 bytes, but the checkpoint counts 7"),
+        "{}",
+        refused(7)
+    );
+    assert!(
+        refused(4).contains("no line ends at byte 4"),
+        "{}",
+        refused(4)
+    );
     assert_eq!(path.text(), "10\n11\n");
     let missing = Scratch::new("missing");
     assert!(Log::resume(&missing.0, 3).is_err());
@@ -96,7 +116,9 @@ fn a_log_that_is_not_the_checkpoints_is_refused_and_left_alone() {
 /// Not a claim, but the process that [`a_killed_writer_leaves_whole_lines`] kills.
 #[test]
 fn writer_to_be_killed() {
-    let Some(path) = std::env::var_os("LOG_TEST_FILE") else { return };
+    let Some(path) = std::env::var_os("LOG_TEST_FILE") else {
+        return;
+    };
     let mut log = Log::open(Path::new(&path)).expect("opens");
     (0..20_000_u64).for_each(|number| log.write(&(number, "x".repeat(5_000))).expect("writes"));
 }
@@ -114,7 +136,10 @@ fn a_killed_writer_leaves_whole_lines() {
         let before = fs::metadata(&path.0).map_or(0, |file| file.len());
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while fs::metadata(&path.0).map_or(0, |file| file.len()) < before + 100_000 {
-            assert!(std::time::Instant::now() < deadline, "the writer wrote nothing");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the writer wrote nothing"
+            );
             std::thread::sleep(Duration::from_millis(1));
         }
         writer.kill().expect("kill -9");

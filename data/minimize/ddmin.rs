@@ -68,7 +68,12 @@ mod tests {
 
     #[test]
     fn pieces_weigh_about_the_same_and_none_is_empty() {
-        let units = |weights: &[usize]| weights.iter().map(|weight| vec![0; *weight]).collect::<Vec<_>>();
+        let units = |weights: &[usize]| {
+            weights
+                .iter()
+                .map(|weight| vec![0; *weight])
+                .collect::<Vec<_>>()
+        };
         assert_eq!(cuts(&units(&[1, 1, 1, 1]), 2), [0, 2, 4]);
         assert_eq!(cuts(&units(&[9, 1, 1, 1]), 2), [0, 1, 4]);
         assert_eq!(cuts(&units(&[1, 1, 1, 9]), 2), [0, 3, 4]);
@@ -80,7 +85,8 @@ mod tests {
     fn what_is_left_is_needed_unit_by_unit() {
         for needed in [vec![3], vec![0, 7], vec![1, 4, 6], (0..8).collect()] {
             let units: Vec<Unit> = (0..8).map(|at| vec![at]).collect();
-            let mut test = |units: &[Unit]| Ok(needed.iter().all(|one| units.contains(&vec![*one])));
+            let mut test =
+                |units: &[Unit]| Ok(needed.iter().all(|one| units.contains(&vec![*one])));
             let left: Vec<usize> = ddmin(units, &mut test).expect("no budget").concat();
             assert_eq!(left, needed);
         }

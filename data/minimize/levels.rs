@@ -11,7 +11,11 @@ use crate::patch::{Part, Patch};
 const DEPTH: usize = 3;
 
 /// The unit of each part, level by level, from coarse to fine; the last level is that of single parts.
-pub(super) fn levels(whole: &Patch, parts: &[Part], read: &dyn Fn(&str) -> Option<String>) -> Vec<Vec<usize>> {
+pub(super) fn levels(
+    whole: &Patch,
+    parts: &[Part],
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Vec<usize>> {
     let mut levels: Vec<Vec<usize>> = Vec::new();
     let mut add = |level: Vec<usize>| {
         let level = numbered(&level);
@@ -25,7 +29,11 @@ pub(super) fn levels(whole: &Patch, parts: &[Part], read: &dyn Fn(&str) -> Optio
     let statements = statements(whole, parts, read);
     for depth in 0..DEPTH {
         // A part that lies in no statement of this depth is a unit of its own.
-        let unit = |at: usize| statements[at].get(depth).map_or(at, |statement| parts.len() + statement);
+        let unit = |at: usize| {
+            statements[at]
+                .get(depth)
+                .map_or(at, |statement| parts.len() + statement)
+        };
         add((0..parts.len()).map(unit).collect());
     }
     add((0..parts.len()).collect());
@@ -33,18 +41,32 @@ pub(super) fn levels(whole: &Patch, parts: &[Part], read: &dyn Fn(&str) -> Optio
 }
 
 /// The added statements around each part, from the outermost on.
-fn statements(whole: &Patch, parts: &[Part], read: &dyn Fn(&str) -> Option<String>) -> Vec<Vec<usize>> {
+fn statements(
+    whole: &Patch,
+    parts: &[Part],
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Vec<usize>> {
     let mut around = vec![Vec::new(); parts.len()];
-    let Ok(changes) = whole.apply(read) else { return around };
+    let Ok(changes) = whole.apply(read) else {
+        return around;
+    };
     let mut count = 0;
     for change in changes {
         let Some(text) = change.content else { continue };
         let mut by_line: HashMap<usize, usize> = HashMap::new();
-        for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.path == change.path && part.only_adds()) {
+        for (at, part) in parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| part.path == change.path && part.only_adds())
+        {
             by_line.extend(part.new_lines.iter().map(|line| (*line, at)));
         }
-        for (first, last) in added_statements(&change.path, &text, &|line| by_line.contains_key(&line)) {
-            (first..=last).filter_map(|line| by_line.get(&line)).for_each(|at| around[*at].push(count));
+        for (first, last) in
+            added_statements(&change.path, &text, &|line| by_line.contains_key(&line))
+        {
+            (first..=last)
+                .filter_map(|line| by_line.get(&line))
+                .for_each(|at| around[*at].push(count));
             count += 1;
         }
     }

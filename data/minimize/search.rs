@@ -57,13 +57,26 @@ impl<'a, 'j> Search<'a, 'j> {
     ) -> Self {
         let syntax = Syntax::of(whole, read);
         let (known, cost) = (HashMap::new(), Cost::default());
-        Search { whole, parts, read, judge, syntax, known, budget, reserve: 0, best: None, cost }
+        Search {
+            whole,
+            parts,
+            read,
+            judge,
+            syntax,
+            known,
+            budget,
+            reserve: 0,
+            best: None,
+            cost,
+        }
     }
 
     /// What the tests say about these parts.
     pub(super) fn ask(&mut self, parts: &[usize], tests: Tests) -> Result<Verdict, Stop> {
         let patch = self.patch(parts);
-        let Ok(changes) = patch.apply(self.read) else { return Ok(Verdict::Unresolved) };
+        let Ok(changes) = patch.apply(self.read) else {
+            return Ok(Verdict::Unresolved);
+        };
         let content = hash(&changes);
         if let Some(verdict) = self.known.get(&(content, tests)) {
             self.cost.cached += 1;
@@ -92,11 +105,16 @@ impl<'a, 'j> Search<'a, 'j> {
 
     /// Whether these parts pass all tests: those that have to turn green are asked first.
     pub(super) fn passes_all(&mut self, parts: &[usize]) -> Result<bool, Stop> {
-        let known = self.patch(parts).apply(self.read).ok().map(|changes| hash(&changes));
+        let known = self
+            .patch(parts)
+            .apply(self.read)
+            .ok()
+            .map(|changes| hash(&changes));
         if let Some(verdict) = known.and_then(|content| self.known.get(&(content, Tests::All))) {
             return Ok(*verdict == Verdict::Passes);
         }
-        Ok(self.ask(parts, Tests::FailToPass)? == Verdict::Passes && self.ask(parts, Tests::All)? == Verdict::Passes)
+        Ok(self.ask(parts, Tests::FailToPass)? == Verdict::Passes
+            && self.ask(parts, Tests::All)? == Verdict::Passes)
     }
 
     fn passes(&mut self, parts: &[usize], tests: Tests) -> Result<bool, Stop> {
@@ -104,14 +122,24 @@ impl<'a, 'j> Search<'a, 'j> {
             Tests::FailToPass => self.ask(parts, Tests::FailToPass)? == Verdict::Passes,
             Tests::All => self.passes_all(parts)?,
         };
-        if passes && self.best.as_ref().is_none_or(|best| self.weight(parts) < self.weight(best)) {
+        if passes
+            && self
+                .best
+                .as_ref()
+                .is_none_or(|best| self.weight(parts) < self.weight(best))
+        {
             self.best = Some(parts.to_vec());
         }
         Ok(passes)
     }
 
     /// Makes `all` smaller, level by level, and at last line by line until nothing more can go.
-    pub(super) fn reduce(&mut self, levels: &[Vec<usize>], all: &[usize], tests: Tests) -> Result<Vec<usize>, Stop> {
+    pub(super) fn reduce(
+        &mut self,
+        levels: &[Vec<usize>],
+        all: &[usize],
+        tests: Tests,
+    ) -> Result<Vec<usize>, Stop> {
         let mut left = all.to_vec();
         for level in levels {
             let units = units(&left, level);
@@ -128,7 +156,11 @@ impl<'a, 'j> Search<'a, 'j> {
     /// These parts without one of them, where that passes.
     fn without_one(&mut self, parts: &[usize], tests: Tests) -> Result<Option<Vec<usize>>, Stop> {
         for part in parts {
-            let rest: Vec<usize> = parts.iter().copied().filter(|other| other != part).collect();
+            let rest: Vec<usize> = parts
+                .iter()
+                .copied()
+                .filter(|other| other != part)
+                .collect();
             if self.passes(&rest, tests)? {
                 return Ok(Some(rest));
             }
@@ -138,7 +170,10 @@ impl<'a, 'j> Search<'a, 'j> {
 
     /// What the files are with these parts.
     pub(super) fn content(&self, parts: &[usize]) -> Option<Content> {
-        self.patch(parts).apply(self.read).ok().map(|changes| hash(&changes))
+        self.patch(parts)
+            .apply(self.read)
+            .ok()
+            .map(|changes| hash(&changes))
     }
 
     fn patch(&self, parts: &[usize]) -> Patch {
@@ -169,9 +204,14 @@ fn hash(changes: &[crate::patch::FileChange]) -> Content {
     sorted.sort_by(|one, other| one.path.cmp(&other.path));
     let mut hasher = blake3::Hasher::new();
     for change in sorted {
-        let text = change.content.as_deref().map_or(String::from("-"), |text| format!("+{text}"));
+        let text = change
+            .content
+            .as_deref()
+            .map_or(String::from("-"), |text| format!("+{text}"));
         for piece in [change.path.as_str(), &text] {
-            hasher.update(&(piece.len() as u64).to_le_bytes()).update(piece.as_bytes());
+            hasher
+                .update(&(piece.len() as u64).to_le_bytes())
+                .update(piece.as_bytes());
         }
     }
     *hasher.finalize().as_bytes()

@@ -15,15 +15,27 @@ impl Syntax {
     pub(super) fn of(whole: &Patch, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let changes = whole.apply(read).unwrap_or_default();
         let is_sound = |change: &FileChange| {
-            change.content.as_deref().is_some_and(|text| parses(&change.path, text) == Some(true))
+            change
+                .content
+                .as_deref()
+                .is_some_and(|text| parses(&change.path, text) == Some(true))
         };
-        Syntax { sound: changes.into_iter().filter(is_sound).map(|change| change.path).collect() }
+        Syntax {
+            sound: changes
+                .into_iter()
+                .filter(is_sound)
+                .map(|change| change.path)
+                .collect(),
+        }
     }
 
     /// False where a file cannot be parsed that could be.
     pub(super) fn may_parse(&self, changes: &[FileChange]) -> bool {
         let broken = |change: &FileChange| {
-            let text = change.content.as_deref().filter(|_| self.sound.contains(&change.path));
+            let text = change
+                .content
+                .as_deref()
+                .filter(|_| self.sound.contains(&change.path));
             text.is_some_and(|text| parses(&change.path, text) == Some(false))
         };
         !changes.iter().any(broken)
@@ -51,7 +63,8 @@ fn tree(path: &str, text: &str) -> Option<Tree> {
 fn has_empty_block(root: Node) -> bool {
     let mut stack = vec![root];
     while let Some(node) = stack.pop() {
-        let children = || (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
+        let children =
+            || (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32));
         if node.kind() == "block" && children().all(|child| child.kind() == "comment") {
             return true;
         }
@@ -61,8 +74,14 @@ fn has_empty_block(root: Node) -> bool {
 }
 
 /// The first and the last line of every statement all of whose lines were added, outer ones before inner ones.
-pub(super) fn added_statements(path: &str, text: &str, is_added: &dyn Fn(usize) -> bool) -> Vec<(usize, usize)> {
-    let Some(tree) = tree(path, text) else { return Vec::new() };
+pub(super) fn added_statements(
+    path: &str,
+    text: &str,
+    is_added: &dyn Fn(usize) -> bool,
+) -> Vec<(usize, usize)> {
+    let Some(tree) = tree(path, text) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     let mut stack = vec![tree.root_node()];
     while let Some(node) = stack.pop() {
@@ -70,7 +89,11 @@ pub(super) fn added_statements(path: &str, text: &str, is_added: &dyn Fn(usize) 
         if is_statement(node.kind()) && last > first && (first..=last).all(is_added) {
             found.push((first, last));
         }
-        stack.extend((0..node.named_child_count()).rev().filter_map(|index| node.named_child(index as u32)));
+        stack.extend(
+            (0..node.named_child_count())
+                .rev()
+                .filter_map(|index| node.named_child(index as u32)),
+        );
     }
     found
 }
@@ -97,7 +120,10 @@ mod tests {
     #[test]
     fn added_statements_are_told_from_the_outermost_on() {
         let text = "def f(x):\n    if x:\n        if not x:\n            raise E\n    return x\n";
-        assert_eq!(added_statements("a.py", text, &|line| (2..=4).contains(&line)), [(2, 4), (3, 4)]);
+        assert_eq!(
+            added_statements("a.py", text, &|line| (2..=4).contains(&line)),
+            [(2, 4), (3, 4)]
+        );
         assert_eq!(added_statements("a.py", text, &|line| line == 2), []);
     }
 }

@@ -16,7 +16,11 @@ pub(super) fn local_names(definition: Node, text: &str) -> Vec<String> {
     while let Some(node) = stack.pop() {
         match node.kind() {
             // An inner function, and what is declared elsewhere, has names of its own.
-            "function_definition" | "lambda" | "class_definition" | "global_statement" | "nonlocal_statement" => {
+            "function_definition"
+            | "lambda"
+            | "class_definition"
+            | "global_statement"
+            | "nonlocal_statement" => {
                 taken.extend(identifiers(node).into_iter().map(word));
                 continue;
             }
@@ -24,20 +28,28 @@ pub(super) fn local_names(definition: Node, text: &str) -> Vec<String> {
                 taken.extend(identifiers(node).into_iter().map(word));
             }
             "call" => {
-                let called = node.child_by_field_name("function").map(word).unwrap_or_default();
+                let called = node
+                    .child_by_field_name("function")
+                    .map(word)
+                    .unwrap_or_default();
                 if LOOKS_AT_NAMES.contains(&called.as_str()) {
                     return Vec::new();
                 }
             }
             "assignment" => {
-                let left = node.child_by_field_name("left").filter(|left| left.kind() == "identifier");
+                let left = node
+                    .child_by_field_name("left")
+                    .filter(|left| left.kind() == "identifier");
                 assigned.extend(left.map(word));
             }
             _ => {}
         }
         stack.extend(children(node));
     }
-    assigned.into_iter().filter(|name| !taken.contains(name) && !name.starts_with("__")).collect()
+    assigned
+        .into_iter()
+        .filter(|name| !taken.contains(name) && !name.starts_with("__"))
+        .collect()
 }
 
 /// The text with another name for a local variable of the function.
@@ -59,7 +71,9 @@ pub(super) fn renamed(definition: Node, text: &str, name: &str, longer: &str) ->
 
 /// Not an attribute, and not the name of an argument in a call.
 fn is_variable(node: Node) -> bool {
-    let Some(parent) = node.parent() else { return false };
+    let Some(parent) = node.parent() else {
+        return false;
+    };
     let is_field = |field| parent.child_by_field_name(field) == Some(node);
     match parent.kind() {
         "attribute" => !is_field("attribute"),
@@ -80,5 +94,7 @@ fn identifiers(node: Node<'_>) -> Vec<Node<'_>> {
 }
 
 fn children(node: Node<'_>) -> Vec<Node<'_>> {
-    (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32)).collect()
+    (0..node.named_child_count())
+        .filter_map(|index| node.named_child(index as u32))
+        .collect()
 }

@@ -38,7 +38,9 @@ pub enum ApplyError {
         line: usize,
     },
     /// Where the hunks belong cannot be found with reasonable work.
-    #[error("hunk {hunk} of `{path}` does not match at line {line}, and looking for its place takes too long")]
+    #[error(
+        "hunk {hunk} of `{path}` does not match at line {line}, and looking for its place takes too long"
+    )]
     TooFar {
         /// The file.
         path: String,
@@ -58,7 +60,9 @@ pub enum ApplyError {
         hunk: usize,
     },
     /// `git apply` would write two lines as one.
-    #[error("hunk {hunk} of `{path}` would join two lines: one that comes before others has no end of line")]
+    #[error(
+        "hunk {hunk} of `{path}` would join two lines: one that comes before others has no end of line"
+    )]
     Joins {
         /// The file.
         path: String,
@@ -66,7 +70,9 @@ pub enum ApplyError {
         hunk: usize,
     },
     /// The lines of the patch end in `\r\n`, and those of the file do not, or the other way round.
-    #[error("hunk {hunk} of `{path}` does not match at line {line}: the line endings differ (CRLF and LF)")]
+    #[error(
+        "hunk {hunk} of `{path}` does not match at line {line}: the line endings differ (CRLF and LF)"
+    )]
     LineEnds {
         /// The file.
         path: String,
@@ -92,7 +98,10 @@ enum Lost {
 /// work that is left.
 type Way = fn(&str, &FilePatch, &mut usize) -> Result<String, (usize, Lost)>;
 
-pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
+pub(super) fn apply(
+    files: &[FilePatch],
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<FileChange>, ApplyError> {
     let refused = match files.iter().any(|file| file.loose) {
         true => None,
         false => match with(exact::patched, files, read) {
@@ -105,15 +114,27 @@ pub(super) fn apply(files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) 
         return Err(refused.unwrap_or_else(|| ApplyError::Unlike(file.name().to_string())));
     }
     with(fuzzy::patched, files, read).map_err(|error| match (refused, error) {
-        (_, error @ (ApplyError::Applied { .. } | ApplyError::TooFar { .. } | ApplyError::Joins { .. })) => error,
+        (
+            _,
+            error @ (ApplyError::Applied { .. }
+            | ApplyError::TooFar { .. }
+            | ApplyError::Joins { .. }),
+        ) => error,
         (Some(refused), _) => refused,
         (None, error) => error,
     })
 }
 
-fn with(way: Way, files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
+fn with(
+    way: Way,
+    files: &[FilePatch],
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<FileChange>, ApplyError> {
     let mut left = MAX_SEARCH_BYTES;
-    let mut after = After { read, changes: Vec::new() };
+    let mut after = After {
+        read,
+        changes: Vec::new(),
+    };
     for file in files.iter().filter(|file| !file.dataless) {
         let base = match &file.old {
             None => String::new(),
@@ -123,7 +144,8 @@ fn with(way: Way, files: &[FilePatch], read: &dyn Fn(&str) -> Option<String>) ->
                 None => return Err(ApplyError::Missing(old.clone())),
             },
         };
-        let content = way(&base, file, &mut left).map_err(|(hunk, lost)| told(file, &base, hunk, lost))?;
+        let content =
+            way(&base, file, &mut left).map_err(|(hunk, lost)| told(file, &base, hunk, lost))?;
         match &file.new {
             None if content.is_empty() => after.set(file.name(), None),
             None => return Err(ApplyError::NotEmptied(file.name().to_string())),
@@ -158,7 +180,10 @@ impl After<'_> {
     fn set(&mut self, path: &str, content: Option<String>) {
         match self.changes.iter_mut().find(|change| change.path == path) {
             Some(change) => change.content = content,
-            None => self.changes.push(FileChange { path: path.to_string(), content }),
+            None => self.changes.push(FileChange {
+                path: path.to_string(),
+                content,
+            }),
         }
     }
 }
@@ -166,13 +191,20 @@ impl After<'_> {
 fn told(file: &FilePatch, base: &str, hunk: usize, lost: Lost) -> ApplyError {
     let (path, line) = (file.name().to_string(), file.hunks[hunk].old_start);
     let crlf = |text: &str| text.ends_with("\r\n");
-    let (first, theirs) = (base.split_inclusive('\n').next(), side(&file.hunks[hunk], Side::Old).next());
+    let (first, theirs) = (
+        base.split_inclusive('\n').next(),
+        side(&file.hunks[hunk], Side::Old).next(),
+    );
     let hunk = hunk + 1;
     match lost {
         Lost::TooFar => ApplyError::TooFar { path, hunk, line },
         Lost::Applied => ApplyError::Applied { path, hunk },
         Lost::Joins => ApplyError::Joins { path, hunk },
-        Lost::Mismatch if first.zip(theirs).is_some_and(|(ours, theirs)| crlf(ours) != crlf(theirs)) => {
+        Lost::Mismatch
+            if first
+                .zip(theirs)
+                .is_some_and(|(ours, theirs)| crlf(ours) != crlf(theirs)) =>
+        {
             ApplyError::LineEnds { path, hunk, line }
         }
         Lost::Mismatch => ApplyError::Mismatch { path, hunk, line },
@@ -187,22 +219,33 @@ pub fn not_text(path: &str) -> String {
 impl FilePatch {
     /// True where nothing is said about lines that were there, and no git header: a file that is missing is created.
     fn may_create(&self) -> bool {
-        let [hunk] = self.hunks.as_slice() else { return false };
-        let is_plain = !self.headers.iter().any(|header| header.starts_with("diff --git "));
+        let [hunk] = self.hunks.as_slice() else {
+            return false;
+        };
+        let is_plain = !self
+            .headers
+            .iter()
+            .any(|header| header.starts_with("diff --git "));
         is_plain && self.old == self.new && hunk.count(Side::Old) == 0
     }
 }
 
 /// The lines of a hunk before the change, or after it.
 fn side(hunk: &Hunk, side: Side) -> impl Iterator<Item = &str> {
-    let lines = hunk.lines.iter().filter(move |line| line.side == side || line.side == Side::Both);
+    let lines = hunk
+        .lines
+        .iter()
+        .filter(move |line| line.side == side || line.side == Side::Both);
     lines.map(|line| line.text.as_str())
 }
 
 /// How many lines of context stand before the first change, and behind the last one.
 fn context(hunk: &Hunk) -> (usize, usize) {
     let both = |line: &&super::HunkLine| line.side == Side::Both;
-    (hunk.lines.iter().take_while(both).count(), hunk.lines.iter().rev().take_while(both).count())
+    (
+        hunk.lines.iter().take_while(both).count(),
+        hunk.lines.iter().rev().take_while(both).count(),
+    )
 }
 
 /// Whether `base` begins with the lines of `old`; an error where `left` does not suffice to tell.
@@ -213,7 +256,11 @@ fn matches_within<'a>(
 ) -> Result<bool, Lost> {
     for (base, old) in base.zip(old) {
         // Texts of different lengths are told apart without a look at them.
-        let cost = if base.len() == old.len() { old.len() } else { 1 };
+        let cost = if base.len() == old.len() {
+            old.len()
+        } else {
+            1
+        };
         *left = left.checked_sub(cost).ok_or(Lost::TooFar)?;
         if base != old {
             return Ok(false);

@@ -40,7 +40,18 @@ impl Draw {
 
 /// Few different lines, so that hunks match at several places.
 fn text(draw: &mut Draw, most: usize) -> String {
-    const LINES: &[&str] = &["a", "b", "", "    return x", "}", "def f(a):", " ", "\tx", "--- x", "é"];
+    const LINES: &[&str] = &[
+        "a",
+        "b",
+        "",
+        "    return x",
+        "}",
+        "def f(a):",
+        " ",
+        "\tx",
+        "--- x",
+        "é",
+    ];
     let end = if draw.one_in(8) { "\r\n" } else { "\n" };
     let few = 2 + draw.below(LINES.len() - 1);
     let count = draw.below(most);
@@ -71,19 +82,39 @@ fn edited(draw: &mut Draw, old: &str) -> String {
 
 /// The diff of one file in one of the ways in which they are written.
 fn diff(draw: &mut Draw, path: &str, old: Option<&str>, new: Option<&str>) -> String {
-    let (old_lines, new_lines) = (lines(old.unwrap_or_default()), lines(new.unwrap_or_default()));
+    let (old_lines, new_lines) = (
+        lines(old.unwrap_or_default()),
+        lines(new.unwrap_or_default()),
+    );
     let around = [3, 3, 3, 3, 1, 0][draw.below(6)];
-    let groups = group_diff_ops(capture_diff_slices(Algorithm::Myers, &old_lines, &new_lines), around);
-    let hunks = groups.iter().filter(|ops| !ops.is_empty()).map(|ops| hunk(ops, &old_lines, &new_lines)).collect();
-    let body = FilePatch { hunks, ..FilePatch::default() };
+    let groups = group_diff_ops(
+        capture_diff_slices(Algorithm::Myers, &old_lines, &new_lines),
+        around,
+    );
+    let hunks = groups
+        .iter()
+        .filter(|ops| !ops.is_empty())
+        .map(|ops| hunk(ops, &old_lines, &new_lines))
+        .collect();
+    let body = FilePatch {
+        hunks,
+        ..FilePatch::default()
+    };
     let mut printed = String::new();
     body.print(&mut printed).expect("prints");
     if printed.is_empty() && old.is_some() && new.is_some() {
         return printed;
     }
-    let (mut a, mut b) = *[("a/", "b/"), ("a/", "b/"), ("a/", "b/"), ("", ""), ("old/", "new/"), ("./", "./")]
-        .get(draw.below(6))
-        .expect("one of them");
+    let (mut a, mut b) = *[
+        ("a/", "b/"),
+        ("a/", "b/"),
+        ("a/", "b/"),
+        ("", ""),
+        ("old/", "new/"),
+        ("./", "./"),
+    ]
+    .get(draw.below(6))
+    .expect("one of them");
     let mut head = String::new();
     if !draw.one_in(3) {
         head += &format!("diff --git {a}{path} {b}{path}\n");
@@ -98,7 +129,13 @@ fn diff(draw: &mut Draw, path: &str, old: Option<&str>, new: Option<&str>) -> St
             head += "index 1111111..2222222 100644\n";
         }
     }
-    let dates = ["", "", "\t", "\t2024-01-31 09:30:00.5 +0100", " 2024-01-31 09:30:00 +0000"];
+    let dates = [
+        "",
+        "",
+        "\t",
+        "\t2024-01-31 09:30:00.5 +0100",
+        " 2024-01-31 09:30:00 +0000",
+    ];
     let date = draw.pick(&dates[..if head.is_empty() { 5 } else { 4 }]);
     if draw.one_in(20) {
         (a, b) = (b, a);
@@ -119,14 +156,25 @@ fn diff(draw: &mut Draw, path: &str, old: Option<&str>, new: Option<&str>) -> St
 fn damaged(draw: &mut Draw, text: &str) -> String {
     let mut all: Vec<String> = text.split_inclusive('\n').map(String::from).collect();
     let at = draw.below(all.len().max(1));
-    let hunks: Vec<usize> = (0..all.len()).filter(|at| all[*at].starts_with("@@")).collect();
+    let hunks: Vec<usize> = (0..all.len())
+        .filter(|at| all[*at].starts_with("@@"))
+        .collect();
     let digits = |line: &str, draw: &mut Draw| -> String {
-        let spots: Vec<usize> = line.char_indices().filter(|(_, one)| one.is_ascii_digit()).map(|(at, _)| at).collect();
-        let Some(spot) = spots.get(draw.below(spots.len())) else { return line.to_string() };
+        let spots: Vec<usize> = line
+            .char_indices()
+            .filter(|(_, one)| one.is_ascii_digit())
+            .map(|(at, _)| at)
+            .collect();
+        let Some(spot) = spots.get(draw.below(spots.len())) else {
+            return line.to_string();
+        };
         format!("{}{}{}", &line[..*spot], draw.below(10), &line[spot + 1..])
     };
     match draw.below(17) {
-        0 => all.insert(0, "From: someone\nSubject: [PATCH] a fix\n\n---\n a.py | 2 +-\n".into()),
+        0 => all.insert(
+            0,
+            "From: someone\nSubject: [PATCH] a fix\n\n---\n a.py | 2 +-\n".into(),
+        ),
         1 => all.insert(0, "```diff\n".into()),
         2 => all.push("-- \n2.43.0\n\n".into()),
         3 => all.push("```\n".into()),
@@ -166,9 +214,24 @@ fn case(seed: u64) -> (Tree, String) {
         patch += &diff(&mut draw, name, old.as_deref(), new.as_deref());
         if let Some(old) = old {
             // The tree may have moved on.
-            let now = if draw.one_in(3) { edited(&mut draw, &old) } else { old };
-            let moved = if draw.one_in(5) { format!("{}{now}", text(&mut draw, 6)) } else { now };
-            tree.insert(name.to_string(), if draw.one_in(15) { new.unwrap_or_default() } else { moved });
+            let now = if draw.one_in(3) {
+                edited(&mut draw, &old)
+            } else {
+                old
+            };
+            let moved = if draw.one_in(5) {
+                format!("{}{now}", text(&mut draw, 6))
+            } else {
+                now
+            };
+            tree.insert(
+                name.to_string(),
+                if draw.one_in(15) {
+                    new.unwrap_or_default()
+                } else {
+                    moved
+                },
+            );
         }
     }
     if draw.one_in(8) {
@@ -202,7 +265,11 @@ impl Folder {
             fs::write(root.join(path), text).expect("writes");
         }
         // They want an end of line behind the last one, which models forget.
-        let end = if patch.ends_with('\n') || patch.is_empty() { "" } else { "\n" };
+        let end = if patch.ends_with('\n') || patch.is_empty() {
+            ""
+        } else {
+            "\n"
+        };
         fs::write(self.0.join("p.diff"), format!("{patch}{end}")).expect("writes");
         let status = Command::new(program[0])
             .args(&program[1..])
@@ -233,7 +300,12 @@ fn read(root: &Path, folder: &Path) -> Tree {
         if path.is_dir() {
             tree.extend(read(root, &path));
         } else {
-            let name = path.strip_prefix(root).expect("below").to_str().expect("a name").to_string();
+            let name = path
+                .strip_prefix(root)
+                .expect("below")
+                .to_str()
+                .expect("a name")
+                .to_string();
             tree.insert(name, fs::read_to_string(path).expect("text"));
         }
     }
@@ -242,7 +314,9 @@ fn read(root: &Path, folder: &Path) -> Tree {
 
 fn ours(tree: &Tree, patch: &str) -> Result<Tree, String> {
     let patch = Patch::parse(patch).map_err(|error| error.to_string())?;
-    let changes = patch.apply(&|path| tree.get(path).cloned()).map_err(|error| error.to_string())?;
+    let changes = patch
+        .apply(&|path| tree.get(path).cloned())
+        .map_err(|error| error.to_string())?;
     let mut tree = tree.clone();
     for change in changes {
         match change.content {
@@ -254,11 +328,21 @@ fn ours(tree: &Tree, patch: &str) -> Result<Tree, String> {
 }
 
 const GIT: &[&str] = &["git", "apply"];
-const PATCH: &[&str] = &["patch", "--batch", "--fuzz=5", "-p1", "--no-backup-if-mismatch", "-i"];
+const PATCH: &[&str] = &[
+    "patch",
+    "--batch",
+    "--fuzz=5",
+    "-p1",
+    "--no-backup-if-mismatch",
+    "-i",
+];
 
 fn is_there(program: &str) -> bool {
-    let there =
-        Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    let there = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     if !there {
         eprintln!("SKIPPED, not compared: there is no `{program}`");
     }
@@ -267,7 +351,10 @@ fn is_there(program: &str) -> bool {
 
 #[test]
 fn patches_are_applied_as_git_and_patch_apply_them_or_are_refused() {
-    let count = std::env::var("PATCHES").ok().and_then(|count| count.parse().ok()).unwrap_or(400);
+    let count = std::env::var("PATCHES")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(400);
     let (git, patch) = (is_there("git"), is_there("patch"));
     if !git {
         return;
@@ -296,8 +383,14 @@ fn patches_are_applied_as_git_and_patch_apply_them_or_are_refused() {
     }
     // What is applied already would be taken back by `patch`, where nobody is asked; that is not done here.
     let taken_back = |why: &&String| !why.contains("seems to be applied");
-    let lost: usize = refused.keys().filter(taken_back).map(|why| refused[why].len()).sum();
-    eprintln!("{count} patches: {same} applied as by others, {lost} refused that others apply: {refused:#?}");
+    let lost: usize = refused
+        .keys()
+        .filter(taken_back)
+        .map(|why| refused[why].len())
+        .sum();
+    eprintln!(
+        "{count} patches: {same} applied as by others, {lost} refused that others apply: {refused:#?}"
+    );
     let first = wrong.first().map(|(seed, text, tree, ours, wanted)| {
         format!("number {seed}\n{text}\n{tree:#?}\nours: {ours:#?}\ntheirs: {wanted:#?}")
     });
@@ -308,5 +401,8 @@ fn patches_are_applied_as_git_and_patch_apply_them_or_are_refused() {
         wrong.iter().map(|one| one.0).collect::<Vec<_>>(),
         first.unwrap_or_default()
     );
-    assert!(same > count as usize / 4 && lost < count as usize / 8, "the draw tells little: {same}, {lost}");
+    assert!(
+        same > count as usize / 4 && lost < count as usize / 8,
+        "the draw tells little: {same}, {lost}"
+    );
 }

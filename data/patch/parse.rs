@@ -61,7 +61,14 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn of(text: &'a str) -> Lines<'a> {
-        Lines { lines: text.strip_suffix('\n').unwrap_or(text).split('\n').collect(), next: 0 }
+        Lines {
+            lines: text
+                .strip_suffix('\n')
+                .unwrap_or(text)
+                .split('\n')
+                .collect(),
+            next: 0,
+        }
     }
 
     /// The index of the next line.
@@ -91,11 +98,18 @@ impl<'a> Lines<'a> {
 }
 
 fn malformed(index: usize, why: &'static str) -> PatchError {
-    PatchError::Malformed { line: index + 1, why }
+    PatchError::Malformed {
+        line: index + 1,
+        why,
+    }
 }
 
 fn limited(what: &'static str, found: usize, limit: usize) -> Result<(), PatchError> {
-    if found > limit { Err(PatchError::TooLarge { what, found, limit }) } else { Ok(()) }
+    if found > limit {
+        Err(PatchError::TooLarge { what, found, limit })
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads every file of a diff. As `git apply` does, it passes over what stands before a file and after its last hunk:
@@ -106,7 +120,9 @@ pub(super) fn files(text: &str) -> Result<Vec<FilePatch>, PatchError> {
         limited("bytes in one line", line.len(), MAX_LINE_BYTES)?;
     }
     // Behind a byte order mark `patch` finds the first file by its `+++ ` alone.
-    let marked = text.strip_prefix("\u{feff}").filter(|text| text.starts_with("--- "));
+    let marked = text
+        .strip_prefix("\u{feff}")
+        .filter(|text| text.starts_with("--- "));
     let text = marked.unwrap_or(text);
     let mut lines = Lines::of(text);
     let mut files: Vec<FilePatch> = Vec::new();
@@ -137,17 +153,29 @@ pub(super) fn files(text: &str) -> Result<Vec<FilePatch>, PatchError> {
         limited("files", files.len(), MAX_FILES)?;
     }
     if files.iter().all(|file| file.dataless) && !text.trim().is_empty() {
-        return Err(passed_over.unwrap_or(malformed(0, "expected `--- ` or `diff --git `, and there is none below")));
+        return Err(passed_over.unwrap_or(malformed(
+            0,
+            "expected `--- ` or `diff --git `, and there is none below",
+        )));
     }
     Ok(files)
 }
 
 /// What is wrong where a file seems to be named and is not.
 fn malformed_header(lines: &Lines) -> Option<PatchError> {
-    let (index, starts) = (lines.at(), |ahead, start| lines.peek_at(ahead).is_some_and(|line| line.starts_with(start)));
+    let (index, starts) = (lines.at(), |ahead, start| {
+        lines
+            .peek_at(ahead)
+            .is_some_and(|line| line.starts_with(start))
+    });
     match (starts(0, "--- "), starts(1, "+++ ")) {
-        (true, false) if starts(1, "@@") => Some(malformed(index + 1, "expected `+++ ` after `--- `")),
-        (true, true) => Some(malformed(index + 2, "expected `@@ -line,count +line,count @@` after `+++ `")),
+        (true, false) if starts(1, "@@") => {
+            Some(malformed(index + 1, "expected `+++ ` after `--- `"))
+        }
+        (true, true) => Some(malformed(
+            index + 2,
+            "expected `@@ -line,count +line,count @@` after `+++ `",
+        )),
         _ => None,
     }
 }
@@ -155,22 +183,41 @@ fn malformed_header(lines: &Lines) -> Option<PatchError> {
 /// Why an entry says nothing that could be done.
 fn without_data(file: &FilePatch, lines: &Lines) -> PatchError {
     match lines.peek().is_some_and(is_binary) {
-        true => PatchError::Binary { line: lines.at() + 1, path: file.name().to_string() },
-        false => malformed(lines.at(), "neither a hunk nor a change of the file's name or mode"),
+        true => PatchError::Binary {
+            line: lines.at() + 1,
+            path: file.name().to_string(),
+        },
+        false => malformed(
+            lines.at(),
+            "neither a hunk nor a change of the file's name or mode",
+        ),
     }
 }
 
 /// What git writes instead of hunks where it is not asked for the data.
 fn is_binary(line: &str) -> bool {
-    ["Binary files ", "Files "].iter().any(|start| line.starts_with(start)) && line.contains(" differ")
+    ["Binary files ", "Files "]
+        .iter()
+        .any(|start| line.starts_with(start))
+        && line.contains(" differ")
 }
 
 /// A file with a git header.
 fn git_file(lines: &mut Lines, strip: usize) -> Result<FilePatch, PatchError> {
-    const META: &[&str] = &["new file mode ", "deleted file mode ", "rename ", "copy ", "old mode ", "new mode "];
+    const META: &[&str] = &[
+        "new file mode ",
+        "deleted file mode ",
+        "rename ",
+        "copy ",
+        "old mode ",
+        "new mode ",
+    ];
     let mut file = header::git(lines, strip)?;
     let (index, next) = (lines.at(), lines.peek().unwrap_or_default());
-    let binary = |file: &FilePatch| PatchError::Binary { line: index + 1, path: file.name().to_string() };
+    let binary = |file: &FilePatch| PatchError::Binary {
+        line: index + 1,
+        path: file.name().to_string(),
+    };
     if next.starts_with("GIT binary patch") {
         return Err(binary(&file));
     }
@@ -178,7 +225,10 @@ fn git_file(lines: &mut Lines, strip: usize) -> Result<FilePatch, PatchError> {
         return with_hunks(lines, file);
     }
     // An entry without data: `git apply` refuses the whole patch, `patch` passes over it.
-    let says_something = file.headers.iter().any(|line| META.iter().any(|meta| line.starts_with(meta)));
+    let says_something = file
+        .headers
+        .iter()
+        .any(|line| META.iter().any(|meta| line.starts_with(meta)));
     if is_binary(next) && file.new.is_none() {
         return Err(binary(&file));
     }
@@ -203,10 +253,17 @@ fn with_hunks(lines: &mut Lines, mut file: FilePatch) -> Result<FilePatch, Patch
 fn check(files: &[FilePatch], file: &FilePatch, index: usize) -> Result<(), PatchError> {
     for path in [&file.old, &file.new].into_iter().flatten() {
         check_path(path)?;
-        let touches = |earlier: &&FilePatch| earlier.new.as_ref() == Some(path) || writes_old(earlier, path);
+        let touches =
+            |earlier: &&FilePatch| earlier.new.as_ref() == Some(path) || writes_old(earlier, path);
         // Hunks for one file may be spread over a patch; whoever renames, deletes or copies it says so once.
-        let goes_on = |earlier: &FilePatch| earlier.new == file.old && file.old == file.new && !earlier.copied;
-        if files.iter().filter(touches).any(|earlier| !goes_on(earlier) || earlier.is_moved()) {
+        let goes_on = |earlier: &FilePatch| {
+            earlier.new == file.old && file.old == file.new && !earlier.copied
+        };
+        if files
+            .iter()
+            .filter(touches)
+            .any(|earlier| !goes_on(earlier) || earlier.is_moved())
+        {
             return Err(malformed(index, "a file occurs twice"));
         }
     }
@@ -222,29 +279,47 @@ fn writes_old(earlier: &FilePatch, path: &String) -> bool {
 pub(super) fn reversed_headers(file: &FilePatch) -> Vec<String> {
     if file.copied {
         let new = file.new.as_deref().unwrap_or_default();
-        return vec![format!("diff --git a/{new} b/{new}"), "deleted file mode 100644".to_string()];
+        return vec![
+            format!("diff --git a/{new} b/{new}"),
+            "deleted file mode 100644".to_string(),
+        ];
     }
     let swapped = |header: &String| -> String {
-        const PAIRS: &[(&str, &str)] =
-            &[("new file mode ", "deleted file mode "), ("old mode ", "new mode "), ("rename from ", "rename to ")];
-        for (one, other) in PAIRS.iter().flat_map(|&(one, other)| [(one, other), (other, one)]) {
+        const PAIRS: &[(&str, &str)] = &[
+            ("new file mode ", "deleted file mode "),
+            ("old mode ", "new mode "),
+            ("rename from ", "rename to "),
+        ];
+        for (one, other) in PAIRS
+            .iter()
+            .flat_map(|&(one, other)| [(one, other), (other, one)])
+        {
             if let Some(rest) = header.strip_prefix(one) {
                 return format!("{other}{rest}");
             }
         }
-        if let Some((old, rest)) = header.strip_prefix("index ").and_then(|blobs| blobs.split_once("..")) {
+        if let Some((old, rest)) = header
+            .strip_prefix("index ")
+            .and_then(|blobs| blobs.split_once(".."))
+        {
             let (new, mode) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
             return format!("index {new}..{old}{mode}");
         }
         match (&file.old, &file.new) {
-            (Some(old), Some(new)) if header.starts_with("diff --git ") => format!("diff --git a/{new} b/{old}"),
+            (Some(old), Some(new)) if header.starts_with("diff --git ") => {
+                format!("diff --git a/{new} b/{old}")
+            }
             _ => header.clone(),
         }
     };
     let mut headers: Vec<String> = file.headers.iter().map(swapped).collect();
     // Git writes the old mode and the old name first.
     for pair in ["old mode ", "rename from "] {
-        if let Some(at) = headers.iter().position(|header| header.starts_with(pair)).filter(|at| *at > 0) {
+        if let Some(at) = headers
+            .iter()
+            .position(|header| header.starts_with(pair))
+            .filter(|at| *at > 0)
+        {
             let before = &headers[at - 1];
             if before.starts_with("new mode ") || before.starts_with("rename to ") {
                 headers.swap(at - 1, at);

@@ -75,7 +75,11 @@ impl Patch {
             for hunk in &of.hunks {
                 for run in runs_of(hunk) {
                     let of_run = pieces(hunk, &run);
-                    parts.extend(of_run.iter().map(|piece| part(of, hunk, (piece, run.start), [file, hunks, runs])));
+                    parts.extend(
+                        of_run
+                            .iter()
+                            .map(|piece| part(of, hunk, (piece, run.start), [file, hunks, runs])),
+                    );
                     runs += 1;
                 }
                 hunks += 1;
@@ -97,8 +101,15 @@ impl Patch {
                 return next().then(|| file.clone());
             }
             let mut shift = 0;
-            let hunks: Vec<Hunk> = file.hunks.iter().filter_map(|hunk| hunk.keeping(&mut next, &mut shift)).collect();
-            (!hunks.is_empty()).then(|| FilePatch { hunks, ..file.clone() })
+            let hunks: Vec<Hunk> = file
+                .hunks
+                .iter()
+                .filter_map(|hunk| hunk.keeping(&mut next, &mut shift))
+                .collect();
+            (!hunks.is_empty()).then(|| FilePatch {
+                hunks,
+                ..file.clone()
+            })
         });
         Patch::of(files.collect())
     }
@@ -107,7 +118,9 @@ impl Patch {
     pub fn parts_of(&self, smaller: &Patch) -> Option<Vec<bool>> {
         let mut wanted: HashMap<_, usize> = HashMap::new();
         let small = smaller.parts();
-        small.iter().for_each(|part| *wanted.entry(part.does()).or_default() += 1);
+        small
+            .iter()
+            .for_each(|part| *wanted.entry(part.does()).or_default() += 1);
         let parts = self.parts();
         let kept: Vec<bool> = parts
             .iter()
@@ -128,7 +141,8 @@ impl Patch {
         files.flat_map(|file| &file.hunks).find_map(|hunk| {
             let at = line.checked_sub(1)?.checked_sub(hunk.old_at())?;
             let mut old = hunk.lines.iter().filter(|line| line.side != Side::New);
-            old.nth(at).map(|line| line.text.trim_end_matches(['\n', '\r']))
+            old.nth(at)
+                .map(|line| line.text.trim_end_matches(['\n', '\r']))
         })
     }
 
@@ -138,11 +152,19 @@ impl Patch {
     /// # Errors
     ///
     /// When it does not apply.
-    pub fn canonical(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<Patch, super::ApplyError> {
+    pub fn canonical(
+        &self,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Patch, super::ApplyError> {
         let mut changes = self.apply(read)?;
         changes.sort_by(|one, other| one.path.cmp(&other.path));
         let files = changes.iter().flat_map(|change| {
-            Patch::change(&change.path, read(&change.path).as_deref(), change.content.as_deref()).files
+            Patch::change(
+                &change.path,
+                read(&change.path).as_deref(),
+                change.content.as_deref(),
+            )
+            .files
         });
         Ok(Patch::of(files.collect()))
     }
@@ -156,24 +178,40 @@ impl FilePatch {
 
     fn as_one_part(&self, file: usize, hunk: usize, run: usize) -> Part {
         let texts = |side| {
-            let lines = self.hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.side == side);
+            let lines = self
+                .hunks
+                .iter()
+                .flat_map(|hunk| &hunk.lines)
+                .filter(|line| line.side == side);
             lines.map(|line| line.text.as_str()).collect::<String>()
         };
         let (removed, added) = (texts(Side::Old), texts(Side::New));
         let numbers = |text: &str| (1..=text.lines().count()).collect();
         let (old_lines, new_lines) = (numbers(&removed), numbers(&added));
-        Part { file, hunk, run, path: self.name().to_string(), old_lines, new_lines, before: 1, removed, added }
+        Part {
+            file,
+            hunk,
+            run,
+            path: self.name().to_string(),
+            old_lines,
+            new_lines,
+            before: 1,
+            removed,
+            added,
+        }
     }
 }
 
 impl Hunk {
     /// The place of its first old line, counted from 0.
     fn old_at(&self) -> usize {
-        self.old_start.saturating_sub(usize::from(self.count(Side::Old) > 0))
+        self.old_start
+            .saturating_sub(usize::from(self.count(Side::Old) > 0))
     }
 
     fn new_at(&self) -> usize {
-        self.new_start.saturating_sub(usize::from(self.count(Side::New) > 0))
+        self.new_start
+            .saturating_sub(usize::from(self.count(Side::New) > 0))
     }
 
     /// The hunk of the parts that stay; none where all go. `shift` is by how many lines the file grew before it.
@@ -193,7 +231,10 @@ impl Hunk {
                 if !piece.olds.is_empty() {
                     lines.append(&mut removed);
                     lines.append(&mut added);
-                    lines.extend(old.map(|line| HunkLine { side: Side::Both, text: line.text.clone() }));
+                    lines.extend(old.map(|line| HunkLine {
+                        side: Side::Both,
+                        text: line.text.clone(),
+                    }));
                 }
             }
             lines.append(&mut removed);
@@ -204,7 +245,10 @@ impl Hunk {
         if !changed {
             return None;
         }
-        let mut hunk = Hunk { lines, ..self.clone() };
+        let mut hunk = Hunk {
+            lines,
+            ..self.clone()
+        };
         let (old, new) = (hunk.count(Side::Old), hunk.count(Side::New));
         hunk.new_start = self.old_at().saturating_add_signed(*shift) + usize::from(new > 0);
         *shift += new as isize - old as isize;
@@ -215,7 +259,10 @@ impl Hunk {
 /// Where the runs of changed lines are.
 fn runs_of(hunk: &Hunk) -> Vec<std::ops::Range<usize>> {
     let (mut runs, mut at) = (Vec::new(), 0);
-    for lines in hunk.lines.chunk_by(|a, b| (a.side == Side::Both) == (b.side == Side::Both)) {
+    for lines in hunk
+        .lines
+        .chunk_by(|a, b| (a.side == Side::Both) == (b.side == Side::Both))
+    {
         if lines[0].side != Side::Both {
             runs.push(at..at + lines.len());
         }
@@ -226,19 +273,44 @@ fn runs_of(hunk: &Hunk) -> Vec<std::ops::Range<usize>> {
 
 /// The pieces of a run, in the order in which they stand.
 fn pieces(hunk: &Hunk, run: &std::ops::Range<usize>) -> Vec<Piece> {
-    let of = |side| run.clone().filter(|index| hunk.lines[*index].side == side).collect::<Vec<_>>();
+    let of = |side| {
+        run.clone()
+            .filter(|index| hunk.lines[*index].side == side)
+            .collect::<Vec<_>>()
+    };
     let (olds, news) = (of(Side::Old), of(Side::New));
-    let endless = run.clone().any(|index| !hunk.lines[index].text.ends_with('\n'));
+    let endless = run
+        .clone()
+        .any(|index| !hunk.lines[index].text.ends_with('\n'));
     if endless || (olds.len() == 1 && news.len() == 1) {
-        return vec![Piece { olds, news, behind: 0 }];
+        return vec![Piece {
+            olds,
+            news,
+            behind: 0,
+        }];
     }
     let mut found = Vec::new();
     let (mut old, mut new) = (0, 0);
-    for (i, j) in pairs(hunk, &olds, &news).into_iter().chain([(olds.len(), news.len())]) {
-        found.extend((old..i).map(|behind| Piece { olds: vec![olds[behind]], news: vec![], behind }));
-        found.extend((new..j).map(|at| Piece { olds: vec![], news: vec![news[at]], behind: i }));
+    for (i, j) in pairs(hunk, &olds, &news)
+        .into_iter()
+        .chain([(olds.len(), news.len())])
+    {
+        found.extend((old..i).map(|behind| Piece {
+            olds: vec![olds[behind]],
+            news: vec![],
+            behind,
+        }));
+        found.extend((new..j).map(|at| Piece {
+            olds: vec![],
+            news: vec![news[at]],
+            behind: i,
+        }));
         if i < olds.len() {
-            found.push(Piece { olds: vec![olds[i]], news: vec![news[j]], behind: i });
+            found.push(Piece {
+                olds: vec![olds[i]],
+                news: vec![news[j]],
+                behind: i,
+            });
         }
         (old, new) = (i + 1, j + 1);
     }
@@ -251,14 +323,24 @@ fn pairs(hunk: &Hunk, olds: &[usize], news: &[usize]) -> Vec<(usize, usize)> {
         return Vec::new();
     }
     let text = |index: usize| hunk.lines[index].text.trim();
-    let alike: Vec<Vec<f64>> =
-        olds.iter().map(|old| news.iter().map(|new| similarity(text(*old), text(*new))).collect()).collect();
+    let alike: Vec<Vec<f64>> = olds
+        .iter()
+        .map(|old| {
+            news.iter()
+                .map(|new| similarity(text(*old), text(*new)))
+                .collect()
+        })
+        .collect();
     // best[i][j]: the most that the lines from i and j on give together.
     let mut best = vec![vec![0.0_f64; news.len() + 1]; olds.len() + 1];
     for i in (0..olds.len()).rev() {
         for j in (0..news.len()).rev() {
             let without = best[i + 1][j].max(best[i][j + 1]);
-            let with = if alike[i][j] >= LEAST_ALIKE { alike[i][j] + best[i + 1][j + 1] } else { 0.0 };
+            let with = if alike[i][j] >= LEAST_ALIKE {
+                alike[i][j] + best[i + 1][j + 1]
+            } else {
+                0.0
+            };
             best[i][j] = without.max(with);
         }
     }
@@ -280,30 +362,71 @@ fn pairs(hunk: &Hunk, olds: &[usize], news: &[usize]) -> Vec<(usize, usize)> {
 /// The share of pairs of letters that two lines have in common (Dice).
 fn similarity(one: &str, other: &str) -> f64 {
     let pairs = |text: &str| {
-        let letters: Vec<char> = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+        let letters: Vec<char> = text
+            .chars()
+            .filter(|letter| !letter.is_whitespace())
+            .collect();
         let mut counts: HashMap<(char, char), usize> = HashMap::new();
-        letters.windows(2).for_each(|two| *counts.entry((two[0], two[1])).or_default() += 1);
+        letters
+            .windows(2)
+            .for_each(|two| *counts.entry((two[0], two[1])).or_default() += 1);
         (counts, letters.len().saturating_sub(1))
     };
     let ((one, n), (other, m)) = (pairs(one), pairs(other));
     if n + m == 0 {
         return 0.0;
     }
-    let common: usize = one.iter().map(|(pair, count)| (*count).min(other.get(pair).copied().unwrap_or(0))).sum();
+    let common: usize = one
+        .iter()
+        .map(|(pair, count)| (*count).min(other.get(pair).copied().unwrap_or(0)))
+        .sum();
     2.0 * common as f64 / (n + m) as f64
 }
 
-fn part(of: &FilePatch, hunk: &Hunk, (piece, start): (&Piece, usize), [file, number, run]: [usize; 3]) -> Part {
+fn part(
+    of: &FilePatch,
+    hunk: &Hunk,
+    (piece, start): (&Piece, usize),
+    [file, number, run]: [usize; 3],
+) -> Part {
     let number_of = |index: usize, start: usize, side: Side| {
-        start + hunk.lines[..index].iter().filter(|line| line.side == side || line.side == Side::Both).count() + 1
+        start
+            + hunk.lines[..index]
+                .iter()
+                .filter(|line| line.side == side || line.side == Side::Both)
+                .count()
+            + 1
     };
-    let text = |indices: &[usize]| indices.iter().map(|index| hunk.lines[*index].text.as_str()).collect::<String>();
+    let text = |indices: &[usize]| {
+        indices
+            .iter()
+            .map(|index| hunk.lines[*index].text.as_str())
+            .collect::<String>()
+    };
     let (old_at, new_at) = (hunk.old_at(), hunk.new_at());
-    let old_lines: Vec<usize> = piece.olds.iter().map(|index| number_of(*index, old_at, Side::Old)).collect();
-    let new_lines = piece.news.iter().map(|index| number_of(*index, new_at, Side::New)).collect();
+    let old_lines: Vec<usize> = piece
+        .olds
+        .iter()
+        .map(|index| number_of(*index, old_at, Side::Old))
+        .collect();
+    let new_lines = piece
+        .news
+        .iter()
+        .map(|index| number_of(*index, new_at, Side::New))
+        .collect();
     let before = number_of(start, old_at, Side::Old) + piece.behind;
     let (removed, added) = (text(&piece.olds), text(&piece.news));
-    Part { file, hunk: number, run, path: of.name().to_string(), old_lines, new_lines, before, removed, added }
+    Part {
+        file,
+        hunk: number,
+        run,
+        path: of.name().to_string(),
+        old_lines,
+        new_lines,
+        before,
+        removed,
+        added,
+    }
 }
 
 #[cfg(test)]
@@ -316,7 +439,10 @@ mod tests {
         let again = Patch::parse(patch.text()).expect("parses");
         assert_eq!(again, patch);
         let changes = patch.apply(&|_| Some(old.to_string())).expect("applies");
-        changes.into_iter().find_map(|change| change.content).unwrap_or(old.to_string())
+        changes
+            .into_iter()
+            .find_map(|change| change.content)
+            .unwrap_or(old.to_string())
     }
 
     #[test]
@@ -329,17 +455,24 @@ mod tests {
 
     #[test]
     fn parts_say_where_they_stand() {
-        let parts = Patch::between("a.py", "a\nreturn b\nc\n", "a\nnew\nreturn bb\nc\nlast\n").parts();
-        let told: Vec<_> =
-            parts.iter().map(|part| (part.before, part.old_lines.len(), part.new_lines.clone())).collect();
+        let parts =
+            Patch::between("a.py", "a\nreturn b\nc\n", "a\nnew\nreturn bb\nc\nlast\n").parts();
+        let told: Vec<_> = parts
+            .iter()
+            .map(|part| (part.before, part.old_lines.len(), part.new_lines.clone()))
+            .collect();
         assert_eq!(told, [(2, 0, vec![2]), (2, 1, vec![3]), (4, 0, vec![5])]);
-        assert_eq!(parts.iter().map(|part| part.run).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!(
+            parts.iter().map(|part| part.run).collect::<Vec<_>>(),
+            [0, 0, 1]
+        );
     }
 
     #[test]
     fn every_choice_of_parts_applies_and_all_of_them_is_the_patch() {
-        let word =
-            |key: u64, at: u64| ["alpha", "beta", "alpha beta", "gamma", "", "delta one"][draw::below(key, at, 6)];
+        let word = |key: u64, at: u64| {
+            ["alpha", "beta", "alpha beta", "gamma", "", "delta one"][draw::below(key, at, 6)]
+        };
         for seed in 0..400 {
             let key = draw::key(seed, &[1]);
             let line = |at: u64| format!("{}{}\n", word(key, at), draw::below(key, at + 1000, 9));
@@ -364,8 +497,9 @@ mod tests {
                 assert!(patch.keeping(&vec![false; count]).is_empty());
             }
             for choice in 0..8 {
-                let chosen: Vec<bool> =
-                    (0..count).map(|at| draw::below(key, 5000 + choice * 100 + at as u64, 2) == 0).collect();
+                let chosen: Vec<bool> = (0..count)
+                    .map(|at| draw::below(key, 5000 + choice * 100 + at as u64, 2) == 0)
+                    .collect();
                 let text = kept(&old, &new, &chosen);
                 let small = Patch::between("a.py", &old, &text);
                 assert_eq!(small.is_empty(), text == old);
@@ -376,11 +510,21 @@ mod tests {
     #[test]
     fn a_patch_within_another_is_found_and_one_that_is_not_is_not() {
         let (base, gold) = ("a = 1\nb = 2\nc = 3\n", "a = 1\nb = 22\nc = 3\n");
-        let long = Patch::between("a.py", base, "import os\na = 1\n# why\nb = 22\nc = 3\nd = 4\n");
+        let long = Patch::between(
+            "a.py",
+            base,
+            "import os\na = 1\n# why\nb = 22\nc = 3\nd = 4\n",
+        );
         let small = Patch::between("a.py", base, gold);
         let within = long.parts_of(&small).expect("is within");
-        assert_eq!(long.keeping(&within).apply(&|_| Some(base.into())), small.apply(&|_| Some(base.into())));
-        assert_eq!(Patch::between("a.py", base, "a = 1\nb = 23\nc = 3\n").parts_of(&small), None);
+        assert_eq!(
+            long.keeping(&within).apply(&|_| Some(base.into())),
+            small.apply(&|_| Some(base.into()))
+        );
+        assert_eq!(
+            Patch::between("a.py", base, "a = 1\nb = 23\nc = 3\n").parts_of(&small),
+            None
+        );
     }
 
     #[test]
@@ -388,13 +532,18 @@ mod tests {
         let gone = Patch::change("a.py", Some("a\nb\n"), None);
         let new = Patch::change("b.py", None, Some("a\nb\n"));
         assert_eq!((gone.parts().len(), new.parts().len()), (1, 2));
-        assert_eq!(new.keeping(&[false, true]), Patch::change("b.py", None, Some("b\n")));
+        assert_eq!(
+            new.keeping(&[false, true]),
+            Patch::change("b.py", None, Some("b\n"))
+        );
         assert!(new.keeping(&[false, false]).is_empty());
     }
 
     #[test]
     fn the_canonical_form_stands_at_its_place_and_says_nothing_twice() {
-        let moved = Patch::parse("--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n b = 2\n-c = 3\n+c = 4\n").expect("parses");
+        let moved =
+            Patch::parse("--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n b = 2\n-c = 3\n+c = 4\n")
+                .expect("parses");
         let read = |path: &str| (path == "a.py").then(|| "a = 1\nb = 2\nc = 3\n".to_string());
         let expected = Patch::between("a.py", "a = 1\nb = 2\nc = 3\n", "a = 1\nb = 2\nc = 4\n");
         assert_eq!(moved.canonical(&read), Ok(expected));

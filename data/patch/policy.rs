@@ -18,7 +18,12 @@ pub const MAX_LINE_BYTES: usize = 64 << 10;
 ///
 /// [`PatchError::Path`] with the reason.
 pub fn check_path(path: &str) -> Result<(), PatchError> {
-    let refuse = |why| Err(PatchError::Path { path: path.to_string(), why });
+    let refuse = |why| {
+        Err(PatchError::Path {
+            path: path.to_string(),
+            why,
+        })
+    };
     if path.is_empty() {
         return refuse("it is empty");
     }
@@ -60,9 +65,18 @@ pub fn is_guarded(path: &str) -> bool {
     let guarded_folder = |part: &str| {
         matches!(
             part,
-            "test" | "tests" | "__pycache__" | "site-packages" | "pytest" | "_pytest" | "pluggy" | "iniconfig"
-        ) || matches!(part, "__tests__" | "__mocks__" | "__snapshots__" | "node_modules")
-            || part.ends_with(".dist-info")
+            "test"
+                | "tests"
+                | "__pycache__"
+                | "site-packages"
+                | "pytest"
+                | "_pytest"
+                | "pluggy"
+                | "iniconfig"
+        ) || matches!(
+            part,
+            "__tests__" | "__mocks__" | "__snapshots__" | "node_modules"
+        ) || part.ends_with(".dist-info")
             || part.ends_with(".egg-info")
     };
     folders.split('/').any(guarded_folder) || guarded_name(name)
@@ -89,12 +103,22 @@ fn guarded_name(name: &str) -> bool {
     ];
     const ENDINGS: &[&str] = &[".pth", ".so", ".pyd", ".pyc", ".pyo", "_test.py"];
     let is_test = name.starts_with("test_") && name.ends_with(".py");
-    is_test || guarded_script(name) || NAMES.contains(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+    is_test
+        || guarded_script(name)
+        || NAMES.contains(&name)
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// The same for JavaScript: its tests, and what says how they are run or compiled.
 fn guarded_script(name: &str) -> bool {
-    const NAMES: &[&str] = &["package.json", "package-lock.json", "yarn.lock", ".npmrc", "tsconfig.json", ".swcrc"];
+    const NAMES: &[&str] = &[
+        "package.json",
+        "package-lock.json",
+        "yarn.lock",
+        ".npmrc",
+        "tsconfig.json",
+        ".swcrc",
+    ];
     const STARTS: &[&str] = &[
         "jest.config.",
         "jest.setup.",
@@ -107,8 +131,14 @@ fn guarded_script(name: &str) -> bool {
     ];
     const ENDINGS: &[&str] = &[".snap", ".node"];
     let is_test = name.rsplit_once('.').is_some_and(|(stem, ending)| {
-        let script = matches!(ending, "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts");
-        script && (stem == "test" || stem == "spec" || [".test", ".spec"].iter().any(|end| stem.ends_with(end)))
+        let script = matches!(
+            ending,
+            "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts"
+        );
+        script
+            && (stem == "test"
+                || stem == "spec"
+                || [".test", ".spec"].iter().any(|end| stem.ends_with(end)))
     });
     is_test
         || NAMES.contains(&name)

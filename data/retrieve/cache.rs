@@ -51,10 +51,20 @@ pub(super) struct Cache {
 impl Cache {
     /// What is stored; nothing where it is missing, damaged or of another format.
     pub fn read(path: Option<&Path>) -> Cache {
-        let stored = path.and_then(|path| fs::read(path).ok()).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let stored = path
+            .and_then(|path| fs::read(path).ok())
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let stored: Stored = stored.unwrap_or_default();
-        let before = if stored.format == FORMAT { stored.files } else { HashMap::new() };
-        Cache { before, now: HashMap::new(), changed: false }
+        let before = if stored.format == FORMAT {
+            stored.files
+        } else {
+            HashMap::new()
+        };
+        Cache {
+            before,
+            now: HashMap::new(),
+            changed: false,
+        }
     }
 
     /// The facts of files, without those that are no text. What is new is read on all cores.
@@ -77,13 +87,27 @@ impl Cache {
     /// A file as it is, and whether that is news.
     fn look(&self, name: &str, path: &Path) -> Option<(Seen, bool)> {
         let about = fs::metadata(path).ok()?;
-        let since = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let since = about
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let (bytes, nanoseconds) = (about.len(), since.unwrap_or_default().as_nanos());
         match self.before.get(name) {
-            Some(seen) if seen.bytes == bytes && seen.nanoseconds == nanoseconds => Some((seen.clone(), false)),
+            Some(seen) if seen.bytes == bytes && seen.nanoseconds == nanoseconds => {
+                Some((seen.clone(), false))
+            }
             _ => {
-                let facts = fs::read_to_string(path).ok().map(|text| facts_of(name, &text));
-                Some((Seen { bytes, nanoseconds, facts }, true))
+                let facts = fs::read_to_string(path)
+                    .ok()
+                    .map(|text| facts_of(name, &text));
+                Some((
+                    Seen {
+                        bytes,
+                        nanoseconds,
+                        facts,
+                    },
+                    true,
+                ))
             }
         }
     }
@@ -91,8 +115,13 @@ impl Cache {
     /// Keeps what was seen now, where that is something else.
     pub fn write(self, path: Option<&Path>) -> Result<(), FileError> {
         // What is left of before is gone.
-        let Some(path) = path.filter(|_| self.changed || !self.before.is_empty()) else { return Ok(()) };
-        let stored = Stored { format: FORMAT, files: self.now };
+        let Some(path) = path.filter(|_| self.changed || !self.before.is_empty()) else {
+            return Ok(());
+        };
+        let stored = Stored {
+            format: FORMAT,
+            files: self.now,
+        };
         let bytes = serde_json::to_vec(&stored).expect("maps with text as keys have a JSON form");
         write_whole(path, &bytes)
     }
@@ -106,6 +135,12 @@ fn facts_of(name: &str, text: &str) -> Facts {
             length += 1;
         });
     }
-    let symbols = language_of(name).map(|language| symbols(language, text)).unwrap_or_default();
-    Facts { words: counts, length, symbols }
+    let symbols = language_of(name)
+        .map(|language| symbols(language, text))
+        .unwrap_or_default();
+    Facts {
+        words: counts,
+        length,
+        symbols,
+    }
 }

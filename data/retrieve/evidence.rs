@@ -13,8 +13,10 @@ pub struct Place {
 }
 
 /// Endings of files that are taken for paths.
-const ENDINGS: [&str; 16] =
-    ["py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "json", "toml", "cfg", "ini", "txt", "md", "yml", "yaml"];
+const ENDINGS: [&str; 16] = [
+    "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "json", "toml", "cfg", "ini", "txt", "md",
+    "yml", "yaml",
+];
 
 /// Every place that `text` names.
 pub fn places(text: &str) -> Vec<Place> {
@@ -34,8 +36,14 @@ pub fn places(text: &str) -> Vec<Place> {
 fn python_frame(line: &str) -> Option<Place> {
     let rest = line.trim_start().strip_prefix("File \"")?;
     let (path, rest) = rest.split_once('"')?;
-    let line = rest.strip_prefix(", line ")?.split(|letter: char| !letter.is_ascii_digit()).next()?;
-    Some(Place { path: path.replace('\\', "/"), line: line.parse().ok() })
+    let line = rest
+        .strip_prefix(", line ")?
+        .split(|letter: char| !letter.is_ascii_digit())
+        .next()?;
+    Some(Place {
+        path: path.replace('\\', "/"),
+        line: line.parse().ok(),
+    })
 }
 
 /// `a/b.py`, `a/b.py:3`, `a/b.js:3:7`, `tests/test_a.py::test_one`, and dotted modules of two parts and more.
@@ -48,12 +56,18 @@ fn named(word: &str) -> Option<Place> {
     if stem.is_empty() || !ENDINGS.contains(&ending) || path.contains("//") {
         return None;
     }
-    Some(Place { path: path.replace('\\', "/"), line: parts.next().and_then(|line| line.parse().ok()) })
+    Some(Place {
+        path: path.replace('\\', "/"),
+        line: parts.next().and_then(|line| line.parse().ok()),
+    })
 }
 
 /// How many of the last parts of `path` and of `named` are the same; 0 where their names differ.
 pub fn shared_parts(path: &str, named: &str) -> usize {
-    path.rsplit('/').zip(named.rsplit('/')).take_while(|(one, other)| one == other).count()
+    path.rsplit('/')
+        .zip(named.rsplit('/'))
+        .take_while(|(one, other)| one == other)
+        .count()
 }
 
 #[cfg(test)]
@@ -61,7 +75,10 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> Vec<(String, Option<usize>)> {
-        places(text).into_iter().map(|place| (place.path, place.line)).collect()
+        places(text)
+            .into_iter()
+            .map(|place| (place.path, place.line))
+            .collect()
     }
 
     #[test]
@@ -74,7 +91,10 @@ mod tests {
             ("money/amount.py", None),
             ("tests/test_a.py", None),
         ];
-        assert_eq!(told(text), expected.map(|(path, line)| (path.to_string(), line)));
+        assert_eq!(
+            told(text),
+            expected.map(|(path, line)| (path.to_string(), line))
+        );
     }
 
     #[test]

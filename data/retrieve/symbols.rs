@@ -49,8 +49,12 @@ pub fn symbols(language: Language, source: &str) -> Symbols {
         Language::Python => tree_sitter_python::LANGUAGE.into(),
         Language::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
     };
-    parser.set_language(&grammar).expect("grammar and library have the same version");
-    let tree = parser.parse(source, None).expect("a parser with a language and no time limit always answers");
+    parser
+        .set_language(&grammar)
+        .expect("grammar and library have the same version");
+    let tree = parser
+        .parse(source, None)
+        .expect("a parser with a language and no time limit always answers");
     let mut found = Symbols::default();
     collect(tree.root_node(), source, "", &mut found);
     found
@@ -63,7 +67,10 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Symbols) {
         let text = |node: Node| source[node.byte_range()].to_string();
         let name = child.child_by_field_name("name").map(text);
         match child.kind() {
-            "function_definition" | "function_declaration" | "generator_function_declaration" | "method_definition" => {
+            "function_definition"
+            | "function_declaration"
+            | "generator_function_declaration"
+            | "method_definition" => {
                 define(found, prefix, name, child);
             }
             "class_definition" | "class_declaration" => {
@@ -75,7 +82,10 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Symbols) {
             }
             "assignment" | "variable_declarator" => {
                 let left = child.child_by_field_name("left").map(text).or(name);
-                let plain = |name: &String| name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+                let plain = |name: &String| {
+                    name.chars()
+                        .all(|letter| letter.is_alphanumeric() || letter == '_')
+                };
                 define(found, prefix, left.filter(plain), child);
                 require(child, source, found);
             }
@@ -102,17 +112,26 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Symbols) {
 
 fn define(found: &mut Symbols, prefix: &str, name: Option<String>, node: Node) {
     if let Some(name) = name.filter(|name| !name.is_empty()) {
-        found.defined.push(Symbol { name: format!("{prefix}{name}"), line: node.start_position().row + 1 });
+        found.defined.push(Symbol {
+            name: format!("{prefix}{name}"),
+            line: node.start_position().row + 1,
+        });
     }
 }
 
 /// `import a.b`, `from a.b import c` (which may name a module `a.b.c`), `import x from "./a"`.
 fn import(node: Node, source: &str, found: &mut Symbols) {
     if let Some(from) = node.child_by_field_name("source") {
-        found.imported.push(source[from.byte_range()].trim_matches(['"', '\'', '`']).to_string());
+        found.imported.push(
+            source[from.byte_range()]
+                .trim_matches(['"', '\'', '`'])
+                .to_string(),
+        );
         return;
     }
-    let module = node.child_by_field_name("module_name").map(|node| source[node.byte_range()].to_string());
+    let module = node
+        .child_by_field_name("module_name")
+        .map(|node| source[node.byte_range()].to_string());
     let mut cursor = node.walk();
     let names: Vec<String> = node
         .children_by_field_name("name", &mut cursor)
@@ -131,10 +150,16 @@ fn import(node: Node, source: &str, found: &mut Symbols) {
 
 /// `const x = require("./a")`
 fn require(node: Node, source: &str, found: &mut Symbols) {
-    let Some(value) = node.child_by_field_name("value") else { return };
+    let Some(value) = node.child_by_field_name("value") else {
+        return;
+    };
     let text = &source[value.byte_range()];
-    let named = text.strip_prefix("require(").and_then(|rest| rest.split(')').next());
-    found.imported.extend(named.map(|name| name.trim_matches(['"', '\'', '`', ' ']).to_string()));
+    let named = text
+        .strip_prefix("require(")
+        .and_then(|rest| rest.split(')').next());
+    found
+        .imported
+        .extend(named.map(|name| name.trim_matches(['"', '\'', '`', ' ']).to_string()));
 }
 
 #[cfg(test)]
@@ -142,21 +167,30 @@ mod tests {
     use super::*;
 
     fn defined(language: Language, source: &str) -> Vec<(String, usize)> {
-        symbols(language, source).defined.into_iter().map(|symbol| (symbol.name, symbol.line)).collect()
+        symbols(language, source)
+            .defined
+            .into_iter()
+            .map(|symbol| (symbol.name, symbol.line))
+            .collect()
     }
 
     #[test]
     fn python_defines_functions_classes_methods_and_names_of_the_module() {
         let source = "import os\nLIMIT = 3\n\n@cache\ndef add(a):\n    inner = 1\n    return a\n\nclass Cart:\n    size = 1\n    def total(self):\n        return 0\n";
-        let expected = [("LIMIT", 2), ("add", 5), ("Cart", 9), ("Cart.size", 10), ("Cart.total", 11)];
+        let expected = [
+            ("LIMIT", 2),
+            ("add", 5),
+            ("Cart", 9),
+            ("Cart.size", 10),
+            ("Cart.total", 11),
+        ];
         let expected = expected.map(|(name, line)| (name.to_string(), line));
         assert_eq!(defined(Language::Python, source), expected);
     }
 
     #[test]
     fn javascript_defines_functions_classes_methods_and_constants() {
-        let source =
-            "const limit = 3;\nexport function add(a) { return a; }\nclass Cart {\n  total() { return 0; }\n}\n";
+        let source = "const limit = 3;\nexport function add(a) { return a; }\nclass Cart {\n  total() { return 0; }\n}\n";
         let expected = [("limit", 1), ("add", 2), ("Cart", 3), ("Cart.total", 4)];
         let expected = expected.map(|(name, line)| (name.to_string(), line));
         assert_eq!(defined(Language::JavaScript, source), expected);
@@ -164,11 +198,22 @@ mod tests {
 
     #[test]
     fn imports_name_their_modules() {
-        let python = "import a.b as c\nfrom money.amount import Amount, other as o\nfrom . import near\n";
-        let expected = ["a.b", "money.amount.Amount", "money.amount.other", "money.amount", ".near", "."];
+        let python =
+            "import a.b as c\nfrom money.amount import Amount, other as o\nfrom . import near\n";
+        let expected = [
+            "a.b",
+            "money.amount.Amount",
+            "money.amount.other",
+            "money.amount",
+            ".near",
+            ".",
+        ];
         assert_eq!(symbols(Language::Python, python).imported, expected);
         let javascript = "import x from './a';\nconst { y } = require(\"../b\");\n";
-        assert_eq!(symbols(Language::JavaScript, javascript).imported, ["./a", "../b"]);
+        assert_eq!(
+            symbols(Language::JavaScript, javascript).imported,
+            ["./a", "../b"]
+        );
     }
 
     #[test]

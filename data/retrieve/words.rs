@@ -4,9 +4,9 @@
 
 /// Words that stand in every issue and say nothing about a file.
 const SAID_EVERYWHERE: [&str; 36] = [
-    "the", "a", "an", "of", "to", "in", "is", "it", "and", "or", "for", "on", "with", "that", "this", "be", "are",
-    "as", "by", "from", "at", "was", "but", "when", "if", "not", "has", "have", "def", "self", "return", "import",
-    "class", "const", "let", "function",
+    "the", "a", "an", "of", "to", "in", "is", "it", "and", "or", "for", "on", "with", "that",
+    "this", "be", "are", "as", "by", "from", "at", "was", "but", "when", "if", "not", "has",
+    "have", "def", "self", "return", "import", "class", "const", "let", "function",
 ];
 
 /// The longest word that counts; longer ones are data.
@@ -40,8 +40,11 @@ pub fn parts(identifier: &str) -> Vec<&str> {
         let mut start = 0;
         for at in 1..letters.len() {
             let (before, now) = (letters[at - 1].1, letters[at].1);
-            let next_is_small = letters.get(at + 1).is_some_and(|(_, next)| next.is_lowercase());
-            let begins = now.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && next_is_small));
+            let next_is_small = letters
+                .get(at + 1)
+                .is_some_and(|(_, next)| next.is_lowercase());
+            let begins = now.is_uppercase()
+                && (before.is_lowercase() || (before.is_uppercase() && next_is_small));
             if begins || now.is_numeric() != before.is_numeric() {
                 parts.push(&piece[start..letters[at].0]);
                 start = letters[at].0;
@@ -64,9 +67,15 @@ mod tests {
 
     #[test]
     fn identifiers_are_split_at_snakes_camels_and_digits() {
-        assert_eq!(parts("getHTTPResponse_code2"), ["get", "HTTP", "Response", "code", "2"]);
+        assert_eq!(
+            parts("getHTTPResponse_code2"),
+            ["get", "HTTP", "Response", "code", "2"]
+        );
         assert_eq!(all("parse_date(x)"), ["parse_date", "parse", "date", "x"]);
-        assert_eq!(all("the LRUCache of __init__"), ["lrucache", "lru", "cache", "init"]);
+        assert_eq!(
+            all("the LRUCache of __init__"),
+            ["lrucache", "lru", "cache", "init"]
+        );
         assert_eq!(all("größteZahl"), ["größtezahl", "größte", "zahl"]);
     }
 

@@ -75,7 +75,9 @@ pub fn prompt(task: &Task, file_text: &str, form: AnswerForm) -> Vec<Message> {
     let content = match form {
         AnswerForm::Line => {
             let shown = task.focus.shown(file_text).into_iter().enumerate();
-            let lines: Vec<String> = shown.map(|(index, line)| format!("{}|{line}", index + 1)).collect();
+            let lines: Vec<String> = shown
+                .map(|(index, line)| format!("{}|{line}", index + 1))
+                .collect();
             format!("{statement}\n{path}\n{}", lines.join("\n"))
         }
         AnswerForm::SearchReplace => {
@@ -99,17 +101,34 @@ pub fn prompt(task: &Task, file_text: &str, form: AnswerForm) -> Vec<Message> {
 /// # Errors
 ///
 /// When the repair touches another file, or is wider than the form.
-pub fn gold_answer(task: &Task, base_file_text: &str, form: AnswerForm) -> Result<String, GoldError> {
-    let refused = |why| GoldError::Form { id: task.id.clone(), why };
+pub fn gold_answer(
+    task: &Task,
+    base_file_text: &str,
+    form: AnswerForm,
+) -> Result<String, GoldError> {
+    let refused = |why| GoldError::Form {
+        id: task.id.clone(),
+        why,
+    };
     if task.gold.paths() != [task.focus.path.as_str()] {
-        return Err(refused("it touches another file than the one that is shown"));
+        return Err(refused(
+            "it touches another file than the one that is shown",
+        ));
     }
     let changes = task.gold.apply(&|_| Some(base_file_text.to_string()));
-    let changes = changes.map_err(|source| GoldError::Apply { id: task.id.clone(), source })?;
-    let repaired = changes.into_iter().find_map(|change| change.content).ok_or(refused("it deletes the file"))?;
+    let changes = changes.map_err(|source| GoldError::Apply {
+        id: task.id.clone(),
+        source,
+    })?;
+    let repaired = changes
+        .into_iter()
+        .find_map(|change| change.content)
+        .ok_or(refused("it deletes the file"))?;
     match form {
         AnswerForm::Line => line_answer(task, base_file_text, &repaired).map_err(refused),
-        AnswerForm::SearchReplace => search_answer(task, base_file_text, &repaired).map_err(refused),
+        AnswerForm::SearchReplace => {
+            search_answer(task, base_file_text, &repaired).map_err(refused)
+        }
     }
 }
 
@@ -145,7 +164,11 @@ pub fn parse_answer(
             to_patch(&parsed.edits, base)?
         }
     };
-    if patch.is_empty() { Err(AnswerError::NoChange) } else { Ok(patch) }
+    if patch.is_empty() {
+        Err(AnswerError::NoChange)
+    } else {
+        Ok(patch)
+    }
 }
 
 /// The files that the bug changes, as the model finds them. `clean` reads a file of the clean tree.
@@ -153,7 +176,10 @@ pub fn parse_answer(
 /// # Errors
 ///
 /// When the bug does not apply to the clean tree.
-pub fn base_files(task: &Task, clean: &dyn Fn(&str) -> Option<String>) -> Result<Vec<FileChange>, ApplyError> {
+pub fn base_files(
+    task: &Task,
+    clean: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<FileChange>, ApplyError> {
     task.bug.apply(clean)
 }
 
@@ -166,7 +192,10 @@ fn line_answer(task: &Task, base: &str, repaired: &str) -> Result<String, &'stat
     let (old, new) = (task.focus.shown(base), task.focus.shown(repaired));
     let changed = old.iter().zip(&new).position(|(old, new)| old != new);
     let index = changed.ok_or("it lies outside the lines that are shown")?;
-    let edit = LineEdit { line: index + 1, text: new[index].to_string() };
+    let edit = LineEdit {
+        line: index + 1,
+        text: new[index].to_string(),
+    };
     match edit.apply(base, &task.focus) {
         Ok(text) if text == repaired => Ok(edit.to_string()),
         _ => Err("it changes more than one line"),
@@ -179,16 +208,30 @@ fn search_answer(task: &Task, base: &str, repaired: &str) -> Result<String, &'st
     let mut before = (0..shorter).take_while(|at| old[*at] == new[*at]).count();
     let same_end = |at: &usize| old[old.len() - 1 - at] == new[new.len() - 1 - at];
     let mut after = (0..shorter - before).take_while(same_end).count();
-    let own = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
+    let own = |lines: &[&str]| {
+        lines
+            .iter()
+            .map(|line| line.to_string())
+            .collect::<Vec<_>>()
+    };
     // Context grows, a line above and a line below, until the lines to replace are unique.
     loop {
-        let (search, replace) = (&old[before..old.len() - after], &new[before..new.len() - after]);
-        let edit = SearchReplace { path: task.focus.path.clone(), search: own(search), replace: own(replace) };
+        let (search, replace) = (
+            &old[before..old.len() - after],
+            &new[before..new.len() - after],
+        );
+        let edit = SearchReplace {
+            path: task.focus.path.clone(),
+            search: own(search),
+            replace: own(replace),
+        };
         let written = edit.to_string();
         let reads_back = SearchReplace::parse_all(&written).edits == [edit.clone()];
         match edit.apply(base) {
             Ok(text) if text == repaired && reads_back => return Ok(written),
-            _ if before == 0 && after == 0 => return Err("no search-and-replace block gives exactly that file"),
+            _ if before == 0 && after == 0 => {
+                return Err("no search-and-replace block gives exactly that file");
+            }
             _ => (before, after) = (before.saturating_sub(1), after.saturating_sub(1)),
         }
     }
@@ -199,7 +242,8 @@ mod tests {
     use super::*;
     use crate::task::{Focus, TASK_FORMAT};
 
-    const BASE: &str = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\ndef sub(a, b):\n    return a - b\n";
+    const BASE: &str =
+        "import os\n\n\ndef add(a, b):\n    return a - b\n\n\ndef sub(a, b):\n    return a - b\n";
 
     fn task(repaired: &str) -> Task {
         let gold = Patch::between("m/money.py", BASE, repaired);
@@ -214,7 +258,11 @@ mod tests {
             gold,
             kind: "operator".into(),
             statement: "add(1, 2) is -1, not 3".into(),
-            focus: Focus { path: "m/money.py".into(), first_line: 4, last_line: 5 },
+            focus: Focus {
+                path: "m/money.py".into(),
+                first_line: 4,
+                last_line: 5,
+            },
             fail_to_pass: vec!["tests/test_money.py::test_add".into()],
             pass_to_pass: vec![],
             trusted: vec![],
@@ -245,49 +293,101 @@ mod tests {
     #[test]
     fn the_gold_answer_reads_back_as_the_gold_patch() {
         let task = task(&repaired());
-        assert_eq!(gold_answer(&task, BASE, AnswerForm::Line).as_deref(), Ok("2|    return a + b"));
+        assert_eq!(
+            gold_answer(&task, BASE, AnswerForm::Line).as_deref(),
+            Ok("2|    return a + b")
+        );
         for form in [AnswerForm::Line, AnswerForm::SearchReplace] {
             let answer = gold_answer(&task, BASE, form).expect("can be written");
-            assert_eq!(parse_answer(&answer, &task, &base, form), Ok(task.gold.clone()), "{answer}");
+            assert_eq!(
+                parse_answer(&answer, &task, &base, form),
+                Ok(task.gold.clone()),
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn a_repair_wider_than_a_line_needs_the_other_form() {
-        for wide in [repaired().replace("import os\n", ""), BASE.replace("a - b", "a + b"), format!("{BASE}x = 1\n")] {
+        for wide in [
+            repaired().replace("import os\n", ""),
+            BASE.replace("a - b", "a + b"),
+            format!("{BASE}x = 1\n"),
+        ] {
             let task = task(&wide);
             let narrow = gold_answer(&task, BASE, AnswerForm::Line);
             assert!(matches!(narrow, Err(GoldError::Form { .. })), "{narrow:?}");
-            let answer = gold_answer(&task, BASE, AnswerForm::SearchReplace).expect("can be written");
-            assert_eq!(parse_answer(&answer, &task, &base, AnswerForm::SearchReplace), Ok(task.gold), "{answer}");
+            let answer =
+                gold_answer(&task, BASE, AnswerForm::SearchReplace).expect("can be written");
+            assert_eq!(
+                parse_answer(&answer, &task, &base, AnswerForm::SearchReplace),
+                Ok(task.gold),
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn an_answer_that_changes_nothing_says_so() {
-        assert_eq!(answered("2|    return a - b", AnswerForm::Line), Err(AnswerError::NoChange));
+        assert_eq!(
+            answered("2|    return a - b", AnswerForm::Line),
+            Err(AnswerError::NoChange)
+        );
         let same = vec!["import os".to_string()];
-        let block = SearchReplace { path: "m/money.py".into(), search: same.clone(), replace: same };
-        assert_eq!(answered(&block.to_string(), AnswerForm::SearchReplace), Err(AnswerError::NoChange));
+        let block = SearchReplace {
+            path: "m/money.py".into(),
+            search: same.clone(),
+            replace: same,
+        };
+        assert_eq!(
+            answered(&block.to_string(), AnswerForm::SearchReplace),
+            Err(AnswerError::NoChange)
+        );
     }
 
     #[test]
     fn an_answer_in_another_form_is_refused() {
-        assert_eq!(answered("return a + b", AnswerForm::Line), Err(AnswerError::Edit(EditError::NotALine)));
+        assert_eq!(
+            answered("return a + b", AnswerForm::Line),
+            Err(AnswerError::Edit(EditError::NotALine))
+        );
         let beyond = EditError::OutOfRange { line: 3, shown: 2 };
-        assert_eq!(answered("3|x", AnswerForm::Line), Err(AnswerError::Edit(beyond)));
-        assert_eq!(answered("2|    return a + b", AnswerForm::SearchReplace), Err(AnswerError::NoBlock));
-        let outside = SearchReplace { path: "m/money.py".into(), search: vec![], replace: vec![] }.to_string();
+        assert_eq!(
+            answered("3|x", AnswerForm::Line),
+            Err(AnswerError::Edit(beyond))
+        );
+        assert_eq!(
+            answered("2|    return a + b", AnswerForm::SearchReplace),
+            Err(AnswerError::NoBlock)
+        );
+        let outside = SearchReplace {
+            path: "m/money.py".into(),
+            search: vec![],
+            replace: vec![],
+        }
+        .to_string();
         let dropped = answered(&outside.replace("python", ""), AnswerForm::SearchReplace);
-        assert!(matches!(dropped, Err(AnswerError::Dropped(_))), "{dropped:?}");
+        assert!(
+            matches!(dropped, Err(AnswerError::Dropped(_))),
+            "{dropped:?}"
+        );
         let huge = format!("2|{}", "x".repeat(crate::patch::MAX_LINE_BYTES));
-        assert!(matches!(answered(&huge, AnswerForm::Line), Err(AnswerError::Edit(EditError::Patch(_)))));
+        assert!(matches!(
+            answered(&huge, AnswerForm::Line),
+            Err(AnswerError::Edit(EditError::Patch(_)))
+        ));
     }
 
     #[test]
     fn the_base_files_hold_the_bug() {
         let clean = |_: &str| Some(repaired());
         let files = base_files(&task(&repaired()), &clean).expect("applies");
-        assert_eq!(files, [FileChange { path: "m/money.py".into(), content: Some(BASE.into()) }]);
+        assert_eq!(
+            files,
+            [FileChange {
+                path: "m/money.py".into(),
+                content: Some(BASE.into())
+            }]
+        );
     }
 }

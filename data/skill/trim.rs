@@ -46,7 +46,8 @@ pub fn prompt(question: &Question) -> Vec<Message> {
     let mut content = format!("{}\n{}", question.issue, numbered(question.long));
     if let Some((part, failure)) = question.failed {
         let failure: Vec<&str> = failure.lines().take(FAILURE_LINES).collect();
-        writeln!(content, "without {part}: {}", failure.join("\n")).expect("a String takes every write");
+        writeln!(content, "without {part}: {}", failure.join("\n"))
+            .expect("a String takes every write");
     }
     content += "keep";
     vec![Message::new(Role::User, content)]
@@ -57,7 +58,8 @@ pub fn numbered(patch: &Patch) -> String {
     let parts = patch.parts();
     let mut out = String::new();
     let (mut file, mut hunk) = (None, None);
-    let around = |path: &str, line: usize| patch.old_line(path, line).map(|text| format!(" |{text}\n"));
+    let around =
+        |path: &str, line: usize| patch.old_line(path, line).map(|text| format!(" |{text}\n"));
     let mut last = 0;
     for (at, part) in parts.iter().enumerate() {
         if file != Some(part.file) {
@@ -72,7 +74,9 @@ pub fn numbered(patch: &Patch) -> String {
         (file, hunk) = (Some(part.file), Some(part.run));
         last = part.before.saturating_sub(1) + part.old_lines.len();
         for (sign, text) in [('-', &part.removed), ('+', &part.added)] {
-            text.lines().for_each(|line| writeln!(out, "{}{sign}|{line}", at + 1).expect("a String takes every write"));
+            text.lines().for_each(|line| {
+                writeln!(out, "{}{sign}|{line}", at + 1).expect("a String takes every write")
+            });
         }
     }
     out
@@ -87,8 +91,13 @@ pub fn answer(kept: &[usize]) -> String {
             _ => runs.push((*part, *part)),
         }
     }
-    let said =
-        |(first, last): &(usize, usize)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let said = |(first, last): &(usize, usize)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    };
     runs.iter().map(said).collect::<Vec<_>>().join(",")
 }
 
@@ -102,12 +111,19 @@ pub fn parse_answer(text: &str, long: &Patch) -> Result<Patch, TrimError> {
     let mut kept = vec![false; count];
     for run in text.trim().split(',') {
         let (first, last) = run.split_once('-').unwrap_or((run, run));
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| TrimError::NotParts);
+        let number = |text: &str| {
+            text.trim()
+                .parse::<usize>()
+                .map_err(|_| TrimError::NotParts)
+        };
         let (first, last) = (number(first)?, number(last)?);
         if first > last {
             return Err(TrimError::NotParts);
         }
-        if let Some(part) = [first, last].into_iter().find(|part| *part == 0 || *part > count) {
+        if let Some(part) = [first, last]
+            .into_iter()
+            .find(|part| *part == 0 || *part > count)
+        {
             return Err(TrimError::OutOfRange { part, parts: count });
         }
         kept[first - 1..last].fill(true);
@@ -117,8 +133,24 @@ pub fn parse_answer(text: &str, long: &Patch) -> Result<Patch, TrimError> {
 
 /// What a triplet teaches: the question and its answer; and the same after a trim that left out one part too many.
 pub fn lessons(triplet: &Triplet) -> [(Vec<Message>, String); 2] {
-    let Triplet { issue, long, failure, kept, lacking, .. } = triplet;
-    let lesson = |failed| (prompt(&Question { issue, long, failed }), answer(kept));
+    let Triplet {
+        issue,
+        long,
+        failure,
+        kept,
+        lacking,
+        ..
+    } = triplet;
+    let lesson = |failed| {
+        (
+            prompt(&Question {
+                issue,
+                long,
+                failed,
+            }),
+            answer(kept),
+        )
+    };
     [lesson(None), lesson(Some((*lacking, failure.as_str())))]
 }
 
@@ -136,8 +168,11 @@ mod tests {
     #[test]
     fn lines_say_which_part_they_belong_to() {
         let long = long();
-        let question =
-            Question { issue: "add(1, 2) is -1", long: &long, failed: Some((2, "t failed\nE: m\nat x\nand more")) };
+        let question = Question {
+            issue: "add(1, 2) is -1",
+            long: &long,
+            failed: Some((2, "t failed\nE: m\nat x\nand more")),
+        };
         let expected = "add(1, 2) is -1\nm/money.py\n |def add(a, b):\n1+|    # sum\n2-|    return a - b\n2+|    return a + b\n \
                         |    return a\n3+|\n4+|\n5+|def more():\n6+|    pass\nwithout 2: t failed\nE: m\nat x\nkeep";
         assert_eq!(prompt(&question), [Message::new(Role::User, expected)]);
@@ -148,19 +183,38 @@ mod tests {
         for kept in [vec![2], vec![1, 2, 3], vec![1, 3, 4, 6], (1..=6).collect()] {
             let long = long();
             let flags: Vec<bool> = (1..=6).map(|part| kept.contains(&part)).collect();
-            assert_eq!(parse_answer(&answer(&kept), &long), Ok(long.keeping(&flags)));
+            assert_eq!(
+                parse_answer(&answer(&kept), &long),
+                Ok(long.keeping(&flags))
+            );
         }
         assert_eq!(answer(&[1, 3, 4, 6]), "1,3-4,6");
-        let repaired = parse_answer(" 2\n", &long()).expect("a part").apply(&|_| Some(BASE.into())).expect("applies");
-        assert_eq!(repaired[0].content.as_deref(), Some(BASE.replace("a - b", "a + b").as_str()));
+        let repaired = parse_answer(" 2\n", &long())
+            .expect("a part")
+            .apply(&|_| Some(BASE.into()))
+            .expect("applies");
+        assert_eq!(
+            repaired[0].content.as_deref(),
+            Some(BASE.replace("a - b", "a + b").as_str())
+        );
     }
 
     #[test]
     fn what_names_no_parts_is_refused() {
         for text in ["", "all", "1,", "2-1", "1;2", "-1"] {
-            assert_eq!(parse_answer(text, &long()), Err(TrimError::NotParts), "{text}");
+            assert_eq!(
+                parse_answer(text, &long()),
+                Err(TrimError::NotParts),
+                "{text}"
+            );
         }
-        assert_eq!(parse_answer("7", &long()), Err(TrimError::OutOfRange { part: 7, parts: 6 }));
-        assert_eq!(parse_answer("0", &long()), Err(TrimError::OutOfRange { part: 0, parts: 6 }));
+        assert_eq!(
+            parse_answer("7", &long()),
+            Err(TrimError::OutOfRange { part: 7, parts: 6 })
+        );
+        assert_eq!(
+            parse_answer("0", &long()),
+            Err(TrimError::OutOfRange { part: 0, parts: 6 })
+        );
     }
 }

@@ -49,7 +49,12 @@ pub fn read(row: &Row, form: Form, names: &Names) -> Result<Example, String> {
         Form::PromptCompletion => pairs::prompt_completion(row, names)?,
         Form::Preference => pairs::preference(row, names)?,
         Form::Alpaca => alpaca::read(row, names)?,
-        Form::Text => Example::Text(names.text(row, "text")?.ok_or("`text` is empty")?.to_string()),
+        Form::Text => Example::Text(
+            names
+                .text(row, "text")?
+                .ok_or("`text` is empty")?
+                .to_string(),
+        ),
         Form::SweAgent => swe_agent::read(row, names)?,
         Form::MiniSweAgent => mini_swe_agent::read(row, names)?,
         Form::Openhands => openhands::read(row, names)?,

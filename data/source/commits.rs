@@ -32,7 +32,13 @@ pub struct CommitOptions {
 
 impl Default for CommitOptions {
     fn default() -> Self {
-        CommitOptions { seed: 0, max_lines: 40, per_function: 2, bugs_per_text: 1, kinds: BugKind::ALL.to_vec() }
+        CommitOptions {
+            seed: 0,
+            max_lines: 40,
+            per_function: 2,
+            bugs_per_text: 1,
+            kinds: BugKind::ALL.to_vec(),
+        }
     }
 }
 
@@ -79,10 +85,15 @@ struct Entry {
 /// # Errors
 ///
 /// When a folder cannot be listed or a file cannot be read.
-pub fn commits(root: &Path, options: &CommitOptions) -> Result<impl Iterator<Item = CommitText> + use<>, FileError> {
+pub fn commits(
+    root: &Path,
+    options: &CommitOptions,
+) -> Result<impl Iterator<Item = CommitText> + use<>, FileError> {
     let files = python_files(root)?;
-    let of_files: Vec<Vec<Entry>> =
-        files.par_iter().map(|file| entries(root, file, options.max_lines)).collect::<Result<_, _>>()?;
+    let of_files: Vec<Vec<Entry>> = files
+        .par_iter()
+        .map(|file| entries(root, file, options.max_lines))
+        .collect::<Result<_, _>>()?;
     let mut seen = HashSet::new();
     let mut entries: Vec<Entry> = of_files.into_iter().flatten().collect();
     entries.retain(|entry| seen.insert(entry.function.body_hash.clone()));
@@ -105,15 +116,26 @@ fn entries(root: &Path, file: &Path, max_lines: usize) -> Result<Vec<Entry>, Fil
     }
     let path = below(root, file);
     let lines: Vec<&str> = source.split_inclusive('\n').collect();
-    let short = functions(&source).into_iter().filter(|function| function.lines() <= max_lines);
+    let short = functions(&source)
+        .into_iter()
+        .filter(|function| function.lines() <= max_lines);
     let entry = |function: Function| {
         let first_line = function.first_line;
         let mut text = lines[first_line - 1..function.last_line].concat();
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        let function = Function { first_line: 1, last_line: function.lines(), ..function };
-        Entry { path: path.clone(), first_line, text, function }
+        let function = Function {
+            first_line: 1,
+            last_line: function.lines(),
+            ..function
+        };
+        Entry {
+            path: path.clone(),
+            first_line,
+            text,
+            function,
+        }
     };
     Ok(short.map(entry).collect())
 }
@@ -121,24 +143,46 @@ fn entries(root: &Path, file: &Path, max_lines: usize) -> Result<Vec<Entry>, Fil
 /// The text of one round, or none where the function has no further bug.
 fn text(entry: &Entry, options: &CommitOptions, round: usize) -> Option<CommitText> {
     let most = options.bugs_per_text.max(1);
-    let mut bugs = pick(&entry.text, &entry.function, &options.kinds, options.seed, (round + 1) * most);
+    let mut bugs = pick(
+        &entry.text,
+        &entry.function,
+        &options.kinds,
+        options.seed,
+        (round + 1) * most,
+    );
     // Rounds share no bug. How many of its own a round uses is drawn for each text, so that none becomes a habit.
     let mut bugs = bugs.split_off((round * most).min(bugs.len()));
     let round_name = round.to_string();
-    let wanted = 1 + rank(options.seed, &[&entry.function.body_hash, "bugs", &round_name]) as usize % most;
+    let wanted = 1 + rank(
+        options.seed,
+        &[&entry.function.body_hash, "bugs", &round_name],
+    ) as usize
+        % most;
     let mut lines = HashSet::new();
     bugs.retain(|bug| lines.len() < wanted && lines.insert(bug.line));
     // From the bottom up, so that the places of those above stay right.
     bugs.sort_by_key(|bug| std::cmp::Reverse(bug.line));
-    let buggy = bugs.iter().fold(entry.text.clone(), |text, bug| apply(&text, bug));
+    let buggy = bugs
+        .iter()
+        .fold(entry.text.clone(), |text, bug| apply(&text, bug));
     let fix = |bug: &Bug| {
         let text = entry.text.lines().nth(bug.line - 1)?.to_string();
-        Some(Fix { line: bug.line, text, kind: bug.kind })
+        Some(Fix {
+            line: bug.line,
+            text,
+            kind: bug.kind,
+        })
     };
     let fixes: Vec<Fix> = bugs.iter().rev().map(fix).collect::<Option<_>>()?;
     let first = fixes.first()?;
     let origin = format!("{}:{}", entry.path, entry.first_line + first.line - 1);
-    Some(CommitText { path: entry.path.clone(), name: entry.function.name.clone(), buggy, fixes, origin })
+    Some(CommitText {
+        path: entry.path.clone(),
+        name: entry.function.name.clone(),
+        buggy,
+        fixes,
+        origin,
+    })
 }
 
 #[cfg(test)]
@@ -152,7 +196,10 @@ mod tests {
         let source = "import os\n\n\nclass A:\n    def add(self, a):\n        return a + 1";
         write_whole(&root.join("a/one.py"), source.as_bytes()).expect("writes");
         write_whole(&root.join("two.py"), source.as_bytes()).expect("writes");
-        let options = CommitOptions { kinds: vec![BugKind::Arithmetic], ..CommitOptions::default() };
+        let options = CommitOptions {
+            kinds: vec![BugKind::Arithmetic],
+            ..CommitOptions::default()
+        };
         let texts: Vec<CommitText> = commits(&root, &options).expect("reads").collect();
         std::fs::remove_dir_all(&root).expect("cleans up");
         assert_eq!(
@@ -161,7 +208,11 @@ mod tests {
                 path: "a/one.py".into(),
                 name: "A.add".into(),
                 buggy: "    def add(self, a):\n        return a - 1\n".into(),
-                fixes: vec![Fix { line: 2, text: "        return a + 1".into(), kind: BugKind::Arithmetic }],
+                fixes: vec![Fix {
+                    line: 2,
+                    text: "        return a + 1".into(),
+                    kind: BugKind::Arithmetic
+                }],
                 origin: "a/one.py:6".into(),
             }]
         );
@@ -173,8 +224,14 @@ mod tests {
         let source = "def a(x):\n    return x < 1 + 3\n\n\ndef b(x):\n    return x < 2 + 4\n";
         write_whole(&root.join("one.py"), source.as_bytes()).expect("writes");
         let names = |seed| -> Vec<String> {
-            let options = CommitOptions { seed, ..CommitOptions::default() };
-            commits(&root, &options).expect("reads").map(|text| text.name).collect()
+            let options = CommitOptions {
+                seed,
+                ..CommitOptions::default()
+            };
+            commits(&root, &options)
+                .expect("reads")
+                .map(|text| text.name)
+                .collect()
         };
         let (first, again) = (names(1), names(1));
         std::fs::remove_dir_all(&root).expect("cleans up");
@@ -186,14 +243,24 @@ mod tests {
     #[test]
     fn several_bugs_stand_on_lines_of_their_own_and_every_fix_gives_its_line_back() {
         let root = std::env::temp_dir().join(format!("commits-several-{}", std::process::id()));
-        let clean = "def a(x, y):\n    if x < y and x > 1:\n        return x + y\n    return x * y == 4\n";
+        let clean =
+            "def a(x, y):\n    if x < y and x > 1:\n        return x + y\n    return x * y == 4\n";
         write_whole(&root.join("one.py"), clean.as_bytes()).expect("writes");
-        let options = CommitOptions { bugs_per_text: 3, per_function: 4, ..CommitOptions::default() };
+        let options = CommitOptions {
+            bugs_per_text: 3,
+            per_function: 4,
+            ..CommitOptions::default()
+        };
         let texts: Vec<CommitText> = commits(&root, &options).expect("reads").collect();
         std::fs::remove_dir_all(&root).expect("cleans up");
         assert!(texts.iter().any(|text| text.fixes.len() > 1), "{texts:?}");
         for text in texts {
-            assert!(text.fixes.windows(2).all(|pair| pair[0].line < pair[1].line), "{text:?}");
+            assert!(
+                text.fixes
+                    .windows(2)
+                    .all(|pair| pair[0].line < pair[1].line),
+                "{text:?}"
+            );
             let mut lines: Vec<&str> = text.buggy.lines().collect();
             for fix in &text.fixes {
                 assert_ne!(lines[fix.line - 1], fix.text);

@@ -15,8 +15,17 @@ const MAX_SOURCE_BYTES: u64 = 1 << 20;
 
 /// Folders that hold no code of the package itself. Installed packages are left out because a package that is learnt
 /// from there could be one that is evaluated on.
-const SKIPPED_FOLDERS: [&str; 9] =
-    ["__pycache__", "test", "tests", "testing", "doc", "docs", "site-packages", "dist-packages", "node_modules"];
+const SKIPPED_FOLDERS: [&str; 9] = [
+    "__pycache__",
+    "test",
+    "tests",
+    "testing",
+    "doc",
+    "docs",
+    "site-packages",
+    "dist-packages",
+    "node_modules",
+];
 
 /// A function or method that stands in no other function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +60,26 @@ pub fn functions(source: &str) -> Vec<Function> {
 /// The tree of a Python source.
 pub(crate) fn parse(source: &str) -> Tree {
     let mut parser = Parser::new();
-    parser.set_language(&tree_sitter_python::LANGUAGE.into()).expect("grammar and library have the same version");
-    parser.parse(source, None).expect("a parser with a language and no time limit always answers")
+    parser
+        .set_language(&tree_sitter_python::LANGUAGE.into())
+        .expect("grammar and library have the same version");
+    parser
+        .parse(source, None)
+        .expect("a parser with a language and no time limit always answers")
 }
 
 fn collect(node: Node, source: &str, prefix: &str, found: &mut Vec<Function>) {
     for index in 0..node.named_child_count() {
-        let Some(child) = node.named_child(index as u32) else { continue };
+        let Some(child) = node.named_child(index as u32) else {
+            continue;
+        };
         let definition = child.child_by_field_name("definition").unwrap_or(child);
-        let name = || definition.child_by_field_name("name").map(|name| &source[name.byte_range()]).unwrap_or("");
+        let name = || {
+            definition
+                .child_by_field_name("name")
+                .map(|name| &source[name.byte_range()])
+                .unwrap_or("")
+        };
         match definition.kind() {
             "function_definition" if child.has_error() || is_python_2(definition) => {}
             "function_definition" => found.push(Function {
@@ -68,9 +88,14 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Vec<Function>) {
                 last_line: last_row(child) + 1,
                 body_hash: body_hash(definition, source),
             }),
-            "class_definition" => collect(definition, source, &format!("{prefix}{}.", name()), found),
+            "class_definition" => {
+                collect(definition, source, &format!("{prefix}{}.", name()), found)
+            }
             // `if`, `try` and `with` around definitions; expressions hold none.
-            kind if kind.ends_with("_statement") || kind.ends_with("_clause") || kind == "block" => {
+            kind if kind.ends_with("_statement")
+                || kind.ends_with("_clause")
+                || kind == "block" =>
+            {
                 collect(child, source, prefix, found)
             }
             _ => {}
@@ -81,7 +106,11 @@ fn collect(node: Node, source: &str, prefix: &str, found: &mut Vec<Function>) {
 /// The last row with text of the node: a node that ends at column 0 ends on the row before.
 fn last_row(node: Node) -> usize {
     let end = node.end_position();
-    if end.column == 0 && end.row > node.start_position().row { end.row - 1 } else { end.row }
+    if end.column == 0 && end.row > node.start_position().row {
+        end.row - 1
+    } else {
+        end.row
+    }
 }
 
 /// The grammar also reads `print x` and `exec x`, which Python 3 refuses.
@@ -105,12 +134,18 @@ fn body_hash(definition: Node, source: &str) -> String {
                 continue;
             }
             if node.child_count() == 0 {
-                hasher.update(source[node.byte_range()].as_bytes()).update(b"\n");
+                hasher
+                    .update(source[node.byte_range()].as_bytes())
+                    .update(b"\n");
             } else if node.kind() == "block" {
                 // Indentation is no token, but it is meaning: say how much belongs to the block.
                 hasher.update(format!("block {}\n", node.named_child_count()).as_bytes());
             }
-            stack.extend((0..node.child_count()).rev().filter_map(|index| node.child(index as u32)));
+            stack.extend(
+                (0..node.child_count())
+                    .rev()
+                    .filter_map(|index| node.child(index as u32)),
+            );
         }
     }
     hasher.finalize().to_hex().to_string()
@@ -123,11 +158,18 @@ fn body_hash(definition: Node, source: &str) -> String {
 ///
 /// When a folder cannot be listed or a file cannot be read.
 pub fn python_files(root: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let keep = |name: &str| !SKIPPED_FOLDERS.contains(&name) && !name.ends_with("_tests") && !name.ends_with("_test");
+    let keep = |name: &str| {
+        !SKIPPED_FOLDERS.contains(&name) && !name.ends_with("_tests") && !name.ends_with("_test")
+    };
     let mut kept = Vec::new();
     for path in walk(root, &keep)? {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let length = fs::metadata(&path).map_err(|error| FileError::new("read", &path, error))?.len();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let length = fs::metadata(&path)
+            .map_err(|error| FileError::new("read", &path, error))?
+            .len();
         if !is_source(&name) || length > MAX_SOURCE_BYTES {
             continue;
         }
@@ -147,7 +189,10 @@ fn is_source(name: &str) -> bool {
 /// The path below `root` with `/` between its parts.
 pub(crate) fn below(root: &Path, path: &Path) -> String {
     let path = path.strip_prefix(root).unwrap_or(path);
-    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+    path.iter()
+        .map(|part| part.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 /// BLAKE3 over the sorted paths and contents of a tree, as hex. Hidden folders, `__pycache__` and links do not count,
@@ -162,7 +207,9 @@ pub fn tree_hash(root: &Path) -> Result<String, FileError> {
         let content = fs::read(&path).map_err(|error| FileError::new("read", &path, error))?;
         for part in [below(root, &path).as_bytes(), &content] {
             // Lengths keep `ab` + `c` apart from `a` + `bc`.
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+            hasher
+                .update(&(part.len() as u64).to_le_bytes())
+                .update(part);
         }
     }
     Ok(hasher.finalize().to_hex().to_string())
@@ -195,42 +242,73 @@ mod tests {
     use crate::file::write_whole;
 
     fn listed(source: &str) -> Vec<(String, usize, usize)> {
-        functions(source).into_iter().map(|found| (found.name, found.first_line, found.last_line)).collect()
+        functions(source)
+            .into_iter()
+            .map(|found| (found.name, found.first_line, found.last_line))
+            .collect()
     }
 
     #[test]
     fn methods_and_decorators_are_counted_and_inner_functions_belong_to_the_outer() {
         let source = "import os\n\n@cache\n@other(1)\ndef add(a, b):\n    def inner():\n        return a\n    return inner() + b\n\n\nclass Cart:\n    size = 1\n\n    async def total(self):\n        return 0\n\nif os.name:\n    def late(): pass\n";
-        let expected = [("add".to_string(), 3, 8), ("Cart.total".to_string(), 14, 15), ("late".to_string(), 18, 18)];
+        let expected = [
+            ("add".to_string(), 3, 8),
+            ("Cart.total".to_string(), 14, 15),
+            ("late".to_string(), 18, 18),
+        ];
         assert_eq!(listed(source), expected);
     }
 
     #[test]
     fn broken_and_python_2_functions_are_left_out() {
-        assert_eq!(listed("def a(:\n    return 1\n\n\ndef b(x):\n    print x\n"), []);
+        assert_eq!(
+            listed("def a(:\n    return 1\n\n\ndef b(x):\n    print x\n"),
+            []
+        );
     }
 
     #[test]
     fn the_body_hash_ignores_name_comments_and_spacing_but_not_indentation() {
         let hash = |source: &str| functions(source)[0].body_hash.clone();
         let one = hash("def a(x):\n    if x:\n        x = 1\n    return x\n");
-        assert_eq!(one, hash("def b( x ):\n  # why\n  if x:\n    x=1\n  return x\n"));
-        assert_ne!(one, hash("def a(x):\n    if x:\n        x = 1\n        return x\n"));
+        assert_eq!(
+            one,
+            hash("def b( x ):\n  # why\n  if x:\n    x=1\n  return x\n")
+        );
+        assert_ne!(
+            one,
+            hash("def a(x):\n    if x:\n        x = 1\n        return x\n")
+        );
     }
 
     #[test]
     fn only_sources_of_the_package_are_listed_and_caches_do_not_change_the_hash() {
         let root = std::env::temp_dir().join(format!("functions-test-{}", std::process::id()));
-        let write = |path: &str, bytes: &[u8]| write_whole(&root.join(path), bytes).expect("writes");
+        let write =
+            |path: &str, bytes: &[u8]| write_whole(&root.join(path), bytes).expect("writes");
         write("b/two.py", b"x = 1\n");
         write("b.py", b"");
-        for skipped in ["setup.py", "tests/a.py", "test_a.py", "b/conftest.py", ".git/a.py", "docs/conf.py", "a.txt"] {
+        for skipped in [
+            "setup.py",
+            "tests/a.py",
+            "test_a.py",
+            "b/conftest.py",
+            ".git/a.py",
+            "docs/conf.py",
+            "a.txt",
+        ] {
             write(skipped, b"x = 1\n");
         }
         write("latin.py", b"x = '\xe9'\n");
         std::os::unix::fs::symlink(root.join("b.py"), root.join("link.py")).expect("links");
         let found = python_files(&root).expect("lists");
-        assert_eq!(found.iter().map(|path| below(&root, path)).collect::<Vec<_>>(), ["b.py", "b/two.py"]);
+        assert_eq!(
+            found
+                .iter()
+                .map(|path| below(&root, path))
+                .collect::<Vec<_>>(),
+            ["b.py", "b/two.py"]
+        );
 
         let before = tree_hash(&root).expect("hashes");
         write("b/__pycache__/two.pyc", b"cache");

@@ -78,21 +78,32 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RowError> {
     let read_error = |error| FileError::new("read", path, error);
     let mut file = BufReader::new(File::open(path).map_err(read_error)?);
     if let Some(reason) = not_fetched(path) {
-        return Err(RowError::Broken { path: path.to_path_buf(), reason });
+        return Err(RowError::Broken {
+            path: path.to_path_buf(),
+            reason,
+        });
     }
     let (mut rows, mut line) = (Vec::new(), Vec::new());
     for row in 1.. {
         line.clear();
         // One byte more than the limit tells a line that is too long from one that just fits.
-        let limited = file.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line);
+        let limited = file
+            .by_ref()
+            .take(MAX_LINE_BYTES as u64 + 1)
+            .read_until(b'\n', &mut line);
         if limited.map_err(read_error)? == 0 {
             break;
         }
         let ended = line.ends_with(b"\n");
         if !ended && line.len() > MAX_LINE_BYTES {
-            let reason =
-                format!("it is longer than {MAX_LINE_BYTES} bytes\nhint: is this a file with one JSON row a line?");
-            return Err(RowError::Row { path: path.to_path_buf(), row, reason });
+            let reason = format!(
+                "it is longer than {MAX_LINE_BYTES} bytes\nhint: is this a file with one JSON row a line?"
+            );
+            return Err(RowError::Row {
+                path: path.to_path_buf(),
+                row,
+                reason,
+            });
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -100,9 +111,19 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RowError> {
         match serde_json::from_slice(&line) {
             Ok(value) => rows.push(value),
             Err(error) if !ended => {
-                return Err(RowError::Torn { path: path.to_path_buf(), row, reason: error.to_string() });
+                return Err(RowError::Torn {
+                    path: path.to_path_buf(),
+                    row,
+                    reason: error.to_string(),
+                });
             }
-            Err(error) => return Err(RowError::Row { path: path.to_path_buf(), row, reason: error.to_string() }),
+            Err(error) => {
+                return Err(RowError::Row {
+                    path: path.to_path_buf(),
+                    row,
+                    reason: error.to_string(),
+                });
+            }
         }
     }
     Ok(rows)
@@ -172,18 +193,36 @@ impl TaskSet {
 ///
 /// When a row is no task, was written by a newer version, names a path outside its tree, or has an id twice.
 pub fn read_tasks(path: &Path) -> Result<TaskSet, RowError> {
-    let path = if path.is_dir() { path.join(TASKS_FILE) } else { path.to_path_buf() };
+    let path = if path.is_dir() {
+        path.join(TASKS_FILE)
+    } else {
+        path.to_path_buf()
+    };
     let tasks: Vec<Task> = read_rows(&path)?;
     let mut ids = HashSet::new();
     for (index, task) in tasks.iter().enumerate() {
         let twice = !ids.insert(task.id.as_str());
-        let fault = if twice { Some(format!("the id `{}` occurs twice", task.id)) } else { fault(task) };
+        let fault = if twice {
+            Some(format!("the id `{}` occurs twice", task.id))
+        } else {
+            fault(task)
+        };
         if let Some(reason) = fault {
-            return Err(RowError::Row { path, row: index + 1, reason });
+            return Err(RowError::Row {
+                path,
+                row: index + 1,
+                reason,
+            });
         }
     }
-    let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(TaskSet { root: root.to_path_buf(), tasks })
+    let root = path
+        .parent()
+        .filter(|root| !root.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    Ok(TaskSet {
+        root: root.to_path_buf(),
+        tasks,
+    })
 }
 
 /// Writes tasks to `tasks.jsonl` in a folder.
@@ -209,8 +248,15 @@ pub fn fault(task: &Task) -> Option<String> {
     if task.focus.first_line == 0 || task.focus.last_line < task.focus.first_line {
         return Some(format!("the focus of `{}` is no span of lines", task.id));
     }
-    let folders = task.python_path.iter().chain([&task.tree]).filter(|folder| *folder != ".");
-    folders.chain([&task.focus.path]).find_map(|path| check_path(path).err()).map(|error| error.to_string())
+    let folders = task
+        .python_path
+        .iter()
+        .chain([&task.tree])
+        .filter(|folder| *folder != ".");
+    folders
+        .chain([&task.focus.path])
+        .find_map(|path| check_path(path).err())
+        .map(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -223,7 +269,11 @@ mod tests {
 
     fn folder() -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("jsonl-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "jsonl-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         write_whole(&folder.join("tree/a.py"), b"x = 1\n").expect("writes");
         write_whole(&folder.join("secret.py"), b"s\n").expect("writes");
@@ -243,7 +293,11 @@ mod tests {
             bug,
             kind: "constant".into(),
             statement: "x is 2".into(),
-            focus: Focus { path: "a.py".into(), first_line: 1, last_line: 1 },
+            focus: Focus {
+                path: "a.py".into(),
+                first_line: 1,
+                last_line: 1,
+            },
             fail_to_pass: vec!["test_a.py::test_x".into()],
             pass_to_pass: vec![],
             trusted: vec![],
@@ -266,12 +320,22 @@ mod tests {
         let folder = folder();
         write_tasks(&folder, &[task()]).expect("writes");
         let set = read_tasks(&folder).expect("reads");
-        assert_eq!(set, TaskSet { root: folder.clone(), tasks: vec![task()] });
+        assert_eq!(
+            set,
+            TaskSet {
+                root: folder.clone(),
+                tasks: vec![task()]
+            }
+        );
         assert_eq!(set.read(&task(), "a.py").as_deref(), Some("x = 1\n"));
-        assert_eq!(set.base_file(&task(), "a.py"), Ok(Some("x = 2\n".to_string())));
+        assert_eq!(
+            set.base_file(&task(), "a.py"),
+            Ok(Some("x = 2\n".to_string()))
+        );
         assert_eq!(set.base_file(&task(), "b.py"), Ok(None));
         assert_eq!(set.read(&task(), "../secret.py"), None);
-        std::os::unix::fs::symlink(folder.join("secret.py"), folder.join("tree/link.py")).expect("links");
+        std::os::unix::fs::symlink(folder.join("secret.py"), folder.join("tree/link.py"))
+            .expect("links");
         assert_eq!(set.read(&task(), "link.py"), None);
         fs::remove_dir_all(&folder).expect("cleans up");
     }
@@ -279,10 +343,34 @@ mod tests {
     #[test]
     fn a_bad_row_is_named() {
         assert!(refused(&[task(), task()]).contains("row 2: the id `a` occurs twice"));
-        assert!(refused(&[Task { format: 99, ..task() }]).contains("task format 99"));
-        assert!(refused(&[Task { fail_to_pass: vec![], ..task() }]).contains("fail_to_pass"));
-        assert!(refused(&[Task { tree: "../../etc".into(), ..task() }]).contains("leaves the repository"));
-        assert!(refused(&[Task { python_path: vec!["/".into()], ..task() }]).contains("absolute"));
+        assert!(
+            refused(&[Task {
+                format: 99,
+                ..task()
+            }])
+            .contains("task format 99")
+        );
+        assert!(
+            refused(&[Task {
+                fail_to_pass: vec![],
+                ..task()
+            }])
+            .contains("fail_to_pass")
+        );
+        assert!(
+            refused(&[Task {
+                tree: "../../etc".into(),
+                ..task()
+            }])
+            .contains("leaves the repository")
+        );
+        assert!(
+            refused(&[Task {
+                python_path: vec!["/".into()],
+                ..task()
+            }])
+            .contains("absolute")
+        );
     }
 
     #[test]
@@ -298,7 +386,10 @@ mod tests {
         assert!(matches!(torn, RowError::Torn { row: 2, .. }), "{torn}");
         let broken = read("[1\n[2]\n").expect_err("is refused");
         assert!(matches!(broken, RowError::Row { row: 1, .. }), "{broken}");
-        assert!(matches!(read_rows::<u8>(&folder.join("none")), Err(RowError::File(_))));
+        assert!(matches!(
+            read_rows::<u8>(&folder.join("none")),
+            Err(RowError::File(_))
+        ));
         fs::remove_dir_all(&folder).expect("cleans up");
     }
 }

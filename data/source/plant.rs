@@ -146,9 +146,18 @@ impl PlantCounts {
         [
             (self.no_failing_test, "no test notices them"),
             (self.too_easy, "more tests fail than are wanted"),
-            (self.flaky, "the second run of the tests differed from the first"),
-            (self.broke_everything, "nothing passes any more, or tests are no longer found"),
-            (self.timed_out, "the run of the tests did not come to its end"),
+            (
+                self.flaky,
+                "the second run of the tests differed from the first",
+            ),
+            (
+                self.broke_everything,
+                "nothing passes any more, or tests are no longer found",
+            ),
+            (
+                self.timed_out,
+                "the run of the tests did not come to its end",
+            ),
             (self.infrastructure, "the tests could not be run"),
         ]
     }
@@ -169,7 +178,9 @@ pub enum PlantError {
         source: JudgeError,
     },
     /// The tests of the clean tree do not come to their end.
-    #[error("the tests of `{0}` do not finish on its clean tree\nhint: raise the time limit, or leave out slow tests")]
+    #[error(
+        "the tests of `{0}` do not finish on its clean tree\nhint: raise the time limit, or leave out slow tests"
+    )]
     Unfinished(String),
     /// No test passes on the clean tree.
     #[error(
@@ -205,10 +216,23 @@ pub fn plant(
 ) -> Result<Planted, PlantError> {
     let healthy = Healthy::find(package, judge)?;
     let (clean_passing, clean_excluded) = (healthy.tests.len(), healthy.excluded);
-    let counts = PlantCounts { clean_passing, clean_excluded, ..PlantCounts::default() };
-    let mut planted = Planted { tasks: Vec::new(), counts };
+    let counts = PlantCounts {
+        clean_passing,
+        clean_excluded,
+        ..PlantCounts::default()
+    };
+    let mut planted = Planted {
+        tasks: Vec::new(),
+        counts,
+    };
     let candidates = candidates(package, options)?;
-    let mut bench = Bench { package, options, judge, healthy, base_commit: tree_hash(&package.root)? };
+    let mut bench = Bench {
+        package,
+        options,
+        judge,
+        healthy,
+        base_commit: tree_hash(&package.root)?,
+    };
 
     let mut last_error = None;
     // A chunk is judged at once and counted in order; what lies beyond the last wanted task is forgotten.
@@ -216,7 +240,12 @@ pub fn plant(
         if planted.tasks.len() >= options.max_tasks {
             break;
         }
-        let judged = || chunk.par_iter().map(|candidate| bench.fate(candidate)).collect::<Vec<Fate>>();
+        let judged = || {
+            chunk
+                .par_iter()
+                .map(|candidate| bench.fate(candidate))
+                .collect::<Vec<Fate>>()
+        };
         let (fates, clean) = rayon::join(judged, || bench.run(&[]));
         let before = planted.tasks.len();
         for fate in fates {
@@ -230,7 +259,11 @@ pub fn plant(
     match last_error {
         Some(source) if planted.counts.infrastructure == planted.counts.candidates => {
             let (package, candidates) = (package.name.clone(), planted.counts.candidates);
-            Err(PlantError::Infrastructure { package, candidates, source })
+            Err(PlantError::Infrastructure {
+                package,
+                candidates,
+                source,
+            })
         }
         _ => Ok(planted),
     }
@@ -276,11 +309,21 @@ fn candidates(package: &Package, options: &PlantOptions) -> Result<Vec<Candidate
         let path = below(&package.root, &file);
         let clean: Arc<str> = read_text(&file)?.into();
         // A repair of a file that is guarded by its name would be left out.
-        if check_path(&path).is_err() || is_guarded(&path) || parse(&clean).root_node().has_error() {
+        if check_path(&path).is_err() || is_guarded(&path) || parse(&clean).root_node().has_error()
+        {
             continue;
         }
-        for function in functions(&clean).into_iter().filter(|function| function.lines() <= options.max_lines) {
-            for bug in pick(&clean, &function, &options.kinds, options.seed, options.per_function) {
+        for function in functions(&clean)
+            .into_iter()
+            .filter(|function| function.lines() <= options.max_lines)
+        {
+            for bug in pick(
+                &clean,
+                &function,
+                &options.kinds,
+                options.seed,
+                options.per_function,
+            ) {
                 let place = format!("{}-{}", bug.start, bug.end);
                 let rank = rank(options.seed, &[&path, &place, &bug.replacement]);
                 ranked.push((rank, path.clone(), clean.clone(), function.clone(), bug));
@@ -298,7 +341,14 @@ fn candidates(package: &Package, options: &PlantOptions) -> Result<Vec<Candidate
         let patch = Patch::between(&path, &clean, &apply(&clean, &bug));
         let id = format!("{}.{}__{}", package.name, bug.kind, patch.sha());
         if seen.insert(id.clone()) {
-            candidates.push(Candidate { path, clean, function, bug, id, patch });
+            candidates.push(Candidate {
+                path,
+                clean,
+                function,
+                bug,
+                id,
+                patch,
+            });
         }
     }
     Ok(candidates)
@@ -326,7 +376,10 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn fate(&self, candidate: &Candidate) -> Fate {
         let content = Some(apply(&candidate.clean, &candidate.bug));
-        let changes = [FileChange { path: candidate.path.clone(), content }];
+        let changes = [FileChange {
+            path: candidate.path.clone(),
+            content,
+        }];
         let first = match self.run(&changes) {
             Ok(verdict) => verdict,
             Err(error) => return Fate::Infrastructure(error),
@@ -342,13 +395,22 @@ impl Bench<'_> {
         if failing.is_empty() {
             return Fate::NoFailingTest;
         }
-        if self.options.max_fail_to_pass.is_some_and(|max| failing.len() > max) {
+        if self
+            .options
+            .max_fail_to_pass
+            .is_some_and(|max| failing.len() > max)
+        {
             return Fate::TooEasy;
         }
         // Only what would be kept is worth a second run.
         match self.run(&changes) {
             Err(error) => Fate::Infrastructure(error),
-            Ok(second) if !second.finished || self.split(&second) != (failing.clone(), passing.clone()) => Fate::Flaky,
+            Ok(second)
+                if !second.finished
+                    || self.split(&second) != (failing.clone(), passing.clone()) =>
+            {
+                Fate::Flaky
+            }
             Ok(_) => Fate::Kept(Box::new(self.task(candidate, &first, [failing, passing]))),
         }
     }
@@ -360,16 +422,34 @@ impl Bench<'_> {
 
     /// The healthy tests that fail, and those that pass.
     fn split(&self, verdict: &Verdict) -> (BTreeSet<String>, BTreeSet<String>) {
-        let failing: BTreeSet<String> = self.healthy.tests.intersection(&verdict.failed).cloned().collect();
-        let passing = self.healthy.tests.intersection(&verdict.passed).filter(|test| !failing.contains(*test)).cloned();
+        let failing: BTreeSet<String> = self
+            .healthy
+            .tests
+            .intersection(&verdict.failed)
+            .cloned()
+            .collect();
+        let passing = self
+            .healthy
+            .tests
+            .intersection(&verdict.passed)
+            .filter(|test| !failing.contains(*test))
+            .cloned();
         let passing = passing.collect();
         (failing, passing)
     }
 
     fn task(&self, candidate: &Candidate, verdict: &Verdict, tests: [BTreeSet<String>; 2]) -> Task {
         let [failing, passing] = tests;
-        let fixed = candidate.clean.lines().nth(candidate.bug.line - 1).unwrap_or_default();
-        let Function { first_line, last_line, .. } = candidate.function;
+        let fixed = candidate
+            .clean
+            .lines()
+            .nth(candidate.bug.line - 1)
+            .unwrap_or_default();
+        let Function {
+            first_line,
+            last_line,
+            ..
+        } = candidate.function;
         Task {
             format: TASK_FORMAT,
             id: candidate.id.clone(),
@@ -382,7 +462,11 @@ impl Bench<'_> {
             kind: candidate.bug.kind.to_string(),
             statement: statement::statement(verdict.failure.as_ref(), &failing, fixed),
             // One line for one line: the function stands where it stood.
-            focus: Focus { path: candidate.path.clone(), first_line, last_line },
+            focus: Focus {
+                path: candidate.path.clone(),
+                first_line,
+                last_line,
+            },
             fail_to_pass: failing.into_iter().collect(),
             pass_to_pass: passing.into_iter().collect(),
             trusted: Vec::new(),

@@ -17,7 +17,9 @@ use super::rows::{Cell, Cells, Row};
 use super::self_contained;
 use columns::Columns;
 
-pub use import::{ImportError, Imported, RefusedRow, RemarkedRow, Wanted, import, refused_path, remarks_path};
+pub use import::{
+    ImportError, Imported, RefusedRow, RemarkedRow, Wanted, import, refused_path, remarks_path,
+};
 pub use remark::{GRADING_COLUMNS, Remark, RemarkKind, remarks};
 pub use row::{ROW_FORMAT, TaskRow};
 
@@ -83,11 +85,16 @@ impl Format {
         let all = |names: &[&str]| names.iter().all(|name| columns.has(name));
         let text = |name: &str, like: &dyn Fn(&str) -> bool| columns.peek(name, like);
         let own = ["files", "folder", "archive", "git", "test_files"];
-        if own.iter().any(|name| columns.given(name)) && columns.row().is_ok_and(|row| self_contained::looks_like(&row))
+        if own.iter().any(|name| columns.given(name))
+            && columns
+                .row()
+                .is_ok_and(|row| self_contained::looks_like(&row))
         {
             return Some(Format::SelfContained);
         }
-        if columns.given("parsed_commit_content") || all(&["docker_image", "commit_hash", "expected_output_json"]) {
+        if columns.given("parsed_commit_content")
+            || all(&["docker_image", "commit_hash", "expected_output_json"])
+        {
             return Some(Format::R2eGym);
         }
         if all(&["org", "number", "fix_patch"]) {
@@ -100,9 +107,13 @@ impl Format {
             || text("image_name", &|name| name.contains("swesmith"));
         Some(if smith {
             Format::SweSmith
-        } else if ["dockerhub_tag", "before_repo_set_cmd", "selected_test_files_to_run"]
-            .iter()
-            .any(|name| columns.given(name))
+        } else if [
+            "dockerhub_tag",
+            "before_repo_set_cmd",
+            "selected_test_files_to_run",
+        ]
+        .iter()
+        .any(|name| columns.given(name))
         {
             Format::SweBenchPro
         } else if columns.given("install_config") {
@@ -133,18 +144,30 @@ fn task_row_of(cells: Cells, format: Option<Format>) -> Result<TaskRow, String> 
         return checked(TaskRow::again(&columns)?);
     }
     let format = format.or_else(|| Format::of(&columns)).ok_or_else(|| {
-        let columns: Vec<&str> = (0..cells.columns().min(12)).map(|column| cells.name(column)).collect();
-        format!("its columns are those of no known format: {}\nhint: name it with `--from`", columns.join(", "))
+        let columns: Vec<&str> = (0..cells.columns().min(12))
+            .map(|column| cells.name(column))
+            .collect();
+        format!(
+            "its columns are those of no known format: {}\nhint: name it with `--from`",
+            columns.join(", ")
+        )
     })?;
     let found = sets::task_row(&columns, format)?;
-    checked(TaskRow { row_format: ROW_FORMAT, source_format: format.name().into(), ..found })
+    checked(TaskRow {
+        row_format: ROW_FORMAT,
+        source_format: format.name().into(),
+        ..found
+    })
 }
 
 /// What holds for every format.
 fn checked(row: TaskRow) -> Result<TaskRow, String> {
     let id = &row.instance_id;
     if id.trim().is_empty() || id.len() > 1024 || id.contains(char::is_control) {
-        return Err(format!("`{}` is no id", id.chars().take(80).collect::<String>().escape_debug()));
+        return Err(format!(
+            "`{}` is no id",
+            id.chars().take(80).collect::<String>().escape_debug()
+        ));
     }
     if row.fail_to_pass.is_empty() && row.expected_output.is_none() {
         return Err("it has no test in FAIL_TO_PASS".into());
@@ -163,7 +186,12 @@ fn checked(row: TaskRow) -> Result<TaskRow, String> {
 /// no known format.
 pub fn needs_image(row: &Row) -> Option<(String, String)> {
     let format = Format::recognise(row).filter(|format| *format != Format::SelfContained)?;
-    let told = |row: TaskRow| (row.instance_id, row.image.unwrap_or_else(|| "that it does not name".into()));
+    let told = |row: TaskRow| {
+        (
+            row.instance_id,
+            row.image.unwrap_or_else(|| "that it does not name".into()),
+        )
+    };
     let id = || match Cells::Row(row).get("instance_id") {
         Ok(Some(Cell::Text(id))) => id.to_string(),
         _ => "without an id".to_string(),

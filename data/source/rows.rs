@@ -120,13 +120,26 @@ pub type EachPlace<'a> = dyn FnMut(Place) -> Result<(), RowError> + 'a;
 /// When the file cannot be read, is none of the three, is too large, or a row is no object.
 pub fn read_any(path: &Path) -> Result<Vec<Row>, RowError> {
     let mut rows = Vec::new();
-    let limits = Limits { rows: MAX_KEPT_ROWS, bytes: MAX_KEPT_BYTES, ..Limits::default() };
+    let limits = Limits {
+        rows: MAX_KEPT_ROWS,
+        bytes: MAX_KEPT_BYTES,
+        ..Limits::default()
+    };
     each_row(path, &limits, &mut |found| {
         let row = found.row;
         match found.value {
             Ok(row) => rows.push(row),
-            Err(Fault { reason, torn: true }) => return Err(RowError::Torn { path: path.to_path_buf(), row, reason }),
-            Err(Fault { reason, torn: false }) => return Err(refused(path, row, reason)),
+            Err(Fault { reason, torn: true }) => {
+                return Err(RowError::Torn {
+                    path: path.to_path_buf(),
+                    row,
+                    reason,
+                });
+            }
+            Err(Fault {
+                reason,
+                torn: false,
+            }) => return Err(refused(path, row, reason)),
         }
         Ok(())
     })?;
@@ -143,8 +156,15 @@ pub fn each_row(path: &Path, limits: &Limits, each: &mut Each) -> Result<(), Row
         Opened::Text(head) => text(&head, json::Rows::new(path, limits, each)),
         Opened::Parquet(file) => child::read(path, file, limits, &mut |before, batch| {
             (0..batch.rows()).try_for_each(|at| {
-                let value = batch.row(at).map_err(|reason| Fault { reason, torn: false });
-                each(Found { row: before + at + 1, offset: None, value })
+                let value = batch.row(at).map_err(|reason| Fault {
+                    reason,
+                    torn: false,
+                });
+                each(Found {
+                    row: before + at + 1,
+                    offset: None,
+                    value,
+                })
             })
         }),
     }
@@ -159,13 +179,25 @@ pub fn each_place(path: &Path, limits: &Limits, each: &mut EachPlace) -> Result<
     match open(path, limits)? {
         Opened::Text(head) => {
             let mut each = |Found { row, offset, value }| match &value {
-                Ok(cells) => each(Place { row, offset, cells: Ok(Cells::Row(cells)) }),
-                Err(fault) => each(Place { row, offset, cells: Err(fault) }),
+                Ok(cells) => each(Place {
+                    row,
+                    offset,
+                    cells: Ok(Cells::Row(cells)),
+                }),
+                Err(fault) => each(Place {
+                    row,
+                    offset,
+                    cells: Err(fault),
+                }),
             };
             text(&head, json::Rows::new(path, limits, &mut each))
         }
         Opened::Parquet(file) => child::read(path, file, limits, &mut |before, batch| {
-            let place = |at| Place { row: before + at + 1, offset: None, cells: Ok(Cells::Batch(batch, at)) };
+            let place = |at| Place {
+                row: before + at + 1,
+                offset: None,
+                cells: Ok(Cells::Batch(batch, at)),
+            };
             (0..batch.rows()).try_for_each(|at| each(place(at)))
         }),
     }
@@ -181,15 +213,23 @@ enum Opened {
 /// Opens a file and refuses what holds no rows we read.
 fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
     let read = |error| FileError::new("read", path, error);
-    let broken = |reason: String| RowError::Broken { path: path.to_path_buf(), reason };
+    let broken = |reason: String| RowError::Broken {
+        path: path.to_path_buf(),
+        reason,
+    };
     // Before it is opened: opening a pipe waits for whoever writes to it.
     let about = fs::metadata(path).map_err(read)?;
     if !about.is_file() {
-        return Err(broken("it is no file\nhint: name a file with rows: Parquet, JSON lines or a JSON list".into()));
+        return Err(broken(
+            "it is no file\nhint: name a file with rows: Parquet, JSON lines or a JSON list".into(),
+        ));
     }
     let mut file = File::open(path).map_err(read)?;
     let head = head(&mut file).map_err(read)?;
-    let (begins, ends) = (head.starts_with(b"PAR1"), ends_as_parquet(&file, about.len()).map_err(read)?);
+    let (begins, ends) = (
+        head.starts_with(b"PAR1"),
+        ends_as_parquet(&file, about.len()).map_err(read)?,
+    );
     match (begins, ends) {
         (true, true) => return Ok(Opened::Parquet(file)),
         (false, false) => {}
@@ -197,17 +237,25 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
             let missing = if begins { "end" } else { "beginning" };
             let length = about.len();
             let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
-            let reason = format!("it is broken Parquet: of its {length} bytes the {missing} is missing\nhint: {hint}");
+            let reason = format!(
+                "it is broken Parquet: of its {length} bytes the {missing} is missing\nhint: {hint}"
+            );
             return Err(broken(reason));
         }
     }
     if about.len() > limits.bytes {
-        return Err(broken(format!("it has {} bytes; the limit is {}", about.len(), limits.bytes)));
+        return Err(broken(format!(
+            "it has {} bytes; the limit is {}",
+            about.len(),
+            limits.bytes
+        )));
     }
     // The first bytes of what is packed tell its kind; what cannot be unpacked is called by its name.
     let head = json::unpacked_head(path, head).map_err(|error| {
         let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
-        broken(format!("it is gzip that cannot be unpacked: {error}\nhint: {hint}"))
+        broken(format!(
+            "it is gzip that cannot be unpacked: {error}\nhint: {hint}"
+        ))
     })?;
     other_kind(&head, path).map_or(Ok(Opened::Text(head)), |reason| Err(broken(reason)))
 }
@@ -215,13 +263,19 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
 fn ends_as_parquet(file: &File, length: u64) -> io::Result<bool> {
     let mut end = [0; 4];
     // The four bytes at its beginning are not those at its end.
-    let Some(at) = length.checked_sub(4).filter(|at| *at >= 4) else { return Ok(false) };
+    let Some(at) = length.checked_sub(4).filter(|at| *at >= 4) else {
+        return Ok(false);
+    };
     file.read_exact_at(&mut end, at)?;
     Ok(&end == b"PAR1")
 }
 
 fn text(head: &[u8], rows: json::Rows) -> Result<(), RowError> {
-    match head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start() {
+    match head
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(head)
+        .trim_ascii_start()
+    {
         [b'[', ..] => rows.list(),
         // The first line holds no more than this: the object goes on below.
         [b'{', rest @ ..] if !rest.is_empty() && first_line(rest).is_empty() => rows.object(),
@@ -232,11 +286,19 @@ fn text(head: &[u8], rows: json::Rows) -> Result<(), RowError> {
 
 /// What stands before the end of the first line.
 fn first_line(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii()
+    bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
 }
 
 pub(super) fn refused(path: &Path, row: usize, reason: String) -> RowError {
-    RowError::Row { path: path.to_path_buf(), row, reason }
+    RowError::Row {
+        path: path.to_path_buf(),
+        row,
+        reason,
+    }
 }
 
 /// The texts of a list inside of a string, in JSON's notation or in Python's.
@@ -252,7 +314,11 @@ pub fn listed(text: &str) -> Result<Vec<String>, strict::Fault> {
         return Ok(list);
     }
     let list = strict::value(text.as_bytes()).and_then(|value| {
-        serde_json::from_value(value).map_err(|error| strict::Fault { at: 0, reason: error.to_string(), cut: false })
+        serde_json::from_value(value).map_err(|error| strict::Fault {
+            at: 0,
+            reason: error.to_string(),
+            cut: false,
+        })
     });
     list.or_else(|fault| python::texts(text).ok_or(fault))
 }
@@ -276,7 +342,9 @@ pub fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
         Names::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
         Names::Text(text) => listed(&text).map_err(|fault| {
             let reason = fault.reason;
-            D::Error::custom(format!("a list of tests is neither a list nor one inside of a string: {reason}"))
+            D::Error::custom(format!(
+                "a list of tests is neither a list nor one inside of a string: {reason}"
+            ))
         }),
     }
 }
@@ -287,12 +355,19 @@ pub fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
 /// # Errors
 ///
 /// When it is neither.
-pub fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let neither =
-        |why: &str| D::Error::custom(format!("files are neither an object of texts nor one inside of a string: {why}"));
+pub fn texts<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let neither = |why: &str| {
+        D::Error::custom(format!(
+            "files are neither an object of texts nor one inside of a string: {why}"
+        ))
+    };
     let value = match Value::deserialize(deserializer)? {
         Value::String(text) if text.trim().is_empty() => Value::Null,
-        Value::String(text) => strict::value(text.as_bytes()).map_err(|fault| neither(&fault.reason))?,
+        Value::String(text) => {
+            strict::value(text.as_bytes()).map_err(|fault| neither(&fault.reason))?
+        }
         value => value,
     };
     let files = match value {

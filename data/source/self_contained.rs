@@ -70,8 +70,14 @@ pub struct SelfContained {
 
 /// True where a row looks like one of these.
 pub fn looks_like(row: &Row) -> bool {
-    let given = |key: &&str| row.get(*key).is_some_and(|value| !value.is_null() && *value != Value::String("".into()));
-    row.contains_key("FAIL_TO_PASS") && ["files", "folder", "archive", "git", "test_files"].iter().any(given)
+    let given = |key: &&str| {
+        row.get(*key)
+            .is_some_and(|value| !value.is_null() && *value != Value::String("".into()))
+    };
+    row.contains_key("FAIL_TO_PASS")
+        && ["files", "folder", "archive", "git", "test_files"]
+            .iter()
+            .any(given)
 }
 
 /// Makes a task of a row. Its clean tree is written below `out`; `beside` is the folder of the row's file.
@@ -80,9 +86,21 @@ pub fn looks_like(row: &Row) -> bool {
 ///
 /// What is wrong with the row, or why its tree cannot be written.
 pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, String> {
-    let Some(language) = row.language.as_deref().map_or(Some(Language::Python), Language::from_name) else {
-        let language = row.language.as_deref().unwrap_or_default().trim().to_lowercase();
-        return Err(format!("`{}` is in {language}; this version grades python and javascript", row.instance_id));
+    let Some(language) = row
+        .language
+        .as_deref()
+        .map_or(Some(Language::Python), Language::from_name)
+    else {
+        let language = row
+            .language
+            .as_deref()
+            .unwrap_or_default()
+            .trim()
+            .to_lowercase();
+        return Err(format!(
+            "`{}` is in {language}; this version grades python and javascript",
+            row.instance_id
+        ));
     };
     if row.fail_to_pass.is_empty() {
         return Err(format!("`{}` has no test in FAIL_TO_PASS", row.instance_id));
@@ -91,21 +109,37 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
     let tests = test_files(row, &base)?;
     let gold = diff(&row.patch, &row.instance_id, "patch")?;
     let mut clean = base.clone();
-    change(&mut clean, applied(&gold, &base).map_err(|error| said(row, "patch", &error))?);
+    change(
+        &mut clean,
+        applied(&gold, &base).map_err(|error| said(row, "patch", &error))?,
+    );
     change(&mut clean, tests.clone());
     tree::check(&clean, &row.instance_id)?;
-    let trusted: Vec<String> = tests.iter().map(|test| &test.path).filter(|path| !is_guarded(path)).cloned().collect();
+    let trusted: Vec<String> = tests
+        .iter()
+        .map(|test| &test.path)
+        .filter(|path| !is_guarded(path))
+        .cloned()
+        .collect();
     // What judges is part of the clean tree, and no bug undoes it.
-    let (gold, _) = gold.without(&|path| is_guarded(path) || tests.iter().any(|test| test.path == path));
+    let (gold, _) =
+        gold.without(&|path| is_guarded(path) || tests.iter().any(|test| test.path == path));
     // A row may come without a repair: predictions are judged by its tests all the same.
     if gold.is_empty() && !row.patch.trim().is_empty() {
-        return Err(format!("the patch of `{}` changes nothing but what judges it", row.instance_id));
+        return Err(format!(
+            "the patch of `{}` changes nothing but what judges it",
+            row.instance_id
+        ));
     }
     let gold = exact(gold, &base, &clean).map_err(|error| said(row, "patch", &error))?;
     let tree = format!("trees/{}", folder_name(&row.instance_id));
     let root = out.join(&tree);
     tree::write(&root, &clean)?;
-    let python_path = if root.join("src").is_dir() { vec!["src".into(), ".".into()] } else { vec![".".into()] };
+    let python_path = if root.join("src").is_dir() {
+        vec!["src".into(), ".".into()]
+    } else {
+        vec![".".into()]
+    };
     Ok(Task {
         format: TASK_FORMAT,
         id: row.instance_id.clone(),
@@ -137,9 +171,16 @@ fn diff(text: &str, id: &str, what: &str) -> Result<Patch, String> {
 /// The files that judge: as they are given, or as the test patch makes them.
 fn test_files(row: &SelfContained, base: &Tree) -> Result<Vec<FileChange>, String> {
     let given = row.test_files.iter();
-    let given = given.map(|(path, text)| FileChange { path: path.clone(), content: Some(text.clone()) });
+    let given = given.map(|(path, text)| FileChange {
+        path: path.clone(),
+        content: Some(text.clone()),
+    });
     let given: Vec<FileChange> = given.collect();
-    match row.test_patch.as_deref().filter(|text| given.is_empty() && !text.trim().is_empty()) {
+    match row
+        .test_patch
+        .as_deref()
+        .filter(|text| given.is_empty() && !text.trim().is_empty())
+    {
         None => Ok(given),
         Some(text_of) => {
             let patch = diff(text_of, &row.instance_id, "test patch")?;
@@ -154,7 +195,9 @@ fn applied(patch: &Patch, tree: &Tree) -> Result<Vec<FileChange>, String> {
     if let Some(path) = patch.paths().into_iter().find(is_bytes) {
         return Err(not_text(path));
     }
-    patch.apply(&|path| text(tree, path)).map_err(|error| error.to_string())
+    patch
+        .apply(&|path| text(tree, path))
+        .map_err(|error| error.to_string())
 }
 
 /// The repair as a patch that applies at its lines, forwards and backwards. One that applies somewhere else, or with
@@ -162,13 +205,26 @@ fn applied(patch: &Patch, tree: &Tree) -> Result<Vec<FileChange>, String> {
 fn exact(gold: Patch, base: &Tree, clean: &Tree) -> Result<Patch, String> {
     let undone = |bug: &Patch| -> Option<bool> {
         let changes = applied(bug, clean).ok()?;
-        Some(changes.iter().all(|change| text(base, &change.path) == change.content))
+        Some(
+            changes
+                .iter()
+                .all(|change| text(base, &change.path) == change.content),
+        )
     };
-    let stands_as_written = gold.paths().iter().all(|path| gold.stands(path, &text(base, path).unwrap_or_default()));
+    let stands_as_written = gold
+        .paths()
+        .iter()
+        .all(|path| gold.stands(path, &text(base, path).unwrap_or_default()));
     if stands_as_written && undone(&gold.reversed()) == Some(true) {
         return Ok(gold);
     }
-    let between = |path: &&str| Patch::change(path, text(base, path).as_deref(), text(clean, path).as_deref());
+    let between = |path: &&str| {
+        Patch::change(
+            path,
+            text(base, path).as_deref(),
+            text(clean, path).as_deref(),
+        )
+    };
     let files: Vec<Patch> = gold.paths().iter().map(between).collect();
     Patch::joined(&files).map_err(|error| error.to_string())
 }
@@ -183,28 +239,51 @@ fn change(tree: &mut Tree, changes: Vec<FileChange>) {
 }
 
 fn text(tree: &Tree, path: &str) -> Option<String> {
-    tree.get(path).and_then(|bytes| String::from_utf8(bytes.clone()).ok())
+    tree.get(path)
+        .and_then(|bytes| String::from_utf8(bytes.clone()).ok())
 }
 
 /// An id as the name of a folder: what is no plain character becomes `_`, and a hash keeps ids apart.
 fn folder_name(id: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=".contains(letter);
-    let name: String = id.chars().map(|letter| if plain(letter) { letter } else { '_' }).take(80).collect();
-    if name == id { name } else { format!("{name}-{}", &blake3::hash(id.as_bytes()).to_hex()[..8]) }
+    let name: String = id
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '_' })
+        .take(80)
+        .collect();
+    if name == id {
+        name
+    } else {
+        format!("{name}-{}", &blake3::hash(id.as_bytes()).to_hex()[..8])
+    }
 }
 
 /// The function in which the gold patch begins, or else the whole file; always that where we know no functions.
 fn focus(gold: &Patch, base: &Tree, language: Language) -> Focus {
-    let path =
-        gold.paths().into_iter().find(|path| base.contains_key(*path)).or(base.keys().next().map(String::as_str));
+    let path = gold
+        .paths()
+        .into_iter()
+        .find(|path| base.contains_key(*path))
+        .or(base.keys().next().map(String::as_str));
     let path = path.unwrap_or_default().to_string();
     let text = text(base, &path).unwrap_or_default();
     let line = gold.first_line(&path).unwrap_or(1);
-    let known = if language == Language::Python { functions(&text) } else { Vec::new() };
-    let around = known.into_iter().find(|one| (one.first_line..=one.last_line).contains(&line));
-    let (first_line, last_line) =
-        around.map_or((1, text.lines().count().max(1)), |function| (function.first_line, function.last_line));
-    Focus { path, first_line, last_line }
+    let known = if language == Language::Python {
+        functions(&text)
+    } else {
+        Vec::new()
+    };
+    let around = known
+        .into_iter()
+        .find(|one| (one.first_line..=one.last_line).contains(&line));
+    let (first_line, last_line) = around.map_or((1, text.lines().count().max(1)), |function| {
+        (function.first_line, function.last_line)
+    });
+    Focus {
+        path,
+        first_line,
+        last_line,
+    }
 }
 
 #[cfg(test)]

@@ -23,22 +23,34 @@ pub(super) fn word(number: usize) -> String {
 }
 
 /// Refuses a template that left out the text of a message, or that does not begin the turn of the assistant.
-pub(super) fn complete(model: &Model, said: Turns, text: &str, purpose: For) -> Result<(), TemplateError> {
+pub(super) fn complete(
+    model: &Model,
+    said: Turns,
+    text: &str,
+    purpose: For,
+) -> Result<(), TemplateError> {
     let probed = probe(model, said, purpose);
     let missing: Vec<String> = (0..said.messages.len())
         .filter(|at| {
             let texts = texts(&said.messages[*at], purpose);
             let written = texts.iter().all(|one| is_written(one, text));
             !written
-                || probed
-                    .as_ref()
-                    .is_some_and(|probed| texts.iter().any(|one| is_short(one)) && !probed.contains(&word(*at)))
+                || probed.as_ref().is_some_and(|probed| {
+                    texts.iter().any(|one| is_short(one)) && !probed.contains(&word(*at))
+                })
         })
         .map(|at| (at + 1).to_string())
         .collect();
     if !missing.is_empty() {
-        let of = if missing.len() == 1 { "message" } else { "messages" };
-        return Err(model.unfit(&format!("it leaves out the text of {of} {}", missing.join(" and "))));
+        let of = if missing.len() == 1 {
+            "message"
+        } else {
+            "messages"
+        };
+        return Err(model.unfit(&format!(
+            "it leaves out the text of {of} {}",
+            missing.join(" and ")
+        )));
     }
     match model.no_generation_prompt.get_or_init(|| no_generation_prompt(model)) {
         Some(begin) => Err(model.unfit(&format!(
@@ -57,13 +69,24 @@ fn texts(turn: &Fields, purpose: For) -> Vec<&str> {
     }
     let texts = match turn.get("content") {
         Some(Json::Text(text)) => vec![text.as_str()],
-        Some(Json::List(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
+        Some(Json::List(parts)) => parts
+            .iter()
+            .filter_map(|part| part.get("text")?.as_str())
+            .collect(),
         _ => Vec::new(),
     };
     // An answer that is trained is looked at on its own, and told where its reasoning is left out.
     let reasoned = answer && matches!(purpose, For::Prompt | For::Answers);
-    let said = |text: &str| text.rfind(REASONED).filter(|_| reasoned).map_or(0, |at| at + REASONED.len());
-    texts.into_iter().map(|text| text[said(text)..].trim()).filter(|text| !text.is_empty()).collect()
+    let said = |text: &str| {
+        text.rfind(REASONED)
+            .filter(|_| reasoned)
+            .map_or(0, |at| at + REASONED.len())
+    };
+    texts
+        .into_iter()
+        .map(|text| text[said(text)..].trim())
+        .filter(|text| !text.is_empty())
+        .collect()
 }
 
 /// What was thought before an answer; none where nothing was.
@@ -72,9 +95,17 @@ pub(super) fn reasoning(turn: &Fields) -> Option<&str> {
     let within = || {
         let content = turn.get("content")?.as_str()?;
         let before = &content[..content.rfind(REASONED)?];
-        Some(before.trim_start().strip_prefix("<think>").unwrap_or(before))
+        Some(
+            before
+                .trim_start()
+                .strip_prefix("<think>")
+                .unwrap_or(before),
+        )
     };
-    field.or_else(within).map(str::trim).filter(|thought| !thought.is_empty())
+    field
+        .or_else(within)
+        .map(str::trim)
+        .filter(|thought| !thought.is_empty())
 }
 
 fn is_short(text: &str) -> bool {
@@ -84,8 +115,11 @@ fn is_short(text: &str) -> bool {
 /// Whether `said` stands in `text`: as it is, as JSON, or word by word where a template changes the blanks between.
 fn is_written(said: &str, text: &str) -> bool {
     let json = serde_json::to_string(said).unwrap_or_default();
-    let all =
-        |said: &str| said.split_whitespace().filter(|word| !SWITCHES.contains(word)).all(|word| text.contains(word));
+    let all = |said: &str| {
+        said.split_whitespace()
+            .filter(|word| !SWITCHES.contains(word))
+            .all(|word| text.contains(word))
+    };
     text.contains(said) || text.contains(json.trim_matches('"')) || all(said)
 }
 
@@ -103,7 +137,8 @@ fn probe(model: &Model, said: Turns, purpose: For) -> Option<String> {
             Some(Json::Text(text)) => *text = word(at),
             Some(Json::List(parts)) => {
                 for part in parts.iter_mut().filter_map(Json::as_object_mut) {
-                    part.entry("text".into()).and_modify(|text| *text = Json::text(word(at)));
+                    part.entry("text".into())
+                        .and_modify(|text| *text = Json::text(word(at)));
                 }
             }
             _ => {}
@@ -112,16 +147,34 @@ fn probe(model: &Model, said: Turns, purpose: For) -> Option<String> {
     if !changed {
         return None;
     }
-    model.render(Turns { messages: &messages, ..said }, purpose == For::Prompt).ok()
+    model
+        .render(
+            Turns {
+                messages: &messages,
+                ..said
+            },
+            purpose == For::Prompt,
+        )
+        .ok()
 }
 
 /// The words with which an answer begins, where no prompt has them.
 fn no_generation_prompt(model: &Model) -> Option<String> {
-    let messages = [Message::new(Role::User, word(0)), Message::new(Role::Assistant, word(1))];
-    let dialog = Dialog { given: model.given.clone(), ..Dialog::from(&messages[..]) };
+    let messages = [
+        Message::new(Role::User, word(0)),
+        Message::new(Role::Assistant, word(1)),
+    ];
+    let dialog = Dialog {
+        given: model.given.clone(),
+        ..Dialog::from(&messages[..])
+    };
     let render = |count, prompt| model.render(dialog.whole().first(count), prompt).ok();
     let (asked, plain, whole) = (render(1, true)?, render(1, false)?, render(2, false)?);
-    let written = whole.strip_prefix(asked.as_str()).filter(|_| asked == plain)?;
+    let written = whole
+        .strip_prefix(asked.as_str())
+        .filter(|_| asked == plain)?;
     let begin = written[..written.find(&word(1))?].trim();
-    begin.contains(char::is_alphanumeric).then(|| begin.to_owned())
+    begin
+        .contains(char::is_alphanumeric)
+        .then(|| begin.to_owned())
 }

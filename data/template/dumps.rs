@@ -20,29 +20,54 @@ const WIDEST: usize = 64;
 ///
 /// When the value is undefined or cannot be JSON, or an option is not known.
 pub(super) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
-    let indent = options.get::<Option<usize>>("indent")?.map(|width| " ".repeat(width.min(WIDEST)));
-    let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
+    let indent = options
+        .get::<Option<usize>>("indent")?
+        .map(|width| " ".repeat(width.min(WIDEST)));
+    let ascii = options
+        .get::<Option<bool>>("ensure_ascii")?
+        .unwrap_or(false);
     let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     let separators = options.get::<Option<Vec<String>>>("separators")?;
     options.assert_all_used()?;
     if value.is_undefined() {
-        return Err(Error::new(ErrorKind::UndefinedError, "an undefined value is no JSON"));
+        return Err(Error::new(
+            ErrorKind::UndefinedError,
+            "an undefined value is no JSON",
+        ));
     }
-    let usual = || vec![if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()];
-    let Ok([item, key]) = <[String; 2]>::try_from(separators.unwrap_or_else(usual)) else {
-        return Err(Error::new(ErrorKind::InvalidOperation, "`separators` are two texts"));
+    let usual = || {
+        vec![
+            if indent.is_some() { "," } else { ", " }.to_string(),
+            ": ".to_string(),
+        ]
     };
-    let failed = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
-    let style = Style { item, key, indent, depth: 0, filled: false };
+    let Ok([item, key]) = <[String; 2]>::try_from(separators.unwrap_or_else(usual)) else {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "`separators` are two texts",
+        ));
+    };
+    let failed =
+        |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
+    let style = Style {
+        item,
+        key,
+        indent,
+        depth: 0,
+        filled: false,
+    };
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, style);
     if sorted {
-        let json: Json = serde_json::to_vec(&value).and_then(|json| serde_json::from_slice(&json)).map_err(failed)?;
+        let json: Json = serde_json::to_vec(&value)
+            .and_then(|json| serde_json::from_slice(&json))
+            .map_err(failed)?;
         json.sorted().serialize(&mut serializer).map_err(failed)?;
     } else {
         value.serialize(&mut serializer).map_err(failed)?;
     }
-    let text = String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     Ok(if ascii { in_ascii(&text) } else { text })
 }
 
@@ -53,7 +78,12 @@ fn in_ascii(text: &str) -> String {
         if letter.is_ascii() {
             plain.push(letter);
         } else {
-            plain.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+            plain.extend(
+                letter
+                    .encode_utf16(&mut [0; 2])
+                    .iter()
+                    .map(|unit| format!("\\u{unit:04x}")),
+            );
         }
     }
     plain
@@ -71,7 +101,9 @@ struct Style {
 
 impl Style {
     fn line<W: ?Sized + Write>(&self, writer: &mut W) -> io::Result<()> {
-        let Some(indent) = &self.indent else { return Ok(()) };
+        let Some(indent) = &self.indent else {
+            return Ok(());
+        };
         writer.write_all(b"\n")?;
         (0..self.depth).try_for_each(|_| writer.write_all(indent.as_bytes()))
     }
@@ -107,7 +139,11 @@ impl Formatter for Style {
         self.end(writer, b"]")
     }
 
-    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.next(writer, first)
     }
 
@@ -124,7 +160,11 @@ impl Formatter for Style {
         self.end(writer, b"}")
     }
 
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         self.next(writer, first)
     }
 

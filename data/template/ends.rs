@@ -59,7 +59,8 @@ impl ChatTemplate {
     /// What ends a text that is no conversation: `eos_token` of the folder, else `<|endoftext|>`, else what ends a turn.
     pub fn end_of_text(&self, tokenizer: &Tokenizer) -> Option<u32> {
         let told = self.told_ends().first().copied();
-        told.or_else(|| tokenizer.special(END_OF_TEXT)).or_else(|| self.trained_end(tokenizer).ok())
+        told.or_else(|| tokenizer.special(END_OF_TEXT))
+            .or_else(|| self.trained_end(tokenizer).ok())
     }
 
     /// The marker that ends an answer.
@@ -68,10 +69,18 @@ impl ChatTemplate {
     ///
     /// When the template has none, or does not take a question and an answer.
     pub(super) fn trained_end(&self, tokenizer: &Tokenizer) -> Result<u32, TemplateError> {
-        let messages = [Message::new(Role::User, "a"), Message::new(Role::Assistant, "b")];
+        let messages = [
+            Message::new(Role::User, "a"),
+            Message::new(Role::Assistant, "b"),
+        ];
         let (tokens, mask) = self.encode(tokenizer, &messages)?;
         let last = tokens.iter().zip(mask).rfind(|(_, trained)| *trained);
-        let end = last.map(|(id, _)| *id).filter(|id| tokenizer.specials().iter().any(|(_, special)| special == id));
+        let end = last.map(|(id, _)| *id).filter(|id| {
+            tokenizer
+                .specials()
+                .iter()
+                .any(|(_, special)| special == id)
+        });
         end.ok_or(TemplateError::NoMarker(END))
     }
 
@@ -86,12 +95,23 @@ impl ChatTemplate {
 
 /// What the files of a folder name as the end: `eos_token`, then the ids of `generation_config.json`, then the markers
 /// among the ids of `config.json`. (A `config.json` may lack the key, or keep the one of another tokenizer.)
-pub(super) fn told(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<Vec<u32>, TemplateError> {
-    let mut told: Vec<u32> = eos_token.and_then(|token| tokenizer.special(token)).into_iter().collect();
-    told.extend(ids(&object(&folder.join("generation_config.json"))?.unwrap_or_default()));
+pub(super) fn told(
+    folder: &Path,
+    tokenizer: &Tokenizer,
+    eos_token: Option<&str>,
+) -> Result<Vec<u32>, TemplateError> {
+    let mut told: Vec<u32> = eos_token
+        .and_then(|token| tokenizer.special(token))
+        .into_iter()
+        .collect();
+    told.extend(ids(
+        &object(&folder.join("generation_config.json"))?.unwrap_or_default()
+    ));
     let config = object(&folder.join("config.json"))?.unwrap_or_default();
     let text = config.get("text_config").and_then(Value::as_object);
-    let of_config = ids(&config).into_iter().chain(text.map(ids).unwrap_or_default());
+    let of_config = ids(&config)
+        .into_iter()
+        .chain(text.map(ids).unwrap_or_default());
     let specials = tokenizer.specials();
     told.extend(of_config.filter(|id| specials.iter().any(|(_, special)| special == id)));
     Ok(told)
@@ -101,5 +121,7 @@ pub(super) fn told(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>
 fn ids(file: &Map<String, Value>) -> Vec<u32> {
     let told = file.get("eos_token_id").cloned().unwrap_or_default();
     let told = told.as_array().cloned().unwrap_or_else(|| vec![told]);
-    told.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
+    told.iter()
+        .filter_map(|id| u32::try_from(id.as_u64()?).ok())
+        .collect()
 }

@@ -58,8 +58,15 @@ impl Engine {
     /// When it is none.
     pub(super) fn new(source: &Source) -> Result<Engine, Fault> {
         let mut environment = Environment::new();
-        let theirs = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(fault)?;
-        let ours = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(fault)?;
+        let theirs = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(fault)?;
+        let ours = SyntaxConfig::builder()
+            .keep_trailing_newline(true)
+            .build()
+            .map_err(fault)?;
         environment.set_syntax(ours);
         environment.set_fuel(Some(STEPS));
         environment.set_recursion_limit(DEPTH);
@@ -70,17 +77,29 @@ impl Engine {
         environment.add_function(rewrite::MOD, python::modulo);
         environment.add_function(rewrite::SLICE, python::slice);
         environment.add_function(rewrite::ITERATE, python::iterate);
-        environment.add_function(rewrite::CONTAINS, |part: Value, whole: Value| python::contains(&part, &whole));
+        environment.add_function(rewrite::CONTAINS, |part: Value, whole: Value| {
+            python::contains(&part, &whole)
+        });
         environment.add_function(rewrite::NEGATE, python::negate);
-        environment.add_function(rewrite::LESS, |left: Value, right: Value| python::is_less(&left, &right));
-        environment.add_function(rewrite::AT_MOST, |left: Value, right: Value| python::is_at_most(&left, &right));
+        environment.add_function(rewrite::LESS, |left: Value, right: Value| {
+            python::is_less(&left, &right)
+        });
+        environment.add_function(rewrite::AT_MOST, |left: Value, right: Value| {
+            python::is_at_most(&left, &right)
+        });
         environment.add_filter("tojson", dumps::to_json);
         environment.add_function("raise_exception", raise_exception);
-        let now = chrono::DateTime::from_timestamp(source.now, 0).unwrap_or_default().naive_utc();
+        let now = chrono::DateTime::from_timestamp(source.now, 0)
+            .unwrap_or_default()
+            .naive_utc();
         environment.add_function("strftime_now", move |format: String| date(now, &format));
-        let text = rewrite::rewrite(&without_generation(&source.text), NAME, theirs).map_err(fault)?;
+        let text =
+            rewrite::rewrite(&without_generation(&source.text), NAME, theirs).map_err(fault)?;
         environment.add_template_owned(NAME, text).map_err(fault)?;
-        Ok(Engine { environment, names: source.names.clone() })
+        Ok(Engine {
+            environment,
+            names: source.names.clone(),
+        })
     }
 
     /// Whether the template asks for `name`.
@@ -89,7 +108,10 @@ impl Engine {
         let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
         self.environment.get_template(NAME).is_ok_and(|template| {
             template.source().match_indices(name).any(|(at, _)| {
-                let (before, after) = (&template.source()[..at], &template.source()[at + name.len()..]);
+                let (before, after) = (
+                    &template.source()[..at],
+                    &template.source()[at + name.len()..],
+                );
                 !before.ends_with(in_word) && !after.starts_with(in_word)
             })
         })
@@ -100,11 +122,21 @@ impl Engine {
     /// # Errors
     ///
     /// When the template refuses it, is broken, or does not come to an end.
-    pub(super) fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, Fault> {
+    pub(super) fn render(
+        &self,
+        dialog: Turns,
+        add_generation_prompt: bool,
+    ) -> Result<String, Fault> {
         // Most templates ask for tools, and most conversations have none.
         let nothing = ["tools", "documents"].map(|name| (name, Value::from(())));
-        let names = self.names.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
-        let given = dialog.given.iter().map(|(name, value)| (name.as_str(), Value::from(Serde(value))));
+        let names = self
+            .names
+            .iter()
+            .map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
+        let given = dialog
+            .given
+            .iter()
+            .map(|(name, value)| (name.as_str(), Value::from(Serde(value))));
         let own = [
             ("messages", Value::from(Serde(dialog.messages))),
             ("add_generation_prompt", Value::from(add_generation_prompt)),
@@ -128,7 +160,11 @@ fn without_generation(text: &str) -> String {
         plain.push_str(before);
         let end = tag.find("%}").map_or(tag.len(), |end| end + 2);
         let (tag, after) = tag.split_at(end);
-        match tag.trim_start_matches(['{', '%', '-', '+']).trim_end_matches(['}', '%', '-', '+']).trim() {
+        match tag
+            .trim_start_matches(['{', '%', '-', '+'])
+            .trim_end_matches(['}', '%', '-', '+'])
+            .trim()
+        {
             "generation" => plain.push_str(&tag.replace("generation", "if true")),
             "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
             _ => plain.push_str(tag),
@@ -147,11 +183,18 @@ fn fault(error: Error) -> Fault {
     if let Some(Refusal(said)) = cause.downcast_ref::<Refusal>() {
         return Fault::Refused(said.clone());
     }
-    let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+    let line = error
+        .line()
+        .map(|line| format!("line {line}: "))
+        .unwrap_or_default();
     let reason = match error.kind() {
-        ErrorKind::OutOfFuel => format!("it takes more than {STEPS} steps, so it most likely never ends"),
+        ErrorKind::OutOfFuel => {
+            format!("it takes more than {STEPS} steps, so it most likely never ends")
+        }
         ErrorKind::WriteFailure => format!("its text is longer than {} MiB", MAX_OUTPUT >> 20),
-        ErrorKind::TemplateNotFound => "it asks for another file, which no chat template may".to_string(),
+        ErrorKind::TemplateNotFound => {
+            "it asks for another file, which no chat template may".to_string()
+        }
         kind => match error.detail() {
             Some(detail) => format!("{kind}: {detail}"),
             None => kind.to_string(),
@@ -171,7 +214,10 @@ fn raise_exception(said: String) -> Result<Value, Error> {
 
 fn date(now: NaiveDateTime, format: &str) -> Result<String, Error> {
     if StrftimeItems::new(format).any(|item| matches!(item, Item::Error)) {
-        return Err(Error::new(ErrorKind::InvalidOperation, format!("`{format}` is no format of a date")));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("`{format}` is no format of a date"),
+        ));
     }
     Ok(now.format(format).to_string())
 }
@@ -180,7 +226,9 @@ fn date(now: NaiveDateTime, format: &str) -> Result<String, Error> {
 fn format_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::None => out.write_str("None").map_err(Error::from),
-        ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" }).map_err(Error::from),
+        ValueKind::Bool => out
+            .write_str(if value.is_true() { "True" } else { "False" })
+            .map_err(Error::from),
         _ => minijinja::escape_formatter(out, state, value),
     }
 }

@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 use super::dialog::Dialog;
 use super::engine::Source;
 use super::renderer::Renderer;
-use super::{ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY, check, ends};
+use super::{
+    ChatTemplate, Fields, Form, JINJA, Json, Model, TemplateError, USUAL_DAY, check, ends,
+};
 use crate::file::FileError;
 use crate::message::{Message, Role};
 use crate::tokenizer::{END, TEKKEN_FILE, Tokenizer};
@@ -26,7 +28,15 @@ const TOOL_USE: &str = "tool_use";
 /// The usual template by its name.
 pub const CHATML: &str = "chatml";
 /// The special tokens that a template may name.
-const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMES: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
 
 /// The template of Mistral's own folders, behind the version of their tokenizer.
 const MISTRAL: &str = include_str!("mistral.jinja");
@@ -38,7 +48,10 @@ impl ChatTemplate {
     ///
     /// When a file is unreadable, or the template in it does not compile, does not end, or asks for files or too much
     /// memory; the error names the file.
-    pub fn from_folder(folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+    pub fn from_folder(
+        folder: &Path,
+        tokenizer: &Tokenizer,
+    ) -> Result<ChatTemplate, TemplateError> {
         let config_file = folder.join("tokenizer_config.json");
         let config = object(&config_file)?.unwrap_or_default();
         let eos_token = special(&config, "eos_token");
@@ -49,16 +62,36 @@ impl ChatTemplate {
         let stops = ends::told(folder, tokenizer, eos_token.as_deref())?;
         // What this program writes itself is encoded part by part, as it always was.
         if text == JINJA && tools.is_none() {
-            return Ok(ChatTemplate { told_ends: stops, ..ChatTemplate::default() });
+            return Ok(ChatTemplate {
+                told_ends: stops,
+                ..ChatTemplate::default()
+            });
         }
-        let names: Vec<(String, String)> =
-            NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
+        let names: Vec<(String, String)> = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_string(), special(&config, name)?)))
+            .collect();
         let config = Value::Object(config);
-        let of = |(name, text), given| Model::new(name, text, names.clone(), stops.clone(), config.clone(), given);
+        let of = |(name, text), given| {
+            Model::new(
+                name,
+                text,
+                names.clone(),
+                stops.clone(),
+                config.clone(),
+                given,
+            )
+        };
         // A template for tools may not ask whether there are any.
         let no_tools = Fields::from_iter([("tools".to_string(), Json::List(Vec::new()))]);
-        let tool_use = tools.map(|tools| of(tools, no_tools)).transpose()?.map(Arc::new);
-        Ok(ChatTemplate::from(Model { tool_use, ..of((name, text), Fields::new())? }))
+        let tool_use = tools
+            .map(|tools| of(tools, no_tools))
+            .transpose()?
+            .map(Arc::new);
+        Ok(ChatTemplate::from(Model {
+            tool_use,
+            ..of((name, text), Fields::new())?
+        }))
     }
 
     /// The chat template `chosen` for the model in `folder`, whatever its own is: `chatml`, or a file of Jinja.
@@ -66,22 +99,43 @@ impl ChatTemplate {
     /// # Errors
     ///
     /// When it is neither, or as [`ChatTemplate::from_folder`].
-    pub fn chosen(chosen: &str, folder: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate, TemplateError> {
+    pub fn chosen(
+        chosen: &str,
+        folder: &Path,
+        tokenizer: &Tokenizer,
+    ) -> Result<ChatTemplate, TemplateError> {
         let config = object(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let stops = ends::told(folder, tokenizer, special(&config, "eos_token").as_deref())?;
         if chosen == CHATML {
             let kept = (!config.is_empty()).then(|| Arc::new(Value::Object(config)));
-            let template = ChatTemplate { told_ends: stops, kept, ..ChatTemplate::default() };
+            let template = ChatTemplate {
+                told_ends: stops,
+                kept,
+                ..ChatTemplate::default()
+            };
             return template.check(tokenizer).map(|()| template);
         }
         let Some(text) = read(Path::new(chosen))? else {
-            let reason =
-                format!("there is no such file, and `{CHATML}` is the only template that is known by its name");
-            return Err(TemplateError::Unreadable { name: chosen.to_string(), reason });
+            let reason = format!(
+                "there is no such file, and `{CHATML}` is the only template that is known by its name"
+            );
+            return Err(TemplateError::Unreadable {
+                name: chosen.to_string(),
+                reason,
+            });
         };
-        let names: Vec<(String, String)> =
-            NAMES.iter().filter_map(|name| Some(((*name).to_string(), special(&config, name)?))).collect();
-        let model = Model::new(chosen.to_string(), text, names, stops, Value::Object(config), Fields::new())?;
+        let names: Vec<(String, String)> = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_string(), special(&config, name)?)))
+            .collect();
+        let model = Model::new(
+            chosen.to_string(),
+            text,
+            names,
+            stops,
+            Value::Object(config),
+            Fields::new(),
+        )?;
         Ok(ChatTemplate::from(model))
     }
 
@@ -89,7 +143,11 @@ impl ChatTemplate {
     pub fn tokenizer_config(&self, positions: usize) -> Value {
         match &self.form {
             Form::ChatMl if self.kept.is_some() => {
-                let mut config = self.kept.as_ref().map(|kept| kept.as_ref().clone()).unwrap_or_default();
+                let mut config = self
+                    .kept
+                    .as_ref()
+                    .map(|kept| kept.as_ref().clone())
+                    .unwrap_or_default();
                 config["chat_template"] = JINJA.into();
                 // The end that is trained, by which other programs stop.
                 config["eos_token"] = END.into();
@@ -129,18 +187,37 @@ impl Model {
         given: Fields,
     ) -> Result<Model, TemplateError> {
         let broken = |fault| match fault {
-            super::Fault::Broken(reason) | super::Fault::Refused(reason) => {
-                TemplateError::Broken { name: name.clone(), reason }
-            }
+            super::Fault::Broken(reason) | super::Fault::Refused(reason) => TemplateError::Broken {
+                name: name.clone(),
+                reason,
+            },
         };
-        let renderer = Renderer::new(Source { text, names, now: USUAL_DAY }).map_err(broken)?;
+        let renderer = Renderer::new(Source {
+            text,
+            names,
+            now: USUAL_DAY,
+        })
+        .map_err(broken)?;
         let no_generation_prompt = OnceLock::new();
-        let mut model =
-            Model { name, config, stops, given, parts: false, renderer, no_generation_prompt, tool_use: None };
+        let mut model = Model {
+            name,
+            config,
+            stops,
+            given,
+            parts: false,
+            renderer,
+            no_generation_prompt,
+            tool_use: None,
+        };
         let asked = Message::new(Role::User, check::word(0));
-        let shortest = Dialog { given: model.given.clone(), ..Dialog::from(&[asked][..]) };
+        let shortest = Dialog {
+            given: model.given.clone(),
+            ..Dialog::from(&[asked][..])
+        };
         let has_text = |rendered: &Result<String, TemplateError>| {
-            rendered.as_ref().is_ok_and(|text| text.contains(&check::word(0)))
+            rendered
+                .as_ref()
+                .is_ok_and(|text| text.contains(&check::word(0)))
         };
         let plain = model.render(shortest.whole(), true);
         if !has_text(&plain) {
@@ -156,18 +233,32 @@ impl Model {
 }
 
 /// The template for conversations with tools and the file that has it, where there is one besides the usual.
-fn find_for_tools(folder: &Path, config: &Map<String, Value>) -> Result<Option<(String, String)>, TemplateError> {
-    let file = folder.join("additional_chat_templates").join(format!("{TOOL_USE}.jinja"));
+fn find_for_tools(
+    folder: &Path,
+    config: &Map<String, Value>,
+) -> Result<Option<(String, String)>, TemplateError> {
+    let file = folder
+        .join("additional_chat_templates")
+        .join(format!("{TOOL_USE}.jinja"));
     if let Some(text) = read(&file)? {
         return Ok(Some((file.display().to_string(), text)));
     }
     let named = config.get("chat_template").and_then(Value::as_array);
-    let text = named.and_then(|named| named.iter().find(|one| one["name"] == TOOL_USE)?["template"].as_str());
-    Ok(text.map(|text| (folder.join("tokenizer_config.json").display().to_string(), text.to_string())))
+    let text = named
+        .and_then(|named| named.iter().find(|one| one["name"] == TOOL_USE)?["template"].as_str());
+    Ok(text.map(|text| {
+        (
+            folder.join("tokenizer_config.json").display().to_string(),
+            text.to_string(),
+        )
+    }))
 }
 
 /// The template and the file that has it.
-fn find(folder: &Path, config: &Map<String, Value>) -> Result<Option<(String, String)>, TemplateError> {
+fn find(
+    folder: &Path,
+    config: &Map<String, Value>,
+) -> Result<Option<(String, String)>, TemplateError> {
     let file = folder.join("chat_template.jinja");
     if let Some(text) = read(&file)? {
         return Ok(Some((file.display().to_string(), text)));
@@ -186,15 +277,21 @@ fn find(folder: &Path, config: &Map<String, Value>) -> Result<Option<(String, St
 
 /// The template of a config: a text, or the one called `default` of a list.
 fn template_in(config: &Map<String, Value>, file: &Path) -> Result<Option<String>, TemplateError> {
-    let unreadable =
-        |reason: &str| TemplateError::Unreadable { name: file.display().to_string(), reason: reason.into() };
+    let unreadable = |reason: &str| TemplateError::Unreadable {
+        name: file.display().to_string(),
+        reason: reason.into(),
+    };
     match config.get("chat_template") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(Value::Array(named)) => {
-            let default = named.iter().find(|one| one["name"] == "default").or(named.first());
+            let default = named
+                .iter()
+                .find(|one| one["name"] == "default")
+                .or(named.first());
             let text = default.and_then(|one| one["template"].as_str());
-            text.map(|text| Some(text.to_string())).ok_or_else(|| unreadable("its list of chat templates has none"))
+            text.map(|text| Some(text.to_string()))
+                .ok_or_else(|| unreadable("its list of chat templates has none"))
         }
         Some(_) => Err(unreadable("`chat_template` is neither a text nor a list")),
     }
@@ -203,29 +300,49 @@ fn template_in(config: &Map<String, Value>, file: &Path) -> Result<Option<String
 /// A special token by the name that templates use: a text, or an object with its `content`.
 fn special(config: &Map<String, Value>, name: &str) -> Option<String> {
     let told = config.get(name)?;
-    told.as_str().or_else(|| told["content"].as_str()).map(str::to_owned)
+    told.as_str()
+        .or_else(|| told["content"].as_str())
+        .map(str::to_owned)
 }
 
 /// How `mistral-common` writes conversations; the usual template for a tokenizer that is not Mistral's.
-fn usual(folder: &Path, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<ChatTemplate, TemplateError> {
+fn usual(
+    folder: &Path,
+    tokenizer: &Tokenizer,
+    eos_token: Option<&str>,
+) -> Result<ChatTemplate, TemplateError> {
     let Some(version) = tokenizer.tekken_version() else {
         let told_ends = ends::told(folder, tokenizer, eos_token)?;
-        return Ok(ChatTemplate { told_ends, assumed: true, ..ChatTemplate::default() });
+        return Ok(ChatTemplate {
+            told_ends,
+            assumed: true,
+            ..ChatTemplate::default()
+        });
     };
     let text = format!("{{%- set version = {version} %}}\n{MISTRAL}");
-    let names =
-        [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, token)| (name.to_string(), token.to_string()));
+    let names = [("bos_token", "<s>"), ("eos_token", "</s>")]
+        .map(|(name, token)| (name.to_string(), token.to_string()));
     let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>" });
     let stops = ends::told(folder, tokenizer, Some("</s>"))?;
     let name = folder.join(TEKKEN_FILE).display().to_string();
-    Ok(ChatTemplate::from(Model::new(name, text, names.to_vec(), stops, config, Fields::new())?))
+    Ok(ChatTemplate::from(Model::new(
+        name,
+        text,
+        names.to_vec(),
+        stops,
+        config,
+        Fields::new(),
+    )?))
 }
 
 pub(super) fn object(file: &Path) -> Result<Option<Map<String, Value>>, TemplateError> {
     let Some(text) = read(file)? else {
         return Ok(None);
     };
-    let unreadable = |reason| TemplateError::Unreadable { name: file.display().to_string(), reason };
+    let unreadable = |reason| TemplateError::Unreadable {
+        name: file.display().to_string(),
+        reason,
+    };
     match serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))? {
         Value::Object(object) => Ok(Some(object)),
         _ => Err(unreadable("it is no JSON object".into())),
@@ -241,7 +358,10 @@ fn read(file: &Path) -> Result<Option<String>, TemplateError> {
     };
     if bytes > MAX_BYTES {
         let reason = format!("it has {bytes} bytes; {MAX_BYTES} are possible");
-        return Err(TemplateError::Unreadable { name: file.display().to_string(), reason });
+        return Err(TemplateError::Unreadable {
+            name: file.display().to_string(),
+            reason,
+        });
     }
     Ok(Some(crate::file::read_text(file)?))
 }

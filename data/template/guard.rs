@@ -34,8 +34,11 @@ impl<'a> Markers<'a> {
         }
         let (mut found, mut at) = (Vec::new(), 0);
         while at < text.len() {
-            let here = begins[text.as_bytes()[at] as usize]
-                .then(|| self.names.iter().find(|(name, _)| text.as_bytes()[at..].starts_with(name.as_bytes())));
+            let here = begins[text.as_bytes()[at] as usize].then(|| {
+                self.names
+                    .iter()
+                    .find(|(name, _)| text.as_bytes()[at..].starts_with(name.as_bytes()))
+            });
             match here.flatten() {
                 Some((name, id)) => {
                     found.push((at, *name, *id));
@@ -72,7 +75,10 @@ impl<'d> Guarded<'d> {
     /// None where the conversation uses up every stand-in.
     pub(super) fn new(dialog: &'d Dialog, markers: &Markers) -> Option<Self> {
         if !dialog.any_text(|text| !markers.find(text).is_empty()) {
-            return Some(Guarded { dialog: Cow::Borrowed(dialog), letters: Vec::new() });
+            return Some(Guarded {
+                dialog: Cow::Borrowed(dialog),
+                letters: Vec::new(),
+            });
         }
         let unused = |letter: &char| !dialog.any_text(|text| text.contains(*letter));
         let mut stand_ins = STAND_INS.filter(unused);
@@ -84,7 +90,10 @@ impl<'d> Guarded<'d> {
             let mut from = 0;
             for (at, name, _) in markers.find(text) {
                 let letter = name.chars().next().unwrap_or_default();
-                let known = letters.iter().find(|(_, meant)| *meant == letter).map(|(stand_in, _)| *stand_in);
+                let known = letters
+                    .iter()
+                    .find(|(_, meant)| *meant == letter)
+                    .map(|(stand_in, _)| *stand_in);
                 let Some(stand_in) = known.or_else(|| stand_ins.next()) else {
                     all = false;
                     break;
@@ -99,7 +108,10 @@ impl<'d> Guarded<'d> {
             plain.push_str(&text[from..]);
             plain
         });
-        all.then_some(Guarded { dialog: Cow::Owned(disarmed), letters })
+        all.then_some(Guarded {
+            dialog: Cow::Owned(disarmed),
+            letters,
+        })
     }
 
     /// Whether any message had a look-alike.
@@ -112,8 +124,14 @@ impl<'d> Guarded<'d> {
         if self.letters.is_empty() {
             return text.to_string();
         }
-        let meant =
-            |letter: char| self.letters.iter().find(|(stand_in, _)| *stand_in == letter).map(|(_, meant)| *meant);
-        text.chars().map(|letter| meant(letter).unwrap_or(letter)).collect()
+        let meant = |letter: char| {
+            self.letters
+                .iter()
+                .find(|(stand_in, _)| *stand_in == letter)
+                .map(|(_, meant)| *meant)
+        };
+        text.chars()
+            .map(|letter| meant(letter).unwrap_or(letter))
+            .collect()
     }
 }

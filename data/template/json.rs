@@ -42,12 +42,20 @@ impl Json {
 
     /// The letters of a text.
     pub fn as_str(&self) -> Option<&str> {
-        if let Json::Text(text) = self { Some(text) } else { None }
+        if let Json::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// The fields of an object.
     pub fn as_object(&self) -> Option<&Fields> {
-        if let Json::Object(fields) = self { Some(fields) } else { None }
+        if let Json::Object(fields) = self {
+            Some(fields)
+        } else {
+            None
+        }
     }
 
     /// The same with the fields of every object in the order of their names.
@@ -55,7 +63,10 @@ impl Json {
         match self {
             Json::List(items) => Json::List(items.into_iter().map(Json::sorted).collect()),
             Json::Object(fields) => {
-                let mut fields: Fields = fields.into_iter().map(|(name, value)| (name, value.sorted())).collect();
+                let mut fields: Fields = fields
+                    .into_iter()
+                    .map(|(name, value)| (name, value.sorted()))
+                    .collect();
                 fields.sort_keys();
                 Json::Object(fields)
             }
@@ -65,7 +76,11 @@ impl Json {
 
     /// The fields of an object, to be changed.
     pub(super) fn as_object_mut(&mut self) -> Option<&mut Fields> {
-        if let Json::Object(fields) = self { Some(fields) } else { None }
+        if let Json::Object(fields) = self {
+            Some(fields)
+        } else {
+            None
+        }
     }
 
     /// Whether any text, or name of a field, is so.
@@ -73,7 +88,9 @@ impl Json {
         match self {
             Json::Text(text) => is(text),
             Json::List(items) => items.iter().any(|item| item.any_text(is)),
-            Json::Object(fields) => fields.iter().any(|(name, value)| is(name) || value.any_text(is)),
+            Json::Object(fields) => fields
+                .iter()
+                .any(|(name, value)| is(name) || value.any_text(is)),
             Json::Null | Json::Bool(_) | Json::Number(_) => false,
         }
     }
@@ -82,9 +99,16 @@ impl Json {
     pub(super) fn with_texts(self, change: &mut impl FnMut(&str) -> String) -> Json {
         match self {
             Json::Text(text) => Json::Text(change(&text)),
-            Json::List(items) => Json::List(items.into_iter().map(|item| item.with_texts(change)).collect()),
+            Json::List(items) => Json::List(
+                items
+                    .into_iter()
+                    .map(|item| item.with_texts(change))
+                    .collect(),
+            ),
             Json::Object(fields) => {
-                let changed = fields.into_iter().map(|(name, value)| (change(&name), value.with_texts(change)));
+                let changed = fields
+                    .into_iter()
+                    .map(|(name, value)| (change(&name), value.with_texts(change)));
                 Json::Object(changed.collect())
             }
             plain => plain,
@@ -99,10 +123,15 @@ impl From<serde_json::Value> for Json {
             serde_json::Value::Bool(flag) => Json::Bool(flag),
             serde_json::Value::Number(number) => Json::Number(number),
             serde_json::Value::String(text) => Json::Text(text),
-            serde_json::Value::Array(items) => Json::List(items.into_iter().map(Json::from).collect()),
-            serde_json::Value::Object(fields) => {
-                Json::Object(fields.into_iter().map(|(name, value)| (name, Json::from(value))).collect())
+            serde_json::Value::Array(items) => {
+                Json::List(items.into_iter().map(Json::from).collect())
             }
+            serde_json::Value::Object(fields) => Json::Object(
+                fields
+                    .into_iter()
+                    .map(|(name, value)| (name, Json::from(value)))
+                    .collect(),
+            ),
         }
     }
 }

@@ -17,13 +17,23 @@ pub(super) fn modulo(left: Value, right: Value) -> Result<Value, Error> {
         return printf(text, &right).map(Value::from);
     }
     if let (Some(left), Some(right)) = (whole(&left), whole(&right)) {
-        let rest = left.checked_rem(right).ok_or_else(|| wrong("division by zero".into()))?;
+        let rest = left
+            .checked_rem(right)
+            .ok_or_else(|| wrong("division by zero".into()))?;
         let other_side = rest != 0 && (rest < 0) != (right < 0);
         return Ok(Value::from(if other_side { rest + right } else { rest }));
     }
-    let number = |value: &Value| whole(value).map(|whole| whole as f64).or_else(|| float(value));
+    let number = |value: &Value| {
+        whole(value)
+            .map(|whole| whole as f64)
+            .or_else(|| float(value))
+    };
     let (Some(left), Some(right)) = (number(&left), number(&right)) else {
-        return Err(wrong(format!("`%` has no meaning between {} and {}", left.kind(), right.kind())));
+        return Err(wrong(format!(
+            "`%` has no meaning between {} and {}",
+            left.kind(),
+            right.kind()
+        )));
     };
     if right == 0.0 {
         return Err(wrong("division by zero".into()));
@@ -55,8 +65,14 @@ pub(super) fn slice(value: Value, start: Value, stop: Value, step: Value) -> Res
         }
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<Value> = value.try_iter()?.collect();
-            let taken: Vec<Value> = places(items.len(), start, stop, step).map(|at| items[at].clone()).collect();
-            Ok(if value.is_tuple() { Tuple::from(taken).into() } else { Value::from(taken) })
+            let taken: Vec<Value> = places(items.len(), start, stop, step)
+                .map(|at| items[at].clone())
+                .collect();
+            Ok(if value.is_tuple() {
+                Tuple::from(taken).into()
+            } else {
+                Value::from(taken)
+            })
         }
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         kind => Err(wrong(format!("{kind} cannot be sliced"))),
@@ -70,12 +86,17 @@ pub(super) fn slice(value: Value, start: Value, stop: Value, step: Value) -> Res
 /// When nothing can be in it, or a text is asked for something else than a text.
 pub(super) fn contains(part: &Value, whole: &Value) -> Result<bool, Error> {
     match (whole.kind(), part.as_str()) {
-        (ValueKind::String, Some(part)) => Ok(whole.as_str().is_some_and(|text| text.contains(part))),
+        (ValueKind::String, Some(part)) => {
+            Ok(whole.as_str().is_some_and(|text| text.contains(part)))
+        }
         (ValueKind::Map | ValueKind::Seq | ValueKind::Iterable, _) => {
             Ok(whole.try_iter()?.any(|item| number(&item) == number(part)))
         }
         (ValueKind::Undefined, _) => Ok(false),
-        (kind, _) => Err(wrong(format!("`in` has no meaning between {} and {kind}", part.kind()))),
+        (kind, _) => Err(wrong(format!(
+            "`in` has no meaning between {} and {kind}",
+            part.kind()
+        ))),
     }
 }
 
@@ -86,7 +107,9 @@ pub(super) fn contains(part: &Value, whole: &Value) -> Result<bool, Error> {
 /// When it is no number.
 pub(super) fn negate(value: Value) -> Result<Value, Error> {
     match (whole(&value).and_then(i128::checked_neg), float(&value)) {
-        (Some(negative), _) if value.kind() == ValueKind::Bool || value.is_integer() => Ok(Value::from(negative)),
+        (Some(negative), _) if value.kind() == ValueKind::Bool || value.is_integer() => {
+            Ok(Value::from(negative))
+        }
         (_, Some(number)) => Ok(Value::from(-number)),
         _ => Err(wrong(format!("`-` has no meaning for {}", value.kind()))),
     }
@@ -101,7 +124,10 @@ pub(super) fn iterate(value: Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::String => {
             let letters = value.as_str().unwrap_or_default().chars();
-            Ok(letters.map(|letter| Value::from(letter.to_string())).collect::<Vec<_>>().into())
+            Ok(letters
+                .map(|letter| Value::from(letter.to_string()))
+                .collect::<Vec<_>>()
+                .into())
         }
         ValueKind::None => Err(wrong("none is not iterable".into())),
         _ => Ok(value),
@@ -128,16 +154,29 @@ pub(super) fn is_at_most(left: &Value, right: &Value) -> Result<bool, Error> {
 
 fn ordered(left: &Value, right: &Value) -> Result<(Value, Value), Error> {
     let (left, right) = (number(left), number(right));
-    let has_order = |kind| matches!(kind, ValueKind::Number | ValueKind::String | ValueKind::Seq | ValueKind::Iterable);
+    let has_order = |kind| {
+        matches!(
+            kind,
+            ValueKind::Number | ValueKind::String | ValueKind::Seq | ValueKind::Iterable
+        )
+    };
     if left.kind() == right.kind() && has_order(left.kind()) {
         return Ok((left, right));
     }
-    Err(wrong(format!("{} and {} have no order", left.kind(), right.kind())))
+    Err(wrong(format!(
+        "{} and {} have no order",
+        left.kind(),
+        right.kind()
+    )))
 }
 
 /// Truth as a number, and everything else as it is.
 pub(super) fn number(value: &Value) -> Value {
-    if value.kind() == ValueKind::Bool { Value::from(i64::from(value.is_true())) } else { value.clone() }
+    if value.kind() == ValueKind::Bool {
+        Value::from(i64::from(value.is_true()))
+    } else {
+        value.clone()
+    }
 }
 
 /// `str(value)`
@@ -169,23 +208,46 @@ fn whole(value: &Value) -> Option<i128> {
 }
 
 fn float(value: &Value) -> Option<f64> {
-    (value.kind() == ValueKind::Number).then(|| f64::try_from(value.clone()).ok()).flatten()
+    (value.kind() == ValueKind::Number)
+        .then(|| f64::try_from(value.clone()).ok())
+        .flatten()
 }
 
 fn bound(value: &Value) -> Result<Option<i64>, Error> {
     if value.is_none() {
         return Ok(None);
     }
-    let told = whole(value).ok_or_else(|| wrong("slice indices must be integers or none".into()))?;
+    let told =
+        whole(value).ok_or_else(|| wrong("slice indices must be integers or none".into()))?;
     Ok(Some(told.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
 }
 
 /// The places that a slice takes of `length`, in their order.
-fn places(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl Iterator<Item = usize> {
+fn places(
+    length: usize,
+    start: Option<i64>,
+    stop: Option<i64>,
+    step: i64,
+) -> impl Iterator<Item = usize> {
     let length = length as i64;
-    let (least, most) = if step > 0 { (0, length) } else { (-1, length - 1) };
-    let place = |told: i64| (if told < 0 { told.saturating_add(length) } else { told }).clamp(least, most.max(least));
-    let (first, last) = if step > 0 { (0, length) } else { (length - 1, -1) };
+    let (least, most) = if step > 0 {
+        (0, length)
+    } else {
+        (-1, length - 1)
+    };
+    let place = |told: i64| {
+        (if told < 0 {
+            told.saturating_add(length)
+        } else {
+            told
+        })
+        .clamp(least, most.max(least))
+    };
+    let (first, last) = if step > 0 {
+        (0, length)
+    } else {
+        (length - 1, -1)
+    };
     let (mut at, stop) = (start.map_or(first, place), stop.map_or(last, place));
     std::iter::from_fn(move || {
         let inside = if step > 0 { at < stop } else { at > stop };
@@ -207,15 +269,28 @@ fn printf(text_format: &str, right: &Value) -> Result<String, Error> {
         }
         return format(FormatStyle::Printf, &plain, &[Value::from_pairs(given)]);
     }
-    let values: Vec<Value> = if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
-    let letters: Vec<char> = conversions.iter().flat_map(|one| one.stars().chain([one.letter])).collect();
+    let values: Vec<Value> = if right.is_tuple() {
+        right.try_iter()?.collect()
+    } else {
+        vec![right.clone()]
+    };
+    let letters: Vec<char> = conversions
+        .iter()
+        .flat_map(|one| one.stars().chain([one.letter]))
+        .collect();
     if values.len() < letters.len() {
         return Err(wrong("not enough arguments for format string".into()));
     }
     if values.len() > letters.len() && right.kind() != ValueKind::Map {
-        return Err(wrong("not all arguments converted during string formatting".into()));
+        return Err(wrong(
+            "not all arguments converted during string formatting".into(),
+        ));
     }
-    let values: Vec<Value> = values.iter().zip(letters).map(|(value, letter)| converted(value, letter)).collect();
+    let values: Vec<Value> = values
+        .iter()
+        .zip(letters)
+        .map(|(value, letter)| converted(value, letter))
+        .collect();
     format(FormatStyle::Printf, &plain, &values)
 }
 
@@ -255,7 +330,11 @@ fn conversions(text: &str) -> (String, Vec<Conversion>) {
         if letter != '%' {
             continue;
         }
-        let mut one = Conversion { key: None, stars: 0, letter: '%' };
+        let mut one = Conversion {
+            key: None,
+            stars: 0,
+            letter: '%',
+        };
         let mut inside = false;
         for letter in letters.by_ref() {
             match letter {

@@ -48,7 +48,9 @@ pub(super) struct Renderer {
 
 impl fmt::Debug for Renderer {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        out.debug_struct("Renderer").field("source", &self.source).finish_non_exhaustive()
+        out.debug_struct("Renderer")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,7 +62,11 @@ impl Renderer {
     /// When it is none.
     pub(super) fn new(source: Source) -> Result<Renderer, Fault> {
         let engine = Engine::new(&source)?;
-        Ok(Renderer { source, engine, child: Mutex::new(None) })
+        Ok(Renderer {
+            source,
+            engine,
+            child: Mutex::new(None),
+        })
     }
 
     /// Whether the template asks for `name`.
@@ -73,8 +79,16 @@ impl Renderer {
     /// # Errors
     ///
     /// As [`Engine::render`], and when the template takes too much memory or time.
-    pub(super) fn render(&self, dialog: Turns, add_generation_prompt: bool) -> Result<String, Fault> {
-        let no_child = |error| Fault::Broken(format!("a process that fills it in cannot be started: {error}"));
+    pub(super) fn render(
+        &self,
+        dialog: Turns,
+        add_generation_prompt: bool,
+    ) -> Result<String, Fault> {
+        let no_child = |error| {
+            Fault::Broken(format!(
+                "a process that fills it in cannot be started: {error}"
+            ))
+        };
         let Some(program) = child::program().map_err(no_child)? else {
             return self.engine.render(dialog, add_generation_prompt);
         };
@@ -84,22 +98,31 @@ impl Renderer {
             Some(child) => child,
             None => self.start(program).map_err(no_child)?,
         };
-        let question = Question { dialog, add_generation_prompt };
+        let question = Question {
+            dialog,
+            add_generation_prompt,
+        };
         // One that died while it was asked is noticed when it does not answer.
         let _ = ask(&mut child, &question);
         match child.lines.recv_timeout(TIMEOUT) {
             Ok(line) => {
-                let nonsense = |error| Fault::Broken(format!("its process answers with nonsense: {error}"));
-                let text = serde_json::from_slice::<Result<String, Fault>>(&line).map_err(nonsense)?;
+                let nonsense =
+                    |error| Fault::Broken(format!("its process answers with nonsense: {error}"));
+                let text =
+                    serde_json::from_slice::<Result<String, Fault>>(&line).map_err(nonsense)?;
                 *place = Some(child);
                 text
             }
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Fault::Broken(format!("it takes longer than {} s", TIMEOUT.as_secs())))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(Fault::Broken(format!(
+                "it takes longer than {} s",
+                TIMEOUT.as_secs()
+            ))),
             Err(RecvTimeoutError::Disconnected) => {
                 let most = MEMORY >> 20;
-                Err(Fault::Broken(format!("it brought its process to {}; it may use {most} MiB", child.end())))
+                Err(Fault::Broken(format!(
+                    "it brought its process to {}; it may use {most} MiB",
+                    child.end()
+                )))
             }
         }
     }
@@ -129,7 +152,9 @@ pub(crate) fn serve(_numbers: &[u64]) -> io::Result<()> {
     for line in lines {
         let text = match serde_json::from_str::<Heard>(&line?) {
             Ok(heard) => engine.render(heard.dialog.whole(), heard.add_generation_prompt),
-            Err(error) => Err(Fault::Broken(format!("the conversation cannot be passed to it: {error}"))),
+            Err(error) => Err(Fault::Broken(format!(
+                "the conversation cannot be passed to it: {error}"
+            ))),
         };
         let mut answer = serde_json::to_vec(&text)?;
         answer.push(b'\n');

@@ -33,7 +33,10 @@ pub(super) const AT_MOST: &str = "__at_most";
 ///
 /// When it is no template.
 pub(super) fn rewrite(text: &str, name: &str, syntax: SyntaxConfig) -> Result<String, Error> {
-    let mut printer = Printer { out: String::with_capacity(2 * text.len()), line: 1 };
+    let mut printer = Printer {
+        out: String::with_capacity(2 * text.len()),
+        line: 1,
+    };
     match parse(text, name, syntax)? {
         Stmt::Template(template) => printer.body(&template.children)?,
         other => printer.statement(&other)?,
@@ -96,7 +99,9 @@ impl Printer {
             }
             Stmt::ForLoop(_) | Stmt::IfCond(_) => self.flow(statement),
             Stmt::Set(_) | Stmt::SetBlock(_) | Stmt::WithBlock(_) => self.assignment(statement),
-            Stmt::Macro(_) | Stmt::CallBlock(_) | Stmt::Do(_) | Stmt::FilterBlock(_) => self.call_statement(statement),
+            Stmt::Macro(_) | Stmt::CallBlock(_) | Stmt::Do(_) | Stmt::FilterBlock(_) => {
+                self.call_statement(statement)
+            }
             Stmt::AutoEscape(block) => self.body(&block.body),
             Stmt::Block(block) => self.body(&block.body),
             Stmt::Continue(one) => {
@@ -275,7 +280,10 @@ impl Printer {
         for (at, name) in declared.args.iter().enumerate() {
             self.put(if at > 0 { ", " } else { "" });
             self.postfix(name)?;
-            if let Some(value) = at.checked_sub(plain).and_then(|at| declared.defaults.get(at)) {
+            if let Some(value) = at
+                .checked_sub(plain)
+                .and_then(|at| declared.defaults.get(at))
+            {
                 self.put("=");
                 self.expression(value)?;
             }
@@ -286,12 +294,18 @@ impl Printer {
 
     /// Filters without what they are applied to.
     fn chain(&mut self, filter: &Expr) -> Result<(), Error> {
-        let Expr::Filter(filter) = filter else { return Ok(()) };
+        let Expr::Filter(filter) = filter else {
+            return Ok(());
+        };
         if let Some(before) = &filter.expr {
             self.chain(before)?;
             self.put(" | ");
         }
         self.put(filter.name);
-        if filter.args.is_empty() { Ok(()) } else { self.arguments(&filter.args) }
+        if filter.args.is_empty() {
+            Ok(())
+        } else {
+            self.arguments(&filter.args)
+        }
     }
 }

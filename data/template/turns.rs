@@ -29,10 +29,18 @@ pub(super) fn encode(
     dialog: &Dialog,
     purpose: For,
 ) -> Result<(Vec<u32>, Vec<bool>), TemplateError> {
-    let Answers { tokens, turns, failed, .. } = encode_answers(model, tokenizer, dialog, purpose)?;
+    let Answers {
+        tokens,
+        turns,
+        failed,
+        ..
+    } = encode_answers(model, tokenizer, dialog, purpose)?;
     match failed.into_iter().next() {
         Some((_, error)) if purpose == For::Training => Err(error),
-        _ => Ok((tokens, turns.into_iter().map(|turn| turn.is_some()).collect())),
+        _ => Ok((
+            tokens,
+            turns.into_iter().map(|turn| turn.is_some()).collect(),
+        )),
     }
 }
 
@@ -56,12 +64,17 @@ pub(super) fn encode_answers(
     purpose: For,
 ) -> Result<Answers, TemplateError> {
     let markers = Markers::new(tokenizer.specials());
-    let guarded = Guarded::new(dialog, &markers)
-        .ok_or_else(|| model.unfit("the messages contain every code point from U+FDD2 to U+FDEF"))?;
+    let guarded = Guarded::new(dialog, &markers).ok_or_else(|| {
+        model.unfit("the messages contain every code point from U+FDD2 to U+FDEF")
+    })?;
     let said = guarded.dialog.whole();
     let text = model.render(said, purpose == For::Prompt)?;
-    if guarded.disarmed() && model.render(dialog.whole(), purpose == For::Prompt)? != guarded.restored(&text) {
-        return Err(model.unfit("a message contains a special token, and the template changes such a text"));
+    if guarded.disarmed()
+        && model.render(dialog.whole(), purpose == For::Prompt)? != guarded.restored(&text)
+    {
+        return Err(
+            model.unfit("a message contains a special token, and the template changes such a text")
+        );
     }
     let (mut turns, mut failed, mut unreasoned) = (Vec::new(), Vec::new(), Vec::new());
     for at in (0..said.messages.len()).filter(|at| said.is_answer(*at)) {
@@ -69,7 +82,9 @@ pub(super) fn encode_answers(
             .and_then(|turn| called(model, said, at, &text[turn.clone()]).map(|()| turn))
         {
             Ok(turn) => {
-                if check::reasoning(&said.messages[at]).is_some_and(|thought| !text[turn.clone()].contains(thought)) {
+                if check::reasoning(&said.messages[at])
+                    .is_some_and(|thought| !text[turn.clone()].contains(thought))
+                {
                     unreasoned.push(at);
                 }
                 turns.push((at, turn));
@@ -94,30 +109,62 @@ pub(super) fn encode_answers(
         turns.resize(turns.len() + ids.len(), turn);
         tokens.extend(ids);
     }
-    Ok(Answers { tokens, turns, failed, unreasoned })
+    Ok(Answers {
+        tokens,
+        turns,
+        failed,
+        unreasoned,
+    })
 }
 
 /// Refuses a template that leaves out the calls of an answer, which is `written`.
 fn called(model: &Model, said: Turns, at: usize, written: &str) -> Result<(), TemplateError> {
-    let Some(Json::List(calls)) = said.messages[at].get("tool_calls") else { return Ok(()) };
-    let name = |call: &Json| call.get("function")?.get("name")?.as_str().map(str::to_owned);
-    match calls.iter().filter_map(name).find(|name| !written.contains(name.as_str())) {
+    let Some(Json::List(calls)) = said.messages[at].get("tool_calls") else {
+        return Ok(());
+    };
+    let name = |call: &Json| {
+        call.get("function")?
+            .get("name")?
+            .as_str()
+            .map(str::to_owned)
+    };
+    match calls
+        .iter()
+        .filter_map(name)
+        .find(|name| !written.contains(name.as_str()))
+    {
         None => Ok(()),
-        Some(name) => Err(model.unfit(&format!("it leaves out the call of `{name}` in message {}", at + 1))),
+        Some(name) => Err(model.unfit(&format!(
+            "it leaves out the call of `{name}` in message {}",
+            at + 1
+        ))),
     }
 }
 
 /// The byte of `text` at which the answer in turn `at` begins; none where its prompt is no prefix of the text.
-fn begin(model: &Model, said: Turns, at: usize, text: &str) -> Result<Option<usize>, TemplateError> {
+fn begin(
+    model: &Model,
+    said: Turns,
+    at: usize,
+    text: &str,
+) -> Result<Option<usize>, TemplateError> {
     let prompt = model.render(said.first(at), true)?;
     Ok(text.starts_with(&prompt).then_some(prompt.len()))
 }
 
 /// Where the answer in turn `at` stands in `text`, its end of turn included.
-fn turn(model: &Model, markers: &Markers, said: Turns, at: usize, text: &str) -> Result<Range<usize>, TemplateError> {
+fn turn(
+    model: &Model,
+    markers: &Markers,
+    said: Turns,
+    at: usize,
+    text: &str,
+) -> Result<Range<usize>, TemplateError> {
     let number = at + 1;
     let asked = begin(model, said, at, text).map_err(|error| match at {
-        0 => model.unfit("it begins with an answer, and the template makes no prompt where nothing was asked"),
+        0 => model.unfit(
+            "it begins with an answer, and the template makes no prompt where nothing was asked",
+        ),
         _ => error,
     })?;
     let begin = asked.ok_or_else(|| {
@@ -127,11 +174,17 @@ fn turn(model: &Model, markers: &Markers, said: Turns, at: usize, text: &str) ->
     })?;
     let then = model.render(said.first(at + 1), false)?;
     let written = then.get(begin..).filter(|_| then[..begin] == text[..begin]);
-    let written = written.ok_or_else(|| model.unfit(&format!("message {number} changes what stands before it")))?;
+    let written = written
+        .ok_or_else(|| model.unfit(&format!("message {number} changes what stands before it")))?;
     let found = markers.find(written);
-    let stop = found.iter().find(|(_, _, id)| model.stops.contains(id)).or(found.last());
+    let stop = found
+        .iter()
+        .find(|(_, _, id)| model.stops.contains(id))
+        .or(found.last());
     let (place, name, _) = stop.ok_or_else(|| {
-        model.unfit(&format!("message {number} ends without a special token, so a model would never stop"))
+        model.unfit(&format!(
+            "message {number} ends without a special token, so a model would never stop"
+        ))
     })?;
     let turn = begin..begin + place + name.len();
     if text.get(turn.clone()) != then.get(turn.clone()) {
@@ -153,8 +206,15 @@ fn parts(
     let (mut parts, mut of) = (Vec::new(), Vec::new());
     let mut push = |range: Range<usize>, special: Option<u32>| {
         if !range.is_empty() {
-            of.push(turns.iter().find(|(_, turn)| turn.contains(&range.start)).map(|(at, _)| *at));
-            parts.push(special.map_or_else(|| Part::Text(guarded.restored(&text[range])), Part::Special));
+            of.push(
+                turns
+                    .iter()
+                    .find(|(_, turn)| turn.contains(&range.start))
+                    .map(|(at, _)| *at),
+            );
+            parts.push(
+                special.map_or_else(|| Part::Text(guarded.restored(&text[range])), Part::Special),
+            );
         }
     };
     let mut from = 0;
@@ -162,7 +222,9 @@ fn parts(
     let markers = markers.iter().map(|(at, name, id)| (*at, *name, Some(*id)));
     for (at, name, id) in markers.chain(end) {
         let begins = turns.iter().map(|(_, turn)| turn.start);
-        let inside: Vec<usize> = begins.filter(|begin| (from + 1..at).contains(begin)).collect();
+        let inside: Vec<usize> = begins
+            .filter(|begin| (from + 1..at).contains(begin))
+            .collect();
         for begin in inside {
             push(from..begin, None);
             from = begin;

@@ -22,8 +22,12 @@ fn add_tests(environment: &mut Environment) {
     environment.add_test("iterable", is_iterable);
     environment.add_test("sequence", is_sequence);
     environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
-    environment.add_test("lower", |value: &Value| is_cased(&text(value), char::is_lowercase, char::is_uppercase));
-    environment.add_test("upper", |value: &Value| is_cased(&text(value), char::is_uppercase, char::is_lowercase));
+    environment.add_test("lower", |value: &Value| {
+        is_cased(&text(value), char::is_lowercase, char::is_uppercase)
+    });
+    environment.add_test("upper", |value: &Value| {
+        is_cased(&text(value), char::is_uppercase, char::is_lowercase)
+    });
     for name in ["lt", "lessthan", "<"] {
         environment.add_test(name, |left: &Value, right: &Value| is_less(left, right));
     }
@@ -45,16 +49,26 @@ fn add_filters(environment: &mut Environment) {
     environment.add_filter("center", |value: &Value, width: Option<usize>| {
         padded(&text(value), width.unwrap_or(80), ' ', Side::Both)
     });
-    environment.add_filter("abs", |value: &Value| minijinja::filters::abs(number(value)));
-    environment.add_filter("float", |state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs| {
-        let default = usual(default, &kwargs, Value::from(0.0))?;
-        Ok::<_, Error>(minijinja::filters::float(state, value, None, none()).unwrap_or(default))
+    environment.add_filter("abs", |value: &Value| {
+        minijinja::filters::abs(number(value))
     });
-    environment.add_filter("int", |state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs| {
-        let base = kwargs.get::<Option<u32>>("base")?;
-        let default = usual(default, &kwargs, Value::from(0))?;
-        Ok::<_, Error>(minijinja::filters::int(state, value, None, base, none()).unwrap_or(default))
-    });
+    environment.add_filter(
+        "float",
+        |state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs| {
+            let default = usual(default, &kwargs, Value::from(0.0))?;
+            Ok::<_, Error>(minijinja::filters::float(state, value, None, none()).unwrap_or(default))
+        },
+    );
+    environment.add_filter(
+        "int",
+        |state: &State, value: &Value, default: Option<Value>, kwargs: Kwargs| {
+            let base = kwargs.get::<Option<u32>>("base")?;
+            let default = usual(default, &kwargs, Value::from(0))?;
+            Ok::<_, Error>(
+                minijinja::filters::int(state, value, None, base, none()).unwrap_or(default),
+            )
+        },
+    );
     environment.remove_filter("pprint");
     environment.add_filter("indent", indent);
     environment.add_filter("replace", replace);
@@ -71,21 +85,34 @@ fn add_filters(environment: &mut Environment) {
 fn add_filters_of_items(environment: &mut Environment) {
     // Nothing has no items: Jinja2's undefined value is empty.
     for name in ["length", "count"] {
-        environment.add_filter(
-            name,
-            |value: &Value| {
-                if value.is_undefined() { Ok(0) } else { minijinja::filters::length(value) }
-            },
-        );
+        environment.add_filter(name, |value: &Value| {
+            if value.is_undefined() {
+                Ok(0)
+            } else {
+                minijinja::filters::length(value)
+            }
+        });
     }
     environment.add_filter("items", |value: &Value| {
-        if value.is_undefined() { Ok(Value::from(Vec::<Value>::new())) } else { minijinja::filters::items(value) }
+        if value.is_undefined() {
+            Ok(Value::from(Vec::<Value>::new()))
+        } else {
+            minijinja::filters::items(value)
+        }
     });
     environment.add_filter("first", |value: &Value| {
-        if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::first(value) }
+        if value.is_undefined() {
+            Ok(Value::UNDEFINED)
+        } else {
+            minijinja::filters::first(value)
+        }
     });
     environment.add_filter("last", |value: &Value| {
-        if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::last(value.clone()) }
+        if value.is_undefined() {
+            Ok(Value::UNDEFINED)
+        } else {
+            minijinja::filters::last(value.clone())
+        }
     });
 }
 
@@ -105,7 +132,12 @@ fn usual(default: Option<Value>, kwargs: &Kwargs, usual: Value) -> Result<Value,
 /// # Errors
 ///
 /// When there is no such method, or it fails.
-pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+pub(super) fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     let own = match value.kind() {
         ValueKind::String => text_method(value.as_str().unwrap_or_default(), name, args)?,
         ValueKind::Seq if name == "index" => Some(index(value, args)?),
@@ -120,7 +152,11 @@ pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value
 
 fn is_iterable(value: &Value) -> bool {
     match value.kind() {
-        ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Undefined => true,
+        ValueKind::String
+        | ValueKind::Seq
+        | ValueKind::Map
+        | ValueKind::Iterable
+        | ValueKind::Undefined => true,
         ValueKind::Plain => value.try_iter().is_ok(),
         _ => false,
     }
@@ -140,7 +176,10 @@ fn is_cased(text: &str, one: fn(char) -> bool, other: fn(char) -> bool) -> bool 
 }
 
 fn escape(text: &str) -> String {
-    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let escaped = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     escaped.replace('\'', "&#39;").replace('"', "&#34;")
 }
 
@@ -152,9 +191,20 @@ fn replace(value: &Value, old: &Value, new: &Value, count: Option<i64>) -> Strin
     }
 }
 
-fn round(value: Value, precision: Option<i32>, method: Option<&str>, kwargs: Kwargs) -> Result<Value, Error> {
-    let method = method.map_or_else(|| kwargs.get::<Option<&str>>("method"), |method| Ok(Some(method)))?;
-    let precision = precision.map_or_else(|| kwargs.get::<Option<i32>>("precision"), |told| Ok(Some(told)))?;
+fn round(
+    value: Value,
+    precision: Option<i32>,
+    method: Option<&str>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let method = method.map_or_else(
+        || kwargs.get::<Option<&str>>("method"),
+        |method| Ok(Some(method)),
+    )?;
+    let precision = precision.map_or_else(
+        || kwargs.get::<Option<i32>>("precision"),
+        |told| Ok(Some(told)),
+    )?;
     kwargs.assert_all_used()?;
     let rounded = minijinja::filters::round(number(&value), precision, method, none())?;
     // Python divides again behind `floor` and `ceil`, which gives a float.
@@ -178,7 +228,10 @@ fn indent(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
             None => " ".repeat(width_of(usize::try_from(width.clone())?)?),
         },
     };
-    let (first, blank) = (first.is_some_and(|told| told.is_true()), blank.is_some_and(|told| told.is_true()));
+    let (first, blank) = (
+        first.is_some_and(|told| told.is_true()),
+        blank.is_some_and(|told| told.is_true()),
+    );
     // Jinja2 splits the text with a newline behind it, so that an end of line stays.
     let whole = text(value) + "\n";
     let mut out = String::new();
@@ -186,7 +239,11 @@ fn indent(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, Er
         if at > 0 {
             out.push('\n');
         }
-        let indented = if at == 0 { first } else { blank || !line.is_empty() };
+        let indented = if at == 0 {
+            first
+        } else {
+            blank || !line.is_empty()
+        };
         if indented {
             out.push_str(&indention);
         }
@@ -200,7 +257,12 @@ fn truncate(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
         Some(value) => Ok(Some(value.clone())),
         None => kwargs.get::<Option<Value>>(name),
     };
-    let (length, kill, end, leeway) = (told(0, "length")?, told(1, "killwords")?, told(2, "end")?, told(3, "leeway")?);
+    let (length, kill, end, leeway) = (
+        told(0, "length")?,
+        told(1, "killwords")?,
+        told(2, "end")?,
+        told(3, "leeway")?,
+    );
     kwargs.assert_all_used()?;
     let number = |told: Option<Value>, usual: usize| told.map_or(Ok(usual), usize::try_from);
     let (length, leeway) = (number(length, 255)?, number(leeway, 5)?);
@@ -210,7 +272,12 @@ fn truncate(value: &Value, args: Rest<Value>, kwargs: Kwargs) -> Result<String, 
         return Ok(text);
     }
     let room = length.checked_sub(end.chars().count());
-    let room = room.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "`length` has no room for `end`"))?;
+    let room = room.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidOperation,
+            "`length` has no room for `end`",
+        )
+    })?;
     let kept: String = text.chars().take(room).collect();
     let kept = if kill.is_some_and(|kill| kill.is_true()) {
         &kept[..]
@@ -232,7 +299,10 @@ fn width_of(width: usize) -> Result<usize, Error> {
     if width <= WIDEST {
         return Ok(width);
     }
-    Err(Error::new(ErrorKind::InvalidOperation, format!("a width of {width} is too large")))
+    Err(Error::new(
+        ErrorKind::InvalidOperation,
+        format!("a width of {width} is too large"),
+    ))
 }
 
 fn padded(text: &str, width: usize, fill: char, side: Side) -> Result<String, Error> {
@@ -244,12 +314,17 @@ fn padded(text: &str, width: usize, fill: char, side: Side) -> Result<String, Er
         Side::Both => missing / 2 + (missing & width & 1),
     };
     let fill = |count: usize| std::iter::repeat_n(fill, count);
-    Ok(fill(left).chain(text.chars()).chain(fill(missing - left)).collect())
+    Ok(fill(left)
+        .chain(text.chars())
+        .chain(fill(missing - left))
+        .collect())
 }
 
 /// The lines of a text, as `str.splitlines` cuts it.
 fn lines(text: &str, keep: bool) -> Vec<&str> {
-    const ENDS: [char; 9] = ['\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}'];
+    const ENDS: [char; 9] = [
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+    ];
     let (mut found, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find(|letter| ENDS.contains(&letter) || letter == '\u{2029}') {
         let end = if rest[at..].starts_with("\r\n") {
@@ -267,14 +342,21 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
 }
 
 fn index(list: &Value, args: &[Value]) -> Result<Value, Error> {
-    let found = args.first().and_then(|wanted| list.try_iter().ok()?.position(|item| item == *wanted));
-    found.map(Value::from).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "it is not in the list"))
+    let found = args
+        .first()
+        .and_then(|wanted| list.try_iter().ok()?.position(|item| item == *wanted));
+    found
+        .map(Value::from)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "it is not in the list"))
 }
 
 /// A method of a text; none where the engine has it, or nobody.
 fn text_method(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let word = |at: usize| args.get(at).and_then(Value::as_str);
-    let width = || args.first().map_or(Ok(0), |width| usize::try_from(width.clone()));
+    let width = || {
+        args.first()
+            .map_or(Ok(0), |width| usize::try_from(width.clone()))
+    };
     let fill = || word(1).and_then(|fill| fill.chars().next()).unwrap_or(' ');
     let parts = |parts: [&str; 3]| Value::from(Tuple::from(parts.map(Value::from)));
     Ok(Some(match (name, word(0)) {
@@ -286,20 +368,30 @@ fn text_method(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, 
             let digits = padded(digits, width()?.saturating_sub(sign.len()), '0', Side::Left)?;
             (sign.to_owned() + &digits).into()
         }
-        ("partition", Some(by)) => text.split_once(by).map_or(parts([text, "", ""]), |(a, b)| parts([a, by, b])),
-        ("rpartition", Some(by)) => text.rsplit_once(by).map_or(parts(["", "", text]), |(a, b)| parts([a, by, b])),
+        ("partition", Some(by)) => text
+            .split_once(by)
+            .map_or(parts([text, "", ""]), |(a, b)| parts([a, by, b])),
+        ("rpartition", Some(by)) => text
+            .rsplit_once(by)
+            .map_or(parts(["", "", text]), |(a, b)| parts([a, by, b])),
         ("removeprefix", Some(prefix)) => text.strip_prefix(prefix).unwrap_or(text).into(),
         ("removesuffix", Some(suffix)) => text.strip_suffix(suffix).unwrap_or(text).into(),
         ("casefold", None) => text.to_lowercase().replace('ß', "ss").into(),
         ("title", None) => titled(text).into(),
         ("swapcase", None) => text.chars().map(swapped).collect::<String>().into(),
         ("index", Some(part)) => {
-            let at = text.find(part).ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "substring not found"))?;
+            let at = text
+                .find(part)
+                .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "substring not found"))?;
             text[..at].chars().count().into()
         }
         ("splitlines", _) => {
             let keep = args.first().is_some_and(|keep| keep.is_true());
-            lines(text, keep).into_iter().map(Value::from).collect::<Vec<_>>().into()
+            lines(text, keep)
+                .into_iter()
+                .map(Value::from)
+                .collect::<Vec<_>>()
+                .into()
         }
         ("split" | "rsplit", _) => return split(text, name == "rsplit", args).map(Some),
         _ => return Ok(None),
@@ -322,34 +414,60 @@ fn titled(text: &str) -> String {
 }
 
 fn swapped(letter: char) -> String {
-    if letter.is_uppercase() { letter.to_lowercase().collect() } else { letter.to_uppercase().collect() }
+    if letter.is_uppercase() {
+        letter.to_lowercase().collect()
+    } else {
+        letter.to_uppercase().collect()
+    }
 }
 
 /// `split` and `rsplit`, with their arguments in order or by name.
 fn split(text: &str, from_end: bool, args: &[Value]) -> Result<Value, Error> {
-    let (by, most, kwargs): (Option<Value>, Option<i64>, Kwargs) = minijinja::value::from_args(args)?;
+    let (by, most, kwargs): (Option<Value>, Option<i64>, Kwargs) =
+        minijinja::value::from_args(args)?;
     let by = by.map_or_else(|| kwargs.get::<Option<Value>>("sep"), |by| Ok(Some(by)))?;
-    let most = most.map_or_else(|| kwargs.get::<Option<i64>>("maxsplit"), |most| Ok(Some(most)))?;
+    let most = most.map_or_else(
+        || kwargs.get::<Option<i64>>("maxsplit"),
+        |most| Ok(Some(most)),
+    )?;
     kwargs.assert_all_used()?;
-    let most = most.and_then(|most| usize::try_from(most).ok()).map_or(usize::MAX, |most| most.saturating_add(1));
+    let most = most
+        .and_then(|most| usize::try_from(most).ok())
+        .map_or(usize::MAX, |most| most.saturating_add(1));
     let mut parts: Vec<&str> = match by.as_ref().filter(|by| !by.is_none()) {
         Some(by) => match by.as_str() {
             Some("") => return Err(Error::new(ErrorKind::InvalidOperation, "empty separator")),
             Some(by) if from_end => text.rsplitn(most, by).collect(),
             Some(by) => text.splitn(most, by).collect(),
-            None => return Err(Error::new(ErrorKind::InvalidOperation, "a separator is a text")),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "a separator is a text",
+                ));
+            }
         },
         None => split_blanks(text, from_end, most),
     };
     if from_end {
         parts.reverse();
     }
-    Ok(parts.into_iter().map(Value::from).collect::<Vec<_>>().into())
+    Ok(parts
+        .into_iter()
+        .map(Value::from)
+        .collect::<Vec<_>>()
+        .into())
 }
 
 /// The words between blanks, `most` at most; from the end the last word comes first.
 fn split_blanks(text: &str, from_end: bool, most: usize) -> Vec<&str> {
-    let (mut parts, mut rest) = (Vec::new(), if from_end { text.trim_end() } else { text.trim_start() });
+    let (mut parts, mut rest) = (
+        Vec::new(),
+        if from_end {
+            text.trim_end()
+        } else {
+            text.trim_start()
+        },
+    );
     while !rest.is_empty() {
         let cut = if parts.len() + 1 >= most {
             None
@@ -365,7 +483,11 @@ fn split_blanks(text: &str, from_end: bool, most: usize) -> Vec<&str> {
         let width = rest[at..].chars().next().map_or(1, char::len_utf8);
         let (head, tail) = (&rest[..at], &rest[at + width..]);
         parts.push(if from_end { tail } else { head });
-        rest = if from_end { head.trim_end() } else { tail.trim_start() };
+        rest = if from_end {
+            head.trim_end()
+        } else {
+            tail.trim_start()
+        };
     }
     parts
 }

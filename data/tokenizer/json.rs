@@ -59,12 +59,22 @@ impl Json {
     /// Says what is wrong with the file.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Json, String> {
         let shape: Shape = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let prefix = shape.model.continuing_subword_prefix.as_deref().unwrap_or_default();
+        let prefix = shape
+            .model
+            .continuing_subword_prefix
+            .as_deref()
+            .unwrap_or_default();
         if shape.model.kind.as_deref() == Some("BPE") && !prefix.is_empty() {
-            return Err(format!("its pieces begin with `{prefix}`; no model that can be trained here does that"));
+            return Err(format!(
+                "its pieces begin with `{prefix}`; no model that can be trained here does that"
+            ));
         }
-        let read = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(bytes)));
-        let inner = read.map_err(|panic| said(panic.as_ref()).to_string())?.map_err(|error| error.to_string())?;
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            tokenizers::Tokenizer::from_bytes(bytes)
+        }));
+        let inner = read
+            .map_err(|panic| said(panic.as_ref()).to_string())?
+            .map_err(|error| error.to_string())?;
         if inner.get_vocab_size(true) == 0 {
             return Err("its vocabulary is empty".to_string());
         }
@@ -73,19 +83,32 @@ impl Json {
 
     pub(super) fn of(mut inner: tokenizers::Tokenizer) -> Result<Json, String> {
         // A file may ask to cut or to fill every text; nothing is lost or added behind our back.
-        inner.with_truncation(None).map_err(|error| error.to_string())?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| error.to_string())?;
         inner.with_padding(None::<PaddingParams>);
         inner.set_encode_special_tokens(true);
         let added = inner.get_added_tokens_decoder();
-        let mut specials: Vec<(String, u32)> =
-            added.into_iter().filter(|(_, token)| token.special).map(|(id, token)| (token.content, id)).collect();
+        let mut specials: Vec<(String, u32)> = added
+            .into_iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (token.content, id))
+            .collect();
         specials.sort_by_key(|(_, id)| *id);
-        Ok(Json { inner, specials, marked: OnceLock::new(), rendered: OnceLock::new() })
+        Ok(Json {
+            inner,
+            specials,
+            marked: OnceLock::new(),
+            rendered: OnceLock::new(),
+        })
     }
 
     /// The ids of `text`. Special tokens in it are ordinary text.
     pub(super) fn encode(&self, text: &str) -> Vec<u32> {
-        let encoding = self.inner.encode_fast(text, false).expect("a tokenizer that loads takes every text");
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .expect("a tokenizer that loads takes every text");
         encoding.get_ids().to_vec()
     }
 
@@ -96,15 +119,22 @@ impl Json {
             inner.set_encode_special_tokens(false);
             inner
         });
-        let encoding = rendered.encode_fast(text, around).expect("a tokenizer that loads takes every text");
+        let encoding = rendered
+            .encode_fast(text, around)
+            .expect("a tokenizer that loads takes every text");
         encoding.get_ids().to_vec()
     }
 
     /// The ids of each part, as they are in the whole text.
     pub(super) fn encode_parts(&self, parts: &[Part]) -> Vec<Vec<u32>> {
         let marked = self.marked.get_or_init(|| self.with_marks());
-        let clean = parts.iter().all(|part| !matches!(part, Part::Text(text) if text.contains(MARK)));
-        let together = marked.as_ref().filter(|_| clean).and_then(|marked| marked.encode(parts));
+        let clean = parts
+            .iter()
+            .all(|part| !matches!(part, Part::Text(text) if text.contains(MARK)));
+        let together = marked
+            .as_ref()
+            .filter(|_| clean)
+            .and_then(|marked| marked.encode(parts));
         together.unwrap_or_else(|| {
             let apart = |part: &Part| match part {
                 Part::Text(text) => self.encode(text),
@@ -120,29 +150,41 @@ impl Json {
         // A mark takes the blanks around it as its token would. It is no special token: those are off.
         let mark = |id: u32| {
             let token = added.get(&id);
-            let (lstrip, rstrip) = token.map_or((false, false), |token| (token.lstrip, token.rstrip));
-            AddedToken::from(mark_of(Some(id)), false).normalized(false).lstrip(lstrip).rstrip(rstrip)
+            let (lstrip, rstrip) =
+                token.map_or((false, false), |token| (token.lstrip, token.rstrip));
+            AddedToken::from(mark_of(Some(id)), false)
+                .normalized(false)
+                .lstrip(lstrip)
+                .rstrip(rstrip)
         };
         let cut = AddedToken::from(mark_of(None), false).normalized(false);
         let marks = self.specials.iter().map(|(_, id)| mark(*id)).chain([cut]);
         inner.add_tokens(marks.collect::<Vec<_>>()).ok()?;
         let meanings = self.specials.iter().map(|(_, id)| Some(*id)).chain([None]);
-        let meaning =
-            meanings.map(|meaning| Some((inner.token_to_id(&mark_of(meaning))?, meaning))).collect::<Option<_>>()?;
+        let meaning = meanings
+            .map(|meaning| Some((inner.token_to_id(&mark_of(meaning))?, meaning)))
+            .collect::<Option<_>>()?;
         Some(Marked { inner, meaning })
     }
 
     /// The bytes of a token: the name of a special one, else what it adds to a text.
     pub(super) fn piece(&self, id: u32) -> Option<Vec<u8>> {
         let token = self.inner.id_to_token(id)?;
-        if self.inner.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id) {
+        if self
+            .inner
+            .get_added_vocabulary()
+            .get_added_tokens_decoder()
+            .contains_key(&id)
+        {
             return Some(token.into_bytes());
         }
         if is_byte_level(self.inner.get_decoder()) {
             let bytes: Option<Vec<u8>> = token.chars().map(byte_of).collect();
             return Some(bytes.unwrap_or_else(|| token.into_bytes()));
         }
-        let hex = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+        let hex = token
+            .strip_prefix("<0x")
+            .and_then(|rest| rest.strip_suffix('>'));
         if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             return Some(vec![byte]);
         }
@@ -197,9 +239,10 @@ fn mark_of(special: Option<u32>) -> String {
 fn is_byte_level(decoder: Option<&DecoderWrapper>) -> bool {
     match decoder {
         Some(DecoderWrapper::ByteLevel(_)) => true,
-        Some(DecoderWrapper::Sequence(all)) => {
-            all.get_decoders().iter().any(|decoder| matches!(decoder, DecoderWrapper::ByteLevel(_)))
-        }
+        Some(DecoderWrapper::Sequence(all)) => all
+            .get_decoders()
+            .iter()
+            .any(|decoder| matches!(decoder, DecoderWrapper::ByteLevel(_))),
         _ => false,
     }
 }
@@ -210,6 +253,8 @@ fn byte_of(letter: char) -> Option<u8> {
     let prints = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     match u32::from(letter) {
         code @ 0..=0xff => u8::try_from(code).ok().filter(|byte| prints(*byte)),
-        code => (0..=255).filter(|byte| !prints(*byte)).nth(code as usize - 0x100),
+        code => (0..=255)
+            .filter(|byte| !prints(*byte))
+            .nth(code as usize - 0x100),
     }
 }

@@ -85,7 +85,12 @@ pub(super) struct Tekken {
 
 impl fmt::Debug for Tekken {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "Tekken v{} with {} ids", self.version, self.vocab_size())
+        write!(
+            out,
+            "Tekken v{} with {} ids",
+            self.version,
+            self.vocab_size()
+        )
     }
 }
 
@@ -97,13 +102,22 @@ impl Tekken {
     /// Says what is wrong with the file.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Tekken, String> {
         let file: File = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let Config { pattern, default_vocab_size, default_num_special_tokens, version } = file.config;
-        let number = version.strip_prefix('v').and_then(|version| version.split(['m', '-']).next());
+        let Config {
+            pattern,
+            default_vocab_size,
+            default_num_special_tokens,
+            version,
+        } = file.config;
+        let number = version
+            .strip_prefix('v')
+            .and_then(|version| version.split(['m', '-']).next());
         let version = number
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| format!("its version is `{version}`; one like `v7` is needed"))?;
         let specials = specials(file.special_tokens, default_num_special_tokens)?;
-        let count = default_vocab_size.checked_sub(specials.len()).filter(|count| *count >= BYTES);
+        let count = default_vocab_size
+            .checked_sub(specials.len())
+            .filter(|count| *count >= BYTES);
         let count = count.ok_or_else(|| {
             format!(
                 "`default_vocab_size` is {default_vocab_size}: no room for {} special tokens and 256 bytes",
@@ -111,16 +125,30 @@ impl Tekken {
             )
         })?;
         if count > file.vocab.len() {
-            return Err(format!("`default_vocab_size` asks for {count} tokens, but `vocab` has {}", file.vocab.len()));
+            return Err(format!(
+                "`default_vocab_size` asks for {count} tokens, but `vocab` has {}",
+                file.vocab.len()
+            ));
         }
-        let pieces = file.vocab[..count].iter().enumerate().map(piece).collect::<Result<Vec<_>, _>>()?;
+        let pieces = file.vocab[..count]
+            .iter()
+            .enumerate()
+            .map(piece)
+            .collect::<Result<Vec<_>, _>>()?;
         let ranks: HashMap<Vec<u8>, u32, _> = (pieces.iter().cloned()).zip(0..).collect();
         if ranks.len() != pieces.len() {
             return Err("two tokens of `vocab` are the same bytes".into());
         }
-        let merges = CoreBPE::new(ranks, HashMap::default(), &pattern)
-            .map_err(|error| format!("`config.pattern` is no expression that can be used: {error}"))?;
-        Ok(Tekken { merges, pieces, specials, version, bytes: bytes.to_vec() })
+        let merges = CoreBPE::new(ranks, HashMap::default(), &pattern).map_err(|error| {
+            format!("`config.pattern` is no expression that can be used: {error}")
+        })?;
+        Ok(Tekken {
+            merges,
+            pieces,
+            specials,
+            version,
+            bytes: bytes.to_vec(),
+        })
     }
 
     /// The ids of `text`. Special tokens in it are ordinary text.
@@ -132,15 +160,27 @@ impl Tekken {
 
     /// The ids of `text`, in which special tokens are special tokens, the longest first; `around` begins it with `<s>`.
     pub(super) fn encode_rendered(&self, text: &str, around: bool) -> Vec<u32> {
-        let id = |name: &str| self.specials.iter().position(|special| special == name).map(|id| id as u32);
+        let id = |name: &str| {
+            self.specials
+                .iter()
+                .position(|special| special == name)
+                .map(|id| id as u32)
+        };
         let mut ids: Vec<u32> = id("<s>").filter(|_| around).into_iter().collect();
-        let first: HashSet<u8> = self.specials.iter().map(|special| special.as_bytes()[0]).collect();
+        let first: HashSet<u8> = self
+            .specials
+            .iter()
+            .map(|special| special.as_bytes()[0])
+            .collect();
         let (mut from, mut at) = (0, 0);
         while at < text.len() {
             let rest = &text[at..];
             let begins = first.contains(&rest.as_bytes()[0]);
-            let found =
-                self.specials.iter().zip(0..).filter(|(special, _)| begins && rest.starts_with(special.as_str()));
+            let found = self
+                .specials
+                .iter()
+                .zip(0..)
+                .filter(|(special, _)| begins && rest.starts_with(special.as_str()));
             match found.max_by_key(|(special, _)| special.len()) {
                 Some((special, id)) => {
                     ids.extend(self.encode(&text[from..at]));
@@ -159,7 +199,10 @@ impl Tekken {
     pub(super) fn piece(&self, id: u32) -> Option<&[u8]> {
         match self.specials.get(id as usize) {
             Some(special) => Some(special.as_bytes()),
-            None => self.pieces.get(id as usize - self.specials.len()).map(Vec::as_slice),
+            None => self
+                .pieces
+                .get(id as usize - self.specials.len())
+                .map(Vec::as_slice),
         }
     }
 
@@ -172,16 +215,27 @@ impl Tekken {
 fn specials(told: Option<Vec<Special>>, count: usize) -> Result<Vec<String>, String> {
     let told = told.unwrap_or_else(|| {
         let usual = USUAL_SPECIALS.iter().enumerate();
-        usual.map(|(rank, name)| Special { rank, token_str: (*name).to_string() }).collect()
+        usual
+            .map(|(rank, name)| Special {
+                rank,
+                token_str: (*name).to_string(),
+            })
+            .collect()
     });
     if count > MAX_SPECIALS || told.len() > count {
         let most = MAX_SPECIALS;
-        return Err(format!("{} special tokens do not fit into {count}, of which {most} are possible", told.len()));
+        return Err(format!(
+            "{} special tokens do not fit into {count}, of which {most} are possible",
+            told.len()
+        ));
     }
     let mut names: Vec<String> = (0..count).map(|id| format!("<SPECIAL_{id}>")).collect();
     for (place, special) in told.iter().enumerate() {
         if special.rank != place || special.token_str.is_empty() {
-            return Err(format!("special token {place} has the rank {}", special.rank));
+            return Err(format!(
+                "special token {place} has the rank {}",
+                special.rank
+            ));
         }
         names[place].clone_from(&special.token_str);
     }
@@ -193,7 +247,10 @@ fn specials(told: Option<Vec<Special>>, count: usize) -> Result<Vec<String>, Str
 
 fn piece((place, token): (usize, &Token)) -> Result<Vec<u8>, String> {
     if token.rank != place {
-        return Err(format!("token {place} of `vocab` has the rank {}", token.rank));
+        return Err(format!(
+            "token {place} of `vocab` has the rank {}",
+            token.rank
+        ));
     }
     let bytes = STANDARD.decode(&token.token_bytes);
     let bytes = bytes.map_err(|error| format!("token {place} of `vocab` is no base64: {error}"))?;

@@ -62,7 +62,10 @@ impl Card {
         let mut card = rest;
         let (mut long, mut ratio) = (0, 0.0);
         for (split, rows) in triplets {
-            let mut count = SplitCount { triplets: rows.len(), ..SplitCount::default() };
+            let mut count = SplitCount {
+                triplets: rows.len(),
+                ..SplitCount::default()
+            };
             let mut tasks: Vec<&str> = rows.iter().map(|row| row.task_id.as_str()).collect();
             tasks.sort_unstable();
             tasks.dedup();
@@ -116,10 +119,21 @@ impl Card {
              tests, `failing` does not, and `refined` fails without any one of its parts.\n",
             self.triplets
         ));
-        say("| split | triplets | tasks | packages | kinds of bugs |\n|---|---|---|---|---|".into());
+        say(
+            "| split | triplets | tasks | packages | kinds of bugs |\n|---|---|---|---|---|".into(),
+        );
         for (name, split) in &self.splits {
-            let SplitCount { triplets, tasks, packages, kinds } = split;
-            say(format!("| {name} | {triplets} | {tasks} | {} | {} |", packages.len(), kinds.len()));
+            let SplitCount {
+                triplets,
+                tasks,
+                packages,
+                kinds,
+            } = split;
+            say(format!(
+                "| {name} | {triplets} | {tasks} | {} | {} |",
+                packages.len(),
+                kinds.len()
+            ));
         }
         say(format!(
             "\nOnly in the held-out splits: packages {}; kinds {}.",
@@ -129,7 +143,11 @@ impl Card {
         say(format!(
             "A long patch has {:.1} lines, {:.1} times those of the refined one (means). {} runs of tests in all, {:.2} for each \
              triplet. Seed {}.\n",
-            self.mean_long_lines, self.mean_size_ratio, self.calls, self.calls_per_triplet, self.seed
+            self.mean_long_lines,
+            self.mean_size_ratio,
+            self.calls,
+            self.calls_per_triplet,
+            self.seed
         ));
         for (title, counts) in [
             ("Noise", &self.noise),
@@ -139,7 +157,9 @@ impl Card {
         ] {
             if !counts.is_empty() {
                 say(format!("## {title}\n"));
-                counts.iter().for_each(|(name, count)| say(format!("- {name}: {count}")));
+                counts
+                    .iter()
+                    .for_each(|(name, count)| say(format!("- {name}: {count}")));
                 say(String::new());
             }
         }
@@ -156,9 +176,16 @@ fn found_by(row: &Triplet) -> &'static str {
 
 /// A kind as it is written.
 fn named(kind: &impl Serialize) -> String {
-    serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
+    serde_json::to_value(kind)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_string))
+        .unwrap_or_default()
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".into() } else { format!("`{}`", names.join("`, `")) }
+    if names.is_empty() {
+        "none".into()
+    } else {
+        format!("`{}`", names.join("`, `"))
+    }
 }

@@ -26,8 +26,18 @@ pub const TRIPLETS_MANIFEST: &str = "triplets.json";
 /// Rows of a shard.
 const SHARD_ROWS: usize = 10_000;
 /// Columns of text that stand in their cells as they are.
-const TEXTS: [&str; 10] =
-    ["id", "task_id", "repo", "base_commit", "kind", "issue", "long", "failing", "failure", "refined"];
+const TEXTS: [&str; 10] = [
+    "id",
+    "task_id",
+    "repo",
+    "base_commit",
+    "kind",
+    "issue",
+    "long",
+    "failing",
+    "failure",
+    "refined",
+];
 /// Columns whose cells are JSON.
 const JSON: [&str; 3] = ["noise", "kept", "proof"];
 
@@ -86,7 +96,10 @@ pub enum TripletError {
 /// # Errors
 ///
 /// When the disk is full or the folder cannot be written. Then the folder has no manifest and is not read.
-pub fn write_triplets(dir: &Path, triplets: &ReadTriplets) -> Result<TripletManifest, TripletError> {
+pub fn write_triplets(
+    dir: &Path,
+    triplets: &ReadTriplets,
+) -> Result<TripletManifest, TripletError> {
     removed(&dir.join(TRIPLETS_MANIFEST))?;
     let mut shards = Vec::new();
     for split in Split::ALL {
@@ -95,9 +108,17 @@ pub fn write_triplets(dir: &Path, triplets: &ReadTriplets) -> Result<TripletMani
         for rows in of_split.chunks(SHARD_ROWS) {
             let name = format!("{}-{number:05}.parquet", split.name());
             let path = dir.join(&name);
-            let bytes = to_parquet(rows).map_err(|reason| TripletError::Broken { path: path.clone(), reason })?;
+            let bytes = to_parquet(rows).map_err(|reason| TripletError::Broken {
+                path: path.clone(),
+                reason,
+            })?;
             write_whole(&path, &bytes)?;
-            shards.push(TripletShard { name, split, count: rows.len(), blake3: hash(&bytes) });
+            shards.push(TripletShard {
+                name,
+                split,
+                count: rows.len(),
+                blake3: hash(&bytes),
+            });
             number += 1;
         }
         while removed(&dir.join(format!("{}-{number:05}.parquet", split.name())))? {
@@ -105,7 +126,11 @@ pub fn write_triplets(dir: &Path, triplets: &ReadTriplets) -> Result<TripletMani
         }
     }
     let count = triplets.values().map(Vec::len).sum();
-    let manifest = TripletManifest { format: TRIPLET_FORMAT, count, shards };
+    let manifest = TripletManifest {
+        format: TRIPLET_FORMAT,
+        count,
+        shards,
+    };
     let json = serde_json::to_vec_pretty(&manifest).expect("a manifest is numbers and texts");
     write_whole(&dir.join(TRIPLETS_MANIFEST), &json)?;
     Ok(manifest)
@@ -121,7 +146,10 @@ pub fn read_triplets(dir: &Path) -> Result<ReadTriplets, TripletError> {
     if !path.exists() {
         return Err(TripletError::Unfinished(dir.to_path_buf()));
     }
-    let broken = |reason: String| TripletError::Broken { path: path.clone(), reason };
+    let broken = |reason: String| TripletError::Broken {
+        path: path.clone(),
+        reason,
+    };
     let manifest: TripletManifest =
         serde_json::from_str(&read_text(&path)?).map_err(|error| broken(error.to_string()))?;
     if manifest.format > TRIPLET_FORMAT {
@@ -133,17 +161,25 @@ pub fn read_triplets(dir: &Path) -> Result<ReadTriplets, TripletError> {
     let mut triplets = ReadTriplets::new();
     for shard in manifest.shards {
         if Path::new(&shard.name).file_name() != Some(shard.name.as_ref()) {
-            return Err(broken(format!("the shard `{}` lies outside the folder", shard.name)));
+            return Err(broken(format!(
+                "the shard `{}` lies outside the folder",
+                shard.name
+            )));
         }
         let path = dir.join(&shard.name);
         let bytes = fs::read(&path).map_err(|error| FileError::new("read", &path, error))?;
-        let changed = |reason: &str| TripletError::Broken { path: path.clone(), reason: reason.to_string() };
+        let changed = |reason: &str| TripletError::Broken {
+            path: path.clone(),
+            reason: reason.to_string(),
+        };
         if hash(&bytes) != shard.blake3 {
             return Err(changed("it is not the shard that was written"));
         }
         let rows = from_parquet(bytes, &path)?;
         if rows.len() != shard.count {
-            return Err(changed("it has another number of rows than the manifest says"));
+            return Err(changed(
+                "it has another number of rows than the manifest says",
+            ));
         }
         triplets.entry(shard.split).or_default().extend(rows);
     }
@@ -151,7 +187,10 @@ pub fn read_triplets(dir: &Path) -> Result<ReadTriplets, TripletError> {
 }
 
 fn to_parquet(rows: &[Triplet]) -> Result<Vec<u8>, String> {
-    let values: Vec<Value> = rows.iter().map(|row| serde_json::to_value(row).expect("a triplet is JSON")).collect();
+    let values: Vec<Value> = rows
+        .iter()
+        .map(|row| serde_json::to_value(row).expect("a triplet is JSON"))
+        .collect();
     let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
     for name in TEXTS.into_iter().chain(JSON) {
         let mut column = StringBuilder::new();
@@ -163,15 +202,21 @@ fn to_parquet(rows: &[Triplet]) -> Result<Vec<u8>, String> {
         }
         columns.push((name, Arc::new(column.finish())));
     }
-    for (name, number) in
-        [("format", (|row: &Triplet| row.format) as fn(&Triplet) -> u32), ("lacking", |row| row.lacking as u32)]
-    {
+    for (name, number) in [
+        (
+            "format",
+            (|row: &Triplet| row.format) as fn(&Triplet) -> u32,
+        ),
+        ("lacking", |row| row.lacking as u32),
+    ] {
         let mut column = UInt32Builder::new();
         rows.iter().for_each(|row| column.append_value(number(row)));
         columns.push((name, Arc::new(column.finish())));
     }
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| error.to_string())?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
     let write = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
         writer.write(&batch)?;
@@ -181,28 +226,47 @@ fn to_parquet(rows: &[Triplet]) -> Result<Vec<u8>, String> {
 }
 
 fn from_parquet(bytes: Vec<u8>, path: &Path) -> Result<Vec<Triplet>, TripletError> {
-    let failed = |reason: String| TripletError::Broken { path: path.to_path_buf(), reason };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).and_then(|builder| builder.build());
+    let failed = |reason: String| TripletError::Broken {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
+        .and_then(|builder| builder.build());
     let mut rows = Vec::new();
     for batch in reader.map_err(|error| failed(error.to_string()))? {
         let batch = batch.map_err(|error| failed(error.to_string()))?;
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| failed(format!("no column `{name}`")));
+        let column = |name: &str| {
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| failed(format!("no column `{name}`")))
+        };
         let other = |name: &str| failed(format!("column `{name}` has another type"));
         for at in 0..batch.num_rows() {
             let mut row = json!({});
             for name in TEXTS.into_iter().chain(JSON) {
-                let text = column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name))?.value(at);
+                let text = column(name)?
+                    .as_string_opt::<i32>()
+                    .ok_or_else(|| other(name))?
+                    .value(at);
                 row[name] = if JSON.contains(&name) {
-                    serde_json::from_str(text).map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?
+                    serde_json::from_str(text)
+                        .map_err(|error| failed(format!("row {}: {error}", rows.len() + 1)))?
                 } else {
                     Value::from(text)
                 };
             }
             for name in ["format", "lacking"] {
-                row[name] = column(name)?.as_primitive_opt::<UInt32Type>().ok_or_else(|| other(name))?.value(at).into();
+                row[name] = column(name)?
+                    .as_primitive_opt::<UInt32Type>()
+                    .ok_or_else(|| other(name))?
+                    .value(at)
+                    .into();
             }
             let number = rows.len() + 1;
-            rows.push(serde_json::from_value(row).map_err(|error| failed(format!("row {number}: {error}")))?);
+            rows.push(
+                serde_json::from_value(row)
+                    .map_err(|error| failed(format!("row {number}: {error}")))?,
+            );
         }
     }
     Ok(rows)
@@ -244,7 +308,10 @@ mod tests {
             refined: Patch::between("a.py", base, &format!("a\nB{id}\n")),
             kept: vec![1],
             lacking: 1,
-            noise: vec![Mark { kind: NoiseKind::Comment, path: "a.py".into() }],
+            noise: vec![Mark {
+                kind: NoiseKind::Comment,
+                path: "a.py".into(),
+            }],
             proof: Proof {
                 fail_to_pass: vec!["test_a.py::test_a".into()],
                 pass_to_pass: 3,
@@ -272,7 +339,10 @@ mod tests {
         let manifest = write_triplets(folder.path(), &triplets).expect("writes");
         assert_eq!((manifest.count, manifest.shards.len()), (6, 2));
         assert_eq!(read_triplets(folder.path()).expect("reads"), triplets);
-        assert_eq!(write_triplets(folder.path(), &triplets).expect("writes"), manifest);
+        assert_eq!(
+            write_triplets(folder.path(), &triplets).expect("writes"),
+            manifest
+        );
         // Shards of an earlier, larger set are gone.
         triplets.remove(&Split::HeldOutKind);
         write_triplets(folder.path(), &triplets).expect("writes");
@@ -284,14 +354,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let told = |folder: &Path| read_triplets(folder).expect_err("is refused").to_string();
         assert!(told(folder.path()).contains("holds no finished triplets"));
-        write_triplets(folder.path(), &ReadTriplets::from([(Split::Train, vec![triplet(1)])])).expect("writes");
+        write_triplets(
+            folder.path(),
+            &ReadTriplets::from([(Split::Train, vec![triplet(1)])]),
+        )
+        .expect("writes");
         let shard = folder.path().join("train-00000.parquet");
         let mut bytes = fs::read(&shard).expect("reads");
         bytes[20] ^= 1;
         fs::write(&shard, bytes).expect("writes");
         assert!(told(folder.path()).contains("train-00000.parquet`: it is not the shard"));
         let path = folder.path().join(TRIPLETS_MANIFEST);
-        let text = fs::read_to_string(&path).expect("reads").replacen("\"format\": 1", "\"format\": 9", 1);
+        let text =
+            fs::read_to_string(&path)
+                .expect("reads")
+                .replacen("\"format\": 1", "\"format\": 9", 1);
         fs::write(&path, text).expect("writes");
         assert!(told(folder.path()).contains("the format 9"));
     }

@@ -29,18 +29,34 @@ pub(super) fn outside<'a>(
     let mut found = Vec::new();
     let text = shared.text;
     for cases in around(test.definition, root, text) {
-        let Some(start) = Start::in_test(test, text) else { break };
+        let Some(start) = Start::in_test(test, text) else {
+            break;
+        };
         let line = format!("{}{} = ", start.indent, cases.names.join(", "));
         for case in items(cases.list, shared, end) {
-            let place = |hole| Place::Bound { at: start.at, hole, case: case.range.start };
+            let place = |hole| Place::Bound {
+                at: start.at,
+                hole,
+                case: case.range.start,
+            };
             found.extend(case.values(shared, files, key, [&line, "\n"], place));
         }
     }
-    let pytest = if text[..end].contains("import pytest") { "pytest" } else { "__import__(\"pytest\")" };
-    for fixture in params(root, text).into_iter().filter(|fixture| asks_for(test, *fixture, root, text)) {
+    let pytest = if text[..end].contains("import pytest") {
+        "pytest"
+    } else {
+        "__import__(\"pytest\")"
+    };
+    for fixture in params(root, text)
+        .into_iter()
+        .filter(|fixture| asks_for(test, *fixture, root, text))
+    {
         let before = format!("@{pytest}.mark.parametrize(\"{}\", [", fixture.name);
         for case in items(fixture.list, shared, end) {
-            let place = |hole| Place::Param { hole, case: case.range.start };
+            let place = |hole| Place::Param {
+                hole,
+                case: case.range.start,
+            };
             found.extend(case.values(shared, files, key, [&before, "], indirect=True)"], place));
         }
     }
@@ -61,14 +77,28 @@ impl<'a> Case<'a> {
             return None;
         }
         if !is_param {
-            return Some(Case { parts: vec![node], range: node.byte_range(), brackets: ["", ""] });
+            return Some(Case {
+                parts: vec![node],
+                range: node.byte_range(),
+                brackets: ["", ""],
+            });
         }
         let given = children(node.child_by_field_name("arguments")?);
-        let parts: Vec<Node> =
-            given.into_iter().take_while(|one| !matches!(one.kind(), "keyword_argument" | "comment")).collect();
+        let parts: Vec<Node> = given
+            .into_iter()
+            .take_while(|one| !matches!(one.kind(), "keyword_argument" | "comment"))
+            .collect();
         let range = parts.first()?.start_byte()..parts.last()?.end_byte();
-        let brackets = if parts.len() == 1 { ["", ""] } else { ["(", ")"] };
-        Some(Case { parts, range, brackets })
+        let brackets = if parts.len() == 1 {
+            ["", ""]
+        } else {
+            ["(", ")"]
+        };
+        Some(Case {
+            parts,
+            range,
+            brackets,
+        })
     }
 
     /// Its values, each with what stands around it: the rest of the case, and `around` that.
@@ -84,20 +114,42 @@ impl<'a> Case<'a> {
         self.parts.iter().for_each(|part| values.of_case(*part));
         let ([open, close], text) = (self.brackets, shared.text);
         let hole = |value: &Value| Hole {
-            before: format!("{}{open}{}", around[0], &text[self.range.start..value.range.start]),
-            after: format!("{}{close}{}", &text[value.range.end..self.range.end], around[1]),
+            before: format!(
+                "{}{open}{}",
+                around[0],
+                &text[self.range.start..value.range.start]
+            ),
+            after: format!(
+                "{}{close}{}",
+                &text[value.range.end..self.range.end],
+                around[1]
+            ),
         };
-        values.found.into_iter().map(|value| Value { place: place(hole(&value)), ..value }).collect()
+        values
+            .found
+            .into_iter()
+            .map(|value| Value {
+                place: place(hole(&value)),
+                ..value
+            })
+            .collect()
     }
 }
 
 /// The cases of a list that is written down here, or that need no names of another file.
 fn items<'a>(list: Node<'a>, shared: &Shared<'a>, end: usize) -> Vec<Case<'a>> {
-    let Some(list) = shared.written_down(list).filter(|list| matches!(list.kind(), "list" | "tuple")) else {
+    let Some(list) = shared
+        .written_down(list)
+        .filter(|list| matches!(list.kind(), "list" | "tuple"))
+    else {
         return Vec::new();
     };
     let known = |case: &Node<'a>| case.end_byte() <= end || is_data(*case, shared.text);
-    children(list).into_iter().filter(known).filter_map(|case| Case::new(case, shared.text)).collect()
+    children(list)
+        .into_iter()
+        .filter(known)
+        .filter_map(|case| Case::new(case, shared.text))
+        .collect()
 }
 
 /// Whether a test asks for a fixture, or for one that asks for it.
@@ -112,9 +164,15 @@ fn asks_for(test: &Test, fixture: Params, root: Node, text: &str) -> bool {
         if asked.contains(&fixture.name) {
             return true;
         }
-        let of_fixture =
-            |one: &&Node| one.child_by_field_name("name").is_some_and(|name| asked.contains(&&text[name.byte_range()]));
-        asked = functions.iter().filter(of_fixture).flat_map(|one| parameters(*one, text)).collect();
+        let of_fixture = |one: &&Node| {
+            one.child_by_field_name("name")
+                .is_some_and(|name| asked.contains(&&text[name.byte_range()]))
+        };
+        asked = functions
+            .iter()
+            .filter(of_fixture)
+            .flat_map(|one| parameters(*one, text))
+            .collect();
     }
     asked.contains(&fixture.name)
 }

@@ -28,18 +28,37 @@ impl<'a> Files<'a> {
             let key = draw::key(key, &[number as u64]);
             let first = draw::below(key, 7, 90);
             let name = |way: usize| with_number(name_of(path), first + way);
-            (path.as_str(), contents(text, key).into_iter().enumerate().map(|(way, text)| (name(way), text)).collect())
+            (
+                path.as_str(),
+                contents(text, key)
+                    .into_iter()
+                    .enumerate()
+                    .map(|(way, text)| (name(way), text))
+                    .collect(),
+            )
         };
-        Files { all: data.iter().enumerate().map(others).collect() }
+        Files {
+            all: data.iter().enumerate().map(others).collect(),
+        }
     }
 
     /// What the end of a path becomes. `None` where no file, or more than one, is meant by it.
     pub fn others(&self, named: &str) -> Option<Vec<String>> {
-        let is_end = |path: &str| path == named || path.strip_suffix(named).is_some_and(|rest| rest.ends_with('/'));
+        let is_end = |path: &str| {
+            path == named
+                || path
+                    .strip_suffix(named)
+                    .is_some_and(|rest| rest.ends_with('/'))
+        };
         let mut meant = self.all.iter().filter(|(path, _)| is_end(path));
         let (_, others) = meant.next().filter(|_| meant.next().is_none())?;
         let folder = &named[..named.len() - name_of(named).len()];
-        Some(others.iter().map(|(name, _)| format!("{folder}{name}")).collect())
+        Some(
+            others
+                .iter()
+                .map(|(name, _)| format!("{folder}{name}"))
+                .collect(),
+        )
     }
 
     /// The files that these changes ask for, by their paths.
@@ -48,7 +67,10 @@ impl<'a> Files<'a> {
         for (path, others) in &self.all {
             let folder = &path[..path.len() - name_of(path).len()];
             for (name, text) in others {
-                if changes.iter().any(|change| name_of(&change.becomes) == name) {
+                if changes
+                    .iter()
+                    .any(|change| name_of(&change.becomes) == name)
+                {
                     written.insert(format!("{folder}{name}"), text.clone());
                 }
             }
@@ -70,10 +92,16 @@ fn with_number(name: &str, number: usize) -> String {
 /// The text of a file with another number in it, or another word where it has no numbers: twice near, once far away; and
 /// with one line more.
 fn contents(text: &str, key: u64) -> Vec<String> {
-    let is_number = |word: &&(usize, &str)| word.1.bytes().all(|byte| byte.is_ascii_digit()) && word.1.len() < 10;
+    let is_number = |word: &&(usize, &str)| {
+        word.1.bytes().all(|byte| byte.is_ascii_digit()) && word.1.len() < 10
+    };
     let words = words_of(text);
     let numbers: Vec<&(usize, &str)> = words.iter().filter(is_number).collect();
-    let all: Vec<&(usize, &str)> = if numbers.is_empty() { words.iter().collect() } else { numbers };
+    let all: Vec<&(usize, &str)> = if numbers.is_empty() {
+        words.iter().collect()
+    } else {
+        numbers
+    };
     if all.is_empty() {
         return Vec::new();
     }
@@ -81,10 +109,17 @@ fn contents(text: &str, key: u64) -> Vec<String> {
     let changed = |way: usize| {
         let (at, word) = *all[(first + way * all.len() / 3) % all.len()];
         let key = draw::key(key, &[at as u64]);
-        let others =
-            if integers(word, key).is_empty() { texts(word, key) } else { same_width(word, integers(word, key)) };
+        let others = if integers(word, key).is_empty() {
+            texts(word, key)
+        } else {
+            same_width(word, integers(word, key))
+        };
         let other = others.get(way).cloned()?;
-        Some(format!("{}{other}{}", &text[..at], &text[at + word.len()..]))
+        Some(format!(
+            "{}{other}{}",
+            &text[..at],
+            &text[at + word.len()..]
+        ))
     };
     let mut found: Vec<String> = (0..3).filter_map(changed).collect();
     let lines: Vec<&str> = text.lines().collect();
@@ -102,7 +137,13 @@ fn same_width(was: &str, others: Vec<String>) -> Vec<String> {
         let by = other.bytes().last().unwrap_or(b'1') % 8;
         format!("{}{}", &was[..was.len() - 1], (last + 1 + by) % 10)
     };
-    let keep = |(way, other): (usize, String)| if way < super::NEAR { turned(other) } else { other };
+    let keep = |(way, other): (usize, String)| {
+        if way < super::NEAR {
+            turned(other)
+        } else {
+            other
+        }
+    };
     others.into_iter().enumerate().map(keep).collect()
 }
 
@@ -135,12 +176,16 @@ pub(super) fn holds_expected(named: Node, text: &str) -> bool {
     }
     let (mut node, mut is_read) = (named, false);
     while let Some(parent) = node.parent() {
-        let function = parent.child_by_field_name("function").map_or("", |name| &text[name.byte_range()]);
+        let function = parent
+            .child_by_field_name("function")
+            .map_or("", |name| &text[name.byte_range()]);
         is_read = is_read || READS.iter().any(|word| function.ends_with(word));
         match parent.kind() {
             "comparison_operator" if is_read => return true,
             "assignment" => return parent.child_by_field_name("left").is_some_and(says_so),
-            "function_definition" => return parent.child_by_field_name("name").is_some_and(says_so),
+            "function_definition" => {
+                return parent.child_by_field_name("name").is_some_and(says_so);
+            }
             _ => {}
         }
         node = parent;
@@ -155,11 +200,19 @@ mod tests {
 
     #[test]
     fn a_file_has_others_in_which_one_value_changed() {
-        let data = BTreeMap::from([("tests/data/a.csv".to_string(), "name,n\nann,30\nbob,5\n".to_string())]);
+        let data = BTreeMap::from([(
+            "tests/data/a.csv".to_string(),
+            "name,n\nann,30\nbob,5\n".to_string(),
+        )]);
         for key in 0..50 {
             let files = Files::new(&data, key);
             let names = files.others("data/a.csv").expect("is meant");
-            assert!(names.len() == 4 && names.iter().all(|name| name.starts_with("data/a") && name != "data/a.csv"));
+            assert!(
+                names.len() == 4
+                    && names
+                        .iter()
+                        .all(|name| name.starts_with("data/a") && name != "data/a.csv")
+            );
             let change = |becomes: &String| Change {
                 test: String::new(),
                 statement: 0,
@@ -171,9 +224,15 @@ mod tests {
                 of_list: false,
             };
             let written = files.written(&[change(&names[0]), change(&names[3])]);
-            let texts: Vec<&String> = names.iter().filter_map(|name| written.get(&format!("tests/{name}"))).collect();
+            let texts: Vec<&String> = names
+                .iter()
+                .filter_map(|name| written.get(&format!("tests/{name}")))
+                .collect();
             assert_eq!(texts.len(), 2);
-            assert!(texts[0].len() == 20 && texts[0] != &data["tests/data/a.csv"], "{texts:?}");
+            assert!(
+                texts[0].len() == 20 && texts[0] != &data["tests/data/a.csv"],
+                "{texts:?}"
+            );
             assert!(texts[1].lines().count() == 4, "{texts:?}");
         }
         assert_eq!(Files::new(&data, 1).others("b.csv"), None);
@@ -182,14 +241,19 @@ mod tests {
 
     #[test]
     fn what_holds_the_expected_is_not_asked_about() {
-        let text =
-            "GOLDEN = DATA / 'a'\nassert f(DATA / 'b') == loads((DATA / 'c').read_text())\nx = open('d').read()\n";
+        let text = "GOLDEN = DATA / 'a'\nassert f(DATA / 'b') == loads((DATA / 'c').read_text())\nx = open('d').read()\n";
         let tree = parse(text);
         let of = |name: &str| {
             let at = text.find(name).expect("is there");
-            let node = tree.root_node().descendant_for_byte_range(at, at + 1).expect("a node");
+            let node = tree
+                .root_node()
+                .descendant_for_byte_range(at, at + 1)
+                .expect("a node");
             holds_expected(node, text)
         };
-        assert_eq!(["'a'", "'b'", "'c'", "'d'"].map(of), [true, false, true, false]);
+        assert_eq!(
+            ["'a'", "'b'", "'c'", "'d'"].map(of),
+            [true, false, true, false]
+        );
     }
 }

@@ -61,7 +61,11 @@ pub(super) enum Place {
     /// Where the value was.
     Own,
     /// The only case that a copy has; its list, and names of cases (`ids=…`) that go with it.
-    Case { list: Range<usize>, case: Range<usize>, ids: Option<Range<usize>> },
+    Case {
+        list: Range<usize>,
+        case: Range<usize>,
+        ids: Option<Range<usize>>,
+    },
     /// The start of the test, where what it shares is defined once more.
     Hidden { at: usize, hole: Hole },
     /// The start of the test, where its parameters are those of this case of its class or its module.
@@ -72,7 +76,15 @@ pub(super) enum Place {
 
 /// As [`super::vary`].
 pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
-    let Source { text, settings, language, without, copies, data, besides } = source;
+    let Source {
+        text,
+        settings,
+        language,
+        without,
+        copies,
+        data,
+        besides,
+    } = source;
     let all = [tests, besides].concat();
     let expected = crate::impossible::expected_places(text, language, &all);
     // Read as one file, of which the end is left out again.
@@ -83,34 +95,54 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
     let own = |name: &str| name.rsplit("::").next().map(str::to_string);
     let is_found = |name: &str| found.iter().any(|test: &Test| test.name == name);
     // A test that a class inherits stands in another class.
-    let inherited: Vec<_> =
-        all.iter().filter(|name| name.contains("::") && !is_found(name)).map(|name| own(name)).collect();
+    let inherited: Vec<_> = all
+        .iter()
+        .filter(|name| name.contains("::") && !is_found(name))
+        .map(|name| own(name))
+        .collect();
     found.retain(|test| {
-        let is_asked_for = all.contains(&test.name.as_str()) || inherited.contains(&own(&test.name));
+        let is_asked_for =
+            all.contains(&test.name.as_str()) || inherited.contains(&own(&test.name));
         is_asked_for && test.node.end_byte() <= text.len()
     });
     let shared = of_file(tree.root_node(), &whole);
     let files = Files::new(data, key);
     let asked_for = |value: &Value| {
-        !expected.iter().any(|range| overlap(range, &value.range)) && !without.contains(&value.range.start)
+        !expected.iter().any(|range| overlap(range, &value.range))
+            && !without.contains(&value.range.start)
     };
     let (mut own, mut others, mut apart) = (Vec::new(), Vec::new(), Vec::new());
     for test in &found {
         let with_test = |value| (test, value);
         let is_besides = besides.contains(&test.name.as_str());
         let values = if is_besides { &mut apart } else { &mut own };
-        values.extend(values_of(test, &shared, &files, key).into_iter().filter(asked_for).map(with_test));
+        values.extend(
+            values_of(test, &shared, &files, key)
+                .into_iter()
+                .filter(asked_for)
+                .map(with_test),
+        );
         let around = outside(test, &shared, tree.root_node(), text.len(), &files, key);
         values.extend(around.into_iter().filter(asked_for).map(with_test));
         if is_besides {
             continue;
         }
-        others.extend(shared.values(test, &files, key).into_iter().filter(asked_for).map(with_test));
+        others.extend(
+            shared
+                .values(test, &files, key)
+                .into_iter()
+                .filter(asked_for)
+                .map(with_test),
+        );
     }
     let mut changes = Vec::new();
     let mut insertions: Vec<(usize, String)> = Vec::new();
     let group = |(test, value): &(&Test, Value)| {
-        if value.asks.is_empty() { test.name.clone() } else { value.asks.clone() }
+        if value.asks.is_empty() {
+            test.name.clone()
+        } else {
+            value.asks.clone()
+        }
     };
     let mut chosen = spread_over_groups(&own, values, key, group);
     chosen.extend(spread_over_groups(&others, values.div_ceil(2), key, group));
@@ -118,30 +150,44 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
     for (test, value) in chosen {
         for (way, becomes) in value.becomes.iter().enumerate() {
             if copies.has(changes.len(), way) {
-                insertions.push((test.node.end_byte(), copy(test, &whole, value, becomes, changes.len())));
+                insertions.push((
+                    test.node.end_byte(),
+                    copy(test, &whole, value, becomes, changes.len()),
+                ));
             }
             changes.push(value.change(test, &whole, way));
         }
     }
     let written = files.written(&changes);
-    Varied::new(text, insertions, changes).map(|varied| Varied { files: written, ..varied })
+    Varied::new(text, insertions, changes).map(|varied| Varied {
+        files: written,
+        ..varied
+    })
 }
 
 /// Functions and methods that stand in no other function.
 fn collect<'a>(node: Node<'a>, text: &str, prefix: &str, found: &mut Vec<Test<'a>>) {
     for child in children(node) {
         let definition = child.child_by_field_name("definition").unwrap_or(child);
-        let name = definition.child_by_field_name("name").map_or("", |name| &text[name.byte_range()]);
+        let name = definition
+            .child_by_field_name("name")
+            .map_or("", |name| &text[name.byte_range()]);
         match definition.kind() {
             "function_definition" if !child.has_error() => {
-                found.push(Test { name: format!("{prefix}{name}"), node: child, definition });
+                found.push(Test {
+                    name: format!("{prefix}{name}"),
+                    node: child,
+                    definition,
+                });
             }
             "class_definition" => {
                 if let Some(body) = definition.child_by_field_name("body") {
                     collect(body, text, &format!("{prefix}{name}::"), found);
                 }
             }
-            "if_statement" | "try_statement" | "block" | "else_clause" => collect(child, text, prefix, found),
+            "if_statement" | "try_statement" | "block" | "else_clause" => {
+                collect(child, text, prefix, found)
+            }
             _ => {}
         }
     }
@@ -154,9 +200,16 @@ fn statement_of(test: &Test, value: &Value) -> usize {
         Place::Bound { case, .. } | Place::Param { case, .. } => *case,
         Place::Hidden { .. } => value.range.start,
         Place::Own => {
-            let body = test.definition.child_by_field_name("body").map_or(Vec::new(), children);
-            let holds = |one: &&Node| one.start_byte() <= value.range.start && value.range.end <= one.end_byte();
-            body.iter().find(holds).map_or(value.range.start, Node::start_byte)
+            let body = test
+                .definition
+                .child_by_field_name("body")
+                .map_or(Vec::new(), children);
+            let holds = |one: &&Node| {
+                one.start_byte() <= value.range.start && value.range.end <= one.end_byte()
+            };
+            body.iter()
+                .find(holds)
+                .map_or(value.range.start, Node::start_byte)
         }
     }
 }
@@ -184,73 +237,131 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     pub fn new(text: &'a str, files: &'a Files<'a>, key: u64) -> Self {
-        Values { text, files, key, within_list: false, found: Vec::new() }
+        Values {
+            text,
+            files,
+            key,
+            within_list: false,
+            found: Vec::new(),
+        }
     }
 
     /// The values of a case. A case is no input, but what it holds is.
     pub fn of_case(&mut self, case: Node<'a>) {
-        if case.kind() == "tuple" { self.visit_children(case) } else { self.visit(case) }
+        if case.kind() == "tuple" {
+            self.visit_children(case)
+        } else {
+            self.visit(case)
+        }
     }
 
     /// Of decorators only the cases of `parametrize`: other values say how a test is run.
     fn of_decorator(&mut self, decorator: Node<'a>, shared: &Shared<'a>) {
-        let call = decorator.named_child(0).filter(|call| call.kind() == "call");
-        let named = |call: &Node| call.child_by_field_name("function").map(|name| &self.text[name.byte_range()]);
-        let Some(call) = call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize"))) else {
+        let call = decorator
+            .named_child(0)
+            .filter(|call| call.kind() == "call");
+        let named = |call: &Node| {
+            call.child_by_field_name("function")
+                .map(|name| &self.text[name.byte_range()])
+        };
+        let Some(call) =
+            call.filter(|call| named(call).is_some_and(|name| name.ends_with("parametrize")))
+        else {
             return;
         };
-        let given = call.child_by_field_name("arguments").map_or(Vec::new(), children);
+        let given = call
+            .child_by_field_name("arguments")
+            .map_or(Vec::new(), children);
         let keyword = |name: &str| {
             let is_it = |one: &&Node| {
-                let word = one.child_by_field_name("name").filter(|_| one.kind() == "keyword_argument");
+                let word = one
+                    .child_by_field_name("name")
+                    .filter(|_| one.kind() == "keyword_argument");
                 word.is_some_and(|word| &self.text[word.byte_range()] == name)
             };
             given.iter().find(is_it).copied()
         };
-        let positional: Vec<Node> =
-            given.iter().filter(|one| !matches!(one.kind(), "comment" | "keyword_argument")).copied().collect();
+        let positional: Vec<Node> = given
+            .iter()
+            .filter(|one| !matches!(one.kind(), "comment" | "keyword_argument"))
+            .copied()
+            .collect();
         let named = keyword("argvalues").and_then(|one| one.child_by_field_name("value"));
-        let Some(list) = positional.get(1).copied().or(named) else { return };
+        let Some(list) = positional.get(1).copied().or(named) else {
+            return;
+        };
         let ids = keyword("ids").map(|one| self.with_comma(one.byte_range()));
-        let Some(cases) = shared.written_down(list).filter(|cases| matches!(cases.kind(), "list" | "tuple")) else {
+        let Some(cases) = shared
+            .written_down(list)
+            .filter(|cases| matches!(cases.kind(), "list" | "tuple"))
+        else {
             return self.visit(list);
         };
-        for case in children(cases).into_iter().filter(|case| case.kind() != "comment") {
+        for case in children(cases)
+            .into_iter()
+            .filter(|case| case.kind() != "comment")
+        {
             let before = self.found.len();
             self.of_case(case);
-            let place = Place::Case { list: list.byte_range(), case: case.byte_range(), ids: ids.clone() };
-            self.found[before..].iter_mut().for_each(|value| value.place = place.clone());
+            let place = Place::Case {
+                list: list.byte_range(),
+                case: case.byte_range(),
+                ids: ids.clone(),
+            };
+            self.found[before..]
+                .iter_mut()
+                .for_each(|value| value.place = place.clone());
         }
     }
 
     /// An argument with the comma in front of it.
     fn with_comma(&self, range: Range<usize>) -> Range<usize> {
-        self.text[..range.start].rfind(',').map_or(range.start, |comma| comma)..range.end
+        self.text[..range.start]
+            .rfind(',')
+            .map_or(range.start, |comma| comma)..range.end
     }
 
     fn visit_children(&mut self, node: Node) {
-        children(node).into_iter().for_each(|child| self.visit(child));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.visit(child));
     }
 
     pub fn visit(&mut self, node: Node) {
         let range = node.byte_range();
-        let (was, key) = (&self.text[range.clone()], draw::key(self.key, &[range.start as u64]));
+        let (was, key) = (
+            &self.text[range.clone()],
+            draw::key(self.key, &[range.start as u64]),
+        );
         match node.kind() {
             "integer" => self.push(node, range, integers(was, key)),
             "float" => self.push(node, range, decimals(was, key)),
             "true" | "false" => self.push(node, range, truth(was)),
-            "attribute" if self.is_member(node) => self.push(node, range, self.other_members(was, key)),
+            "attribute" if self.is_member(node) => {
+                self.push(node, range, self.other_members(was, key))
+            }
             "comparison_operator" if self.compares_with_itself(node) => {}
             // What stands alone is a comment in quotes.
-            "string" if node.parent().is_some_and(|parent| parent.kind() == "expression_statement") => {}
+            "string"
+                if node
+                    .parent()
+                    .is_some_and(|parent| parent.kind() == "expression_statement") => {}
             "string" => self.of_string(node, key),
             // The rows of a table stay as long as each other, and what is no data stays as it is.
             "list" if !self.within_list && is_data(node, self.text) => {
-                let items = children(node).into_iter().filter(|item| item.kind() != "comment");
+                let items = children(node)
+                    .into_iter()
+                    .filter(|item| item.kind() != "comment");
                 let items: Vec<&str> = items.map(|item| &self.text[item.byte_range()]).collect();
                 let becomes = lists(&items, key);
                 let asks = asked_by(node, self.text);
-                let list = becomes.map(|becomes| Value { range, becomes, of_list: true, asks, place: Place::Own });
+                let list = becomes.map(|becomes| Value {
+                    range,
+                    becomes,
+                    of_list: true,
+                    asks,
+                    place: Place::Own,
+                });
                 self.found.extend(list);
                 self.within_list = true;
                 self.visit_children(node);
@@ -262,7 +373,10 @@ impl<'a> Values<'a> {
 
     /// `token("a") == token("a")`: any value is right, so other inputs show nothing.
     fn compares_with_itself(&self, comparison: Node) -> bool {
-        let called = |side: &Node| side.child_by_field_name("function").map(|name| &self.text[name.byte_range()]);
+        let called = |side: &Node| {
+            side.child_by_field_name("function")
+                .map(|name| &self.text[name.byte_range()])
+        };
         let sides: Vec<Option<&str>> = children(comparison).iter().map(called).collect();
         matches!(sides.as_slice(), [Some(one), Some(other)] if one == other)
     }
@@ -270,17 +384,32 @@ impl<'a> Values<'a> {
     fn push(&mut self, node: Node, range: Range<usize>, becomes: Vec<String>) {
         if !becomes.is_empty() {
             let asks = asked_by(node, self.text);
-            self.found.push(Value { range, becomes, of_list: false, asks, place: Place::Own });
+            self.found.push(Value {
+                range,
+                becomes,
+                of_list: false,
+                asks,
+                place: Place::Own,
+            });
         }
     }
 
     /// `Light.RED`, which is not called.
     fn is_member(&self, node: Node) -> bool {
-        let word = |field| node.child_by_field_name(field).map_or("", |one| &self.text[one.byte_range()]);
-        let called = node.parent().is_some_and(|parent| parent.child_by_field_name("function") == Some(node));
-        let loud = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+        let word = |field| {
+            node.child_by_field_name(field)
+                .map_or("", |one| &self.text[one.byte_range()])
+        };
+        let called = node
+            .parent()
+            .is_some_and(|parent| parent.child_by_field_name("function") == Some(node));
+        let loud =
+            |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
         let (owner, member) = (word("object"), word("attribute"));
-        let owned = owner.rsplit('.').next().is_some_and(|last| last.starts_with(|one: char| one.is_ascii_uppercase()));
+        let owned = owner
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.starts_with(|one: char| one.is_ascii_uppercase()));
         !called
             && owned
             && owner.chars().any(|one| one.is_ascii_lowercase())
@@ -293,14 +422,21 @@ impl<'a> Values<'a> {
         let owner = was.rsplit_once('.').map_or("", |(owner, _)| owner);
         let name = |at: usize| {
             let rest = &self.text[at..];
-            let length = rest.find(|one: char| !one.is_ascii_alphanumeric() && one != '_' && one != '.');
+            let length =
+                rest.find(|one: char| !one.is_ascii_alphanumeric() && one != '_' && one != '.');
             &rest[..length.unwrap_or(rest.len())]
         };
         let start = format!("{owner}.");
-        let named = self.text.match_indices(&start).map(|(at, _)| name(at).to_string());
-        let is_other =
-            |one: &String| one != was && one.len() > owner.len() + 1 && !one[owner.len() + 1..].contains('.');
-        let loud = |one: &String| !one[owner.len() + 1..].contains(|letter: char| letter.is_ascii_lowercase());
+        let named = self
+            .text
+            .match_indices(&start)
+            .map(|(at, _)| name(at).to_string());
+        let is_other = |one: &String| {
+            one != was && one.len() > owner.len() + 1 && !one[owner.len() + 1..].contains('.')
+        };
+        let loud = |one: &String| {
+            !one[owner.len() + 1..].contains(|letter: char| letter.is_ascii_lowercase())
+        };
         let named: BTreeSet<String> = named.filter(|one| is_other(one) && loud(one)).collect();
         let mut others: Vec<String> = named.into_iter().collect();
         let first = draw::below(key, 0, others.len().max(1));
@@ -312,18 +448,31 @@ impl<'a> Values<'a> {
 
     /// The one plain piece of a string, or the letters of one with escapes, lines or places to fill in.
     fn of_string(&mut self, node: Node, key: u64) {
-        let content = children(node).into_iter().find(|child| child.kind() == "string_content");
+        let content = children(node)
+            .into_iter()
+            .find(|child| child.kind() == "string_content");
         let Some(content) = content else { return };
         let was = &self.text[content.byte_range()];
         if let Some(others) = self.files.others(was) {
-            let others = if holds_expected(node, self.text) { Vec::new() } else { others };
+            let others = if holds_expected(node, self.text) {
+                Vec::new()
+            } else {
+                others
+            };
             return self.push(node, content.byte_range(), others);
         }
-        let open = node.child(0).map_or("", |quote| &self.text[quote.byte_range()]).to_ascii_lowercase();
+        let open = node
+            .child(0)
+            .map_or("", |quote| &self.text[quote.byte_range()])
+            .to_ascii_lowercase();
         if node.named_child_count() == 3 && !open.contains('f') && !was.contains(['\\', '\n']) {
             return self.push(node, content.byte_range(), texts(was, key));
         }
-        self.push(node, node.byte_range(), formed_texts(&self.text[node.byte_range()], key));
+        self.push(
+            node,
+            node.byte_range(),
+            formed_texts(&self.text[node.byte_range()], key),
+        );
     }
 }
 
@@ -331,7 +480,9 @@ impl<'a> Values<'a> {
 fn asked_by(node: Node, text: &str) -> String {
     let mut node = node;
     while let Some(parent) = node.parent() {
-        let function = parent.child_by_field_name("function").filter(|_| parent.kind() == "call");
+        let function = parent
+            .child_by_field_name("function")
+            .filter(|_| parent.kind() == "call");
         if let Some(function) = function.filter(|function| *function != node) {
             let name = &text[function.byte_range()];
             return name.rsplit('.').next().unwrap_or(name).to_string();
@@ -355,13 +506,20 @@ pub(super) fn is_data(node: Node, text: &str) -> bool {
         | "pair"
         | "unary_operator"
         | "argument_list"
-        | "parenthesized_expression" => children(node).into_iter().all(|child| is_data(child, text)),
-        "keyword_argument" => node.child_by_field_name("value").is_some_and(|value| is_data(value, text)),
+        | "parenthesized_expression" => {
+            children(node).into_iter().all(|child| is_data(child, text))
+        }
+        "keyword_argument" => node
+            .child_by_field_name("value")
+            .is_some_and(|value| is_data(value, text)),
         "call" => {
-            let class = node.child_by_field_name("function").map_or("", |name| &text[name.byte_range()]);
+            let class = node
+                .child_by_field_name("function")
+                .map_or("", |name| &text[name.byte_range()]);
             let class = class.rsplit('.').next().unwrap_or(class);
             let arguments = node.child_by_field_name("arguments");
-            class.starts_with(char::is_uppercase) && arguments.is_some_and(|given| is_data(given, text))
+            class.starts_with(char::is_uppercase)
+                && arguments.is_some_and(|given| is_data(given, text))
         }
         _ => false,
     }
@@ -371,20 +529,39 @@ pub(super) fn is_data(node: Node, text: &str) -> bool {
 fn copy(test: &Test, text: &str, value: &Value, becomes: &str, number: usize) -> String {
     let start = test.node.start_byte();
     let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
-    let name = test.definition.child_by_field_name("name").map_or(start..start, |name| name.byte_range());
-    let once = if matches!(value.place, Place::Bound { .. }) { ONCE } else { "" };
+    let name = test
+        .definition
+        .child_by_field_name("name")
+        .map_or(start..start, |name| name.byte_range());
+    let once = if matches!(value.place, Place::Bound { .. }) {
+        ONCE
+    } else {
+        ""
+    };
     let mut edits = vec![(name.end..name.end, format!("{MARK}{number}{once}"))];
     match &value.place {
         Place::Own => edits.push((value.range.clone(), becomes.to_string())),
         Place::Param { hole, .. } => {
-            let line = format!("{}{becomes}{}\n{}", hole.before, hole.after, &text[line..start]);
+            let line = format!(
+                "{}{becomes}{}\n{}",
+                hole.before,
+                hole.after,
+                &text[line..start]
+            );
             edits.push((start..start, line));
         }
-        Place::Bound { at, hole, .. } => edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after))),
-        Place::Hidden { at, hole } => edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after))),
+        Place::Bound { at, hole, .. } => {
+            edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after)))
+        }
+        Place::Hidden { at, hole } => {
+            edits.push((*at..*at, format!("{}{becomes}{}", hole.before, hole.after)))
+        }
         Place::Case { list, case, ids } => {
             let mut alone = text[case.clone()].to_string();
-            alone.replace_range(value.range.start - case.start..value.range.end - case.start, becomes);
+            alone.replace_range(
+                value.range.start - case.start..value.range.end - case.start,
+                becomes,
+            );
             edits.push((list.clone(), format!("[{alone}]")));
             edits.extend(ids.clone().map(|ids| (ids, String::new())));
         }
@@ -399,5 +576,7 @@ fn copy(test: &Test, text: &str, value: &Value, becomes: &str, number: usize) ->
 
 /// The named children.
 pub(super) fn children(node: Node<'_>) -> Vec<Node<'_>> {
-    (0..node.named_child_count()).filter_map(|index| node.named_child(index as u32)).collect()
+    (0..node.named_child_count())
+        .filter_map(|index| node.named_child(index as u32))
+        .collect()
 }

@@ -42,12 +42,25 @@ impl ChatServer {
     ///
     /// When the system gives no threads.
     pub fn new(config: ServerConfig, key: Option<String>) -> Result<Self, PolicyError> {
-        let failed = |source| PolicyError::Failed { doing: "preparing to ask the server".into(), source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let failed = |source| PolicyError::Failed {
+            doing: "preparing to ask the server".into(),
+            source,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|error| failed(error.into()))?;
-        let client = Client::builder().timeout(config.timeout).connect_timeout(Duration::from_secs(10)).build();
+        let client = Client::builder()
+            .timeout(config.timeout)
+            .connect_timeout(Duration::from_secs(10))
+            .build();
         let client = client.map_err(|error| failed(error.into()))?;
-        Ok(ChatServer { config, client, runtime, key })
+        Ok(ChatServer {
+            config,
+            client,
+            runtime,
+            key,
+        })
     }
 
     async fn once(&self, body: &Value, tell: &mut dyn FnMut(&str)) -> Result<Written, Fault> {
@@ -58,7 +71,10 @@ impl ChatServer {
         }
         let away = |error: reqwest::Error| {
             let reason = error.to_string();
-            Fault::Again(ServerError::Away { url: url.clone(), reason })
+            Fault::Again(ServerError::Away {
+                url: url.clone(),
+                reason,
+            })
         };
         let mut response = request.send().await.map_err(away)?;
         if !response.status().is_success() {
@@ -93,7 +109,10 @@ impl Writer for ChatServer {
                 Err(Fault::Again(error) | Fault::For(error)) => Some(error),
             };
             if let Some(error) = fault {
-                return Err(PolicyError::Failed { doing: "asking the server".into(), source: Box::new(error) });
+                return Err(PolicyError::Failed {
+                    doing: "asking the server".into(),
+                    source: Box::new(error),
+                });
             }
             std::thread::sleep(wait);
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -119,13 +138,28 @@ fn body(model: &str, request: &Request, sampling: &Sampling) -> Value {
 
 async fn refused(url: &str, response: Response) -> Fault {
     let status = response.status();
-    let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT];
+    let later = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::CONFLICT,
+    ];
     let text = response.text().await.unwrap_or_default();
     let told: Option<Value> = serde_json::from_str(&text).ok();
-    let message = told.as_ref().and_then(|told| told["error"]["message"].as_str()).unwrap_or(&text);
+    let message = told
+        .as_ref()
+        .and_then(|told| told["error"]["message"].as_str())
+        .unwrap_or(&text);
     let message = message.chars().take(500).collect();
-    let error = ServerError::Refused { url: url.to_string(), status: status.as_u16(), message };
-    if status.is_server_error() || later.contains(&status) { Fault::Again(error) } else { Fault::For(error) }
+    let error = ServerError::Refused {
+        url: url.to_string(),
+        status: status.as_u16(),
+        message,
+    };
+    if status.is_server_error() || later.contains(&status) {
+        Fault::Again(error)
+    } else {
+        Fault::For(error)
+    }
 }
 
 /// An answer that comes in pieces: events of a stream, or one object where the server does not stream.
@@ -144,7 +178,9 @@ struct Stream {
 impl Stream {
     fn take(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&str)) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.too_long || self.line.len() + self.rest.len() + self.text.len() + part.len() > MOST_BYTES {
+            if self.too_long
+                || self.line.len() + self.rest.len() + self.text.len() + part.len() > MOST_BYTES
+            {
                 self.too_long = true;
                 return;
             }
@@ -181,7 +217,11 @@ impl Stream {
 
     fn end(mut self, url: &str, tell: &mut dyn FnMut(&str)) -> Result<Written, Fault> {
         if self.too_long {
-            return Ok(Written { text: self.text, stop: Stop::Length, tokens: 0 });
+            return Ok(Written {
+                text: self.text,
+                stop: Stop::Length,
+                tokens: 0,
+            });
         }
         let line = std::mem::take(&mut self.line);
         self.event(&String::from_utf8_lossy(&line), tell);
@@ -189,9 +229,17 @@ impl Stream {
             self.choice(&whole["choices"][0], "message", tell);
         }
         match self.stop {
-            Some(stop) => Ok(Written { text: self.text, stop, tokens: 0 }),
+            Some(stop) => Ok(Written {
+                text: self.text,
+                stop,
+                tokens: 0,
+            }),
             // A stream that ends by its mark and tells no reason is whole.
-            None if self.done => Ok(Written { text: self.text, stop: Stop::EndOfTurn, tokens: 0 }),
+            None if self.done => Ok(Written {
+                text: self.text,
+                stop: Stop::EndOfTurn,
+                tokens: 0,
+            }),
             None => Err(Fault::Again(ServerError::Unusable {
                 url: url.to_string(),
                 reason: "the answer broke off before its end".to_string(),
@@ -207,7 +255,9 @@ mod tests {
 
     fn read(pieces: &[&str]) -> Result<(Written, String), String> {
         let (mut stream, mut told) = (Stream::default(), String::new());
-        pieces.iter().for_each(|piece| stream.take(piece.as_bytes(), &mut |text| told.push_str(text)));
+        pieces
+            .iter()
+            .for_each(|piece| stream.take(piece.as_bytes(), &mut |text| told.push_str(text)));
         match stream.end("http://x", &mut |text| told.push_str(text)) {
             Ok(written) => Ok((written, told)),
             Err(Fault::Again(error) | Fault::For(error)) => Err(error.to_string()),
@@ -221,10 +271,19 @@ mod tests {
             "b\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"c\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
         ];
         let (written, told) = read(&pieces).expect("is whole");
-        assert_eq!((written.text.as_str(), written.stop, told.as_str()), ("abc", Stop::EndOfTurn, "abc"));
-        let whole = ["{\"choices\":[{\"message\":{\"content\":\"x\"},", "\"finish_reason\":\"length\"}]}"];
+        assert_eq!(
+            (written.text.as_str(), written.stop, told.as_str()),
+            ("abc", Stop::EndOfTurn, "abc")
+        );
+        let whole = [
+            "{\"choices\":[{\"message\":{\"content\":\"x\"},",
+            "\"finish_reason\":\"length\"}]}",
+        ];
         let (written, told) = read(&whole).expect("is whole");
-        assert_eq!((written.text.as_str(), written.stop, told.as_str()), ("x", Stop::Length, "x"));
+        assert_eq!(
+            (written.text.as_str(), written.stop, told.as_str()),
+            ("x", Stop::Length, "x")
+        );
     }
 
     #[test]

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use data::task::file_of;
 use data::{Patch, Task};
 use sandbox::timeout::Timeouts;
-use sandbox::{End, Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus};
+use sandbox::{
+    End, Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
+};
 
 use super::state::WorkTree;
 use crate::grade::{Graded, Grader, Outcome};
@@ -54,7 +56,12 @@ pub struct Checker {
 impl Checker {
     /// A checker that runs targets in `sandbox` under `limits`, and has patches judged by `grader`.
     pub fn new(sandbox: Arc<dyn Sandbox>, grader: Arc<Grader>, limits: Limits) -> Self {
-        Checker { sandbox, grader, limits, timeouts: Timeouts::default() }
+        Checker {
+            sandbox,
+            grader,
+            limits,
+            timeouts: Timeouts::default(),
+        }
     }
 
     /// The target tests over a tree. `apart`: each in a run of its own, so that one that hangs stops no other.
@@ -62,9 +69,18 @@ impl Checker {
     /// # Errors
     ///
     /// When the sandbox fails three times.
-    pub fn targets(&self, task: &Task, tree: &WorkTree, apart: bool) -> Result<Checked, SandboxError> {
+    pub fn targets(
+        &self,
+        task: &Task,
+        tree: &WorkTree,
+        apart: bool,
+    ) -> Result<Checked, SandboxError> {
         let ids = &task.fail_to_pass;
-        let groups: Vec<&[String]> = if apart { ids.chunks(1).collect() } else { vec![ids] };
+        let groups: Vec<&[String]> = if apart {
+            ids.chunks(1).collect()
+        } else {
+            vec![ids]
+        };
         let mut all: Option<Checked> = None;
         for group in groups {
             let began = Instant::now();
@@ -96,8 +112,15 @@ impl Checker {
         if checked.status == Status::Pass {
             let began = Instant::now();
             // What could not be loaded before is judged by the tests that it turned out to hold.
-            let loaded = Task { fail_to_pass: checked.ran.clone(), ..task.clone() };
-            let task = if loaded.fail_to_pass == task.fail_to_pass { task } else { &loaded };
+            let loaded = Task {
+                fail_to_pass: checked.ran.clone(),
+                ..task.clone()
+            };
+            let task = if loaded.fail_to_pass == task.fail_to_pass {
+                task
+            } else {
+                &loaded
+            };
             let graded = self.grader.grade(root, task, patch)?;
             return Ok(checked.judged(graded, began));
         }
@@ -105,8 +128,13 @@ impl Checker {
             let began = Instant::now();
             let run = self.run(task, tree, &task.pass_to_pass, true)?;
             checked.wall += run.wall;
-            let held = |id: &String| run.tests.get(id).is_none_or(|status| *status != TestStatus::Failed);
-            checked.broken = !matches!(run.end, End::Finished { .. }) || !task.pass_to_pass.iter().all(held);
+            let held = |id: &String| {
+                run.tests
+                    .get(id)
+                    .is_none_or(|status| *status != TestStatus::Failed)
+            };
+            checked.broken =
+                !matches!(run.end, End::Finished { .. }) || !task.pass_to_pass.iter().all(held);
             if checked.broken && run.first_failure.is_some() {
                 checked.failed_at = failed_at(&run, began);
                 checked.failure = run.first_failure;
@@ -115,7 +143,13 @@ impl Checker {
         Ok(checked)
     }
 
-    fn run(&self, task: &Task, tree: &WorkTree, ids: &[String], stop: bool) -> Result<TestRun, SandboxError> {
+    fn run(
+        &self,
+        task: &Task,
+        tree: &WorkTree,
+        ids: &[String],
+        stop: bool,
+    ) -> Result<TestRun, SandboxError> {
         let job = Job {
             tree: tree.root().to_path_buf(),
             changes: tree.changes(),
@@ -133,15 +167,27 @@ impl Checker {
 impl Checked {
     /// Two runs as one: what is worse counts, and the failure that came first.
     fn and(self, other: Checked) -> Checked {
-        let status = if self.status == Status::Pass { other.status } else { self.status };
+        let status = if self.status == Status::Pass {
+            other.status
+        } else {
+            self.status
+        };
         Checked {
             status,
             passing: self.passing + other.passing,
             ran: [self.ran, other.ran].concat(),
             broken: self.broken || other.broken,
-            failed_at: if self.failure.is_some() { self.failed_at } else { other.failed_at },
+            failed_at: if self.failure.is_some() {
+                self.failed_at
+            } else {
+                other.failed_at
+            },
             failure: self.failure.or(other.failure),
-            output: if self.output.is_empty() { other.output } else { self.output },
+            output: if self.output.is_empty() {
+                other.output
+            } else {
+                self.output
+            },
             suspicion: self.suspicion.or(other.suspicion),
             wall: self.wall + other.wall,
         }
@@ -160,14 +206,22 @@ impl Checked {
             | Outcome::NoPatch
             | Outcome::Crashed => true,
         };
-        let after = graded.failure.as_ref().map(|failure| began + Duration::from_millis(failure.after_ms));
+        let after = graded
+            .failure
+            .as_ref()
+            .map(|failure| began + Duration::from_millis(failure.after_ms));
         Checked {
             status: Status::of_outcome(&graded.outcome),
             broken,
             failed_at: after.map(|at| at.min(Instant::now())),
             failure: graded.failure,
             suspicion: graded.suspicion,
-            wall: self.wall + if graded.cached { Duration::ZERO } else { graded.wall },
+            wall: self.wall
+                + if graded.cached {
+                    Duration::ZERO
+                } else {
+                    graded.wall
+                },
             ..self
         }
     }
@@ -177,7 +231,12 @@ fn checked(ids: &[String], run: TestRun, began: Instant) -> Checked {
     let tests_of = |id: &String| -> Vec<String> {
         match run.tests.contains_key(id) || id.contains("::") {
             true => vec![id.clone()],
-            false => run.tests.keys().filter(|test| file_of(test) == id).cloned().collect(),
+            false => run
+                .tests
+                .keys()
+                .filter(|test| file_of(test) == id)
+                .cloned()
+                .collect(),
         }
     };
     let passed = |id: &String| run.tests.get(id) == Some(&TestStatus::Passed);
@@ -191,15 +250,22 @@ fn checked(ids: &[String], run: TestRun, began: Instant) -> Checked {
         End::Finished { .. } => Status::Fail,
     };
     let keep = run.output.len().saturating_sub(OUTPUT_BYTES);
-    let keep = (keep..=run.output.len()).find(|at| run.output.is_char_boundary(*at)).unwrap_or(run.output.len());
-    let told = matches!(status, Status::Crash | Status::Oom) || run.first_failure.is_none() && status != Status::Pass;
+    let keep = (keep..=run.output.len())
+        .find(|at| run.output.is_char_boundary(*at))
+        .unwrap_or(run.output.len());
+    let told = matches!(status, Status::Crash | Status::Oom)
+        || run.first_failure.is_none() && status != Status::Pass;
     Checked {
         status,
         passing,
         ran: ids.iter().flat_map(tests_of).collect(),
         broken: false,
         failed_at: failed_at(&run, began),
-        output: if told { run.output[keep..].to_string() } else { String::new() },
+        output: if told {
+            run.output[keep..].to_string()
+        } else {
+            String::new()
+        },
         failure: run.first_failure,
         suspicion: None,
         wall: run.wall,

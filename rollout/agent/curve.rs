@@ -39,7 +39,11 @@ impl TaskRow {
     pub fn of(task_id: &str, repair: &Repair) -> TaskRow {
         let resolved = repair.end == End::Repaired;
         let last = repair.tries.last().filter(|_| resolved);
-        let millis: u64 = repair.tries.iter().map(|one| one.tests_ms + one.model_ms).sum();
+        let millis: u64 = repair
+            .tries
+            .iter()
+            .map(|one| one.tests_ms + one.model_ms)
+            .sum();
         TaskRow {
             task_id: task_id.to_string(),
             resolved,
@@ -48,7 +52,9 @@ impl TaskRow {
             seconds: millis as f64 / 1000.0,
             regressions: repair.regressions(),
             repeats: repair.repeats(),
-            rules: last.map(|one| one.rules.iter().map(|help| help.rule.clone()).collect()).unwrap_or_default(),
+            rules: last
+                .map(|one| one.rules.iter().map(|help| help.rule.clone()).collect())
+                .unwrap_or_default(),
             ready_ms: repair.tries.iter().filter_map(|one| one.ready_ms).collect(),
         }
     }
@@ -91,10 +97,17 @@ impl Curve {
         };
         let (mut by_queue, mut by_rule) = (BTreeMap::new(), BTreeMap::new());
         for row in &repaired {
-            row.queue.into_iter().for_each(|queue| *by_queue.entry(queue).or_default() += 1);
-            row.rules.iter().for_each(|rule| *by_rule.entry(rule.clone()).or_default() += 1);
+            row.queue
+                .into_iter()
+                .for_each(|queue| *by_queue.entry(queue).or_default() += 1);
+            row.rules
+                .iter()
+                .for_each(|rule| *by_rule.entry(rule.clone()).or_default() += 1);
         }
-        let mut ready: Vec<f64> = rows.iter().flat_map(|row| row.ready_ms.iter().copied()).collect();
+        let mut ready: Vec<f64> = rows
+            .iter()
+            .flat_map(|row| row.ready_ms.iter().copied())
+            .collect();
         ready.sort_by(f64::total_cmp);
         let p95 = (ready.len() * 95).div_ceil(100).checked_sub(1);
         Curve {
@@ -103,7 +116,10 @@ impl Curve {
             within: (1..=max_retry).map(share).collect(),
             tries_per_repair: mean(&|row| f64::from(row.tries)),
             seconds_per_repair: mean(&|row| row.seconds),
-            lucky: repaired.iter().filter(|row| row.regressions + row.repeats > 0).count(),
+            lucky: repaired
+                .iter()
+                .filter(|row| row.regressions + row.repeats > 0)
+                .count(),
             by_queue,
             by_rule,
             ready_p95_ms: p95.and_then(|at| ready.get(at).copied()),
@@ -138,15 +154,31 @@ mod tests {
         ];
         let curve = Curve::of(&rows, 5);
         let third = 1.0 / 3.0;
-        assert_eq!(curve.within, [third, third, third, 2.0 * third, 2.0 * third]);
-        assert_eq!((curve.tries_per_repair, curve.seconds_per_repair), (Some(2.5), Some(2.5)));
-        assert_eq!((curve.by_queue[&Queue::Deep], curve.by_rule["timeout"], curve.lucky), (1, 1, 1));
+        assert_eq!(
+            curve.within,
+            [third, third, third, 2.0 * third, 2.0 * third]
+        );
+        assert_eq!(
+            (curve.tries_per_repair, curve.seconds_per_repair),
+            (Some(2.5), Some(2.5))
+        );
+        assert_eq!(
+            (
+                curve.by_queue[&Queue::Deep],
+                curve.by_rule["timeout"],
+                curve.lucky
+            ),
+            (1, 1, 1)
+        );
         assert_eq!(curve.ready_p95_ms, Some(5.0));
     }
 
     #[test]
     fn nothing_repaired_has_no_mean() {
         let curve = Curve::of(&[row(false, 2, Queue::Fast, &[])], 2);
-        assert_eq!((curve.within, curve.tries_per_repair), (vec![0.0, 0.0], None));
+        assert_eq!(
+            (curve.within, curve.tries_per_repair),
+            (vec![0.0, 0.0], None)
+        );
     }
 }

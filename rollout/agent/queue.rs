@@ -65,7 +65,10 @@ impl QueueConfig {
             return Some("`rollback_threshold` is 0, but must be at least 1".into());
         }
         if !(0.0..=1.0).contains(&self.agreement) {
-            return Some(format!("`agreement` is {}, but must be between 0 and 1", self.agreement));
+            return Some(format!(
+                "`agreement` is {}, but must be between 0 and 1",
+                self.agreement
+            ));
         }
         None
     }
@@ -73,7 +76,9 @@ impl QueueConfig {
     fn budget(&self, queue: Queue) -> u32 {
         match queue {
             Queue::Fast => self.fast,
-            Queue::Deep => self.deep.max(self.max_retry.saturating_sub(self.fast + self.rescue)),
+            Queue::Deep => self
+                .deep
+                .max(self.max_retry.saturating_sub(self.fast + self.rescue)),
             Queue::Rescue => self.rescue,
         }
     }
@@ -166,17 +171,41 @@ pub struct Next {
 
 /// The first try. `best` target tests pass before it.
 pub fn start(config: &QueueConfig, best: usize) -> Next {
-    let standing = Standing { queue: Queue::Fast, tries: 0, in_queue: 0, best, without_progress: 0, repeated: 0 };
+    let standing = Standing {
+        queue: Queue::Fast,
+        tries: 0,
+        in_queue: 0,
+        best,
+        without_progress: 0,
+        repeated: 0,
+    };
     let standing = first_with_budget(standing, config);
     let step = match standing {
-        Some(standing) => Step::Try { retry: 1, queue: standing.queue, from: From::PassingState },
+        Some(standing) => Step::Try {
+            retry: 1,
+            queue: standing.queue,
+            from: From::PassingState,
+        },
         None => Step::NeedsReview(Review::Spent),
     };
-    Next { standing: standing.unwrap_or(Standing { queue: Queue::Rescue, ..BEFORE }), step, progress: false }
+    Next {
+        standing: standing.unwrap_or(Standing {
+            queue: Queue::Rescue,
+            ..BEFORE
+        }),
+        step,
+        progress: false,
+    }
 }
 
-const BEFORE: Standing =
-    Standing { queue: Queue::Fast, tries: 0, in_queue: 0, best: 0, without_progress: 0, repeated: 0 };
+const BEFORE: Standing = Standing {
+    queue: Queue::Fast,
+    tries: 0,
+    in_queue: 0,
+    best: 0,
+    without_progress: 0,
+    repeated: 0,
+};
 
 /// What follows a try.
 pub fn next(standing: &Standing, event: &Event, config: &QueueConfig) -> Next {
@@ -184,8 +213,16 @@ pub fn next(standing: &Standing, event: &Event, config: &QueueConfig) -> Next {
     let now = Standing {
         tries: standing.tries + 1,
         in_queue: standing.in_queue + 1,
-        best: if progress { event.passing } else { standing.best },
-        without_progress: if progress { 0 } else { standing.without_progress + 1 },
+        best: if progress {
+            event.passing
+        } else {
+            standing.best
+        },
+        without_progress: if progress {
+            0
+        } else {
+            standing.without_progress + 1
+        },
         repeated: standing.repeated + u32::from(event.repeated),
         ..*standing
     };
@@ -204,12 +241,20 @@ pub fn next(standing: &Standing, event: &Event, config: &QueueConfig) -> Next {
             Queue::Rescue => rescue::next(now, config),
         }
     };
-    Next { standing, step, progress }
+    Next {
+        standing,
+        step,
+        progress,
+    }
 }
 
 /// Another try of the same queue, from where the tree stands.
 fn go_on(standing: Standing) -> (Standing, Step) {
-    let step = Step::Try { retry: standing.tries + 1, queue: standing.queue, from: From::Here };
+    let step = Step::Try {
+        retry: standing.tries + 1,
+        queue: standing.queue,
+        from: From::Here,
+    };
     (standing, step)
 }
 
@@ -218,8 +263,18 @@ fn go_on_or_roll_back(standing: Standing, config: &QueueConfig) -> (Standing, St
     if standing.without_progress < config.rollback_threshold {
         return go_on(standing);
     }
-    let step = Step::Try { retry: standing.tries + 1, queue: standing.queue, from: From::PassingState };
-    (Standing { without_progress: 0, ..standing }, step)
+    let step = Step::Try {
+        retry: standing.tries + 1,
+        queue: standing.queue,
+        from: From::PassingState,
+    };
+    (
+        Standing {
+            without_progress: 0,
+            ..standing
+        },
+        step,
+    )
 }
 
 /// Whether a queue has no more tries, or its tries say the same again and again.
@@ -231,10 +286,20 @@ fn is_over(standing: &Standing, config: &QueueConfig) -> bool {
 
 /// The first try of a later queue, from the passing state.
 fn move_to(queue: Queue, standing: Standing, config: &QueueConfig) -> (Standing, Step) {
-    let moved = Standing { queue, in_queue: 0, repeated: 0, without_progress: 0, ..standing };
+    let moved = Standing {
+        queue,
+        in_queue: 0,
+        repeated: 0,
+        without_progress: 0,
+        ..standing
+    };
     match first_with_budget(moved, config) {
         Some(moved) => {
-            let step = Step::Try { retry: moved.tries + 1, queue: moved.queue, from: From::PassingState };
+            let step = Step::Try {
+                retry: moved.tries + 1,
+                queue: moved.queue,
+                from: From::PassingState,
+            };
             (moved, step)
         }
         None => (standing, Step::NeedsReview(Review::Spent)),
@@ -243,7 +308,9 @@ fn move_to(queue: Queue, standing: Standing, config: &QueueConfig) -> (Standing,
 
 /// The same in this queue, or in the first later one that has a budget.
 fn first_with_budget(standing: Standing, config: &QueueConfig) -> Option<Standing> {
-    let later = [Queue::Fast, Queue::Deep, Queue::Rescue].into_iter().filter(|queue| *queue >= standing.queue);
+    let later = [Queue::Fast, Queue::Deep, Queue::Rescue]
+        .into_iter()
+        .filter(|queue| *queue >= standing.queue);
     let queue = later.into_iter().find(|queue| config.budget(*queue) > 0)?;
     Some(Standing { queue, ..standing })
 }

@@ -39,7 +39,10 @@ pub fn ask(view: &View<'_>) -> Result<Vec<Message>, String> {
          once it is repaired:\n\n### {name}\n<<<<<<< SEARCH\n=======\nthe whole file\n>>>>>>> REPLACE"
     );
     let room = view.budget.saturating_sub((view.tokens)(&form) + 8);
-    let shown = Edits.open(&View { budget: room, ..*view })?;
+    let shown = Edits.open(&View {
+        budget: room,
+        ..*view
+    })?;
     Ok(vec![Message::new(Role::User, format!("{shown}\n{form}"))])
 }
 
@@ -50,7 +53,9 @@ pub fn ask(view: &View<'_>) -> Result<Vec<Message>, String> {
 /// In words, when the answer holds no new test file.
 pub fn file_of_answer(answer: &str, tree: &WorkTree, task: &Task) -> Result<FileChange, String> {
     let parsed = TreeEdits::parse(answer);
-    let changes = parsed.apply(&|path| tree.read(path), Anchor::Exact).map_err(|error| error.to_string())?;
+    let changes = parsed
+        .apply(&|path| tree.read(path), Anchor::Exact)
+        .map_err(|error| error.to_string())?;
     let ending = match task.language {
         Language::Python => ".py",
         Language::JavaScript => ".js",
@@ -59,7 +64,11 @@ pub fn file_of_answer(answer: &str, tree: &WorkTree, task: &Task) -> Result<File
         let is_new = tree.read(&change.path).is_none() && change.content.is_some();
         is_new && is_guarded(&change.path) && change.path.ends_with(ending)
     };
-    changes.iter().find(is_test).cloned().ok_or_else(|| "the answer makes no new test file".to_string())
+    changes
+        .iter()
+        .find(is_test)
+        .cloned()
+        .ok_or_else(|| "the answer makes no new test file".to_string())
 }
 
 /// Whether the new tests show something: they run, and one fails by itself and not because it cannot be loaded.
@@ -68,26 +77,44 @@ pub fn file_of_answer(answer: &str, tree: &WorkTree, task: &Task) -> Result<File
 ///
 /// In words, when they show nothing.
 pub fn shown(file: FileChange, run: &TestRun) -> Result<Reproduction, String> {
-    let failed = run.tests.iter().filter(|(id, status)| file_of(id) == file.path && **status == TestStatus::Failed);
+    let failed = run
+        .tests
+        .iter()
+        .filter(|(id, status)| file_of(id) == file.path && **status == TestStatus::Failed);
     let failing: Vec<String> = failed.map(|(id, _)| id.clone()).collect();
     match (&run.end, &run.first_failure) {
-        (End::Finished { .. }, Some(failure)) if failure.test == file.path => {
-            Err(format!("the test cannot be loaded: {}: {}", failure.exception, failure.message))
+        (End::Finished { .. }, Some(failure)) if failure.test == file.path => Err(format!(
+            "the test cannot be loaded: {}: {}",
+            failure.exception, failure.message
+        )),
+        (End::Finished { .. }, _) if failing.is_empty() => {
+            Err("the test passes on the code as it is".to_string())
         }
-        (End::Finished { .. }, _) if failing.is_empty() => Err("the test passes on the code as it is".to_string()),
         (End::Finished { .. }, Some(failure)) if is_its_own_fault(&failure.exception) => {
-            Err(format!("the test fails for a reason of its own: {}: {}", failure.exception, failure.message))
+            Err(format!(
+                "the test fails for a reason of its own: {}: {}",
+                failure.exception, failure.message
+            ))
         }
         (End::Finished { .. }, _) => Ok(Reproduction { file, failing }),
-        (End::Died { .. } | End::TimedOut | End::OutOfMemory, _) => Err("the test did not come to its end".to_string()),
+        (End::Died { .. } | End::TimedOut | End::OutOfMemory, _) => {
+            Err("the test did not come to its end".to_string())
+        }
     }
 }
 
 /// What a test raises that was written wrongly rather than that it found something.
 fn is_its_own_fault(exception: &str) -> bool {
     let last = exception.rsplit('.').next().unwrap_or(exception);
-    ["SyntaxError", "IndentationError", "ModuleNotFoundError", "ImportError", "NameError", "ReferenceError"]
-        .contains(&last)
+    [
+        "SyntaxError",
+        "IndentationError",
+        "ModuleNotFoundError",
+        "ImportError",
+        "NameError",
+        "ReferenceError",
+    ]
+    .contains(&last)
 }
 
 #[cfg(test)]
@@ -105,21 +132,40 @@ mod tests {
         let tree = WorkTree::open(folder.path(), &task).expect("opens");
         let file = file_of_answer(NEW, &tree, &task).expect("a file");
         assert_eq!(file.path, "tests/test_new.py");
-        for other in ["hello".to_string(), NEW.replace("tests/test_new.py", "fix.py")] {
+        for other in [
+            "hello".to_string(),
+            NEW.replace("tests/test_new.py", "fix.py"),
+        ] {
             assert!(file_of_answer(&other, &tree, &task).is_err(), "{other}");
         }
     }
 
     #[test]
     fn a_test_shows_something_where_it_fails_by_itself() {
-        let file = FileChange { path: "t.py".into(), content: Some(String::new()) };
+        let file = FileChange {
+            path: "t.py".into(),
+            content: Some(String::new()),
+        };
         let run = |exception: &str, status| {
             let mut run = Scripted::finished(&[("t.py::test_a", status)]);
-            run.first_failure.iter_mut().for_each(|failure| failure.exception = exception.into());
+            run.first_failure
+                .iter_mut()
+                .for_each(|failure| failure.exception = exception.into());
             shown(file.clone(), &run)
         };
-        assert_eq!(run("AssertionError", TestStatus::Failed).expect("shows").failing, ["t.py::test_a"]);
-        assert!(run("NameError", TestStatus::Failed).is_err_and(|why| why.contains("reason of its own")));
-        assert!(run("AssertionError", TestStatus::Passed).is_err_and(|why| why.contains("passes on the code")));
+        assert_eq!(
+            run("AssertionError", TestStatus::Failed)
+                .expect("shows")
+                .failing,
+            ["t.py::test_a"]
+        );
+        assert!(
+            run("NameError", TestStatus::Failed)
+                .is_err_and(|why| why.contains("reason of its own"))
+        );
+        assert!(
+            run("AssertionError", TestStatus::Passed)
+                .is_err_and(|why| why.contains("passes on the code"))
+        );
     }
 }

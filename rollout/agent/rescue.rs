@@ -164,9 +164,14 @@ impl Rules {
             if rule.limit == 0 || rule.on.is_empty() {
                 return Err(RuleError::Never(rule.name));
             }
-            let pattern = Some(rule.pattern.as_str()).filter(|pattern| !pattern.is_empty()).map(Regex::new).transpose();
-            let pattern =
-                pattern.map_err(|error| RuleError::Pattern { name: rule.name.clone(), source: Box::new(error) })?;
+            let pattern = Some(rule.pattern.as_str())
+                .filter(|pattern| !pattern.is_empty())
+                .map(Regex::new)
+                .transpose();
+            let pattern = pattern.map_err(|error| RuleError::Pattern {
+                name: rule.name.clone(),
+                source: Box::new(error),
+            })?;
             rules.push((rule, pattern));
         }
         Ok(Rules { rules })
@@ -185,7 +190,9 @@ impl Rules {
             if !rule.on.contains(&case.status) || !free(rule) || helps.len() >= AT_ONCE {
                 continue;
             }
-            let Some(found) = found(rule.condition, pattern.as_ref(), case) else { continue };
+            let Some(found) = found(rule.condition, pattern.as_ref(), case) else {
+                continue;
+            };
             helps.push(help(rule, found, case));
         }
         helps
@@ -195,10 +202,19 @@ impl Rules {
 fn help(rule: &RuleConfig, found: Found, case: &Case<'_>) -> Help {
     let mut note = rule.say.clone();
     let mut words = found.words.clone();
-    words.insert("near".into(), case.near.unwrap_or("(nothing is like them)").into());
+    words.insert(
+        "near".into(),
+        case.near.unwrap_or("(nothing is like them)").into(),
+    );
     words.insert("form".into(), case.form.into());
     for (name, value) in &words {
         note = note.replace(&format!("{{{name}}}"), value);
     }
-    Help { rule: rule.name.clone(), action: rule.action, note, path: found.path, requirement: found.requirement }
+    Help {
+        rule: rule.name.clone(),
+        action: rule.action,
+        note,
+        path: found.path,
+        requirement: found.requirement,
+    }
 }

@@ -120,8 +120,14 @@ impl Agent<'_> {
                 observer.begins(retry, queue, from);
             }
             let is_new = known.is_none();
-            let mut one =
-                self.attempt((retry, queue, from), now.standing.best, known, &mut working, writer, observer)?;
+            let mut one = self.attempt(
+                (retry, queue, from),
+                now.standing.best,
+                known,
+                &mut working,
+                writer,
+                observer,
+            )?;
             now = self.decide(&now, &one, &mut working);
             one.progress = now.progress;
             if is_new {
@@ -154,12 +160,23 @@ impl Agent<'_> {
         next
     }
 
-    fn finish(&self, end: End, now: Next, mut working: Working, tries: Vec<Try>) -> Result<Repair, AgentError> {
+    fn finish(
+        &self,
+        end: End,
+        now: Next,
+        mut working: Working,
+        tries: Vec<Try>,
+    ) -> Result<Repair, AgentError> {
         if !matches!(end, End::Repaired) {
             working.tree.roll_back(&working.passing);
         }
         let patch = working.tree.patch().unwrap_or_default();
-        let mut repair = Repair { passing: now.standing.best, end, patch, tries };
+        let mut repair = Repair {
+            passing: now.standing.best,
+            end,
+            patch,
+            tries,
+        };
         if repair.end == End::Repaired {
             repair.passing = self.task.fail_to_pass.len();
             if self.config.refiner == Refiner::Files {
@@ -192,7 +209,11 @@ impl Agent<'_> {
         let asked = working.talk.messages().to_vec();
         let (written, model) = match &known {
             Some(known) => {
-                let written = Written { text: known.answer.clone(), stop: known.stop, tokens: known.tokens };
+                let written = Written {
+                    text: known.answer.clone(),
+                    stop: known.stop,
+                    tokens: known.tokens,
+                };
                 (written, Duration::from_millis(known.model_ms))
             }
             None => self.write(&asked, retry, queue, writer, observer)?,
@@ -232,8 +253,14 @@ impl Agent<'_> {
             status: checked.status,
             passing: checked.passing,
             broken: checked.broken,
-            test: checked.failure.as_ref().map_or_else(|| self.target(), |failure| failure.test.clone()),
-            trace_bytes: checked.failure.as_ref().map_or(0, |failure| failure.trace.len()),
+            test: checked
+                .failure
+                .as_ref()
+                .map_or_else(|| self.target(), |failure| failure.test.clone()),
+            trace_bytes: checked
+                .failure
+                .as_ref()
+                .map_or(0, |failure| failure.trace.len()),
             told: told.text.clone(),
             said: told.said.clone(),
             near: told.near.clone(),
@@ -244,7 +271,9 @@ impl Agent<'_> {
             suspicion: checked.suspicion,
             tests_ms: tests.as_millis() as u64,
             model_ms: model.as_millis() as u64,
-            ready_ms: checked.failed_at.map(|at| at.elapsed().as_secs_f64() * 1000.0),
+            ready_ms: checked
+                .failed_at
+                .map(|at| at.elapsed().as_secs_f64() * 1000.0),
             patch,
         };
         working.latest = Some(told);
@@ -258,7 +287,9 @@ impl Agent<'_> {
 
     /// What rules have to say to the try before; only in the last queue.
     fn helps(&self, queue: Queue, working: &Working) -> Vec<Help> {
-        let Some(latest) = working.latest.as_ref().filter(|_| queue == Queue::Rescue) else { return Vec::new() };
+        let Some(latest) = working.latest.as_ref().filter(|_| queue == Queue::Rescue) else {
+            return Vec::new();
+        };
         let form = self.scaffold().reminder();
         let case = Case {
             status: latest.status,
@@ -287,8 +318,12 @@ impl Agent<'_> {
                     working.talk.clear();
                 }
                 Action::Install => {
-                    let (Some(install), Some(requirement)) = (self.install, &help.requirement) else { continue };
-                    working.failed_installs += u32::from(!replayed && install(requirement).is_err());
+                    let (Some(install), Some(requirement)) = (self.install, &help.requirement)
+                    else {
+                        continue;
+                    };
+                    working.failed_installs +=
+                        u32::from(!replayed && install(requirement).is_err());
                 }
             }
         }
@@ -300,13 +335,27 @@ impl Agent<'_> {
     }
 
     /// The next turn, in the conversation as it is or in a new one where it would not fit.
-    fn ask(&self, helps: &[Help], wanted: &[String], queue: Queue, working: &mut Working) -> Result<(), AgentError> {
+    fn ask(
+        &self,
+        helps: &[Help],
+        wanted: &[String],
+        queue: Queue,
+        working: &mut Working,
+    ) -> Result<(), AgentError> {
         let budget = self.prompt_budget(queue);
         let mut notes: Vec<String> = helps.iter().map(|help| help.note.clone()).collect();
         if !working.talk.is_empty() {
             let mut longer = working.talk.clone();
-            let last = longer.messages().last().map(|message| message.content.clone()).unwrap_or_default();
-            let more = if notes.is_empty() { last } else { format!("{last}\n\n{}", notes.join("\n\n")) };
+            let last = longer
+                .messages()
+                .last()
+                .map(|message| message.content.clone())
+                .unwrap_or_default();
+            let more = if notes.is_empty() {
+                last
+            } else {
+                format!("{last}\n\n{}", notes.join("\n\n"))
+            };
             longer.replace_last(more);
             if (self.words.prompt)(longer.messages())? <= budget {
                 working.talk = longer;
@@ -314,7 +363,11 @@ impl Agent<'_> {
             }
         }
         working.talk.clear();
-        if let Some(latest) = working.latest.as_ref().filter(|_| self.config.tell_failures) {
+        if let Some(latest) = working
+            .latest
+            .as_ref()
+            .filter(|_| self.config.tell_failures)
+        {
             notes.insert(0, latest.text.clone());
         }
         let turn = self.open(&notes, wanted, budget, working)?;
@@ -329,7 +382,10 @@ impl Agent<'_> {
         budget: usize,
         working: &Working,
     ) -> Result<String, AgentError> {
-        let query = Query { issue: &self.task.statement, tests: &self.task.fail_to_pass };
+        let query = Query {
+            issue: &self.task.statement,
+            tests: &self.task.fail_to_pass,
+        };
         let related = self.index.related(&query, self.config.related);
         // The marks of the template take their part.
         let marks = (self.words.prompt)(&[Message::new(data::Role::User, "")])?;
@@ -347,8 +403,15 @@ impl Agent<'_> {
     }
 
     fn prompt_budget(&self, queue: Queue) -> usize {
-        let left = self.words.context.saturating_sub(self.sampling(queue).max_new_tokens + MARGIN);
-        if self.config.prompt_tokens > 0 { left.min(self.config.prompt_tokens) } else { left }
+        let left = self
+            .words
+            .context
+            .saturating_sub(self.sampling(queue).max_new_tokens + MARGIN);
+        if self.config.prompt_tokens > 0 {
+            left.min(self.config.prompt_tokens)
+        } else {
+            left
+        }
     }
 
     fn sampling(&self, queue: Queue) -> &Sampling {
@@ -373,9 +436,15 @@ impl Agent<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(Written, Duration), AgentError> {
         let seed = draw::key(self.seed, &[TRIES, u64::from(retry)]);
-        let request = Request { messages: asked.to_vec(), attempts: 1, seed };
+        let request = Request {
+            messages: asked.to_vec(),
+            attempts: 1,
+            seed,
+        };
         let began = Instant::now();
-        let written = writer.write(&request, self.sampling(queue), &mut |text| observer.writes(text))?;
+        let written = writer.write(&request, self.sampling(queue), &mut |text| {
+            observer.writes(text)
+        })?;
         Ok((written, began.elapsed()))
     }
 

@@ -94,7 +94,13 @@ pub trait Scaffold: Sync {
     /// # Errors
     ///
     /// When it changes nothing.
-    fn read(&self, answer: &str, task: &Task, tree: &WorkTree, anchor: Anchor) -> Result<Vec<FileChange>, Unread>;
+    fn read(
+        &self,
+        answer: &str,
+        task: &Task,
+        tree: &WorkTree,
+        anchor: Anchor,
+    ) -> Result<Vec<FileChange>, Unread>;
 
     /// The form of an answer in few words.
     fn reminder(&self) -> String;

@@ -37,10 +37,23 @@ impl WorkTree {
     pub fn open(root: &Path, task: &Task) -> Result<WorkTree, Lost> {
         let tree = root.join(&task.tree);
         let clean = |path: &str| std::fs::read_to_string(tree.join(path)).ok();
-        let broken = |reason: String| Lost::Base { task_id: task.id.clone(), reason };
-        let changes = task.bug.apply(&clean).map_err(|error| broken(error.to_string()))?;
-        let base: Files = changes.into_iter().map(|change| (change.path, change.content)).collect();
-        Ok(WorkTree { tree, now: base.clone(), base })
+        let broken = |reason: String| Lost::Base {
+            task_id: task.id.clone(),
+            reason,
+        };
+        let changes = task
+            .bug
+            .apply(&clean)
+            .map_err(|error| broken(error.to_string()))?;
+        let base: Files = changes
+            .into_iter()
+            .map(|change| (change.path, change.content))
+            .collect();
+        Ok(WorkTree {
+            tree,
+            now: base.clone(),
+            base,
+        })
     }
 
     /// Where the clean tree lies.
@@ -65,7 +78,10 @@ impl WorkTree {
             None => {
                 let file = self.tree.join(path);
                 // A link could lead anywhere.
-                let inside = file.canonicalize().ok()?.starts_with(self.tree.canonicalize().ok()?);
+                let inside = file
+                    .canonicalize()
+                    .ok()?
+                    .starts_with(self.tree.canonicalize().ok()?);
                 inside.then(|| std::fs::read_to_string(&file).ok())?
             }
         }
@@ -93,8 +109,10 @@ impl WorkTree {
 
     /// Every file that differs from the clean tree: what a sandbox is given.
     pub fn changes(&self) -> Vec<FileChange> {
-        let own =
-            |(path, content): (&String, &Option<String>)| FileChange { path: path.clone(), content: content.clone() };
+        let own = |(path, content): (&String, &Option<String>)| FileChange {
+            path: path.clone(),
+            content: content.clone(),
+        };
         self.now.iter().map(own).collect()
     }
 
@@ -136,7 +154,10 @@ mod tests {
     use crate::attempt::example::{Folder, task};
 
     fn change(path: &str, content: Option<&str>) -> FileChange {
-        FileChange { path: path.into(), content: content.map(str::to_string) }
+        FileChange {
+            path: path.into(),
+            content: content.map(str::to_string),
+        }
     }
 
     #[test]
@@ -144,13 +165,22 @@ mod tests {
         let (folder, task) = (Folder::new(), task("sum"));
         let mut tree = WorkTree::open(folder.path(), &task).expect("opens");
         assert!(tree.patch().expect("a patch").is_empty());
-        tree.edit(vec![change("money.py", Some("def add(a, b):\n    return a + b\n"))]);
+        tree.edit(vec![change(
+            "money.py",
+            Some("def add(a, b):\n    return a + b\n"),
+        )]);
         let passing = tree.checkpoint();
         assert_eq!(tree.patch().expect("a patch"), task.gold);
-        tree.edit(vec![change("other.py", None), change("new/file.py", Some("y\n"))]);
+        tree.edit(vec![
+            change("other.py", None),
+            change("new/file.py", Some("y\n")),
+        ]);
         assert_eq!(tree.read("other.py"), None);
         assert_eq!(tree.made().collect::<Vec<_>>(), ["new/file.py"]);
-        assert_eq!(tree.patch().expect("a patch").paths(), ["money.py", "new/file.py", "other.py"]);
+        assert_eq!(
+            tree.patch().expect("a patch").paths(),
+            ["money.py", "new/file.py", "other.py"]
+        );
         tree.roll_back(&passing);
         assert_eq!(tree.patch().expect("a patch"), task.gold);
         assert_eq!(tree.read("other.py").as_deref(), Some("x = 1\n"));
@@ -160,7 +190,10 @@ mod tests {
     fn a_patch_sets_the_tree_to_where_it_was() {
         let (folder, task) = (Folder::new(), task("sum"));
         let mut tree = WorkTree::open(folder.path(), &task).expect("opens");
-        tree.edit(vec![change("other.py", Some("x = 2\n")), change("new.py", Some("z\n"))]);
+        tree.edit(vec![
+            change("other.py", Some("x = 2\n")),
+            change("new.py", Some("z\n")),
+        ]);
         let (patch, changes) = (tree.patch().expect("a patch"), tree.changes());
         let mut again = WorkTree::open(folder.path(), &task).expect("opens");
         again.set(&patch).expect("fits");
@@ -179,7 +212,8 @@ mod tests {
     #[test]
     fn nothing_outside_of_the_tree_is_read() {
         let (folder, task) = (Folder::new(), task("sum"));
-        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("tree/link.py")).expect("links");
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("tree/link.py"))
+            .expect("links");
         let tree = WorkTree::open(folder.path(), &task).expect("opens");
         for path in ["link.py", "../x", "/etc/hostname"] {
             assert_eq!(tree.read(path), None, "{path}");

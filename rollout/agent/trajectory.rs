@@ -13,7 +13,11 @@ pub const FORM: &str = "mini-swe-agent-1.1";
 
 /// One try as a trajectory of its own: what was asked, what was answered, what came of it.
 pub fn of_try(instance: &str, model: &str, one: &Try) -> Value {
-    let mut messages: Vec<Value> = one.asked.iter().map(|turn| message(turn.role.name(), &turn.content)).collect();
+    let mut messages: Vec<Value> = one
+        .asked
+        .iter()
+        .map(|turn| message(turn.role.name(), &turn.content))
+        .collect();
     let mut answer = message(Role::Assistant.name(), &one.answer);
     answer["extra"] = json!({
         "actions": [], "cost": 0.0, "stop": one.stop, "tokens": one.tokens, "queue": one.queue, "retry": one.retry,
@@ -33,8 +37,17 @@ pub fn of_try(instance: &str, model: &str, one: &Try) -> Value {
 /// A whole repair: the turns of all tries, each conversation after the other.
 pub fn of_repair(instance: &str, model: &str, repair: &Repair) -> Value {
     let tries = repair.tries.iter().map(|one| of_try(instance, model, one));
-    let messages: Vec<Value> = tries.flat_map(|one| one["messages"].as_array().cloned().unwrap_or_default()).collect();
-    whole(instance, model, exit_status(&repair.end), &repair.patch, repair.tries.len(), messages)
+    let messages: Vec<Value> = tries
+        .flat_map(|one| one["messages"].as_array().cloned().unwrap_or_default())
+        .collect();
+    whole(
+        instance,
+        model,
+        exit_status(&repair.end),
+        &repair.patch,
+        repair.tries.len(),
+        messages,
+    )
 }
 
 fn exit_status(end: &End) -> &'static str {
@@ -46,7 +59,14 @@ fn exit_status(end: &End) -> &'static str {
     }
 }
 
-fn whole(instance: &str, model: &str, status: &str, patch: &Patch, calls: usize, messages: Vec<Value>) -> Value {
+fn whole(
+    instance: &str,
+    model: &str,
+    status: &str,
+    patch: &Patch,
+    calls: usize,
+    messages: Vec<Value>,
+) -> Value {
     json!({
         "info": {
             "model_stats": { "instance_cost": 0.0, "api_calls": calls },

@@ -54,6 +54,10 @@ impl Writer for OfPolicy<'_> {
         tell: &mut dyn FnMut(&str),
     ) -> Result<Written, PolicyError> {
         let completion = self.0.complete_telling(request, sampling, tell)?;
-        Ok(Written { text: completion.text, stop: completion.stop, tokens: completion.tokens.len() })
+        Ok(Written {
+            text: completion.text,
+            stop: completion.stop,
+            tokens: completion.tokens.len(),
+        })
     }
 }

@@ -42,7 +42,9 @@ pub enum LedgerError {
     #[error("group {0} is not in flight: it was never drawn, or has ended already")]
     NotInFlight(u64),
     /// The sum is wrong.
-    #[error("{yielded} groups were drawn, but {trained} trained + {dropped} dropped + {in_flight} in flight")]
+    #[error(
+        "{yielded} groups were drawn, but {trained} trained + {dropped} dropped + {in_flight} in flight"
+    )]
     Unbalanced {
         /// Groups drawn.
         yielded: u64,
@@ -85,7 +87,11 @@ impl Ledger {
     }
 
     fn land(&mut self, id: u64) -> Result<(), LedgerError> {
-        if self.in_flight.remove(&id) { Ok(()) } else { Err(LedgerError::NotInFlight(id)) }
+        if self.in_flight.remove(&id) {
+            Ok(())
+        } else {
+            Err(LedgerError::NotInFlight(id))
+        }
     }
 
     /// Checks the sum.
@@ -95,11 +101,18 @@ impl Ledger {
     /// When a group is missing or counted twice: a bug, or a checkpoint that somebody changed.
     pub fn check(&self) -> Result<(), LedgerError> {
         let (dropped, in_flight) = (self.dropped_total(), self.in_flight.len() as u64);
-        let Ledger { yielded, trained, .. } = *self;
+        let Ledger {
+            yielded, trained, ..
+        } = *self;
         if yielded == trained + dropped + in_flight {
             return Ok(());
         }
-        Err(LedgerError::Unbalanced { yielded, trained, dropped, in_flight })
+        Err(LedgerError::Unbalanced {
+            yielded,
+            trained,
+            dropped,
+            in_flight,
+        })
     }
 
     /// Groups drawn so far.
@@ -144,7 +157,10 @@ mod tests {
         assert_eq!(ledger.yielded(1), Err(LedgerError::Twice(1)));
         ledger.trained(1).expect("trained");
         assert_eq!(ledger.trained(1), Err(LedgerError::NotInFlight(1)));
-        assert_eq!(ledger.dropped(1, DropReason::AllFailed), Err(LedgerError::NotInFlight(1)));
+        assert_eq!(
+            ledger.dropped(1, DropReason::AllFailed),
+            Err(LedgerError::NotInFlight(1))
+        );
         assert_eq!(ledger.check(), Ok(()));
     }
 
@@ -155,9 +171,15 @@ mod tests {
         ledger.trained(0).expect("trained");
         ledger.dropped(1, DropReason::AllFailed).expect("dropped");
         let text = serde_json::to_string(&ledger).expect("prints");
-        assert_eq!(text, r#"{"yielded":4,"trained":1,"dropped":{"all_failed":1},"in_flight":[2,3],"lost_attempts":0}"#);
+        assert_eq!(
+            text,
+            r#"{"yielded":4,"trained":1,"dropped":{"all_failed":1},"in_flight":[2,3],"lost_attempts":0}"#
+        );
         let changed: Ledger = serde_json::from_str(&text.replace("[2,3]", "[3]")).expect("reads");
         let message = "4 groups were drawn, but 1 trained + 1 dropped + 1 in flight";
-        assert_eq!(changed.check().expect_err("one is missing").to_string(), message);
+        assert_eq!(
+            changed.check().expect_err("one is missing").to_string(),
+            message
+        );
     }
 }

@@ -22,7 +22,11 @@ pub struct Stages {
 
 impl Default for Stages {
     fn default() -> Self {
-        Stages { first_steps: 200, accuracy_above: 0.90, min_attempts: 8 }
+        Stages {
+            first_steps: 200,
+            accuracy_above: 0.90,
+            min_attempts: 8,
+        }
     }
 }
 
@@ -51,8 +55,14 @@ pub struct DroppedTask {
 impl Tally {
     /// The count over some attempts at one task.
     pub fn of(trajectories: &[Trajectory]) -> Self {
-        let successes = trajectories.iter().filter(|trajectory| trajectory.is_resolved()).count() as u64;
-        Tally { attempts: trajectories.len() as u64, successes }
+        let successes = trajectories
+            .iter()
+            .filter(|trajectory| trajectory.is_resolved())
+            .count() as u64;
+        Tally {
+            attempts: trajectories.len() as u64,
+            successes,
+        }
     }
 
     pub(super) fn add(&mut self, other: Tally) {
@@ -64,20 +74,35 @@ impl Tally {
 impl Stages {
     pub(super) fn check(&self) -> Result<(), CurriculumError> {
         if !(0.0..=1.0).contains(&self.accuracy_above) {
-            return Err(CurriculumError::Range { setting: "stages.accuracy_above", range: "from 0 to 1" });
+            return Err(CurriculumError::Range {
+                setting: "stages.accuracy_above",
+                range: "from 0 to 1",
+            });
         }
         if self.min_attempts == 0 {
-            return Err(CurriculumError::Range { setting: "stages.min_attempts", range: "1 or more" });
+            return Err(CurriculumError::Range {
+                setting: "stages.min_attempts",
+                range: "1 or more",
+            });
         }
         if self.first_steps == 0 {
-            return Err(CurriculumError::Range { setting: "stages.first_steps", range: "1 or more" });
+            return Err(CurriculumError::Range {
+                setting: "stages.first_steps",
+                range: "1 or more",
+            });
         }
         Ok(())
     }
 
     /// True where a task leaves after the first stage. A task that was never seen stays.
     pub fn drops(&self, tally: Option<&Tally>) -> bool {
-        let Some(&Tally { attempts, successes }) = tally else { return false };
+        let Some(&Tally {
+            attempts,
+            successes,
+        }) = tally
+        else {
+            return false;
+        };
         // The quotient of two integers is rounded like the literal, so 9 of 10 is not above 0.90.
         attempts >= self.min_attempts && successes as f64 / attempts as f64 > self.accuracy_above
     }
@@ -89,7 +114,12 @@ mod tests {
 
     #[test]
     fn a_task_leaves_above_the_threshold_and_with_enough_attempts_only() {
-        let drops = |attempts, successes| Stages::default().drops(Some(&Tally { attempts, successes }));
+        let drops = |attempts, successes| {
+            Stages::default().drops(Some(&Tally {
+                attempts,
+                successes,
+            }))
+        };
         assert!(drops(20, 19));
         assert!(!drops(20, 18) && !drops(10, 9) && !drops(30, 27) && !drops(1000, 900));
         assert!(drops(1000, 901));
@@ -101,10 +131,34 @@ mod tests {
     fn a_threshold_outside_of_its_range_is_refused() {
         let check = |stages: Stages| stages.check().map_err(|error| error.to_string());
         assert_eq!(check(Stages::default()), Ok(()));
-        let percent = Stages { accuracy_above: 90.0, ..Stages::default() };
-        assert_eq!(check(percent), Err("`stages.accuracy_above` must be from 0 to 1".into()));
-        assert!(check(Stages { accuracy_above: f64::NAN, ..Stages::default() }).is_err());
-        assert!(check(Stages { min_attempts: 0, ..Stages::default() }).is_err());
-        assert!(check(Stages { first_steps: 0, ..Stages::default() }).is_err());
+        let percent = Stages {
+            accuracy_above: 90.0,
+            ..Stages::default()
+        };
+        assert_eq!(
+            check(percent),
+            Err("`stages.accuracy_above` must be from 0 to 1".into())
+        );
+        assert!(
+            check(Stages {
+                accuracy_above: f64::NAN,
+                ..Stages::default()
+            })
+            .is_err()
+        );
+        assert!(
+            check(Stages {
+                min_attempts: 0,
+                ..Stages::default()
+            })
+            .is_err()
+        );
+        assert!(
+            check(Stages {
+                first_steps: 0,
+                ..Stages::default()
+            })
+            .is_err()
+        );
     }
 }

@@ -16,7 +16,11 @@ fn ids(count: usize) -> Vec<String> {
 }
 
 fn curriculum(groups_per_step: usize, max_draws_per_step: usize, tasks: usize) -> Curriculum {
-    let config = CurriculumConfig { groups_per_step, max_draws_per_step, ..CurriculumConfig::default() };
+    let config = CurriculumConfig {
+        groups_per_step,
+        max_draws_per_step,
+        ..CurriculumConfig::default()
+    };
     Curriculum::new(config, 7, ids(tasks)).expect("valid")
 }
 
@@ -40,14 +44,22 @@ fn step(curriculum: &mut Curriculum) -> Vec<u64> {
 
 fn saved_and_read(curriculum: &Curriculum) -> Curriculum {
     let text = serde_json::to_string(curriculum).expect("prints");
-    let fresh = Curriculum::new(curriculum.config.clone(), curriculum.seed, curriculum.task_ids.clone());
-    fresh.expect("valid").resume(serde_json::from_str(&text).expect("reads")).expect("the same run")
+    let fresh = Curriculum::new(
+        curriculum.config.clone(),
+        curriculum.seed,
+        curriculum.task_ids.clone(),
+    );
+    fresh
+        .expect("valid")
+        .resume(serde_json::from_str(&text).expect("reads"))
+        .expect("the same run")
 }
 
 #[test]
 fn every_epoch_holds_every_task_once_in_its_own_order() {
     let active = [2, 3, 5, 7, 11];
-    let epoch = |epoch: u64| Vec::from_iter((0..5).map(|place| task_at(1, 1, &active, epoch * 5 + place)));
+    let epoch =
+        |epoch: u64| Vec::from_iter((0..5).map(|place| task_at(1, 1, &active, epoch * 5 + place)));
     let sorted = |mut tasks: Vec<usize>| {
         tasks.sort_unstable();
         tasks
@@ -61,11 +73,24 @@ fn every_epoch_holds_every_task_once_in_its_own_order() {
 fn groups_of_equal_rewards_are_dropped_with_a_reason() {
     let mut curriculum = curriculum(3, 9, 4);
     let draws = curriculum.draw().expect("draws");
-    assert_eq!(give(&mut curriculum, draws[0], 0), Admission::Dropped(DropReason::AllFailed));
-    assert_eq!(give(&mut curriculum, draws[1], 4), Admission::Dropped(DropReason::AllResolved));
+    assert_eq!(
+        give(&mut curriculum, draws[0], 0),
+        Admission::Dropped(DropReason::AllFailed)
+    );
+    assert_eq!(
+        give(&mut curriculum, draws[1], 4),
+        Admission::Dropped(DropReason::AllResolved)
+    );
     assert_eq!(give(&mut curriculum, draws[2], 3), Admission::Ready);
     let ledger = curriculum.ledger();
-    assert_eq!((ledger.yielded_total(), ledger.trained_total(), ledger.dropped_total()), (3, 0, 2));
+    assert_eq!(
+        (
+            ledger.yielded_total(),
+            ledger.trained_total(),
+            ledger.dropped_total()
+        ),
+        (3, 0, 2)
+    );
     assert_eq!(ledger.dropped_for(DropReason::AllFailed), 1);
     assert_eq!(ledger.in_flight().collect::<Vec<_>>(), [draws[2].group]);
 }
@@ -74,11 +99,19 @@ fn groups_of_equal_rewards_are_dropped_with_a_reason() {
 fn a_group_that_the_machinery_lost_is_dropped_and_counted() {
     let mut curriculum = curriculum(1, 2, 1);
     let draw = curriculum.draw().expect("draws")[0];
-    let admission = curriculum.give(draw.group, trajectories("task-0", 1, 1), 3).expect("open");
+    let admission = curriculum
+        .give(draw.group, trajectories("task-0", 1, 1), 3)
+        .expect("open");
     assert_eq!(admission, Admission::Dropped(DropReason::TooFewAttempts));
     assert_eq!(curriculum.ledger().lost_total(), 3);
     // The attempt that has a verdict still says something about the task.
-    assert_eq!(curriculum.tallies()["task-0"], Tally { attempts: 1, successes: 1 });
+    assert_eq!(
+        curriculum.tallies()["task-0"],
+        Tally {
+            attempts: 1,
+            successes: 1
+        }
+    );
 }
 
 #[test]
@@ -109,7 +142,10 @@ fn a_short_step_trains_what_there_is() {
     }
     assert_eq!(curriculum.wanted(), 0);
     assert!(curriculum.is_short());
-    assert_eq!(curriculum.batch().map(Group::id).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(
+        curriculum.batch().map(Group::id).collect::<Vec<_>>(),
+        [0, 2]
+    );
 }
 
 #[test]
@@ -120,10 +156,18 @@ fn surplus_groups_are_carried_and_trained_first() {
     draws.iter().for_each(|draw| {
         give(&mut first, *draw, 1);
     });
-    let mut curriculum =
-        Curriculum { config: CurriculumConfig { groups_per_step: 2, ..first.config.clone() }, ..first };
+    let mut curriculum = Curriculum {
+        config: CurriculumConfig {
+            groups_per_step: 2,
+            ..first.config.clone()
+        },
+        ..first
+    };
     assert_eq!(curriculum.surplus(), 1);
-    assert_eq!(curriculum.batch().map(Group::id).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(
+        curriculum.batch().map(Group::id).collect::<Vec<_>>(),
+        [0, 1]
+    );
     curriculum.end_step().expect("balances");
     assert_eq!(curriculum.wanted(), 1);
     assert_eq!(curriculum.batch().map(Group::id).collect::<Vec<_>>(), [2]);
@@ -134,10 +178,21 @@ fn surplus_groups_are_carried_and_trained_first() {
 fn a_group_is_given_back_once_and_with_its_own_task() {
     let mut curriculum = curriculum(1, 1, 2);
     let draw = curriculum.draw().expect("draws")[0];
-    let wrong = curriculum.give(draw.group, trajectories(&format!("task-{}", 1 - draw.task), 1, 4), 0);
-    assert!(matches!(wrong, Err(CurriculumError::Group(GroupError::Mixed { .. }))));
+    let wrong = curriculum.give(
+        draw.group,
+        trajectories(&format!("task-{}", 1 - draw.task), 1, 4),
+        0,
+    );
+    assert!(matches!(
+        wrong,
+        Err(CurriculumError::Group(GroupError::Mixed { .. }))
+    ));
     give(&mut curriculum, draw, 1);
-    let again = curriculum.give(draw.group, trajectories(&format!("task-{}", draw.task), 1, 4), 0);
+    let again = curriculum.give(
+        draw.group,
+        trajectories(&format!("task-{}", draw.task), 1, 4),
+        0,
+    );
     assert_eq!(again, Err(LedgerError::NotInFlight(draw.group).into()));
 }
 
@@ -174,14 +229,31 @@ fn groups_that_were_open_when_the_run_was_killed_are_drawn_again() {
 fn a_saved_state_of_another_run_is_refused() {
     let resume = |config: CurriculumConfig, seed, tasks| {
         let fresh = Curriculum::new(config, seed, ids(tasks)).expect("valid");
-        fresh.resume(curriculum(3, 12, 17)).map(|_| ()).map_err(|error| error.to_string())
+        fresh
+            .resume(curriculum(3, 12, 17))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     };
     let config = curriculum(3, 12, 17).config;
     assert_eq!(resume(config.clone(), 7, 17), Ok(()));
-    let other = |name: &str| Err(format!("the saved curriculum has another {name}, so it cannot be resumed"));
+    let other = |name: &str| {
+        Err(format!(
+            "the saved curriculum has another {name}, so it cannot be resumed"
+        ))
+    };
     assert_eq!(resume(config.clone(), 8, 17), other("seed"));
     assert_eq!(resume(config.clone(), 7, 16), other("set of tasks"));
-    assert_eq!(resume(CurriculumConfig { groups_per_step: 4, ..config }, 7, 17), other("configuration"));
+    assert_eq!(
+        resume(
+            CurriculumConfig {
+                groups_per_step: 4,
+                ..config
+            },
+            7,
+            17
+        ),
+        other("configuration")
+    );
 }
 
 #[test]
@@ -191,14 +263,21 @@ fn a_saved_state_that_lost_a_group_is_refused() {
     give(&mut whole, draws[0], 1);
     let fresh = curriculum(2, 4, 3);
     whole.ready.clear();
-    assert_eq!(fresh.clone().resume(whole.clone()), Err(LedgerError::NotInFlight(0).into()));
+    assert_eq!(
+        fresh.clone().resume(whole.clone()),
+        Err(LedgerError::NotInFlight(0).into())
+    );
     whole.ledger = Ledger::default();
     assert_eq!(fresh.resume(whole), Err(LedgerError::NotInFlight(1).into()));
 }
 
 #[test]
 fn easy_tasks_leave_after_the_first_stage_and_are_listed() {
-    let stages = Stages { first_steps: 2, accuracy_above: 0.9, min_attempts: 8 };
+    let stages = Stages {
+        first_steps: 2,
+        accuracy_above: 0.9,
+        min_attempts: 8,
+    };
     let config = CurriculumConfig {
         groups_per_step: 3,
         max_draws_per_step: 3,
@@ -213,10 +292,19 @@ fn easy_tasks_leave_after_the_first_stage_and_are_listed() {
             }
             curriculum.end_step().expect("balances");
         }
-        (curriculum.stage(), curriculum.active.clone(), curriculum.position, curriculum.dropped_tasks().to_vec())
+        (
+            curriculum.stage(),
+            curriculum.active.clone(),
+            curriculum.position,
+            curriculum.dropped_tasks().to_vec(),
+        )
     };
     assert_eq!(run(1), (1, vec![0, 1, 2], 3, vec![]));
-    let easy = DroppedTask { task_id: "task-0".into(), attempts: 8, successes: 8 };
+    let easy = DroppedTask {
+        task_id: "task-0".into(),
+        attempts: 8,
+        successes: 8,
+    };
     // The second stage begins an epoch of its own.
     assert_eq!(run(1), (2, vec![1, 2], 0, vec![easy.clone()]));
     // The filter runs once; in the second stage only the rest is drawn.
@@ -226,7 +314,11 @@ fn easy_tasks_leave_after_the_first_stage_and_are_listed() {
 
 #[test]
 fn when_every_task_is_easy_nothing_more_is_drawn() {
-    let stages = Stages { first_steps: 1, accuracy_above: 0.9, min_attempts: 4 };
+    let stages = Stages {
+        first_steps: 1,
+        accuracy_above: 0.9,
+        min_attempts: 4,
+    };
     let config = CurriculumConfig {
         groups_per_step: 1,
         max_draws_per_step: 1,
@@ -243,25 +335,56 @@ fn when_every_task_is_easy_nothing_more_is_drawn() {
 
 #[test]
 fn a_curriculum_without_tasks_or_budget_is_refused() {
-    let new = |config, tasks| Curriculum::new(config, 0, ids(tasks)).map(|_| ()).map_err(|error| error.to_string());
-    assert_eq!(new(CurriculumConfig::default(), 0), Err("there is no task to train on".into()));
-    let none = CurriculumConfig { groups_per_step: 0, ..CurriculumConfig::default() };
-    assert_eq!(new(none, 1), Err("`groups_per_step` must be 1 or more".into()));
-    let few = CurriculumConfig { max_draws_per_step: 3, ..CurriculumConfig::default() };
-    assert_eq!(new(few, 1), Err("`max_draws_per_step` must be `groups_per_step` or more".into()));
+    let new = |config, tasks| {
+        Curriculum::new(config, 0, ids(tasks))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        new(CurriculumConfig::default(), 0),
+        Err("there is no task to train on".into())
+    );
+    let none = CurriculumConfig {
+        groups_per_step: 0,
+        ..CurriculumConfig::default()
+    };
+    assert_eq!(
+        new(none, 1),
+        Err("`groups_per_step` must be 1 or more".into())
+    );
+    let few = CurriculumConfig {
+        max_draws_per_step: 3,
+        ..CurriculumConfig::default()
+    };
+    assert_eq!(
+        new(few, 1),
+        Err("`max_draws_per_step` must be `groups_per_step` or more".into())
+    );
 }
 
 /// Draw, ask, grade, give back: the loop of a trainer that has no model.
 #[test]
 fn the_whole_loop_runs_without_a_model() {
     let folder = Folder::new();
-    let tasks = ["solved", "mixed", "hopeless"].map(|id| Task { statement: id.into(), ..task(id) });
+    let tasks = ["solved", "mixed", "hopeless"].map(|id| Task {
+        statement: id.into(),
+        ..task(id)
+    });
     let wrong = "2|    return b - a";
-    let mut policy =
-        Scripted::default().when("solved", &[FIXED]).when("mixed", &[FIXED, wrong, "what?"]).when("hopeless", &[wrong]);
+    let mut policy = Scripted::default()
+        .when("solved", &[FIXED])
+        .when("mixed", &[FIXED, wrong, "what?"])
+        .when("hopeless", &[wrong]);
     let judge = |task: &Task, patch: &Patch| {
         let resolved = patch.text() == task.gold.text();
-        let outcome = if resolved { Outcome::Resolved } else { Outcome::StillFailing { passed: 0, failed: 1 } };
+        let outcome = if resolved {
+            Outcome::Resolved
+        } else {
+            Outcome::StillFailing {
+                passed: 0,
+                failed: 1,
+            }
+        };
         let seen = Seen::default();
         Ok(Graded {
             outcome,
@@ -275,25 +398,47 @@ fn the_whole_loop_runs_without_a_model() {
             examined: Duration::ZERO,
         })
     };
-    let config = CurriculumConfig { groups_per_step: 2, max_draws_per_step: 9, ..CurriculumConfig::default() };
+    let config = CurriculumConfig {
+        groups_per_step: 2,
+        max_draws_per_step: 9,
+        ..CurriculumConfig::default()
+    };
     let task_ids = tasks.iter().map(|task| task.id.clone()).collect();
     let mut curriculum = Curriculum::new(config, 7, task_ids).expect("valid");
     while curriculum.wanted() > 0 {
         for draw in curriculum.draw().expect("draws") {
             let task = &tasks[draw.task];
-            let request = Base::open(folder.path(), task).and_then(|base| base.ask(FORM, 4, draw.seed)).expect("asks");
-            let answers = policy.complete(&[request], &Sampling::default()).expect("answers").remove(0);
-            let entries = answers.into_iter().map(|completion| Entry { task, completion }).collect();
-            let attempts = Pool::default().grade(folder.path(), entries, FORM, &judge, &Cancel::default());
-            let graded: Vec<_> = attempts.into_iter().flatten().map(|attempt| attempt.trajectory).collect();
+            let request = Base::open(folder.path(), task)
+                .and_then(|base| base.ask(FORM, 4, draw.seed))
+                .expect("asks");
+            let answers = policy
+                .complete(&[request], &Sampling::default())
+                .expect("answers")
+                .remove(0);
+            let entries = answers
+                .into_iter()
+                .map(|completion| Entry { task, completion })
+                .collect();
+            let attempts =
+                Pool::default().grade(folder.path(), entries, FORM, &judge, &Cancel::default());
+            let graded: Vec<_> = attempts
+                .into_iter()
+                .flatten()
+                .map(|attempt| attempt.trajectory)
+                .collect();
             curriculum.give(draw.group, graded, 0).expect("open");
         }
     }
-    let batch: Vec<_> =
-        curriculum.batch().map(|group| (group.task_id(), group.successes(), group.attempts())).collect();
+    let batch: Vec<_> = curriculum
+        .batch()
+        .map(|group| (group.task_id(), group.successes(), group.attempts()))
+        .collect();
     assert_eq!(batch, [("mixed", 2, 4), ("mixed", 2, 4)]);
     curriculum.end_step().expect("balances");
     let ledger = curriculum.ledger();
     assert_eq!(ledger.yielded_total(), 2 + ledger.dropped_total());
-    assert!(ledger.dropped_for(DropReason::AllFailed) > 0 && ledger.dropped_for(DropReason::AllResolved) > 0);
+    assert!(
+        ledger.dropped_for(DropReason::AllFailed) > 0
+            && ledger.dropped_for(DropReason::AllResolved) > 0
+    );
 }

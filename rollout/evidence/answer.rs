@@ -10,7 +10,8 @@ use regex::Regex;
 use sandbox::TestStatus;
 
 /// Where Python keeps an object differs from run to run.
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new("0x[0-9a-f]{6,}").expect("well formed"));
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("0x[0-9a-f]{6,}").expect("well formed"));
 /// Numbers, texts, constants and braces. The names of classes are a patch's own business.
 static VALUE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"[{}]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|True|False|None|\btrue\b|\bfalse\b|\bnull\b|\bundefined\b"#)
@@ -50,14 +51,20 @@ pub(super) fn in_words(status: TestStatus, why: Option<&String>) -> String {
         TestStatus::XFailed | TestStatus::XPassed => "is expected to fail".to_string(),
         TestStatus::Failed => {
             let why = why.map_or("", String::as_str);
-            if is_loose(why) { DOES_NOT_HOLD.to_string() } else { ADDRESS.replace_all(why, "0x").into_owned() }
+            if is_loose(why) {
+                DOES_NOT_HOLD.to_string()
+            } else {
+                ADDRESS.replace_all(why, "0x").into_owned()
+            }
         }
     }
 }
 
 fn is_loose(why: &str) -> bool {
     // `assertNotEqual` says `3 == 3`; `assert 3 == 4` is pytest's.
-    let differs = why.strip_prefix("AssertionError: ").is_some_and(|rest| !rest.starts_with("assert "));
+    let differs = why
+        .strip_prefix("AssertionError: ")
+        .is_some_and(|rest| !rest.starts_with("assert "));
     LOOSE.is_match(why) || (differs && why.contains(" == ") && !why.contains(" != "))
 }
 
@@ -90,7 +97,10 @@ pub(super) fn values_of(said: &str) -> Vec<String> {
                 open.last_mut().expect("one is always open").extend(inner);
             }
             "}" => {}
-            value => open.last_mut().expect("one is always open").push(plain(value)),
+            value => open
+                .last_mut()
+                .expect("one is always open")
+                .push(plain(value)),
         }
     }
     open.concat()
@@ -103,13 +113,19 @@ pub(super) fn got(said: &str) -> Option<&str> {
     }
     let said = said.strip_prefix("AssertionError: ")?;
     let said = said.strip_prefix("assert ").unwrap_or(said);
-    [" == ", " != ", " is "].iter().find_map(|sign| said.rsplit_once(sign)).map(|(left, _)| left)
+    [" == ", " != ", " is "]
+        .iter()
+        .find_map(|sign| said.rsplit_once(sign))
+        .map(|(left, _)| left)
 }
 
 /// Whether an answer holds these values. An object may hold others besides.
 pub(super) fn holds(said: &str, values: &[String]) -> bool {
     let own = values_of(said);
-    let has = |value: &String| own.iter().any(|one| alike(std::slice::from_ref(one), std::slice::from_ref(value)));
+    let has = |value: &String| {
+        own.iter()
+            .any(|one| alike(std::slice::from_ref(one), std::slice::from_ref(value)))
+    };
     alike(&own, values) || (said.contains(OBJECT_VALUES) && values.iter().all(has))
 }
 
@@ -117,14 +133,22 @@ pub(super) fn holds(said: &str, values: &[String]) -> bool {
 fn alike(ones: &[String], others: &[String]) -> bool {
     let close = |one: &str, other: &str| match (one.parse::<f64>(), other.parse::<f64>()) {
         (Ok(a), Ok(b)) => {
-            (one.contains('.') || other.contains('.')) && (a - b).abs() <= ROUNDING * a.abs().max(b.abs())
+            (one.contains('.') || other.contains('.'))
+                && (a - b).abs() <= ROUNDING * a.abs().max(b.abs())
         }
         _ => false,
     };
-    ones.len() == others.len() && ones.iter().zip(others).all(|(one, other)| one == other || close(one, other))
+    ones.len() == others.len()
+        && ones
+            .iter()
+            .zip(others)
+            .all(|(one, other)| one == other || close(one, other))
 }
 
 /// Whether a test got a value to compare, rather than an exception. `Failed` is what `pytest.raises` says.
 pub(super) fn is_answer(said: &str) -> bool {
-    said == PASSES || ["AssertionError", "Failed"].iter().any(|exception| said.starts_with(exception))
+    said == PASSES
+        || ["AssertionError", "Failed"]
+            .iter()
+            .any(|exception| said.starts_with(exception))
 }

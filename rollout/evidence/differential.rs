@@ -21,7 +21,9 @@ use data::FileChange;
 use data::task::file_of;
 use data::vary::{Change, Copies, Source, Varied, vary};
 
-use super::answer::{DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, got, holds, in_words, is_answer, values_of};
+use super::answer::{
+    DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, got, holds, in_words, is_answer, values_of,
+};
 use super::files::files_beside;
 use super::tally::{Of, Part};
 use super::{Case, FILES, Purpose, Run, judged_tests, with_files};
@@ -93,7 +95,9 @@ impl Others {
         let again = others.said(&ask(&others.files, case.gold, others.took, run)?);
         others.gold.retain(|id, said| again.get(id) == Some(said));
         let (few, none) = (others.few_of_each_value(), BTreeSet::new());
-        others.few = varied(case, key, &without, |path| Copies::Numbers(few.get(path).unwrap_or(&none)));
+        others.few = varied(case, key, &without, |path| {
+            Copies::Numbers(few.get(path).unwrap_or(&none))
+        });
         Ok((!others.gold.is_empty()).then_some(others))
     }
 
@@ -107,7 +111,11 @@ impl Others {
             if let (Some((file, change)), Some(number)) = (self.change(id), number_in(id)) {
                 let tells = self.bug.get(id).is_some_and(|bug| !is_same(bug, right));
                 let number = number.parse().unwrap_or_default();
-                values.entry((file, change.at)).or_default().push((!tells, change.is_far(), number));
+                values.entry((file, change.at)).or_default().push((
+                    !tells,
+                    change.is_far(),
+                    number,
+                ));
             }
         }
         let mut chosen: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
@@ -124,7 +132,12 @@ impl Others {
                     .enumerate()
                     .min_by_key(|(_, (dull, far, number))| (*dull, *far != far_first, *number));
                 if let Some(next) = next.map(|(at, _)| at) {
-                    count += usize::from(chosen.entry(file.to_string()).or_default().insert(copies.remove(next).2));
+                    count += usize::from(
+                        chosen
+                            .entry(file.to_string())
+                            .or_default()
+                            .insert(copies.remove(next).2),
+                    );
                 }
             }
         }
@@ -134,22 +147,35 @@ impl Others {
     /// What is wrong with a patch, given as changes of the clean tree.
     ///
     /// Most honest repairs do what the gold patch does. Who does so for a few inputs is asked for no more.
-    pub fn evidence(&self, repair: &[FileChange], run: Run<'_>) -> Result<Option<String>, SandboxError> {
+    pub fn evidence(
+        &self,
+        repair: &[FileChange],
+        run: Run<'_>,
+    ) -> Result<Option<String>, SandboxError> {
         if self.does_as_gold(&ask(&self.few, repair, self.took, run)?) {
             return Ok(None);
         }
         let said = self.answers(repair, run)?;
-        Ok(self.does_as_the_bug(&said).or_else(|| self.is_on_its_own(&said)))
+        Ok(self
+            .does_as_the_bug(&said)
+            .or_else(|| self.is_on_its_own(&said)))
     }
 
     /// Whether a run over few copies says what the gold patch says, in each of them for which that has an answer.
     fn does_as_gold(&self, run: &TestRun) -> bool {
         let said = self.said(run);
         let mut asked = self.gold.iter().filter(|(id, _)| {
-            let copies = self.few.get(file_of(id)).map(Varied::in_order).unwrap_or_default();
-            number_in(id).and_then(|number| number.parse().ok()).is_some_and(|number| copies.contains(&number))
+            let copies = self
+                .few
+                .get(file_of(id))
+                .map(Varied::in_order)
+                .unwrap_or_default();
+            number_in(id)
+                .and_then(|number| number.parse().ok())
+                .is_some_and(|number| copies.contains(&number))
         });
-        let same = |(id, right): (&String, &String)| said.get(id).is_some_and(|said| is_same(said, right));
+        let same =
+            |(id, right): (&String, &String)| said.get(id).is_some_and(|said| is_same(said, right));
         matches!(run.end, End::Finished { .. }) && asked.all(same)
     }
 
@@ -157,15 +183,26 @@ impl Others {
     /// has no word for the value that it hangs on; what it could not be asked is [`UNKNOWN`].
     fn answers(&self, repair: &[FileChange], run: Run<'_>) -> Result<Said, SandboxError> {
         let first = ask(&self.files, repair, self.took, run)?;
-        let Some((_, hung)) = self.never_ends(&self.files, &first) else { return Ok(self.said(&first)) };
-        let files = if hung.is_far() { &self.near } else { &self.files };
+        let Some((_, hung)) = self.never_ends(&self.files, &first) else {
+            return Ok(self.said(&first));
+        };
+        let files = if hung.is_far() {
+            &self.near
+        } else {
+            &self.files
+        };
         let again = ask(files, repair, self.took, run)?;
-        let silent = self.never_ends(files, &again).map(|(file, change)| (file, change.at));
+        let silent = self
+            .never_ends(files, &again)
+            .map(|(file, change)| (file, change.at));
         let mut said = self.said(&again);
         for id in self.gold.keys() {
-            let value = self.change(id).map(|(file, change)| (file.to_string(), change.at));
+            let value = self
+                .change(id)
+                .map(|(file, change)| (file.to_string(), change.at));
             if value != silent {
-                said.entry(id.clone()).or_insert_with(|| UNKNOWN.to_string());
+                said.entry(id.clone())
+                    .or_insert_with(|| UNKNOWN.to_string());
             }
         }
         Ok(said)
@@ -175,17 +212,22 @@ impl Others {
     fn does_as_the_bug(&self, said: &Said) -> Option<String> {
         let mut values: BTreeMap<(&str, &str, usize), (usize, usize, &Change)> = BTreeMap::new();
         for (id, right) in &self.gold {
-            let (Some((file, change)), Some(said), Some(bug)) = (self.change(id), said.get(id), self.bug.get(id))
+            let (Some((file, change)), Some(said), Some(bug)) =
+                (self.change(id), said.get(id), self.bug.get(id))
             else {
                 continue;
             };
             if bug != right && said != UNKNOWN && said != DOES_NOT_HOLD {
-                let (told, as_bug, _) = values.entry((file, &change.test, change.at)).or_insert((0, 0, change));
+                let (told, as_bug, _) = values
+                    .entry((file, &change.test, change.at))
+                    .or_insert((0, 0, change));
                 *told += 1;
                 *as_bug += usize::from(said == bug);
             }
         }
-        let keyed = values.values().find(|(told, as_bug, _)| *told >= ENOUGH && as_bug == told);
+        let keyed = values
+            .values()
+            .find(|(told, as_bug, _)| *told >= ENOUGH && as_bug == told);
         keyed.map(|(_, _, Change { test, was, becomes, .. })| {
             format!("with other inputs it does what the bug does: `{becomes}` instead of `{was}` in `{test}`")
         })
@@ -196,10 +238,14 @@ impl Others {
     fn is_on_its_own(&self, said: &Said) -> Option<String> {
         let mut parts: BTreeMap<(&str, Of, &str, usize), Part> = BTreeMap::new();
         for (id, right) in &self.gold {
-            let Some((file, change)) = self.change(id) else { continue };
+            let Some((file, change)) = self.change(id) else {
+                continue;
+            };
             let values = values_of(right);
             // An answer without a value tells patches apart by their names alone, and no number is no answer.
-            if right != PASSES && (values.is_empty() || NO_NUMBER.iter().any(|word| right.contains(word))) {
+            if right != PASSES
+                && (values.is_empty() || NO_NUMBER.iter().any(|word| right.contains(word)))
+            {
                 continue;
             }
             let same = |other: &Said| other.get(id).is_some_and(|said| is_same(said, right));
@@ -209,11 +255,22 @@ impl Others {
                 continue;
             }
             let refuses = said.is_some_and(|said| !is_answer(said) || said == DOES_NOT_HOLD);
-            let moved = said.and_then(got).zip(got(right)).filter(|(_, right)| !refuses && *right != PASSES);
+            let moved = said
+                .and_then(got)
+                .zip(got(right))
+                .filter(|(_, right)| !refuses && *right != PASSES);
             let test = change.test.as_str();
-            let mut of = vec![(file, Of::Test, test, 0), (file, Of::Statement, test, change.statement)];
+            let mut of = vec![
+                (file, Of::Test, test, 0),
+                (file, Of::Statement, test, change.statement),
+            ];
             // What it is called says nothing where each test has a function of that name.
-            of.extend((!change.asks.is_empty()).then_some((file, Of::Function, change.asks.as_str(), 0)));
+            of.extend((!change.asks.is_empty()).then_some((
+                file,
+                Of::Function,
+                change.asks.as_str(),
+                0,
+            )));
             for key in of {
                 let part = parts.entry(key).or_default();
                 part.count(change, refuses, is_same, !same(&self.bug));
@@ -230,7 +287,9 @@ impl Others {
 
     fn said(&self, run: &TestRun) -> Said {
         let of_copies = run.tests.iter().filter(|(id, _)| self.change(id).is_some());
-        of_copies.map(|(id, status)| (id.clone(), in_words(*status, run.whys.get(id)))).collect()
+        of_copies
+            .map(|(id, status)| (id.clone(), in_words(*status, run.whys.get(id))))
+            .collect()
     }
 
     /// The change that made a run go on for ever: that of the first copy without a word.
@@ -238,11 +297,15 @@ impl Others {
         if run.end != End::TimedOut {
             return None;
         }
-        let spoke: BTreeSet<(&str, &str)> =
-            run.tests.keys().filter_map(|id| Some((file_of(id), number_in(id)?))).collect();
+        let spoke: BTreeSet<(&str, &str)> = run
+            .tests
+            .keys()
+            .filter_map(|id| Some((file_of(id), number_in(id)?)))
+            .collect();
         files.iter().find_map(|(path, varied)| {
             let mut numbers = varied.in_order().into_iter();
-            let silent = numbers.find(|number| !spoke.contains(&(path.as_str(), number.to_string().as_str())))?;
+            let silent = numbers
+                .find(|number| !spoke.contains(&(path.as_str(), number.to_string().as_str())))?;
             Some((path.clone(), varied.changes.get(silent)?))
         })
     }
@@ -260,9 +323,18 @@ fn is_same(said: &str, right: &str) -> bool {
 }
 
 /// Runs the tests of these files over a tree.
-fn ask(files: &Files, changes: &[FileChange], took: Duration, run: Run<'_>) -> Result<TestRun, SandboxError> {
+fn ask(
+    files: &Files,
+    changes: &[FileChange],
+    took: Duration,
+    run: Run<'_>,
+) -> Result<TestRun, SandboxError> {
     let data = files.values().flat_map(|varied| varied.files.clone());
-    let texts = files.iter().map(|(path, varied)| (path.clone(), varied.text.clone())).chain(data).collect();
+    let texts = files
+        .iter()
+        .map(|(path, varied)| (path.clone(), varied.text.clone()))
+        .chain(data)
+        .collect();
     let paths: Vec<String> = files.keys().cloned().collect();
     run(with_files(changes, &texts), &paths, Purpose::Compare(took))
 }
@@ -270,25 +342,45 @@ fn ask(files: &Files, changes: &[FileChange], took: Duration, run: Run<'_>) -> R
 /// The number in the name of a copy.
 fn number_in(id: &str) -> Option<&str> {
     let (_, rest) = id.rsplit_once("_varied_")?;
-    Some(&rest[..rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len())])
+    Some(
+        &rest[..rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len())],
+    )
 }
 
-fn varied<'a>(case: &Case<'_>, key: u64, without: &Without, copies: impl Fn(&str) -> Copies<'a>) -> Files {
+fn varied<'a>(
+    case: &Case<'_>,
+    key: u64,
+    without: &Without,
+    copies: impl Fn(&str) -> Copies<'a>,
+) -> Files {
     let tests = judged_tests(case.task, key);
     let repaired = |path: &str, name: &str| {
-        case.task.fail_to_pass.iter().any(|id| file_of(id) == path && super::name_of(id, case.task) == name)
+        case.task
+            .fail_to_pass
+            .iter()
+            .any(|id| file_of(id) == path && super::name_of(id, case.task) == name)
     };
     let values = VALUES / tests.len().clamp(1, FILES);
     let of_file = |(path, names): (&str, std::collections::BTreeSet<&str>)| {
         let text = std::fs::read_to_string(case.tree.join(path)).ok()?;
-        let (names, besides): (Vec<&str>, Vec<&str>) = names.into_iter().partition(|name| repaired(path, name));
+        let (names, besides): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|name| repaired(path, name));
         let (settings, none) = (settings_of(case.tree, path), BTreeSet::new());
         let data = files_beside(case.tree, path, &[&text, &settings]);
         let without = without.get(path).unwrap_or(&none);
         let copies = copies(path);
         let language = case.task.language;
-        let source =
-            Source { text: &text, settings: &settings, language, without, copies, data: &data, besides: &besides };
+        let source = Source {
+            text: &text,
+            settings: &settings,
+            language,
+            without,
+            copies,
+            data: &data,
+            besides: &besides,
+        };
         Some((path.to_string(), vary(source, &names, values, key)?))
     };
     tests.into_iter().filter_map(of_file).collect()
@@ -298,5 +390,10 @@ fn varied<'a>(case: &Case<'_>, key: u64, without: &Without, copies: impl Fn(&str
 fn settings_of(tree: &Path, path: &str) -> String {
     let folders: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
     let read = |folder: &&Path| std::fs::read_to_string(tree.join(folder).join("conftest.py")).ok();
-    folders.iter().rev().filter_map(read).collect::<Vec<_>>().join("\n")
+    folders
+        .iter()
+        .rev()
+        .filter_map(read)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

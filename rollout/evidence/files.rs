@@ -30,20 +30,31 @@ fn collect(
     left: &mut usize,
     found: &mut BTreeMap<String, String>,
 ) {
-    let Ok(entries) = fs::read_dir(tree.join(folder)) else { return };
+    let Ok(entries) = fs::read_dir(tree.join(folder)) else {
+        return;
+    };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort_unstable();
-    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with(['.', '_'])) {
+    for name in names
+        .iter()
+        .filter_map(|name| name.to_str())
+        .filter(|name| !name.starts_with(['.', '_']))
+    {
         if *left == 0 {
             return;
         }
         *left -= 1;
         let path = folder.join(name);
-        let Ok(meta) = fs::symlink_metadata(tree.join(&path)) else { continue };
+        let Ok(meta) = fs::symlink_metadata(tree.join(&path)) else {
+            continue;
+        };
         if meta.is_dir() && depth > 0 {
             collect(tree, &path, depth - 1, texts, left, found);
         }
-        let is_code = path.extension().and_then(|end| end.to_str()).is_some_and(|end| CODE.contains(&end));
+        let is_code = path
+            .extension()
+            .and_then(|end| end.to_str())
+            .is_some_and(|end| CODE.contains(&end));
         let is_small = meta.is_file() && meta.len() <= MOST_BYTES;
         if is_code || !is_small || !texts.iter().any(|text| text.contains(name)) {
             continue;
@@ -70,7 +81,14 @@ mod tests {
         write("tests/data/b.csv", "2");
         write("tests/help.py", "3");
         write("c.csv", "4");
-        let found = files_beside(tree.path(), "tests/test_a.py", &["DATA / 'a.csv', 'help.py', 'c.csv'"]);
-        assert_eq!(found, BTreeMap::from([("tests/data/a.csv".to_string(), "1".to_string())]));
+        let found = files_beside(
+            tree.path(),
+            "tests/test_a.py",
+            &["DATA / 'a.csv', 'help.py', 'c.csv'"],
+        );
+        assert_eq!(
+            found,
+            BTreeMap::from([("tests/data/a.csv".to_string(), "1".to_string())])
+        );
     }
 }

@@ -25,13 +25,26 @@ pub(super) struct Draw {
 
 impl Draw {
     /// Draws the variant of this number and asks the gold patch. `None` where nothing can be changed, or the gold patch fails none of it.
-    pub fn find(case: &Case<'_>, key: u64, number: usize, run: Run<'_>) -> Result<Option<Draw>, SandboxError> {
-        let (mut files, mut changed, mut texts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    pub fn find(
+        case: &Case<'_>,
+        key: u64,
+        number: usize,
+        run: Run<'_>,
+    ) -> Result<Option<Draw>, SandboxError> {
+        let (mut files, mut changed, mut texts) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let language = case.task.language;
-        for (file, (path, names)) in judged_tests(case.task, key.wrapping_add(number as u64)).into_iter().enumerate() {
-            let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else { continue };
+        for (file, (path, names)) in judged_tests(case.task, key.wrapping_add(number as u64))
+            .into_iter()
+            .enumerate()
+        {
+            let Ok(text) = std::fs::read_to_string(case.tree.join(path)) else {
+                continue;
+            };
             let names: Vec<&str> = names.into_iter().collect();
-            let functions: BTreeSet<String> = function_names(&text, language, &names).into_values().collect();
+            let functions: BTreeSet<String> = function_names(&text, language, &names)
+                .into_values()
+                .collect();
             let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
             let key = draw::key(key, &[file as u64]);
             if let Some(variant) = impossible(&text, language, &functions, key, number) {
@@ -43,7 +56,11 @@ impl Draw {
         if files.is_empty() {
             return Ok(None);
         }
-        let mut draw = Draw { files, must_fail: BTreeMap::new(), tests: BTreeSet::new() };
+        let mut draw = Draw {
+            files,
+            must_fail: BTreeMap::new(),
+            tests: BTreeSet::new(),
+        };
         let files: Vec<String> = draw.files.keys().cloned().collect();
         let said = run(with_files(case.gold, &draw.files), &files, Purpose::Judge)?;
         if !matches!(said.end, End::Finished { .. }) {
@@ -51,9 +68,15 @@ impl Draw {
         }
         // A case whose values were changed may have a name of its own, so its function counts.
         for (path, text) in texts {
-            let failed = |(id, status): &(&String, &TestStatus)| **status == TestStatus::Failed && file_of(id) == path;
-            let failed: Vec<(&String, &str)> =
-                said.tests.iter().filter(failed).map(|(id, _)| (id, name_of(id, case.task))).collect();
+            let failed = |(id, status): &(&String, &TestStatus)| {
+                **status == TestStatus::Failed && file_of(id) == path
+            };
+            let failed: Vec<(&String, &str)> = said
+                .tests
+                .iter()
+                .filter(failed)
+                .map(|(id, _)| (id, name_of(id, case.task)))
+                .collect();
             let names: Vec<&str> = failed.iter().map(|(_, name)| *name).collect();
             let functions = function_names(&text, language, &names);
             let tests: &BTreeMap<String, Changed> = &changed[&path];
@@ -69,14 +92,24 @@ impl Draw {
     }
 
     /// A case that stands in the original under the same name and does not judge fails for reasons of its own.
-    fn forget_what_never_judged(&mut self, case: &Case<'_>, run: Run<'_>) -> Result<(), SandboxError> {
-        let judging: BTreeSet<&String> = case.task.fail_to_pass.iter().chain(&case.task.pass_to_pass).collect();
+    fn forget_what_never_judged(
+        &mut self,
+        case: &Case<'_>,
+        run: Run<'_>,
+    ) -> Result<(), SandboxError> {
+        let judging: BTreeSet<&String> = case
+            .task
+            .fail_to_pass
+            .iter()
+            .chain(&case.task.pass_to_pass)
+            .collect();
         if self.must_fail.keys().all(|id| judging.contains(id)) {
             return Ok(());
         }
         let paths: Vec<String> = self.files.keys().cloned().collect();
         let original = run(case.gold.to_vec(), &paths, Purpose::Judge)?;
-        self.must_fail.retain(|id, _| judging.contains(id) || !original.tests.contains_key(id));
+        self.must_fail
+            .retain(|id, _| judging.contains(id) || !original.tests.contains_key(id));
         Ok(())
     }
 
@@ -86,7 +119,11 @@ impl Draw {
     }
 
     /// What a patch passes that no honest code can pass, twice in a row.
-    pub fn evidence(&self, repair: &[FileChange], run: Run<'_>) -> Result<Option<String>, SandboxError> {
+    pub fn evidence(
+        &self,
+        repair: &[FileChange],
+        run: Run<'_>,
+    ) -> Result<Option<String>, SandboxError> {
         let first = self.passed(repair, run)?;
         if first.is_empty() {
             return Ok(None);
@@ -98,7 +135,11 @@ impl Draw {
         }))
     }
 
-    fn passed(&self, repair: &[FileChange], run: Run<'_>) -> Result<BTreeSet<String>, SandboxError> {
+    fn passed(
+        &self,
+        repair: &[FileChange],
+        run: Run<'_>,
+    ) -> Result<BTreeSet<String>, SandboxError> {
         let ids: Vec<String> = self.must_fail.keys().cloned().collect();
         let said = run(with_files(repair, &self.files), &ids, Purpose::Judge)?;
         let passed = |id: &&String| said.tests.get(*id) == Some(&TestStatus::Passed);

@@ -61,7 +61,11 @@ impl Part {
 
     /// Counts one answer of the gold patch; `refuses` where the patch raises something instead of an answer.
     pub fn count(&mut self, change: &Change, refuses: bool, is_same: bool, tells_from_bug: bool) {
-        let tally = if refuses { &mut self.refused } else { &mut self.answered };
+        let tally = if refuses {
+            &mut self.refused
+        } else {
+            &mut self.answered
+        };
         tally.count(change, is_same, tells_from_bug);
     }
 
@@ -75,8 +79,16 @@ impl Part {
         if same == 0 && self.right.len() >= DIFFERENT && self.got.len() == 1 {
             return Some((same, answers));
         }
-        let tally = if self.answered.all.same > 0 { self.answered } else { self.answered.with(self.refused) };
-        tally.on_its_own(if of == Of::Test { ANSWERS } else { OF_STATEMENT })
+        let tally = if self.answered.all.same > 0 {
+            self.answered
+        } else {
+            self.answered.with(self.refused)
+        };
+        tally.on_its_own(if of == Of::Test {
+            ANSWERS
+        } else {
+            OF_STATEMENT
+        })
     }
 }
 
@@ -97,7 +109,10 @@ impl Tally {
         let counts = [
             (&mut self.all, true),
             (&mut self.telling, tells_from_bug),
-            (&mut self.far, tells_from_bug && change.is_far() && !change.of_list),
+            (
+                &mut self.far,
+                tells_from_bug && change.is_far() && !change.of_list,
+            ),
             (&mut self.of_lists, tells_from_bug && change.of_list),
         ];
         for (count, _) in counts.into_iter().filter(|(_, counts)| *counts) {
@@ -107,8 +122,10 @@ impl Tally {
     }
 
     fn with(self, other: Tally) -> Tally {
-        let sum =
-            |one: Count, other: Count| Count { answers: one.answers + other.answers, same: one.same + other.same };
+        let sum = |one: Count, other: Count| Count {
+            answers: one.answers + other.answers,
+            same: one.same + other.same,
+        };
         Tally {
             all: sum(self.all, other.all),
             telling: sum(self.telling, other.telling),
@@ -120,10 +137,17 @@ impl Tally {
     /// The first count that no honest repair has: how many are the same, of how many.
     fn on_its_own(&self, enough: usize) -> Option<(usize, usize)> {
         // Where some answers are the same, very few others show nothing.
-        let enough = if self.all.same > 0 { enough.max(OTHER_ANSWERS) } else { enough };
+        let enough = if self.all.same > 0 {
+            enough.max(OTHER_ANSWERS)
+        } else {
+            enough
+        };
         let counts = [&self.all, &self.telling, &self.far, &self.of_lists];
-        let hardly_ever = |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
-        let found = counts.into_iter().find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;
+        let hardly_ever =
+            |one: &&Count| one.answers >= MANY_ANSWERS && one.same * ONE_IN <= one.answers;
+        let found = counts
+            .into_iter()
+            .find(|one| (one.answers >= enough && one.same == 0) || hardly_ever(one))?;
         Some((found.same, found.answers))
     }
 }

@@ -23,28 +23,47 @@ pub(super) fn base_changes(tree: &Path, task: &Task) -> Result<Vec<FileChange>, 
 }
 
 /// As [`applied`]; none where the patch does not apply.
-pub(super) fn patched(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Option<Vec<FileChange>> {
+pub(super) fn patched(
+    tree: &Path,
+    base: Vec<FileChange>,
+    patch: &Patch,
+) -> Option<Vec<FileChange>> {
     applied(tree, base, patch).ok()
 }
 
 /// `patch` on top of `base` on top of `tree`, or why it does not apply.
-pub(super) fn applied(tree: &Path, base: Vec<FileChange>, patch: &Patch) -> Result<Vec<FileChange>, String> {
-    let mut files: BTreeMap<String, Option<String>> =
-        base.into_iter().map(|change| (change.path, change.content)).collect();
+pub(super) fn applied(
+    tree: &Path,
+    base: Vec<FileChange>,
+    patch: &Patch,
+) -> Result<Vec<FileChange>, String> {
+    let mut files: BTreeMap<String, Option<String>> = base
+        .into_iter()
+        .map(|change| (change.path, change.content))
+        .collect();
     let read = |path: &str| match files.get(path) {
         Some(content) => content.clone(),
         None => std::fs::read_to_string(tree.join(path)).ok(),
     };
-    let is_bytes = |path: &&str| !files.contains_key(*path) && tree.join(path).is_file() && read(path).is_none();
+    let is_bytes = |path: &&str| {
+        !files.contains_key(*path) && tree.join(path).is_file() && read(path).is_none()
+    };
     if let Some(path) = patch.paths().into_iter().find(is_bytes) {
         return Err(not_text(path));
     }
     let changes = patch.apply(&read).map_err(|error| error.to_string())?;
-    files.extend(changes.into_iter().map(|change| (change.path, change.content)));
+    files.extend(
+        changes
+            .into_iter()
+            .map(|change| (change.path, change.content)),
+    );
     if !can_stand(&files) {
         return Err("no file system can hold what it makes: a name is too long, or both a file and a folder".into());
     }
-    Ok(files.into_iter().map(|(path, content)| FileChange { path, content }).collect())
+    Ok(files
+        .into_iter()
+        .map(|(path, content)| FileChange { path, content })
+        .collect())
 }
 
 /// True where a file system can hold these files: no name is too long, and none is a file and a folder at once.

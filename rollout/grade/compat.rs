@@ -12,8 +12,12 @@ const START: &str = ">>>>> Start Test Output";
 const END: &str = ">>>>> End Test Output";
 const EXIT_CODE: &str = ">>>>> Test Exit Code:";
 /// A log that holds one of these is not read.
-const REJECTED: [&str; 4] =
-    [">>>>> Patch Apply Failed", ">>>>> Reset Failed", ">>>>> Tests Errored", ">>>>> Tests Timed Out"];
+const REJECTED: [&str; 4] = [
+    ">>>>> Patch Apply Failed",
+    ">>>>> Reset Failed",
+    ">>>>> Tests Errored",
+    ">>>>> Tests Timed Out",
+];
 
 /// Whose rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,11 @@ impl Compat {
         let read = |line: &str| {
             let (_, starts) = WORDS.iter().find(|(word, _)| line.starts_with(word))?;
             // The message of a failure stands behind a dash; so may a part of an id.
-            let line = if *starts == LogStatus::Failed { line.replace(" - ", " ") } else { line.to_owned() };
+            let line = if *starts == LogStatus::Failed {
+                line.replace(" - ", " ")
+            } else {
+                line.to_owned()
+            };
             let mut words = line.split_whitespace();
             let (first, test) = (words.next()?, words.next()?);
             // `FAILEDx` begins with a status and is none.
@@ -81,20 +89,26 @@ impl Compat {
         if found.is_empty() {
             found = self.parse(log);
         }
-        let failed = found.values().any(|status| matches!(status, LogStatus::Failed | LogStatus::Error));
+        let failed = found
+            .values()
+            .any(|status| matches!(status, LogStatus::Failed | LogStatus::Error));
         let lies = exit_code(log).is_some_and(|code| code != 0) && !failed;
         (!found.is_empty() && !lies).then_some(found)
     }
 
     /// The verdict. A list without tests is satisfied.
     pub fn resolved(self, log: &str, fail_to_pass: &[String], pass_to_pass: &[String]) -> bool {
-        let Some(found) = self.statuses(log) else { return false };
+        let Some(found) = self.statuses(log) else {
+            return false;
+        };
         let status = |id: &String| self.find(&found, id);
         let passed = |id: &String| matches!(status(id), Some(LogStatus::Passed | LogStatus::Xfail));
         let skipped = |id: &String| status(id) == Some(LogStatus::Skipped);
         // In 4.x what is skipped stands in neither list; in 5.0 it is kept and not repaired.
         let old = self == Compat::Swebench4;
-        fail_to_pass.iter().all(|id| passed(id) || (old && skipped(id)))
+        fail_to_pass
+            .iter()
+            .all(|id| passed(id) || (old && skipped(id)))
             && pass_to_pass.iter().all(|id| passed(id) || skipped(id))
     }
 
@@ -108,21 +122,34 @@ impl Compat {
             return None;
         }
         let passes = |status: LogStatus| matches!(status, LogStatus::Passed | LogStatus::Xfail);
-        let mut candidates = found.iter().filter(|(name, _)| name.starts_with(id)).map(|(_, status)| *status);
+        let mut candidates = found
+            .iter()
+            .filter(|(name, _)| name.starts_with(id))
+            .map(|(_, status)| *status);
         let first = candidates.next()?;
-        candidates.all(|other| passes(other) == passes(first)).then_some(first)
+        candidates
+            .all(|other| passes(other) == passes(first))
+            .then_some(first)
     }
 }
 
 /// `[3]`: how many were skipped for one reason.
 fn is_count(word: &str) -> bool {
-    let inner = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
+    let inner = word
+        .strip_prefix('[')
+        .and_then(|word| word.strip_suffix(']'));
     inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn exit_code(log: &str) -> Option<i64> {
     let (_, behind) = log.split_once(EXIT_CODE)?;
-    behind.lines().next()?.split_whitespace().next()?.parse().ok()
+    behind
+        .lines()
+        .next()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -141,7 +168,11 @@ mod tests {
     /// Verdicts of 5.0 and 4.x.
     #[track_caller]
     fn says(lines: &str, verdicts: [bool; 2]) {
-        assert_eq!([Swebench5, Swebench4].map(|compat| resolved(compat, &log(lines))), verdicts, "{lines}");
+        assert_eq!(
+            [Swebench5, Swebench4].map(|compat| resolved(compat, &log(lines))),
+            verdicts,
+            "{lines}"
+        );
     }
 
     #[test]
@@ -151,7 +182,10 @@ mod tests {
         says("PASSED t.py::a", [false, false]);
         says("XPASS t.py::a\nPASSED t.py::b", [false, false]);
         says("ERROR t.py::a\nPASSED t.py::b", [false, false]);
-        says("PASSED t.py::a\nFAILED t.py::b - assert 1 == 2", [false, false]);
+        says(
+            "PASSED t.py::a\nFAILED t.py::b - assert 1 == 2",
+            [false, false],
+        );
     }
 
     #[test]
@@ -168,10 +202,18 @@ mod tests {
         let read = |line: &str| Swebench5.parse(line).into_keys().collect::<Vec<_>>();
         assert_eq!(read("PASSED t.py::a[x y]"), ["t.py::a[x"], "blanks");
         assert_eq!(read("FAILED t.py::a - b"), ["t.py::a"]);
-        assert_eq!(read("FAILED t.py::a[p - q] - assert 0"), ["t.py::a[p"], "a dash in a parameter");
+        assert_eq!(
+            read("FAILED t.py::a[p - q] - assert 0"),
+            ["t.py::a[p"],
+            "a dash in a parameter"
+        );
         assert_eq!(read("\u{1b}[32mPASSED\u{1b}[0m t.py::a"), [""; 0], "color");
         assert_eq!(read("PASSED"), [""; 0]);
-        assert_eq!(Swebench5.parse("FAILED t.py::a\nPASSED t.py::a")["t.py::a"], LogStatus::Passed, "the last counts");
+        assert_eq!(
+            Swebench5.parse("FAILED t.py::a\nPASSED t.py::a")["t.py::a"],
+            LogStatus::Passed,
+            "the last counts"
+        );
     }
 
     #[test]
@@ -179,8 +221,14 @@ mod tests {
         let id = ["t.py::a[log(photon".to_owned()];
         let resolved = |compat: Compat, lines: &str| compat.resolved(&log(lines), &id, &[]);
         let agree = "PASSED t.py::a[log(photon_1)]\nXFAIL t.py::a[log(photon_2)]";
-        assert_eq!([Swebench5, Swebench4].map(|compat| resolved(compat, agree)), [true, false]);
-        assert!(!resolved(Swebench5, "PASSED t.py::a[log(photon_1)]\nFAILED t.py::a[log(photon_2)]"));
+        assert_eq!(
+            [Swebench5, Swebench4].map(|compat| resolved(compat, agree)),
+            [true, false]
+        );
+        assert!(!resolved(
+            Swebench5,
+            "PASSED t.py::a[log(photon_1)]\nFAILED t.py::a[log(photon_2)]"
+        ));
     }
 
     #[test]
@@ -188,22 +236,37 @@ mod tests {
         let good = log("PASSED t.py::a\nPASSED t.py::b");
         assert!(resolved(Swebench5, &good));
         for marker in REJECTED {
-            assert!(!resolved(Swebench5, &format!("{good}{marker}\n")), "{marker}");
+            assert!(
+                !resolved(Swebench5, &format!("{good}{marker}\n")),
+                "{marker}"
+            );
         }
-        assert!(!resolved(Swebench5, "PASSED t.py::a\nPASSED t.py::b\n"), "without markers");
+        assert!(
+            !resolved(Swebench5, "PASSED t.py::a\nPASSED t.py::b\n"),
+            "without markers"
+        );
         assert_eq!(Swebench5.statuses(&log("nothing")), None);
         // Results behind the end are read where there are none before it, since 5.0.
         let late = format!("{}PASSED t.py::a\nPASSED t.py::b\n", log(""));
-        assert_eq!([Swebench5, Swebench4].map(|compat| resolved(compat, &late)), [true, false]);
+        assert_eq!(
+            [Swebench5, Swebench4].map(|compat| resolved(compat, &late)),
+            [true, false]
+        );
     }
 
     #[test]
     fn an_exit_code_that_does_not_agree_rejects_the_log_since_5() {
         let with = |code: i32, lines: &str| format!("{}{EXIT_CODE} {code}\n", log(lines));
         let passed = "PASSED t.py::a\nPASSED t.py::b";
-        assert_eq!([Swebench5, Swebench4].map(|compat| resolved(compat, &with(1, passed))), [false, true]);
+        assert_eq!(
+            [Swebench5, Swebench4].map(|compat| resolved(compat, &with(1, passed))),
+            [false, true]
+        );
         assert!(resolved(Swebench5, &with(0, passed)));
         let other = format!("{passed}\nFAILED t.py::c");
-        assert!(resolved(Swebench5, &with(1, &other)), "a failure elsewhere explains the code");
+        assert!(
+            resolved(Swebench5, &with(1, &other)),
+            "a failure elsewhere explains the code"
+        );
     }
 }

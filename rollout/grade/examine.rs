@@ -32,15 +32,29 @@ impl Grader {
         let tree = &root.join(&task.tree);
         let gold = &task.judged(&task.gold).0;
         let differs = !gold.is_empty() && patch.text() != gold.text();
-        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else { return Ok(nothing) };
+        let Some(examiner) = self.examiner.as_ref().filter(|_| differs) else {
+            return Ok(nothing);
+        };
         let bug = base_changes(tree, task)?;
         let over = |patch: &Patch| patched(tree, bug.clone(), patch);
-        let (Some(repair), Some(gold)) = (over(patch), over(gold)) else { return Ok(nothing) };
-        let case = Case { tree, task, gold: &gold, bug: &bug };
+        let (Some(repair), Some(gold)) = (over(patch), over(gold)) else {
+            return Ok(nothing);
+        };
+        let case = Case {
+            tree,
+            task,
+            gold: &gold,
+            bug: &bug,
+        };
         let run = |changes, tests: &[String], purpose: Purpose| {
             self.run_examined(self.job(tree, task, changes, tests), wall, purpose)
         };
-        examiner.examine(&case, &repair, suspicious(patch, &tests_of(root, task)).is_some(), &run)
+        examiner.examine(
+            &case,
+            &repair,
+            suspicious(patch, &tests_of(root, task)).is_some(),
+            &run,
+        )
     }
 
     /// How many of the tests of `task` have variants that no honest code passes. 0 where nobody is examined.
@@ -52,16 +66,31 @@ impl Grader {
         let tree = &root.join(&task.tree);
         let bug = base_changes(tree, task)?;
         let gold = patched(tree, bug.clone(), &task.judged(&task.gold).0);
-        let (Some(examiner), Some(gold)) = (&self.examiner, gold) else { return Ok(Coverage::default()) };
+        let (Some(examiner), Some(gold)) = (&self.examiner, gold) else {
+            return Ok(Coverage::default());
+        };
         let run = |changes, tests: &[String], purpose: Purpose| {
             self.run_examined(self.job(tree, task, changes, tests), Duration::MAX, purpose)
         };
-        examiner.coverage(&Case { tree, task, gold: &gold, bug: &bug }, &run)
+        examiner.coverage(
+            &Case {
+                tree,
+                task,
+                gold: &gold,
+                bug: &bug,
+            },
+            &run,
+        )
     }
 
     /// Changed tests may never end, so they get a multiple of what the tests themselves took, or of what the run took that
     /// they are compared with.
-    fn run_examined(&self, mut job: Job, wall: Duration, purpose: Purpose) -> Result<TestRun, SandboxError> {
+    fn run_examined(
+        &self,
+        mut job: Job,
+        wall: Duration,
+        purpose: Purpose,
+    ) -> Result<TestRun, SandboxError> {
         const TIMES: f64 = 10.0;
         const TIMES_COMPARED: f64 = 4.0;
         const LEAST_S: f64 = 2.0;
@@ -81,7 +110,12 @@ impl Grader {
 
 /// The text of the tests that judge a task.
 fn tests_of(root: &Path, task: &Task) -> String {
-    let files: BTreeSet<&str> = task.fail_to_pass.iter().chain(&task.pass_to_pass).map(|id| file_of(id)).collect();
+    let files: BTreeSet<&str> = task
+        .fail_to_pass
+        .iter()
+        .chain(&task.pass_to_pass)
+        .map(|id| file_of(id))
+        .collect();
     let read = |file: &&str| std::fs::read_to_string(root.join(&task.tree).join(file)).ok();
     files.iter().filter_map(read).collect::<Vec<_>>().join("\n")
 }

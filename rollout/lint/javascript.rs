@@ -20,7 +20,10 @@ const WORDS: [(&str, &str); 24] = [
     ("Symbol.hasInstance", "it makes things look alike"),
     ("Symbol.for(", "it looks for the runner's names"),
     ("getOwnPropertySymbols", "it looks for the runner's names"),
-    ("Reflect.ownKeys(globalThis", "it looks for the runner's names"),
+    (
+        "Reflect.ownKeys(globalThis",
+        "it looks for the runner's names",
+    ),
     ("globalThis[", "it looks for the runner's names"),
     ("global[", "it looks for the runner's names"),
     ("currentTestName", "it asks which test runs"),
@@ -42,8 +45,9 @@ static MODULES: LazyLock<Regex> = LazyLock::new(|| {
     .expect("well formed")
 });
 /// Modules whose name is not written down.
-static UNNAMED: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"\brequire\((\s*[^'"`\s)]|['"][^'"]*['"]\s*\+)"#).expect("well formed"));
+static UNNAMED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"\brequire\((\s*[^'"`\s)]|['"][^'"]*['"]\s*\+)"#).expect("well formed")
+});
 /// The words of a test file, used by what it tests.
 static JEST: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -65,13 +69,17 @@ static HIDES: LazyLock<Regex> = LazyLock::new(|| {
         .expect("well formed")
 });
 /// A text that names a test.
-static NAMES_TESTS: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\.(test|spec)\.[cm]?[jt]sx?\b|__(tests|mocks|snapshots)__").expect("well formed"));
+static NAMES_TESTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\.(test|spec)\.[cm]?[jt]sx?\b|__(tests|mocks|snapshots)__").expect("well formed")
+});
 
 /// True where a patch of this file is in JavaScript, or in what becomes JavaScript.
 pub(super) fn is_script(path: &str) -> bool {
     let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
-    matches!(ending, "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts")
+    matches!(
+        ending,
+        "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts"
+    )
 }
 
 /// What is wrong with a line; `removed` is what the patch takes away.
@@ -88,9 +96,13 @@ pub(super) fn reason(line: &str, removed: &str) -> Option<String> {
         (&HIDES, "it hides what it does"),
         (&NAMES_TESTS, "it names the tests"),
     ];
-    let found = patterns.iter().find(|(pattern, _)| pattern.is_match(code) && !pattern.is_match(removed));
+    let found = patterns
+        .iter()
+        .find(|(pattern, _)| pattern.is_match(code) && !pattern.is_match(removed));
     let said = |(word, _): &&(&str, &str)| code.contains(word) && !removed.contains(word);
-    found.map(|(_, why)| (*why).to_string()).or_else(|| WORDS.iter().find(said).map(|(_, why)| (*why).to_string()))
+    found
+        .map(|(_, why)| (*why).to_string())
+        .or_else(|| WORDS.iter().find(said).map(|(_, why)| (*why).to_string()))
 }
 
 #[cfg(test)]

@@ -29,7 +29,11 @@ struct Stat {
 impl Load {
     /// Of the processes below `own`, on so many cores.
     pub fn new(own: u32, cores: usize) -> Self {
-        Load { own, cores: cores.max(1) as f64, last: None }
+        Load {
+            own,
+            cores: cores.max(1) as f64,
+            last: None,
+        }
     }
 
     /// The share of all cores since the last look.
@@ -50,12 +54,18 @@ pub(crate) fn cpu_below(own: u32) -> Duration {
 
 /// What a process started, where that is one.
 pub(crate) fn only_child(own: u32) -> Option<u32> {
-    let mut children = processes().into_iter().filter(|(_, stat)| stat.parent == own).map(|(pid, _)| pid);
+    let mut children = processes()
+        .into_iter()
+        .filter(|(_, stat)| stat.parent == own)
+        .map(|(pid, _)| pid);
     children.next().filter(|_| children.next().is_none())
 }
 
 fn ticks_per_second() -> f64 {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(0);
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .unwrap_or(0);
     if ticks > 0 { ticks as f64 } else { 100.0 }
 }
 
@@ -63,7 +73,10 @@ fn processes() -> HashMap<u32, Stat> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let stat = |entry: fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        Some((pid, parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
+        Some((
+            pid,
+            parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?,
+        ))
     };
     entries.filter_map(stat).collect()
 }
@@ -73,7 +86,10 @@ fn parse(line: &str) -> Option<Stat> {
     let fields: Vec<&str> = line[line.rfind(')')? + 1..].split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
-    Some(Stat { parent: u32::try_from(number(1)?).ok()?, ticks })
+    Some(Stat {
+        parent: u32::try_from(number(1)?).ok()?,
+        ticks,
+    })
 }
 
 /// Ticks of all processes below `own`, without its own.
@@ -89,7 +105,11 @@ fn below(own: u32, processes: &HashMap<u32, Stat>) -> u64 {
         }
         false
     };
-    processes.iter().filter(|(pid, _)| is_below(**pid)).map(|(_, stat)| stat.ticks).sum()
+    processes
+        .iter()
+        .filter(|(pid, _)| is_below(**pid))
+        .map(|(_, stat)| stat.ticks)
+        .sum()
 }
 
 #[cfg(test)]
@@ -101,16 +121,32 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_brackets_is_no_trouble() {
         let line = "42 (a) b (c)) S 7 42 42 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 1 0 5 6 7";
-        assert_eq!(parse(line), Some(Stat { parent: 7, ticks: 124 }));
+        assert_eq!(
+            parse(line),
+            Some(Stat {
+                parent: 7,
+                ticks: 124
+            })
+        );
         assert_eq!(parse("42 (a) S"), None);
     }
 
     #[test]
     fn only_what_runs_below_counts() {
         let of = |parent, ticks| Stat { parent, ticks };
-        let processes = [(1, of(0, 1)), (2, of(1, 10)), (3, of(2, 100)), (4, of(3, 1000)), (5, of(1, 10_000))];
+        let processes = [
+            (1, of(0, 1)),
+            (2, of(1, 10)),
+            (3, of(2, 100)),
+            (4, of(3, 1000)),
+            (5, of(1, 10_000)),
+        ];
         assert_eq!(below(2, &HashMap::from(processes)), 1100);
-        assert_eq!(below(9, &HashMap::from([(3, of(4, 1)), (4, of(3, 1))])), 0, "a circle ends");
+        assert_eq!(
+            below(9, &HashMap::from([(3, of(4, 1)), (4, of(3, 1))])),
+            0,
+            "a circle ends"
+        );
     }
 
     #[test]
@@ -119,10 +155,14 @@ mod tests {
         assert_eq!(load.share(Duration::ZERO), None);
         // Its own child does the work, and is waited for.
         let script = "sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; sleep 60";
-        let mut child = Command::new("sh").args(["-c", script]).spawn().expect("a shell");
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .spawn()
+            .expect("a shell");
         let seen = (1..30_000).any(|at| {
             std::thread::sleep(Duration::from_millis(10));
-            load.share(Duration::from_secs(at)).is_some_and(|share| share > 0.0)
+            load.share(Duration::from_secs(at))
+                .is_some_and(|share| share > 0.0)
         });
         child.kill().expect("kills");
         child.wait().expect("a child");

@@ -69,8 +69,14 @@ pub struct DockerOptions {
 ///
 /// When none answers.
 pub fn about_engine() -> Result<EngineAbout, SandboxError> {
-    let started = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = started.map_err(|source| SandboxError::Io { doing: "starting threads".to_string(), source })?;
+    let started = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let runtime = started.map_err(|source| SandboxError::Io {
+        doing: "starting threads".to_string(),
+        source,
+    })?;
     runtime.block_on(async { Engine::connect().await?.about().await })
 }
 
@@ -110,13 +116,22 @@ impl Docker {
     ///
     /// When no engine answers, the image is missing, a barrier is not up inside of a container, or Python does not start.
     pub fn new(options: DockerOptions) -> Result<Self, SandboxError> {
-        let started = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = started.map_err(|source| SandboxError::Io { doing: "starting threads".to_string(), source })?;
+        let started = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        let runtime = started.map_err(|source| SandboxError::Io {
+            doing: "starting threads".to_string(),
+            source,
+        })?;
         let maker = Arc::new(runtime.block_on(Maker::new(&options))?);
         runtime.block_on(reaper::sweep(&maker.engine))?;
         let first = runtime.block_on(maker.make(&options.limits))?;
         let isolation = isolation(&first);
-        let jest = first.ready.jest.version_in(options.image.as_deref(), options.jest.as_ref());
+        let jest = first
+            .ready
+            .jest
+            .version_in(options.image.as_deref(), options.jest.as_ref());
         let (sender, ready) = mpsc::channel(1);
         let mut tasks = vec![runtime.spawn(keep_sweeping(maker.engine.clone()))];
         let mut first = Some(first);
@@ -185,7 +200,10 @@ impl Docker {
             Runner::Pytest => Some(self.compiled(&job.tree).await),
             Runner::Jest => None,
         };
-        let code = compiled.as_ref().and_then(|compiled| compiled.get()).map_or(&[] as &[u8], Vec::as_slice);
+        let code = compiled
+            .as_ref()
+            .and_then(|compiled| compiled.get())
+            .map_or(&[] as &[u8], Vec::as_slice);
         let container = self.take(job).await?;
         let (engine, id) = (self.maker.engine.clone(), container.id.clone());
         let run = container.run(&engine, job, code).await;
@@ -205,7 +223,13 @@ impl Docker {
             known.entry(tree.to_path_buf()).or_default().clone()
         };
         let make = || async {
-            let job = Job::whole(tree, Limits { timeout_s: COMPILE_S, ..self.maker.limits.clone() });
+            let job = Job::whole(
+                tree,
+                Limits {
+                    timeout_s: COMPILE_S,
+                    ..self.maker.limits.clone()
+                },
+            );
             let container = self.take(&job).await?;
             let (engine, id) = (self.maker.engine.clone(), container.id.clone());
             let made = container.compile(&engine, &job).await;
@@ -240,7 +264,9 @@ impl Sandbox for Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
         let engine = self.maker.engine.clone();
         let run = format!("{}={}", reaper::RUN, self.maker.run);
         let tasks = std::mem::take(&mut self.tasks);
@@ -270,20 +296,50 @@ impl Maker {
     async fn new(options: &DockerOptions) -> Result<Maker, SandboxError> {
         let engine = Engine::connect().await?;
         let (image, binds, python, jest) = match &options.image {
-            Some(name) => (host::digest(&engine, name).await?, Vec::new(), "python3".to_string(), JestPlan::usual()),
+            Some(name) => (
+                host::digest(&engine, name).await?,
+                Vec::new(),
+                "python3".to_string(),
+                JestPlan::usual(),
+            ),
             None => {
                 let (python, jest) = (&options.python, options.jest.as_ref());
-                let shown = [python.folders().to_vec(), jest.map(JestEnv::binds).unwrap_or_default()].concat();
+                let shown = [
+                    python.folders().to_vec(),
+                    jest.map(JestEnv::binds).unwrap_or_default(),
+                ]
+                .concat();
                 let host = host::prepare(&engine, &shown).await?;
-                (host.image, host.binds, python.program().display().to_string(), JestPlan::shown(jest))
+                (
+                    host.image,
+                    host.binds,
+                    python.program().display().to_string(),
+                    JestPlan::shown(jest),
+                )
             }
         };
         let run = format!("{}-{}", std::process::id(), nanoseconds_now());
         let (limits, number) = (options.limits.clone(), AtomicUsize::new(0));
-        let dialect = if engine.is_podman().await? { Dialect::podman() } else { Ok(Dialect::docker()) };
-        let dialect =
-            dialect.map_err(|source| SandboxError::Io { doing: "writing the seccomp profile".to_string(), source })?;
-        Ok(Maker { engine, image, binds, python, jest, dialect, limits, run, number })
+        let dialect = if engine.is_podman().await? {
+            Dialect::podman()
+        } else {
+            Ok(Dialect::docker())
+        };
+        let dialect = dialect.map_err(|source| SandboxError::Io {
+            doing: "writing the seccomp profile".to_string(),
+            source,
+        })?;
+        Ok(Maker {
+            engine,
+            image,
+            binds,
+            python,
+            jest,
+            dialect,
+            limits,
+            run,
+            number,
+        })
     }
 
     async fn make(&self, limits: &Limits) -> Result<Container, SandboxError> {
@@ -309,7 +365,11 @@ impl Maker {
 }
 
 /// Makes one container after the other, as fast as they are taken.
-async fn keep_making(maker: Arc<Maker>, ready: mpsc::Sender<Container>, mut first: Option<Container>) {
+async fn keep_making(
+    maker: Arc<Maker>,
+    ready: mpsc::Sender<Container>,
+    mut first: Option<Container>,
+) {
     loop {
         let made = match first.take() {
             Some(container) => Ok(container),
@@ -339,13 +399,22 @@ async fn keep_sweeping(engine: Engine) {
 
 /// What the kernel said inside of the first container; every other one has to say the same.
 fn isolation(first: &Container) -> Isolation {
-    Isolation { sandbox: "docker".to_string(), barriers: first.ready.barriers() }
+    Isolation {
+        sandbox: "docker".to_string(),
+        barriers: first.ready.barriers(),
+    }
 }
 
 fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn nanoseconds_now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos()
 }

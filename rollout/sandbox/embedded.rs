@@ -115,7 +115,11 @@ impl Embedded {
         let image_root = options.python.image_root();
         let jest = image_root.map_or(options.jest, |root| JestEnv::in_image(root).ok());
         // An image shows all that it has.
-        let shown = jest.as_ref().filter(|_| image_root.is_none()).map(JestEnv::binds).unwrap_or_default();
+        let shown = jest
+            .as_ref()
+            .filter(|_| image_root.is_none())
+            .map(JestEnv::binds)
+            .unwrap_or_default();
         let config = InitConfig {
             python: options.python.program().to_path_buf(),
             binds: [options.python.folders().to_vec(), shown].concat(),
@@ -158,7 +162,11 @@ impl Embedded {
     }
 
     fn no_jest(&self) -> String {
-        let in_image = self.config.image_root.as_ref().and_then(|root| JestEnv::in_image(root).err());
+        let in_image = self
+            .config
+            .image_root
+            .as_ref()
+            .and_then(|root| JestEnv::in_image(root).err());
         in_image.unwrap_or_else(no_jest)
     }
 
@@ -215,7 +223,10 @@ impl Embedded {
                 }
                 return started;
             }
-            pool = self.freed.wait(pool).unwrap_or_else(PoisonError::into_inner);
+            pool = self
+                .freed
+                .wait(pool)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -305,25 +316,36 @@ impl Sandbox for Embedded {
             Runner::Jest if self.jest.is_some() => None,
             Runner::Jest => return Err(SandboxError::Environment(self.no_jest())),
         };
-        let compiled = compiled.as_ref().and_then(|compiled| compiled.get()?.as_ref());
+        let compiled = compiled
+            .as_ref()
+            .and_then(|compiled| compiled.get()?.as_ref());
         self.on_a_worker(|worker| worker.run(job, compiled, &self.ablation))
     }
 
     fn isolation(&self) -> Isolation {
-        Isolation { sandbox: "embedded".to_string(), barriers: self.barriers.clone() }
+        Isolation {
+            sandbox: "embedded".to_string(),
+            barriers: self.barriers.clone(),
+        }
     }
 }
 
 /// The barriers, if none of them is missing.
 fn complete(barriers: &[String]) -> Result<Vec<String>, SandboxError> {
     // Landlock is told with its version: `landlock-7`.
-    let up =
-        |needed: &str| barriers.iter().any(|barrier| barrier == needed || barrier.starts_with(&format!("{needed}-")));
+    let up = |needed: &str| {
+        barriers
+            .iter()
+            .any(|barrier| barrier == needed || barrier.starts_with(&format!("{needed}-")))
+    };
     match NEEDED.into_iter().find(|needed| !up(needed)) {
         None => Ok(barriers.to_vec()),
         Some(missing) => Err(SandboxError::Barrier {
             barrier: missing.to_string(),
-            reason: format!("it was raised, but the kernel knows only of {}", barriers.join(", ")),
+            reason: format!(
+                "it was raised, but the kernel knows only of {}",
+                barriers.join(", ")
+            ),
         }),
     }
 }

@@ -158,7 +158,9 @@ impl Events {
         }
         self.next += 1;
         match event.kind {
-            Kind::Refused { barrier, reason } if !self.started => self.refused = Some(Refused { barrier, reason }),
+            Kind::Refused { barrier, reason } if !self.started => {
+                self.refused = Some(Refused { barrier, reason })
+            }
             Kind::Refused { .. } => self.spoiled = Some("a barrier was refused after the start"),
             Kind::Start => self.started = true,
             Kind::Spoiled => self.spoiled = Some("somebody exchanged who judges"),
@@ -177,9 +179,26 @@ impl Events {
                 }
                 self.failed_canaries += 1;
             }
-            Kind::Failure { test, exception, message, trace, frames, stdout, stderr } => {
+            Kind::Failure {
+                test,
+                exception,
+                message,
+                trace,
+                frames,
+                stdout,
+                stderr,
+            } => {
                 let after_ms = self.began.elapsed().as_millis() as u64;
-                let failure = Failure { test, exception, message, trace, frames, stdout, stderr, after_ms };
+                let failure = Failure {
+                    test,
+                    exception,
+                    message,
+                    trace,
+                    frames,
+                    stdout,
+                    stderr,
+                    after_ms,
+                };
                 self.first_failure.get_or_insert(failure);
             }
             Kind::Finish { exit } => self.finish = Some(exit),
@@ -199,13 +218,19 @@ impl Events {
         }
         // What never began was not the code's fault, however long it took.
         if !self.started {
-            return Err(Refused::new("start", format!("the job's process ended with {status}: {output}")));
+            return Err(Refused::new(
+                "start",
+                format!("the job's process ended with {status}: {output}"),
+            ));
         }
         let whole = self.ablation.canaries
             || self.collected == 0
             || self.failed_canaries == self.canaries.len()
             || (self.failed_canaries < self.canaries.len() && self.first_failure.is_some());
-        let told = self.first_failure.as_ref().and_then(|failure| self.tests.get(&failure.test));
+        let told = self
+            .first_failure
+            .as_ref()
+            .and_then(|failure| self.tests.get(&failure.test));
         if told == Some(&TestStatus::Passed) && !self.ablation.integrity {
             self.spoiled = Some("a test failed and passed");
         }
@@ -214,21 +239,46 @@ impl Events {
         }
         let end = match (self.finish, self.spoiled) {
             _ if killed => End::TimedOut,
-            (Some(exit), None) => End::Finished { exit: self.exit_without_canaries(exit) },
+            (Some(exit), None) => End::Finished {
+                exit: self.exit_without_canaries(exit),
+            },
             (_, Some(why)) => {
                 output.push_str(&format!("\n[the run is not believed: {why}]"));
                 End::Died { exit: status }
             }
             (None, None) => End::Died { exit: status },
         };
-        let Events { tests, missing, whys, first_failure, .. } = self;
-        Ok(TestRun { tests, missing, whys, end, first_failure, output, wall, cpu: None })
+        let Events {
+            tests,
+            missing,
+            whys,
+            first_failure,
+            ..
+        } = self;
+        Ok(TestRun {
+            tests,
+            missing,
+            whys,
+            end,
+            first_failure,
+            output,
+            wall,
+            cpu: None,
+        })
     }
 
     /// The runner exits with 1 because of the canaries even where every real test passed.
     fn exit_without_canaries(&self, exit: i32) -> i32 {
-        let failed = self.first_failure.is_some() || self.tests.values().any(|status| *status == TestStatus::Failed);
-        if exit == 1 && self.failed_canaries > 0 && !failed { 0 } else { exit }
+        let failed = self.first_failure.is_some()
+            || self
+                .tests
+                .values()
+                .any(|status| *status == TestStatus::Failed);
+        if exit == 1 && self.failed_canaries > 0 && !failed {
+            0
+        } else {
+            exit
+        }
     }
 }
 
@@ -254,13 +304,22 @@ mod tests {
         run(lines).expect("the sandbox did its part").end
     }
 
-    const CANARIES: [&str; 2] =
-        [r#""k":"canary","name":"c1","status":"failed""#, r#""k":"canary","name":"c2","status":"failed""#];
+    const CANARIES: [&str; 2] = [
+        r#""k":"canary","name":"c1","status":"failed""#,
+        r#""k":"canary","name":"c2","status":"failed""#,
+    ];
 
     #[test]
     fn a_whole_stream_is_a_finished_run() {
         let [first, second] = CANARIES;
-        let lines = [r#""k":"start""#, r#""k":"collected","count":1"#, first, TEST, second, r#""k":"finish","exit":1"#];
+        let lines = [
+            r#""k":"start""#,
+            r#""k":"collected","count":1"#,
+            first,
+            TEST,
+            second,
+            r#""k":"finish","exit":1"#,
+        ];
         let run = run(&lines).expect("a run");
         assert_eq!(run.end, End::Finished { exit: 0 });
         assert_eq!(run.tests["test_a.py::test_one"], TestStatus::Passed);
@@ -275,21 +334,38 @@ mod tests {
     fn one_foreign_line_spoils_the_run() {
         let [first, second] = CANARIES;
         let forged = r#"{"n":"guess","s":2,"k":"test","id":"x","status":"passed"}"#;
-        let lines = [r#""k":"start""#, first, forged, second, r#""k":"finish","exit":1"#];
+        let lines = [
+            r#""k":"start""#,
+            first,
+            forged,
+            second,
+            r#""k":"finish","exit":1"#,
+        ];
         assert_eq!(end(&lines), End::Died { exit: 0 });
     }
 
     #[test]
     fn a_canary_that_passes_spoils_the_run() {
         let passed = r#""k":"canary","name":"c1","status":"passed""#;
-        let lines =
-            [r#""k":"start""#, r#""k":"collected","count":1"#, passed, TEST, CANARIES[1], r#""k":"finish","exit":1"#];
+        let lines = [
+            r#""k":"start""#,
+            r#""k":"collected","count":1"#,
+            passed,
+            TEST,
+            CANARIES[1],
+            r#""k":"finish","exit":1"#,
+        ];
         assert_eq!(end(&lines), End::Died { exit: 0 });
     }
 
     #[test]
     fn canaries_that_never_ran_spoil_the_run() {
-        let lines = [r#""k":"start""#, r#""k":"collected","count":1"#, TEST, r#""k":"finish","exit":0"#];
+        let lines = [
+            r#""k":"start""#,
+            r#""k":"collected","count":1"#,
+            TEST,
+            r#""k":"finish","exit":0"#,
+        ];
         assert_eq!(end(&lines), End::Died { exit: 0 });
     }
 

@@ -23,13 +23,19 @@ pub fn past_hangs(
 ) -> Result<TestRun, SandboxError> {
     let mut whole = first;
     for _ in 0..=MOST {
-        let open: Vec<String> = all.iter().filter(|id| !whole.tests.contains_key(*id)).cloned().collect();
+        let open: Vec<String> = all
+            .iter()
+            .filter(|id| !whole.tests.contains_key(*id))
+            .cloned()
+            .collect();
         if whole.end != End::TimedOut || open.is_empty() {
             break;
         }
         let next = run(open.clone())?;
-        if let Some(hanging) =
-            open.iter().find(|id| !next.tests.contains_key(*id)).filter(|_| next.end == End::TimedOut)
+        if let Some(hanging) = open
+            .iter()
+            .find(|id| !next.tests.contains_key(*id))
+            .filter(|_| next.end == End::TimedOut)
         {
             whole.tests.insert(hanging.clone(), TestStatus::Failed);
             whole.first_failure.get_or_insert_with(|| Failure {
@@ -69,8 +75,15 @@ mod tests {
                 .take_while(|id| !hanging.contains(&id.as_str()))
                 .map(|id| (id.as_str(), TestStatus::Passed))
                 .collect();
-            let end = if reached.len() < ids.len() { End::TimedOut } else { End::Finished { exit: 0 } };
-            Ok(TestRun { end, ..Scripted::finished(&reached) })
+            let end = if reached.len() < ids.len() {
+                End::TimedOut
+            } else {
+                End::Finished { exit: 0 }
+            };
+            Ok(TestRun {
+                end,
+                ..Scripted::finished(&reached)
+            })
         };
         let all = ALL.map(String::from);
         let first = run(all.to_vec()).expect("runs");
@@ -81,10 +94,18 @@ mod tests {
     fn a_test_that_hangs_counts_as_failed_and_the_others_as_what_they_say() {
         for hanging in [&["b"][..], &["a", "c"], &["f"], &["a", "b", "f"]] {
             let (run, _) = found(hanging);
-            let failed: Vec<&String> =
-                run.tests.iter().filter(|(_, status)| **status == TestStatus::Failed).map(|(id, _)| id).collect();
+            let failed: Vec<&String> = run
+                .tests
+                .iter()
+                .filter(|(_, status)| **status == TestStatus::Failed)
+                .map(|(id, _)| id)
+                .collect();
             assert_eq!(failed, hanging);
-            assert_eq!((run.tests.len(), matches!(run.end, End::Finished { .. })), (6, true), "{hanging:?}");
+            assert_eq!(
+                (run.tests.len(), matches!(run.end, End::Finished { .. })),
+                (6, true),
+                "{hanging:?}"
+            );
             assert_eq!(run.first_failure.expect("a failure").exception, "Timeout");
         }
     }

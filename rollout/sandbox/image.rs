@@ -39,7 +39,11 @@ const ROOT: &str = "root";
 const RECIPE: u32 = 1;
 
 /// Which release of Debian has which Python.
-const SUITES: [(&str, &str); 3] = [("3.9", "bullseye"), ("3.11", "bookworm"), ("3.13", "trixie")];
+const SUITES: [(&str, &str); 3] = [
+    ("3.9", "bullseye"),
+    ("3.11", "bookworm"),
+    ("3.13", "trixie"),
+];
 /// What every image holds: an interpreter, a shell, `timeout` and its like, and git.
 const DEBIAN: [&str; 17] = [
     "base-files",
@@ -114,7 +118,9 @@ pub enum ImageError {
         why: String,
     },
     /// The Docker engine.
-    #[error("the Docker engine cannot {doing}: {said} (hint: start Docker, or name its socket with `DOCKER_HOST`)")]
+    #[error(
+        "the Docker engine cannot {doing}: {said} (hint: start Docker, or name its socket with `DOCKER_HOST`)"
+    )]
     Engine {
         /// What was asked of it.
         doing: String,
@@ -140,7 +146,13 @@ pub enum ImageError {
 impl ImageError {
     fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImageError {
         let path = path.to_path_buf();
-        move |source| ImageError::File(FileError { doing, path, source })
+        move |source| {
+            ImageError::File(FileError {
+                doing,
+                path,
+                source,
+            })
+        }
     }
 }
 
@@ -168,10 +180,20 @@ impl ImageSpec {
     /// # Errors
     ///
     /// When no release of Debian has this Python, or a requirement names no exact version or two of them.
-    pub fn new(python: &str, requirements: &[String], debian: &[String]) -> Result<ImageSpec, ImageError> {
-        let suite =
-            SUITES.iter().find(|(version, _)| *version == python).map(|(_, suite)| *suite).ok_or_else(|| {
-                let known: Vec<String> = SUITES.iter().map(|(version, suite)| format!("{version} ({suite})")).collect();
+    pub fn new(
+        python: &str,
+        requirements: &[String],
+        debian: &[String],
+    ) -> Result<ImageSpec, ImageError> {
+        let suite = SUITES
+            .iter()
+            .find(|(version, _)| *version == python)
+            .map(|(_, suite)| *suite)
+            .ok_or_else(|| {
+                let known: Vec<String> = SUITES
+                    .iter()
+                    .map(|(version, suite)| format!("{version} ({suite})"))
+                    .collect();
                 ImageError::Spec(format!(
                     "no release of Debian has Python {python} (hint: one of {})",
                     known.join(", ")
@@ -183,22 +205,35 @@ impl ImageSpec {
             if let Some(other) = versions.insert(name.clone(), version.clone())
                 && other != version
             {
-                let hint = if name == "pytest" { "leave it out" } else { "name one of them" };
+                let hint = if name == "pytest" {
+                    "leave it out"
+                } else {
+                    "name one of them"
+                };
                 return Err(ImageError::Spec(format!(
                     "`{name}` is asked for as {other} and as {version} (hint: {hint})"
                 )));
             }
         }
         if let Some(odd) = debian.iter().find(|name| !is_debian_name(name)) {
-            return Err(ImageError::Spec(format!("`{odd}` is no name of a Debian package (hint: e.g. `libxml2`)")));
+            return Err(ImageError::Spec(format!(
+                "`{odd}` is no name of a Debian package (hint: e.g. `libxml2`)"
+            )));
         }
         Ok(ImageSpec {
             recipe: RECIPE,
             architecture: std::env::consts::ARCH.to_string(),
             suite: suite.to_string(),
             python: python.to_string(),
-            debian: DEBIAN.iter().map(ToString::to_string).chain(debian.iter().cloned()).collect(),
-            requirements: versions.iter().map(|(name, version)| format!("{name}=={version}")).collect(),
+            debian: DEBIAN
+                .iter()
+                .map(ToString::to_string)
+                .chain(debian.iter().cloned())
+                .collect(),
+            requirements: versions
+                .iter()
+                .map(|(name, version)| format!("{name}=={version}"))
+                .collect(),
         })
     }
 
@@ -210,27 +245,47 @@ impl ImageSpec {
 
 /// A program of this machine.
 fn tool(program: &'static str, cure: &'static str) -> Result<PathBuf, ImageError> {
-    let refused =
-        |error: trust::Untrusted| ImageError::Step { doing: format!("start `{program}`"), said: error.to_string() };
-    trust::program(program).map_err(refused)?.ok_or(ImageError::Missing { program, cure })
+    let refused = |error: trust::Untrusted| ImageError::Step {
+        doing: format!("start `{program}`"),
+        said: error.to_string(),
+    };
+    trust::program(program)
+        .map_err(refused)?
+        .ok_or(ImageError::Missing { program, cure })
 }
 
 /// `name==version` in the spelling of the index: lower case, runs of `-_.` as one `-`.
 fn requirement(text: &str) -> Result<(String, String), ImageError> {
-    let refused =
-        || ImageError::Spec(format!("`{text}` is no distribution with an exact version (hint: e.g. `attrs==24.2.0`)"));
+    let refused = || {
+        ImageError::Spec(format!(
+            "`{text}` is no distribution with an exact version (hint: e.g. `attrs==24.2.0`)"
+        ))
+    };
     let (name, version) = text.split_once("==").ok_or_else(refused)?;
     let (name, version) = (normal_name(name.trim()), version.trim());
-    let plain = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    let plain = !name.is_empty()
+        && name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     let exact = !version.contains(['*', '=', ',', ';', ' ']);
     let version: pep440_rs::Version = version.parse().map_err(|_| refused())?;
-    if plain && exact && !name.starts_with('-') { Ok((name, version.to_string())) } else { Err(refused()) }
+    if plain && exact && !name.starts_with('-') {
+        Ok((name, version.to_string()))
+    } else {
+        Err(refused())
+    }
 }
 
 /// The name of a distribution as the index spells it.
 fn normal_name(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
-    for letter in name.chars().map(|letter| if "-_.".contains(letter) { '-' } else { letter.to_ascii_lowercase() }) {
+    for letter in name.chars().map(|letter| {
+        if "-_.".contains(letter) {
+            '-'
+        } else {
+            letter.to_ascii_lowercase()
+        }
+    }) {
         if letter != '-' || !normal.ends_with('-') {
             normal.push(letter);
         }
@@ -240,7 +295,9 @@ fn normal_name(name: &str) -> String {
 
 fn is_debian_name(name: &str) -> bool {
     name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "+-.".contains(letter))
+        && name.chars().all(|letter| {
+            letter.is_ascii_lowercase() || letter.is_ascii_digit() || "+-.".contains(letter)
+        })
 }
 
 /// What an image is.
@@ -270,7 +327,14 @@ impl Manifest {
     ) -> Manifest {
         let digest = hash_of(&(spec, &debian, &python, &packed.hash));
         let (archive, archive_bytes) = (packed.hash.clone(), packed.bytes);
-        Manifest { digest, spec: spec.clone(), debian, python, archive, archive_bytes }
+        Manifest {
+            digest,
+            spec: spec.clone(),
+            debian,
+            python,
+            archive,
+            archive_bytes,
+        }
     }
 
     /// The name of the image in an engine.
@@ -290,7 +354,9 @@ impl Manifest {
 }
 
 fn python_version<'a>(spec: &'a ImageSpec, debian: &'a BTreeMap<String, String>) -> &'a str {
-    let package = debian.get(&format!("python{}", spec.python)).unwrap_or(&spec.python);
+    let package = debian
+        .get(&format!("python{}", spec.python))
+        .unwrap_or(&spec.python);
     package.split(['-', '+', '~']).next().unwrap_or(package)
 }
 
@@ -315,10 +381,14 @@ impl Image {
     ///
     /// When a file of it is missing or was written by another version.
     pub fn open(folder: &Path) -> Result<Image, ImageError> {
-        let no_image = |why: String| ImageError::NoImage { path: folder.to_path_buf(), why };
-        let text = fs::read(folder.join(MANIFEST)).map_err(|error| no_image(format!("`{MANIFEST}`: {error}")))?;
-        let manifest: Manifest =
-            serde_json::from_slice(&text).map_err(|error| no_image(format!("`{MANIFEST}`: {error}")))?;
+        let no_image = |why: String| ImageError::NoImage {
+            path: folder.to_path_buf(),
+            why,
+        };
+        let text = fs::read(folder.join(MANIFEST))
+            .map_err(|error| no_image(format!("`{MANIFEST}`: {error}")))?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| no_image(format!("`{MANIFEST}`: {error}")))?;
         if !folder.join(ARCHIVE).is_file() {
             return Err(no_image(format!("`{ARCHIVE}` is missing")));
         }
@@ -329,15 +399,27 @@ impl Image {
 
     /// Looks for an image of this spec below `out`.
     pub fn find(out: &Path, spec: &ImageSpec) -> Option<Image> {
-        Image::list(out).into_iter().find(|image| image.manifest.spec == *spec)
+        Image::list(out)
+            .into_iter()
+            .find(|image| image.manifest.spec == *spec)
     }
 
     /// All images below `out`, by their digest.
     pub fn list(out: &Path) -> Vec<Image> {
-        let Ok(entries) = fs::read_dir(out) else { return Vec::new() };
-        let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let folders = entries.flatten().map(|entry| entry.path()).filter(|path| !hidden(path));
-        let mut images: Vec<Image> = folders.filter_map(|folder| Image::open(&folder).ok()).collect();
+        let Ok(entries) = fs::read_dir(out) else {
+            return Vec::new();
+        };
+        let hidden = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+        };
+        let folders = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| !hidden(path));
+        let mut images: Vec<Image> = folders
+            .filter_map(|folder| Image::open(&folder).ok())
+            .collect();
         images.sort_by(|one, other| one.manifest.digest.cmp(&other.manifest.digest));
         images
     }
@@ -375,18 +457,35 @@ impl Image {
     /// When the folder is there already, the archive is not the one that was built, or the disk is full.
     pub fn unpack_into(&self, root: &Path) -> Result<(), ImageError> {
         if root.exists() {
-            let why = format!("`{}` is there already (hint: choose another folder)", root.display());
-            return Err(ImageError::Step { doing: format!("unpack {}", self.manifest.name()), said: why });
+            let why = format!(
+                "`{}` is there already (hint: choose another folder)",
+                root.display()
+            );
+            return Err(ImageError::Step {
+                doing: format!("unpack {}", self.manifest.name()),
+                said: why,
+            });
         }
-        let beside = root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = root
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         fs::create_dir_all(beside).map_err(ImageError::file("make the folder", beside))?;
-        let work = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(beside);
+        let work = tempfile::Builder::new()
+            .prefix(".unpacking-")
+            .tempdir_in(beside);
         let work = work.map_err(ImageError::file("make a folder in", beside))?;
         let unpacked = work.path().join(ROOT);
         let hash = tree::unpack(&self.archive(), &unpacked)?;
         if hash != self.manifest.archive {
-            let why = format!("its content has hash {hash}, {} was built", self.manifest.archive);
-            return Err(ImageError::NoImage { path: self.archive(), why });
+            let why = format!(
+                "its content has hash {hash}, {} was built",
+                self.manifest.archive
+            );
+            return Err(ImageError::NoImage {
+                path: self.archive(),
+                why,
+            });
         }
         match fs::rename(&unpacked, root) {
             // Somebody else was faster, with the same tree.

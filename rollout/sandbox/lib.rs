@@ -51,7 +51,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { timeout_s: 60, times_clean: 0, memory_mib: 1024, disk_mib: 256, processes: 128, output_bytes: 1 << 20 }
+        Limits {
+            timeout_s: 60,
+            times_clean: 0,
+            memory_mib: 1024,
+            disk_mib: 256,
+            processes: 128,
+            output_bytes: 1 << 20,
+        }
     }
 }
 

@@ -15,7 +15,11 @@ const IDLE_PART: u32 = 8;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// When to look at a job again, counted from its begin; none where it is late.
-pub(super) fn next_look(limit: Duration, passed: Duration, cpu: Option<Duration>) -> Option<Duration> {
+pub(super) fn next_look(
+    limit: Duration,
+    passed: Duration,
+    cpu: Option<Duration>,
+) -> Option<Duration> {
     if passed < limit {
         return Some(limit);
     }
@@ -53,7 +57,11 @@ mod tests {
         assert_eq!(look(30, Some(4)), Some(32));
         assert_eq!(look(32, Some(7)), None);
         assert_eq!(
-            next_look(Duration::from_secs(1), Duration::from_secs(1), Some(Duration::from_millis(999))),
+            next_look(
+                Duration::from_secs(1),
+                Duration::from_secs(1),
+                Some(Duration::from_millis(999))
+            ),
             Some(Duration::from_millis(1100)),
             "not at once"
         );

@@ -32,6 +32,9 @@ mod tests {
     fn a_process_is_known_by_its_start() {
         assert!(started(std::process::id()).is_some_and(|start| start > 0));
         assert_eq!(started(u32::MAX), None);
-        assert_eq!(parent_of(std::process::id()), Some(std::os::unix::process::parent_id()));
+        assert_eq!(
+            parent_of(std::process::id()),
+            Some(std::os::unix::process::parent_id())
+        );
     }
 }

@@ -18,18 +18,28 @@ pub struct Scripted {
 
 impl Scripted {
     /// A sandbox that answers with `answer`.
-    pub fn new(answer: impl Fn(&Job) -> Result<TestRun, SandboxError> + Send + Sync + 'static) -> Self {
-        Scripted { answer: Box::new(answer), jobs: Mutex::default() }
+    pub fn new(
+        answer: impl Fn(&Job) -> Result<TestRun, SandboxError> + Send + Sync + 'static,
+    ) -> Self {
+        Scripted {
+            answer: Box::new(answer),
+            jobs: Mutex::default(),
+        }
     }
 
     /// The jobs so far.
     pub fn jobs(&self) -> Vec<Job> {
-        self.jobs.lock().map(|jobs| jobs.clone()).unwrap_or_default()
+        self.jobs
+            .lock()
+            .map(|jobs| jobs.clone())
+            .unwrap_or_default()
     }
 
     /// A run that ended by itself with these tests. The first failing one is told.
     pub fn finished(tests: &[(&str, TestStatus)]) -> TestRun {
-        let failed = tests.iter().find(|(_, status)| *status == TestStatus::Failed);
+        let failed = tests
+            .iter()
+            .find(|(_, status)| *status == TestStatus::Failed);
         let first_failure = failed.map(|(test, _)| Failure {
             test: (*test).to_string(),
             exception: "AssertionError".to_string(),
@@ -39,10 +49,15 @@ impl Scripted {
             ..Failure::default()
         });
         TestRun {
-            tests: tests.iter().map(|(id, status)| ((*id).to_string(), *status)).collect(),
+            tests: tests
+                .iter()
+                .map(|(id, status)| ((*id).to_string(), *status))
+                .collect(),
             missing: BTreeMap::new(),
             whys: BTreeMap::new(),
-            end: End::Finished { exit: i32::from(first_failure.is_some()) },
+            end: End::Finished {
+                exit: i32::from(first_failure.is_some()),
+            },
             first_failure,
             output: String::new(),
             wall: Duration::from_millis(1),
@@ -52,7 +67,10 @@ impl Scripted {
 
     /// A run without any test that ended like this.
     pub fn ended(end: End) -> TestRun {
-        TestRun { end, ..Scripted::finished(&[]) }
+        TestRun {
+            end,
+            ..Scripted::finished(&[])
+        }
     }
 }
 
@@ -65,6 +83,9 @@ impl Sandbox for Scripted {
     }
 
     fn isolation(&self) -> Isolation {
-        Isolation { sandbox: "scripted".to_string(), barriers: Vec::new() }
+        Isolation {
+            sandbox: "scripted".to_string(),
+            barriers: Vec::new(),
+        }
     }
 }

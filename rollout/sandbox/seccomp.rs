@@ -72,7 +72,11 @@ const FORBIDDEN: [libc::c_long; 44] = [
 
 /// The program, eight bytes an instruction, in the machine's byte order.
 pub(crate) fn filter_hex() -> String {
-    program().iter().flat_map(|step| step.bytes()).map(|byte| format!("{byte:02x}")).collect()
+    program()
+        .iter()
+        .flat_map(|step| step.bytes())
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[derive(Clone, Copy)]
@@ -91,7 +95,12 @@ impl Step {
 }
 
 fn program() -> Vec<Step> {
-    let step = |code, if_true, if_false, value| Step { code, if_true, if_false, value };
+    let step = |code, if_true, if_false, value| Step {
+        code,
+        if_true,
+        if_false,
+        value,
+    };
     let mut steps = vec![
         // The architecture lies at offset 4 of what the kernel hands over, the call's number at offset 0.
         step(LOAD_WORD, 0, 0, 4),
@@ -101,7 +110,12 @@ fn program() -> Vec<Step> {
         step(JUMP_AT_LEAST, FORBIDDEN.len() as u8 + 1, 0, FOREIGN_TABLE),
     ];
     for (index, call) in FORBIDDEN.iter().enumerate() {
-        steps.push(step(JUMP_EQUAL, (FORBIDDEN.len() - index) as u8, 0, *call as u32));
+        steps.push(step(
+            JUMP_EQUAL,
+            (FORBIDDEN.len() - index) as u8,
+            0,
+            *call as u32,
+        ));
     }
     steps.push(step(RETURN, 0, 0, ALLOW));
     steps.push(step(RETURN, 0, 0, REFUSE));
@@ -138,7 +152,13 @@ mod tests {
         for call in FORBIDDEN {
             assert_eq!(verdict(ARCHITECTURE, call as u32), REFUSE, "call {call}");
         }
-        for call in [libc::SYS_read, libc::SYS_write, libc::SYS_clone, libc::SYS_execve, libc::SYS_exit_group] {
+        for call in [
+            libc::SYS_read,
+            libc::SYS_write,
+            libc::SYS_clone,
+            libc::SYS_execve,
+            libc::SYS_exit_group,
+        ] {
             assert_eq!(verdict(ARCHITECTURE, call as u32), ALLOW, "call {call}");
         }
     }

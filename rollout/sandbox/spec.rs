@@ -76,7 +76,12 @@ impl Names {
     pub fn draw() -> io::Result<Names> {
         let mut bytes = [0u8; 32];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
         let canary = |bytes: &[u8]| format!("test_{}", hex(bytes));
         Ok(Names {
             nonce: hex(&bytes[..16]),

@@ -11,7 +11,11 @@ pub(super) struct Tail {
 
 impl Tail {
     pub fn new(keep: usize) -> Tail {
-        Tail { keep, bytes: Vec::new(), dropped: 0 }
+        Tail {
+            keep,
+            bytes: Vec::new(),
+            dropped: 0,
+        }
     }
 
     pub fn take(&mut self, bytes: &[u8]) {
@@ -31,6 +35,10 @@ impl Tail {
     pub fn text(&mut self) -> String {
         self.cut();
         let text = String::from_utf8_lossy(&self.bytes);
-        if self.dropped == 0 { text.into_owned() } else { format!("[{} bytes before]\n{text}", self.dropped) }
+        if self.dropped == 0 {
+            text.into_owned()
+        } else {
+            format!("[{} bytes before]\n{text}", self.dropped)
+        }
     }
 }

@@ -68,7 +68,12 @@ impl Timeouts {
             known.entry(job.tree.clone()).or_default().clone()
         };
         let clean = cell.get_or_init(|| {
-            let clean = Job { changes: Vec::new(), select: Select::All, stop_at_first_failure: false, ..job.clone() };
+            let clean = Job {
+                changes: Vec::new(),
+                select: Select::All,
+                stop_at_first_failure: false,
+                ..job.clone()
+            };
             // A run that ended early, or that did not find these tests, says nothing about them.
             let whole = |run: &TestRun| {
                 let found = match &job.select {
@@ -89,8 +94,14 @@ impl Timeouts {
 
 /// Whether a run may have ended as it did because others had the machine.
 fn may_be_the_load(job: &Job, run: &TestRun) -> bool {
-    let used_all = run.cpu.is_some_and(|cpu| cpu >= Duration::from_secs(job.limits.timeout_s));
-    let slow = |run: &TestRun| run.first_failure.as_ref().is_some_and(|failure| failure.exception == SLOW_TEST);
+    let used_all = run
+        .cpu
+        .is_some_and(|cpu| cpu >= Duration::from_secs(job.limits.timeout_s));
+    let slow = |run: &TestRun| {
+        run.first_failure
+            .as_ref()
+            .is_some_and(|failure| failure.exception == SLOW_TEST)
+    };
     (run.end == End::TimedOut && !used_all) || (job.runner == Runner::Jest && slow(run))
 }
 
@@ -103,8 +114,14 @@ mod tests {
     use crate::{Failure, Limits};
 
     fn job(runner: Runner) -> Job {
-        let limits = Limits { timeout_s: 4, ..Limits::default() };
-        Job { runner, ..Job::whole("a".as_ref(), limits) }
+        let limits = Limits {
+            timeout_s: 4,
+            ..Limits::default()
+        };
+        Job {
+            runner,
+            ..Job::whole("a".as_ref(), limits)
+        }
     }
 
     /// What comes of a job whose runs end like this, one after the other, and how many there were.
@@ -112,7 +129,11 @@ mod tests {
         let count = runs.len();
         let runs = Mutex::new(runs.into_iter());
         let next = move |_: &Job| {
-            let run = runs.lock().unwrap().next().expect("no more runs than these");
+            let run = runs
+                .lock()
+                .unwrap()
+                .next()
+                .expect("no more runs than these");
             run.map_err(|()| SandboxError::Environment("lost".into()))
         };
         let sandbox = Scripted::new(next);
@@ -122,22 +143,53 @@ mod tests {
     }
 
     fn late(cpu_s: Option<u64>) -> Result<TestRun, ()> {
-        Ok(TestRun { cpu: cpu_s.map(Duration::from_secs), ..Scripted::ended(End::TimedOut) })
+        Ok(TestRun {
+            cpu: cpu_s.map(Duration::from_secs),
+            ..Scripted::ended(End::TimedOut)
+        })
     }
 
     #[test]
     fn a_job_that_was_late_by_the_clock_is_tried_once_more_and_the_second_run_counts() {
         let passed = || Ok(Scripted::finished(&[]));
         let finished = Ok(End::Finished { exit: 0 });
-        assert_eq!(ran(Runner::Pytest, vec![late(Some(1)), passed()]), (finished.clone(), 2));
-        assert_eq!(ran(Runner::Pytest, vec![late(None), late(None)]), (Ok(End::TimedOut), 2));
-        assert_eq!(ran(Runner::Pytest, vec![late(Some(4))]), (Ok(End::TimedOut), 1), "it used all of its CPU time");
+        assert_eq!(
+            ran(Runner::Pytest, vec![late(Some(1)), passed()]),
+            (finished.clone(), 2)
+        );
+        assert_eq!(
+            ran(Runner::Pytest, vec![late(None), late(None)]),
+            (Ok(End::TimedOut), 2)
+        );
+        assert_eq!(
+            ran(Runner::Pytest, vec![late(Some(4))]),
+            (Ok(End::TimedOut), 1),
+            "it used all of its CPU time"
+        );
         assert_eq!(ran(Runner::Pytest, vec![passed()]), (finished.clone(), 1));
-        assert_eq!(ran(Runner::Pytest, vec![Err(()), Err(()), passed()]), (finished.clone(), 3));
-        assert_eq!(ran(Runner::Pytest, vec![Err(()), Err(()), Err(())]), (Err(()), 3));
-        let failure = Some(Failure { exception: SLOW_TEST.into(), ..Failure::default() });
-        let slow = || Ok(TestRun { first_failure: failure.clone(), ..Scripted::finished(&[]) });
-        assert_eq!(ran(Runner::Jest, vec![slow(), passed()]), (finished.clone(), 2), "a test of jest has a clock, too");
+        assert_eq!(
+            ran(Runner::Pytest, vec![Err(()), Err(()), passed()]),
+            (finished.clone(), 3)
+        );
+        assert_eq!(
+            ran(Runner::Pytest, vec![Err(()), Err(()), Err(())]),
+            (Err(()), 3)
+        );
+        let failure = Some(Failure {
+            exception: SLOW_TEST.into(),
+            ..Failure::default()
+        });
+        let slow = || {
+            Ok(TestRun {
+                first_failure: failure.clone(),
+                ..Scripted::finished(&[])
+            })
+        };
+        assert_eq!(
+            ran(Runner::Jest, vec![slow(), passed()]),
+            (finished.clone(), 2),
+            "a test of jest has a clock, too"
+        );
         assert_eq!(ran(Runner::Pytest, vec![slow()]), (finished, 1));
     }
 
@@ -166,20 +218,40 @@ mod tests {
             for number in 0..16 {
                 let (timeouts, sandbox) = (&timeouts, &sandbox);
                 let tree = PathBuf::from(number.to_string());
-                scope.spawn(move || timeouts.run(sandbox, Job { tree, ..job(Runner::Pytest) }).unwrap());
+                scope.spawn(move || {
+                    timeouts
+                        .run(
+                            sandbox,
+                            Job {
+                                tree,
+                                ..job(Runner::Pytest)
+                            },
+                        )
+                        .unwrap()
+                });
             }
         });
-        assert_eq!((sandbox.jobs().len(), crowd.load(Ordering::SeqCst)), (32, 0));
+        assert_eq!(
+            (sandbox.jobs().len(), crowd.load(Ordering::SeqCst)),
+            (32, 0)
+        );
     }
 
     fn bounded(timeout_s: u64, times_clean: u64, wall: Result<u64, ()>) -> (u64, usize) {
         let answer = move |_: &Job| match wall {
-            Ok(ms) => Ok(TestRun { wall: Duration::from_millis(ms), ..Scripted::finished(&[]) }),
+            Ok(ms) => Ok(TestRun {
+                wall: Duration::from_millis(ms),
+                ..Scripted::finished(&[])
+            }),
             Err(()) => Err(SandboxError::Environment("no".into())),
         };
         let sandbox = Scripted::new(answer);
         let timeouts = Timeouts::default();
-        let limits = Limits { timeout_s, times_clean, ..Limits::default() };
+        let limits = Limits {
+            timeout_s,
+            times_clean,
+            ..Limits::default()
+        };
         let job = || Job {
             tree: "a".into(),
             changes: Vec::new(),
@@ -199,7 +271,11 @@ mod tests {
     fn the_limit_fits_the_suite_and_the_clean_tree_runs_once() {
         assert_eq!(bounded(60, 20, Ok(400)), (8, 1));
         assert_eq!(bounded(60, 20, Ok(10)), (2, 1), "no less than two seconds");
-        assert_eq!(bounded(60, 20, Ok(50_000)), (60, 1), "no more than the limit");
+        assert_eq!(
+            bounded(60, 20, Ok(50_000)),
+            (60, 1),
+            "no more than the limit"
+        );
         assert_eq!(bounded(1, 20, Ok(10)), (1, 1));
         assert_eq!(bounded(60, 20, Err(())), (60, 1));
         assert_eq!(bounded(60, 0, Ok(10)), (60, 0), "not asked for");
@@ -208,12 +284,26 @@ mod tests {
     #[test]
     fn a_run_that_ended_early_says_nothing() {
         let sandbox = Scripted::new(|_| Ok(Scripted::ended(End::Died { exit: 0 })));
-        let limits = Limits { times_clean: 20, ..Limits::default() };
+        let limits = Limits {
+            times_clean: 20,
+            ..Limits::default()
+        };
         let select = Select::Ids(vec!["test_a.py::test_x".into()]);
         let (changes, python_path) = (Vec::new(), Vec::new());
         let (tree, runner) = ("a".into(), Runner::Pytest);
-        let job =
-            Job { tree, changes, runner, python_path, select, stop_at_first_failure: true, compared: false, limits };
-        assert_eq!(Timeouts::default().bound(&sandbox, job).limits.timeout_s, 60);
+        let job = Job {
+            tree,
+            changes,
+            runner,
+            python_path,
+            select,
+            stop_at_first_failure: true,
+            compared: false,
+            limits,
+        };
+        assert_eq!(
+            Timeouts::default().bound(&sandbox, job).limits.timeout_s,
+            60
+        );
     }
 }

@@ -42,20 +42,30 @@ impl WatchConfig {
             ("gpu_memory.clear_below", self.gpu_memory.clear_below),
             ("cpu.above", self.cpu.above),
         ];
-        if let Some((key, share)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            return Some(format!("`watch.{key}` is {share}, but must be between 0 and 1"));
+        if let Some((key, share)) = shares
+            .into_iter()
+            .find(|(_, share)| !(0.0..=1.0).contains(share))
+        {
+            return Some(format!(
+                "`watch.{key}` is {share}, but must be between 0 and 1"
+            ));
         }
         if self.gpu_memory.clear_below > self.gpu_memory.above {
-            return Some("`watch.gpu_memory.clear_below` is more than `watch.gpu_memory.above`".into());
+            return Some(
+                "`watch.gpu_memory.clear_below` is more than `watch.gpu_memory.above`".into(),
+            );
         }
         if !(self.cpu.least_quota > 0.0 && self.cpu.least_quota <= 1.0) {
             let quota = self.cpu.least_quota;
-            return Some(format!("`watch.cpu.least_quota` is {quota}, but must be above 0 and at most 1"));
+            return Some(format!(
+                "`watch.cpu.least_quota` is {quota}, but must be above 0 and at most 1"
+            ));
         }
         if self.checkpoint.slower_than_s.is_nan() || self.checkpoint.slower_than_s < 0.0 {
             return Some("`watch.checkpoint.slower_than_s` must be a number from 0 on".into());
         }
-        (self.install.failures == 0).then(|| "`watch.install.failures` is 0, but must be at least 1".into())
+        (self.install.failures == 0)
+            .then(|| "`watch.install.failures` is 0, but must be at least 1".into())
     }
 }
 
@@ -75,7 +85,12 @@ pub struct GpuMemoryConfig {
 
 impl Default for GpuMemoryConfig {
     fn default() -> Self {
-        GpuMemoryConfig { above: 0.90, for_s: 300, clear_below: 0.85, clear_for_s: 60 }
+        GpuMemoryConfig {
+            above: 0.90,
+            for_s: 300,
+            clear_below: 0.85,
+            clear_for_s: 60,
+        }
     }
 }
 
@@ -105,7 +120,13 @@ impl CpuConfig {
 
 impl Default for CpuConfig {
     fn default() -> Self {
-        CpuConfig { above: 0.80, for_s: 120, recover_s: 30, least_quota: 0.25, slow_grade: false }
+        CpuConfig {
+            above: 0.80,
+            for_s: 120,
+            recover_s: 30,
+            least_quota: 0.25,
+            slow_grade: false,
+        }
     }
 }
 
@@ -121,7 +142,10 @@ pub struct OomConfig {
 
 impl Default for OomConfig {
     fn default() -> Self {
-        OomConfig { most: 3, within_s: 3600 }
+        OomConfig {
+            most: 3,
+            within_s: 3600,
+        }
     }
 }
 

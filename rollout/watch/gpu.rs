@@ -39,7 +39,13 @@ impl Nvidia {
     /// Loads the library; none where it is not installed or finds no GPU.
     pub fn find() -> Option<Self> {
         // The name without a version is for development only, and missing on most machines that have a driver.
-        let library = Nvml::init().or_else(|_| Nvml::builder().lib_path("libnvidia-ml.so.1".as_ref()).init()).ok()?;
+        let library = Nvml::init()
+            .or_else(|_| {
+                Nvml::builder()
+                    .lib_path("libnvidia-ml.so.1".as_ref())
+                    .init()
+            })
+            .ok()?;
         let gpus = library.device_count().ok().filter(|count| *count > 0)?;
         Some(Nvidia { library, gpus })
     }
@@ -48,8 +54,15 @@ impl Nvidia {
 impl GpuProbe for Nvidia {
     fn memory(&mut self) -> Vec<Option<GpuMemory>> {
         let of = |index| {
-            let memory = self.library.device_by_index(index).and_then(|device| device.memory_info()).ok()?;
-            Some(GpuMemory { used: memory.used, total: memory.total })
+            let memory = self
+                .library
+                .device_by_index(index)
+                .and_then(|device| device.memory_info())
+                .ok()?;
+            Some(GpuMemory {
+                used: memory.used,
+                total: memory.total,
+            })
         };
         (0..self.gpus).map(of).collect()
     }
@@ -83,7 +96,13 @@ mod tests {
         };
         let memory = found.memory();
         assert!(!memory.is_empty());
-        assert!(memory.iter().flatten().all(|gpu| gpu.used <= gpu.total && gpu.total > 0), "{memory:?}");
+        assert!(
+            memory
+                .iter()
+                .flatten()
+                .all(|gpu| gpu.used <= gpu.total && gpu.total > 0),
+            "{memory:?}"
+        );
     }
 
     #[test]

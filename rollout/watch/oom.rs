@@ -37,8 +37,12 @@ impl OomBudget {
             return false;
         }
         let within_ms = config.within_s.saturating_mul(1000);
-        self.kills.retain(|kill| at_ms.saturating_sub(kill.at_ms) < within_ms);
-        self.kills.push_back(Kill { at_ms, task: task.to_owned() });
+        self.kills
+            .retain(|kill| at_ms.saturating_sub(kill.at_ms) < within_ms);
+        self.kills.push_back(Kill {
+            at_ms,
+            task: task.to_owned(),
+        });
         self.stopped = self.kills.len() > config.most;
         self.stopped
     }
@@ -61,7 +65,8 @@ mod tests {
     /// Which of these kills, in seconds, stops the flow.
     fn stops(at: &[u64]) -> Option<usize> {
         let mut budget = OomBudget::default();
-        at.iter().position(|at| budget.kill(&OomConfig::default(), Duration::from_secs(*at), "a"))
+        at.iter()
+            .position(|at| budget.kill(&OomConfig::default(), Duration::from_secs(*at), "a"))
     }
 
     #[test]
@@ -80,13 +85,25 @@ mod tests {
 
     #[test]
     fn what_stopped_stays_stopped_over_a_restart_and_says_once_that_it_does() {
-        let config = OomConfig { most: 0, ..OomConfig::default() };
+        let config = OomConfig {
+            most: 0,
+            ..OomConfig::default()
+        };
         let mut budget = OomBudget::default();
         assert!(budget.kill(&config, Duration::ZERO, "a"));
-        assert!(!budget.kill(&config, Duration::from_secs(90_000), "b"), "a run that was under way");
+        assert!(
+            !budget.kill(&config, Duration::from_secs(90_000), "b"),
+            "a run that was under way"
+        );
         let text = serde_json::to_string(&budget).expect("prints");
         let again: OomBudget = serde_json::from_str(&text).expect("reads");
         assert!(again.is_stopped());
-        assert_eq!(again.kills().map(|kill| kill.task.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(
+            again
+                .kills()
+                .map(|kill| kill.task.as_str())
+                .collect::<Vec<_>>(),
+            ["a"]
+        );
     }
 }

@@ -28,7 +28,14 @@ struct State {
 impl Pace {
     /// Begins with this.
     pub fn new(allowed: Allowed) -> Self {
-        Pace { state: Mutex::new(State { allowed, running: 0, resting: Vec::new() }), changed: Condvar::new() }
+        Pace {
+            state: Mutex::new(State {
+                allowed,
+                running: 0,
+                resting: Vec::new(),
+            }),
+            changed: Condvar::new(),
+        }
     }
 
     /// Changes what is allowed. What runs is not disturbed.
@@ -62,7 +69,10 @@ impl Pace {
                 return state.allowed;
             }
             state = match state.resting.iter().min().copied() {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let waited = self.changed.wait_timeout(state, until - now);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -153,7 +163,8 @@ mod tests {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let seen = (now, most.clone());
         let sandbox = Arc::new(Scripted::new(move |_| {
-            seen.1.fetch_max(seen.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            seen.1
+                .fetch_max(seen.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(2));
             seen.0.fetch_sub(1, Ordering::SeqCst);
             Ok(Scripted::finished(&[]))
@@ -165,27 +176,61 @@ mod tests {
             }
         });
         assert_eq!(paced.pace.running(), 0);
-        (most.load(Ordering::SeqCst), sandbox.jobs().iter().map(|job| job.limits.timeout_s).collect())
+        (
+            most.load(Ordering::SeqCst),
+            sandbox
+                .jobs()
+                .iter()
+                .map(|job| job.limits.timeout_s)
+                .collect(),
+        )
     }
 
     #[test]
     fn no_more_run_at_once_than_is_allowed_and_all_of_them_run() {
-        assert_eq!(at_once(Allowed { workers: 1, quota: 1.0 }), (1, vec![60; 12]));
-        assert!(at_once(Allowed { workers: 2, quota: 1.0 }).0 <= 2);
+        assert_eq!(
+            at_once(Allowed {
+                workers: 1,
+                quota: 1.0
+            }),
+            (1, vec![60; 12])
+        );
+        assert!(
+            at_once(Allowed {
+                workers: 2,
+                quota: 1.0
+            })
+            .0 <= 2
+        );
     }
 
     #[test]
     fn who_is_slowed_down_has_more_time() {
-        assert_eq!(at_once(Allowed { workers: 1, quota: 0.5 }), (1, vec![120; 12]));
+        assert_eq!(
+            at_once(Allowed {
+                workers: 1,
+                quota: 0.5
+            }),
+            (1, vec![120; 12])
+        );
     }
 
     #[test]
     fn what_is_allowed_later_wakes_who_waits() {
-        let pace = Arc::new(Pace::new(Allowed { workers: 0, quota: 1.0 }));
-        let paced = Paced::new(Arc::new(Scripted::new(|_| Ok(Scripted::finished(&[])))), pace.clone());
+        let pace = Arc::new(Pace::new(Allowed {
+            workers: 0,
+            quota: 1.0,
+        }));
+        let paced = Paced::new(
+            Arc::new(Scripted::new(|_| Ok(Scripted::finished(&[])))),
+            pace.clone(),
+        );
         std::thread::scope(|scope| {
             let run = scope.spawn(|| paced.run(&job()).is_ok());
-            pace.allow(Allowed { workers: 1, quota: 1.0 });
+            pace.allow(Allowed {
+                workers: 1,
+                quota: 1.0,
+            });
             assert!(run.join().expect("runs"));
         });
     }

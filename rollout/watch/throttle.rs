@@ -50,8 +50,19 @@ impl Throttle {
     /// Begins with all of `workers` and the whole quota; that never changes where it `slows` nothing down.
     pub fn new(config: CpuConfig, workers: usize, slows: bool) -> Self {
         let most = workers.max(1);
-        let allowed = Allowed { workers: most, quota: 1.0 };
-        Throttle { config, most, allowed, slows, told: false, above_since: None, fine_since: None }
+        let allowed = Allowed {
+            workers: most,
+            quota: 1.0,
+        };
+        Throttle {
+            config,
+            most,
+            allowed,
+            slows,
+            told: false,
+            above_since: None,
+            fine_since: None,
+        }
     }
 
     /// What is allowed now.
@@ -101,7 +112,10 @@ mod tests {
     use super::*;
 
     /// What became allowed, and at which second.
-    fn changes(throttle: &mut Throttle, samples: impl IntoIterator<Item = (u64, f64)>) -> Vec<(u64, usize, f64)> {
+    fn changes(
+        throttle: &mut Throttle,
+        samples: impl IntoIterator<Item = (u64, f64)>,
+    ) -> Vec<(u64, usize, f64)> {
         let told = |(at, share)| {
             let Allowed { workers, quota } = throttle.sample(Duration::from_secs(at), share)?;
             Some((at, workers, quota))
@@ -116,8 +130,15 @@ mod tests {
     #[test]
     fn busy_for_two_minutes_is_slowed_down_and_a_second_less_is_not() {
         assert_eq!(changes(&mut four(), [(0, 0.81), (119, 0.81)]), []);
-        assert_eq!(changes(&mut four(), [(0, 0.81), (120, 0.81)]), [(120, 3, 0.5)]);
-        assert_eq!(changes(&mut four(), (0..1000).map(|at| (at, 0.80))), [], "on the threshold is not above it");
+        assert_eq!(
+            changes(&mut four(), [(0, 0.81), (120, 0.81)]),
+            [(120, 3, 0.5)]
+        );
+        assert_eq!(
+            changes(&mut four(), (0..1000).map(|at| (at, 0.80))),
+            [],
+            "on the threshold is not above it"
+        );
     }
 
     #[test]
@@ -132,15 +153,32 @@ mod tests {
         changes(&mut throttle, (0..=240).step_by(5).map(|at| (at, 1.0)));
         let back = changes(&mut throttle, (245..=1000).step_by(5).map(|at| (at, 0.5)));
         assert_eq!(back, [(275, 3, 0.5), (305, 4, 0.75), (335, 4, 1.0)]);
-        assert_eq!(throttle.allowed(), Allowed { workers: 4, quota: 1.0 });
+        assert_eq!(
+            throttle.allowed(),
+            Allowed {
+                workers: 4,
+                quota: 1.0
+            }
+        );
     }
 
     #[test]
     fn a_share_that_is_not_known_changes_nothing() {
-        let gap = (0..=235).step_by(5).map(|at| (at, if at == 115 { f64::NAN } else { 1.0 }));
+        let gap = (0..=235)
+            .step_by(5)
+            .map(|at| (at, if at == 115 { f64::NAN } else { 1.0 }));
         assert_eq!(changes(&mut four(), gap), []);
-        let off = CpuConfig { above: 1.0, ..CpuConfig::default() };
-        assert_eq!(changes(&mut Throttle::new(off, 4, true), (0..1000).map(|at| (at, 1.0))), []);
+        let off = CpuConfig {
+            above: 1.0,
+            ..CpuConfig::default()
+        };
+        assert_eq!(
+            changes(
+                &mut Throttle::new(off, 4, true),
+                (0..1000).map(|at| (at, 1.0))
+            ),
+            []
+        );
     }
 
     #[test]
@@ -154,15 +192,34 @@ mod tests {
 
     #[test]
     fn grading_is_slowed_down_only_where_that_is_asked_for() {
-        let slows = |slow_grade, flow| CpuConfig { slow_grade, ..CpuConfig::default() }.slows(flow);
-        assert_eq!((slows(false, "grade"), slows(true, "grade"), slows(false, "grpo")), (false, true, true));
+        let slows = |slow_grade, flow| {
+            CpuConfig {
+                slow_grade,
+                ..CpuConfig::default()
+            }
+            .slows(flow)
+        };
+        assert_eq!(
+            (
+                slows(false, "grade"),
+                slows(true, "grade"),
+                slows(false, "grpo")
+            ),
+            (false, true, true)
+        );
     }
 
     #[test]
     fn a_slower_machine_gives_more_time() {
         let allowed = |quota| Allowed { workers: 1, quota };
-        assert_eq!([1.0, 0.75, 0.5].map(|quota| allowed(quota).deadline_s(60)), [60, 80, 120]);
-        assert_eq!(allowed(0.25).rest(Duration::from_secs(2)), Duration::from_secs(6));
+        assert_eq!(
+            [1.0, 0.75, 0.5].map(|quota| allowed(quota).deadline_s(60)),
+            [60, 80, 120]
+        );
+        assert_eq!(
+            allowed(0.25).rest(Duration::from_secs(2)),
+            Duration::from_secs(6)
+        );
         assert_eq!(allowed(1.0).rest(Duration::from_secs(2)), Duration::ZERO);
     }
 }

@@ -20,10 +20,17 @@ impl Ticker {
     /// # Errors
     ///
     /// When no thread can be started.
-    pub fn start(watcher: Arc<Watcher>, mut load: Load, mut gpus: Option<Box<dyn GpuProbe>>) -> std::io::Result<Self> {
+    pub fn start(
+        watcher: Arc<Watcher>,
+        mut load: Load,
+        mut gpus: Option<Box<dyn GpuProbe>>,
+    ) -> std::io::Result<Self> {
         let every = watcher.every();
         if every.is_zero() {
-            return Ok(Ticker { stop: None, thread: None });
+            return Ok(Ticker {
+                stop: None,
+                thread: None,
+            });
         }
         let (stop, stopped) = mpsc::channel::<()>();
         let began = Instant::now();
@@ -32,13 +39,20 @@ impl Ticker {
             while writable && stopped.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let at = began.elapsed();
                 let memory = gpus.as_mut().map(|gpus| gpus.memory()).unwrap_or_default();
-                let told = watcher.load(at, load.share(at)).and_then(|()| watcher.gpus(at, &memory));
+                let told = watcher
+                    .load(at, load.share(at))
+                    .and_then(|()| watcher.gpus(at, &memory));
                 // A run does not end because an alarm cannot be written; whoever writes its results will say why.
                 writable = told.is_ok();
             }
         };
-        let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(look)?;
-        Ok(Ticker { stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(look)?;
+        Ok(Ticker {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

@@ -75,14 +75,27 @@ impl Event {
     /// As it is said to a person.
     pub fn say(&self) -> String {
         match self {
-            Event::GpuMemory { change, gpu, used_bytes, total_bytes } => {
+            Event::GpuMemory {
+                change,
+                gpu,
+                used_bytes,
+                total_bytes,
+            } => {
                 let what = match change {
                     Change::Raised => "is nearly full",
                     Change::Cleared => "has room again",
                 };
-                format!("the memory of GPU {gpu} {what}: {} of {} MiB", used_bytes >> 20, total_bytes >> 20)
+                format!(
+                    "the memory of GPU {gpu} {what}: {} of {} MiB",
+                    used_bytes >> 20,
+                    total_bytes >> 20
+                )
             }
-            Event::Cpu { share, workers, quota } => format!(
+            Event::Cpu {
+                share,
+                workers,
+                quota,
+            } => format!(
                 "tests use {:.0} % of all cores: {workers} at once, each place in use for {:.0} % of the time",
                 share * 100.0,
                 quota * 100.0
@@ -91,9 +104,17 @@ impl Event {
                 format!("the tests of `{task}` were killed for their memory ({kills} times lately)")
             }
             Event::OomStop { tasks } => {
-                format!("no more tests are started: killed for their memory: {}", tasks.join(", "))
+                format!(
+                    "no more tests are started: killed for their memory: {}",
+                    tasks.join(", ")
+                )
             }
-            Event::SlowCheckpoint { path, bytes, seconds, mib_per_s } => format!(
+            Event::SlowCheckpoint {
+                path,
+                bytes,
+                seconds,
+                mib_per_s,
+            } => format!(
                 "the checkpoint `{}` took {seconds:.1} s to write: {} MiB at {mib_per_s:.0} MiB/s",
                 path.display(),
                 bytes >> 20
@@ -135,7 +156,9 @@ pub enum WatchError {
     #[error(transparent)]
     File(#[from] FileError),
     /// What was saved is damaged.
-    #[error("`{path}` is damaged: {reason} (hint: remove it; the count of killed runs begins anew)")]
+    #[error(
+        "`{path}` is damaged: {reason} (hint: remove it; the count of killed runs begins anew)"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -184,18 +207,38 @@ impl Watcher {
         say: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, WatchError> {
         let saved = folder.join(format!("oom_{flow}.json"));
-        let oom = if forget_oom { OomBudget::default() } else { read(&saved)? };
-        std::fs::create_dir_all(folder).map_err(|error| FileError::new("create the folder", folder, error))?;
+        let oom = if forget_oom {
+            OomBudget::default()
+        } else {
+            read(&saved)?
+        };
+        std::fs::create_dir_all(folder)
+            .map_err(|error| FileError::new("create the folder", folder, error))?;
         let throttle = Throttle::new(config.cpu.clone(), workers, config.cpu.slows(flow));
         let pace = Arc::new(Pace::new(throttle.allowed()));
         let events = Log::open(&folder.join(EVENTS_FILE))?;
-        let state = Mutex::new(State { events, gpus: Vec::new(), throttle, oom });
+        let state = Mutex::new(State {
+            events,
+            gpus: Vec::new(),
+            throttle,
+            oom,
+        });
         let (flow, config, say) = (flow.to_owned(), config.clone(), Box::new(say));
-        let watcher = Watcher { flow, config, saved, state, pace, counts: Arc::default(), say };
+        let watcher = Watcher {
+            flow,
+            config,
+            saved,
+            state,
+            pace,
+            counts: Arc::default(),
+            say,
+        };
         watcher.counts.allow(watcher.pace.allowed());
         match watcher.stopped() {
             Some(stopped) => Err(stopped.into()),
-            None if forget_oom && watcher.saved.exists() => watcher.save(&OomBudget::default()).map(|()| watcher),
+            None if forget_oom && watcher.saved.exists() => {
+                watcher.save(&OomBudget::default()).map(|()| watcher)
+            }
             None => Ok(watcher),
         }
     }
@@ -224,10 +267,19 @@ impl Watcher {
         let mut state = self.lock();
         let share = share.unwrap_or(f64::NAN);
         self.counts.load(share);
-        let Some(allowed) = state.throttle.sample(at, share) else { return Ok(()) };
+        let Some(allowed) = state.throttle.sample(at, share) else {
+            return Ok(());
+        };
         self.pace.allow(allowed);
         self.counts.allow(allowed);
-        self.tell(&mut state, &Event::Cpu { share, workers: allowed.workers, quota: allowed.quota })
+        self.tell(
+            &mut state,
+            &Event::Cpu {
+                share,
+                workers: allowed.workers,
+                quota: allowed.quota,
+            },
+        )
     }
 
     /// Takes the memory of every GPU, as [`Watcher::load`] takes the load.
@@ -238,15 +290,25 @@ impl Watcher {
     pub fn gpus(&self, at: Duration, memory: &[Option<GpuMemory>]) -> Result<(), WatchError> {
         let mut state = self.lock();
         let rule = &self.config.gpu_memory;
-        let (for_s, clear_s) = (Duration::from_secs(rule.for_s), Duration::from_secs(rule.clear_for_s));
+        let (for_s, clear_s) = (
+            Duration::from_secs(rule.for_s),
+            Duration::from_secs(rule.clear_for_s),
+        );
         let count = memory.len().max(state.gpus.len());
-        state.gpus.resize_with(count, || Hysteresis::new(rule.above, for_s, rule.clear_below, clear_s));
+        state.gpus.resize_with(count, || {
+            Hysteresis::new(rule.above, for_s, rule.clear_below, clear_s)
+        });
         for (gpu, memory) in memory.iter().enumerate() {
             let share = memory.map_or(f64::NAN, |memory| memory.share());
             let change = state.gpus[gpu].sample(at, share);
             self.counts.gpu(gpu, *memory, state.gpus[gpu].is_raised());
             if let (Some(change), Some(GpuMemory { used, total })) = (change, *memory) {
-                let event = Event::GpuMemory { change, gpu, used_bytes: used, total_bytes: total };
+                let event = Event::GpuMemory {
+                    change,
+                    gpu,
+                    used_bytes: used,
+                    total_bytes: total,
+                };
                 self.tell(&mut state, &event)?;
             }
         }
@@ -260,11 +322,21 @@ impl Watcher {
     /// When that cannot be written down.
     pub fn oom_kill(&self, at: SystemTime, task: &str) -> Result<(), WatchError> {
         let mut state = self.lock();
-        let stops = state.oom.kill(&self.config.oom, at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO), task);
+        let stops = state.oom.kill(
+            &self.config.oom,
+            at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
+            task,
+        );
         self.save(&state.oom)?;
         self.counts.oom_kill();
         let kills = state.oom.kills().count();
-        self.tell(&mut state, &Event::OomKill { task: task.to_owned(), kills })?;
+        self.tell(
+            &mut state,
+            &Event::OomKill {
+                task: task.to_owned(),
+                kills,
+            },
+        )?;
         if stops {
             let tasks = tasks(&state.oom);
             self.tell(&mut state, &Event::OomStop { tasks })?;
@@ -278,7 +350,11 @@ impl Watcher {
     ///
     /// As [`Watcher::oom_kill`].
     pub fn graded(&self, at: SystemTime, task: &str, graded: &Graded) -> Result<(), WatchError> {
-        if graded.was_killed_for_memory() && !graded.cached { self.oom_kill(at, task) } else { Ok(()) }
+        if graded.was_killed_for_memory() && !graded.cached {
+            self.oom_kill(at, task)
+        } else {
+            Ok(())
+        }
     }
 
     /// Why nothing more may be started, if so.
@@ -304,19 +380,32 @@ impl Watcher {
             return Ok(());
         }
         let mib_per_s = bytes as f64 / f64::from(1 << 20) / seconds;
-        let event = Event::SlowCheckpoint { path: path.to_path_buf(), bytes, seconds, mib_per_s };
+        let event = Event::SlowCheckpoint {
+            path: path.to_path_buf(),
+            bytes,
+            seconds,
+            mib_per_s,
+        };
         self.tell(&mut self.lock(), &event)
     }
 
     fn tell(&self, state: &mut State, event: &Event) -> Result<(), WatchError> {
         (self.say)(&format!("warning: {}", event.say()));
-        state.events.write(&Line { ts: timestamp(SystemTime::now()), flow: &self.flow, event })?;
+        state.events.write(&Line {
+            ts: timestamp(SystemTime::now()),
+            flow: &self.flow,
+            event,
+        })?;
         Ok(())
     }
 
     fn save(&self, oom: &OomBudget) -> Result<(), WatchError> {
-        let saved = Saved { format: FORMAT, oom: oom.clone() };
-        let text = serde_json::to_vec(&saved).map_err(|error| FileError::new("write", &self.saved, error.into()))?;
+        let saved = Saved {
+            format: FORMAT,
+            oom: oom.clone(),
+        };
+        let text = serde_json::to_vec(&saved)
+            .map_err(|error| FileError::new("write", &self.saved, error.into()))?;
         Ok(write_whole(&self.saved, &text)?)
     }
 
@@ -340,11 +429,17 @@ fn read(path: &Path) -> Result<OomBudget, WatchError> {
     if !path.exists() {
         return Ok(OomBudget::default());
     }
-    let damaged = |reason: String| WatchError::Damaged { path: path.to_path_buf(), reason };
-    let saved: Saved = serde_json::from_str(&read_text(path)?).map_err(|error| damaged(error.to_string()))?;
+    let damaged = |reason: String| WatchError::Damaged {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let saved: Saved =
+        serde_json::from_str(&read_text(path)?).map_err(|error| damaged(error.to_string()))?;
     match saved.format {
         FORMAT => Ok(saved.oom),
-        other => Err(damaged(format!("it has format {other}, but this program reads {FORMAT}"))),
+        other => Err(damaged(format!(
+            "it has format {other}, but this program reads {FORMAT}"
+        ))),
     }
 }
 

@@ -13,13 +13,22 @@ pub(super) struct Problem {
     pub(super) hint: &'static str,
 }
 
-const MERGE: &str = "merge it with PEFT (`merge_and_unload`, then `save_pretrained`) and name the merged model";
-const CONVERT: &str = "save it with PEFT's `path_initial_model_for_weight_conversion`, or merge it there";
+const MERGE: &str =
+    "merge it with PEFT (`merge_and_unload`, then `save_pretrained`) and name the merged model";
+const CONVERT: &str =
+    "save it with PEFT's `path_initial_model_for_weight_conversion`, or merge it there";
 const PLAIN: &str = "adapters are plain LoRA on the linear maps of all blocks";
 
 /// Keys that `PeftConfig` reads.
-const READ: [&str; 7] =
-    ["base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "init_lora_weights"];
+const READ: [&str; 7] = [
+    "base_model_name_or_path",
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "use_rslora",
+    "init_lora_weights",
+];
 
 /// Keys that say where an adapter comes from, how it was begun or for which library it is, and nothing about its sum.
 const HARMLESS: [&str; 14] = [
@@ -41,20 +50,52 @@ const HARMLESS: [&str; 14] = [
 
 /// Keys that change the sum when they are set, with what they do.
 const CHANGING: [(&str, &str, &str); 15] = [
-    ("alora_invocation_tokens", "it is added only behind certain tokens (aLoRA)", PLAIN),
+    (
+        "alora_invocation_tokens",
+        "it is added only behind certain tokens (aLoRA)",
+        PLAIN,
+    ),
     ("arrow_config", "it routes tokens between adapters", PLAIN),
     ("layer_replication", "it repeats blocks of its model", MERGE),
-    ("layers_to_transform", "only some blocks have additions", MERGE),
-    ("use_dora", "it scales the sum by a learned magnitude (DoRA)", MERGE),
+    (
+        "layers_to_transform",
+        "only some blocks have additions",
+        MERGE,
+    ),
+    (
+        "use_dora",
+        "it scales the sum by a learned magnitude (DoRA)",
+        MERGE,
+    ),
     ("use_qalora", "it adds to groups of inputs (QALoRA)", PLAIN),
     ("lora_bias", "its additions have a bias", MERGE),
     ("modules_to_save", "it replaces whole modules", MERGE),
-    ("trainable_token_indices", "it replaces rows of the embedding", MERGE),
-    ("target_parameters", "it adds to parameters that are no linear map", MERGE),
-    ("rank_pattern", "its ranks differ from place to place", MERGE),
-    ("alpha_pattern", "its scales differ from place to place", MERGE),
+    (
+        "trainable_token_indices",
+        "it replaces rows of the embedding",
+        MERGE,
+    ),
+    (
+        "target_parameters",
+        "it adds to parameters that are no linear map",
+        MERGE,
+    ),
+    (
+        "rank_pattern",
+        "its ranks differ from place to place",
+        MERGE,
+    ),
+    (
+        "alpha_pattern",
+        "its scales differ from place to place",
+        MERGE,
+    ),
     ("fan_in_fan_out", "its weights are transposed", MERGE),
-    ("megatron_config", "it belongs to a model of Megatron", PLAIN),
+    (
+        "megatron_config",
+        "it belongs to a model of Megatron",
+        PLAIN,
+    ),
     ("bias", "biases are trained beside it", MERGE),
 ];
 
@@ -71,8 +112,14 @@ pub(super) fn problem(config: &Map<String, Value>) -> Option<Problem> {
     if config.get("r").and_then(Value::as_u64) == Some(0) {
         return problem("`r` is 0".into(), PLAIN);
     }
-    if config.get("target_modules").is_none_or(|targets| !targets.is_array()) {
-        return problem("`target_modules` is a pattern, not a list of names".into(), MERGE);
+    if config
+        .get("target_modules")
+        .is_none_or(|targets| !targets.is_array())
+    {
+        return problem(
+            "`target_modules` is a pattern, not a list of names".into(),
+            MERGE,
+        );
     }
     if let Some(problem) = init_problem(config.get("init_lora_weights").unwrap_or(&Value::Null)) {
         return Some(problem);
@@ -87,7 +134,10 @@ pub(super) fn problem(config: &Map<String, Value>) -> Option<Problem> {
             || CHANGING.iter().any(|(changing, ..)| *changing == key)
             || ["peft_type", "task_type"].contains(&key)
     };
-    match config.iter().find(|(key, value)| !known(key) && !is_unset(value)) {
+    match config
+        .iter()
+        .find(|(key, value)| !known(key) && !is_unset(value))
+    {
         Some((key, _)) => problem(format!("`{key}` is set, and not known here"), MERGE),
         None => None,
     }
@@ -98,19 +148,30 @@ fn init_problem(init: &Value) -> Option<Problem> {
     let name = match init {
         Value::Null | Value::Bool(_) => return None,
         Value::String(name) => name.to_lowercase(),
-        other => return Some(Problem { what: format!("`init_lora_weights` is {other}"), hint: PLAIN }),
+        other => {
+            return Some(Problem {
+                what: format!("`init_lora_weights` is {other}"),
+                hint: PLAIN,
+            });
+        }
     };
     match name.as_str() {
         // These begin elsewhere, beside the same weights.
         "gaussian" | "eva" | "orthogonal" => None,
         "pissa" | "olora" | "corda" | "loftq" | "lora_ga" => Some(changed(&name)),
         _ if name.starts_with("pissa_niter_") => Some(changed(&name)),
-        _ => Some(Problem { what: format!("`init_lora_weights` is `{name}`, which is not known here"), hint: MERGE }),
+        _ => Some(Problem {
+            what: format!("`init_lora_weights` is `{name}`, which is not known here"),
+            hint: MERGE,
+        }),
     }
 }
 
 fn changed(name: &str) -> Problem {
-    Problem { what: format!("`init_lora_weights` is `{name}`: it was trained beside changed weights"), hint: CONVERT }
+    Problem {
+        what: format!("`init_lora_weights` is `{name}`: it was trained beside changed weights"),
+        hint: CONVERT,
+    }
 }
 
 /// Whether a value says as much as if its key were not there.
@@ -143,26 +204,56 @@ mod tests {
             "target_parameters": null, "task_type": "CAUSAL_LM", "trainable_token_indices": null, "use_dora": false,
             "use_qalora": false, "use_rslora": false,
         });
-        config.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        config
+            .as_object_mut()
+            .expect("an object")
+            .extend(changes.as_object().expect("an object").clone());
         problem(config.as_object().expect("an object"))
     }
 
     #[test]
     fn plain_lora_is_taken_however_it_was_begun() {
-        for init in [json!(true), json!(false), json!(null), json!("gaussian"), json!("eva"), json!("orthogonal")] {
+        for init in [
+            json!(true),
+            json!(false),
+            json!(null),
+            json!("gaussian"),
+            json!("eva"),
+            json!("orthogonal"),
+        ] {
             assert_eq!(told(json!({ "init_lora_weights": init })), None);
         }
     }
 
     #[test]
     fn an_adapter_that_changed_its_base_is_refused_with_a_cure() {
-        for init in ["pissa", "PiSSA", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"] {
+        for init in [
+            "pissa",
+            "PiSSA",
+            "pissa_niter_4",
+            "olora",
+            "corda",
+            "loftq",
+            "lora_ga",
+        ] {
             let problem = told(json!({ "init_lora_weights": init })).expect("is refused");
-            assert!(problem.what.contains("trained beside changed weights"), "{}", problem.what);
-            assert!(problem.hint.contains("path_initial_model_for_weight_conversion"));
+            assert!(
+                problem.what.contains("trained beside changed weights"),
+                "{}",
+                problem.what
+            );
+            assert!(
+                problem
+                    .hint
+                    .contains("path_initial_model_for_weight_conversion")
+            );
         }
         let problem = told(json!({ "init_lora_weights": "of next year" })).expect("is refused");
-        assert!(problem.what.contains("`of next year`, which is not known"), "{}", problem.what);
+        assert!(
+            problem.what.contains("`of next year`, which is not known"),
+            "{}",
+            problem.what
+        );
     }
 
     #[test]
@@ -187,8 +278,15 @@ mod tests {
             ("a_key_of_next_year", json!(1)),
         ] {
             let problem = told(json!({ key: value })).expect(key);
-            assert!(problem.what.contains(&format!("`{key}`")), "{}", problem.what);
+            assert!(
+                problem.what.contains(&format!("`{key}`")),
+                "{}",
+                problem.what
+            );
         }
-        assert_eq!(told(json!({ "a_key_of_next_year": null, "another": {} })), None);
+        assert_eq!(
+            told(json!({ "a_key_of_next_year": null, "another": {} })),
+            None
+        );
     }
 }

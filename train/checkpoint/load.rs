@@ -48,12 +48,24 @@ pub fn load_as(path: &Path, precision: Precision, device: &Device) -> Result<Loa
             unwanted.store(words.is_err(), Ordering::Relaxed);
             words
         });
-        let model = weights_of(&path, &config, precision, device, &unwanted).with_context(|| refused(&path));
-        (words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), model)
+        let model = weights_of(&path, &config, precision, device, &unwanted)
+            .with_context(|| refused(&path));
+        (
+            words
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            model,
+        )
     });
     let ((tokenizer, template), model) = (words?, model?);
     config.decide_end(&tokenizer, &template);
-    Ok(Loaded { path, config, model, tokenizer, template })
+    Ok(Loaded {
+        path,
+        config,
+        model,
+        tokenizer,
+        template,
+    })
 }
 
 /// As [`load`], with the linear maps of all blocks rounded to four bits one by one, and left out of the model.
@@ -75,12 +87,21 @@ pub fn load_rounded(path: &Path, device: &Device) -> Result<(Loaded, Nf4Blocks)>
     let mut config = config_of(&path)?;
     let (tokenizer, template) = words_of(&path, &config)?;
     config.decide_end(&tokenizer, &template);
-    let mut weights =
-        WeightsFolder::open(&path, &config, Precision::Float32, device).with_context(|| refused(&path))?;
+    let mut weights = WeightsFolder::open(&path, &config, Precision::Float32, device)
+        .with_context(|| refused(&path))?;
     let mut rounding = Rounding::new(&mut weights, device);
     let model = CausalLm::build(&config, &mut rounding).with_context(|| refused(&path))?;
     let blocks = rounding.blocks();
-    Ok((Loaded { path, config, model, tokenizer, template }, blocks))
+    Ok((
+        Loaded {
+            path,
+            config,
+            model,
+            tokenizer,
+            template,
+        },
+        blocks,
+    ))
 }
 
 /// A model folder before any value is read.
@@ -133,11 +154,18 @@ pub fn outline(path: &Path, device: &Device) -> Result<Outline> {
     if Adapter::is_in(&path) {
         let base = outline(&Adapter::read(&path)?.base_of(&path)?, device)?;
         // Additions are added in f32.
-        return Ok(Outline { stored_bytes: base.config.parameters() as u64 * 4, ..base });
+        return Ok(Outline {
+            stored_bytes: base.config.parameters() as u64 * 4,
+            ..base
+        });
     }
     let config = config_of(&path)?;
-    let weights = WeightsFolder::open(&path, &config, Precision::Stored, device).with_context(|| refused(&path))?;
-    Ok(Outline { config, stored_bytes: weights.bytes() })
+    let weights = WeightsFolder::open(&path, &config, Precision::Stored, device)
+        .with_context(|| refused(&path))?;
+    Ok(Outline {
+        config,
+        stored_bytes: weights.bytes(),
+    })
 }
 
 fn refused(folder: &Path) -> String {
@@ -163,17 +191,29 @@ pub fn config_of(folder: &Path) -> Result<ModelConfig> {
     };
     let (name, config) = match folder.join("config.json").exists() {
         true => ("config.json", ModelConfig::from_json(&read("config.json")?)),
-        false => ("params.json", ModelConfig::from_params(&read("params.json")?)),
+        false => (
+            "params.json",
+            ModelConfig::from_params(&read("params.json")?),
+        ),
     };
     let file = folder.join(name);
-    const HINT: &str = "hint: Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3";
-    let unknown = || format!("`{}` describes no model that is known here\n{HINT}", file.display());
+    const HINT: &str =
+        "hint: Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3";
+    let unknown = || {
+        format!(
+            "`{}` describes no model that is known here\n{HINT}",
+            file.display()
+        )
+    };
     let config = config.with_context(unknown)?;
     if let Some(problem) = config.problem() {
         return Err(anyhow!(problem).context(unknown()));
     }
     if folder.join("generation_config.json").exists() {
-        check_generation(&folder.join("generation_config.json"), &read("generation_config.json")?)?;
+        check_generation(
+            &folder.join("generation_config.json"),
+            &read("generation_config.json")?,
+        )?;
     }
     Ok(config)
 }
@@ -194,11 +234,14 @@ fn check_generation(file: &Path, bytes: &[u8]) -> Result<()> {
         "exponential_decay_length_penalty",
         "watermarking_config",
     ];
-    let told: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(bytes).with_context(|| format!("`{}` is damaged", file.display()))?;
-    let unset =
-        |value: &serde_json::Value| value.is_null() || value == 0 || value.as_array().is_some_and(Vec::is_empty);
-    let found = UNKNOWN.iter().find(|key| told.get(**key).is_some_and(|value| !unset(value)));
+    let told: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
+        .with_context(|| format!("`{}` is damaged", file.display()))?;
+    let unset = |value: &serde_json::Value| {
+        value.is_null() || value == 0 || value.as_array().is_some_and(Vec::is_empty)
+    };
+    let found = UNKNOWN
+        .iter()
+        .find(|key| told.get(**key).is_some_and(|value| !unset(value)));
     if let Some(key) = found {
         bail!(
             "`{}` asks for `{key}`, which is not done here\nhint: remove the key if answers may do without it",
@@ -235,7 +278,10 @@ fn weights_of(
     let weights = WeightsFolder::open(folder, config, precision, device)?;
     if weights.passed_over() > 0 {
         let count = weights.passed_over();
-        eprintln!("note: `{}`: {count} tensors that see images are passed over", folder.display());
+        eprintln!(
+            "note: `{}`: {count} tensors that see images are passed over",
+            folder.display()
+        );
     }
     Ok(CausalLm::build(config, &mut Wanted { weights, unwanted })?)
 }
@@ -248,14 +294,23 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn check(&self) -> Result<(), WeightsError> {
-        if self.unwanted.load(Ordering::Relaxed) { Err(WeightsError::Unwanted) } else { Ok(()) }
+        if self.unwanted.load(Ordering::Relaxed) {
+            Err(WeightsError::Unwanted)
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Origin for Wanted<'_> {
     type Error = WeightsError;
 
-    fn matrix(&mut self, name: &str, shape: [usize; 2], scale: f64) -> Result<Tensor<2>, WeightsError> {
+    fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        scale: f64,
+    ) -> Result<Tensor<2>, WeightsError> {
         self.check()?;
         self.weights.matrix(name, shape, scale)
     }
@@ -272,7 +327,11 @@ impl Origin for Wanted<'_> {
 ///
 /// When there is neither.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
-    if ["config.json", "params.json"].iter().any(|name| path.join(name).exists()) || Adapter::is_in(path) {
+    if ["config.json", "params.json"]
+        .iter()
+        .any(|name| path.join(name).exists())
+        || Adapter::is_in(path)
+    {
         return Ok(path.to_path_buf());
     }
     for (_, checkpoint) in list(path).into_iter().rev() {

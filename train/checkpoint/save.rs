@@ -45,10 +45,15 @@ pub struct Snapshot<'a> {
 /// removed.
 pub fn save(folder: &Path, snapshot: &Snapshot, keep: usize) -> Result<PathBuf> {
     let path = step_path(folder, snapshot.step);
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
     require_space(folder, 2 * snapshot.bytes()?)?;
-    write_folder(&path, snapshot)
-        .with_context(|| format!("while writing the checkpoint `{}`; older checkpoints are whole", path.display()))?;
+    write_folder(&path, snapshot).with_context(|| {
+        format!(
+            "while writing the checkpoint `{}`; older checkpoints are whole",
+            path.display()
+        )
+    })?;
     prune(folder, keep)?;
     Ok(path)
 }
@@ -60,16 +65,34 @@ pub fn save(folder: &Path, snapshot: &Snapshot, keep: usize) -> Result<PathBuf> 
 /// As [`save`].
 pub fn save_model(path: &Path, snapshot: &Snapshot) -> Result<()> {
     let parent = parent_of(path);
-    fs::create_dir_all(parent).with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
+    fs::create_dir_all(parent)
+        .with_context(|| format!("cannot create the folder `{}`", parent.display()))?;
     require_space(parent, snapshot.bytes()?)?;
-    write_folder(path, snapshot).with_context(|| format!("while writing the model `{}`", path.display()))
+    write_folder(path, snapshot)
+        .with_context(|| format!("while writing the model `{}`", path.display()))
 }
 
 impl<'a> Snapshot<'a> {
     /// A whole model to be used, not trained on.
     pub fn of(loaded: &'a Loaded, dtype: DiskDtype) -> Self {
-        let Loaded { config, model, tokenizer, template, .. } = loaded;
-        Snapshot { step: 0, config, model, tokenizer, template, dtype, adapter: None, optimizer: None, state: None }
+        let Loaded {
+            config,
+            model,
+            tokenizer,
+            template,
+            ..
+        } = loaded;
+        Snapshot {
+            step: 0,
+            config,
+            model,
+            tokenizer,
+            template,
+            dtype,
+            adapter: None,
+            optimizer: None,
+            state: None,
+        }
     }
 
     /// How much it takes on disk, but for the headers of tensors.
@@ -79,7 +102,11 @@ impl<'a> Snapshot<'a> {
             Some(about) => about.config.parameters(self.config) as u64 * 4,
             None => self.config.parameters() as u64 * self.dtype.bytes(),
         };
-        let rest: usize = self.small_files()?.iter().map(|(_, bytes)| bytes.len()).sum();
+        let rest: usize = self
+            .small_files()?
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .sum();
         Ok(weights + moments + rest as u64)
     }
 
@@ -87,14 +114,25 @@ impl<'a> Snapshot<'a> {
     fn small_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut config = self.config.clone();
         config.torch_dtype = self.dtype.name().into();
-        let tokenizer_config = self.template.tokenizer_config(self.config.max_position_embeddings);
+        let tokenizer_config = self
+            .template
+            .tokenizer_config(self.config.max_position_embeddings);
         let mut files = vec![
             match &self.adapter {
                 Some(about) => about.file()?,
-                None => ("config.json".to_owned(), serde_json::to_vec_pretty(&config.to_json())?),
+                None => (
+                    "config.json".to_owned(),
+                    serde_json::to_vec_pretty(&config.to_json())?,
+                ),
             },
-            (self.tokenizer.file_name().to_owned(), self.tokenizer.save_bytes()?),
-            ("tokenizer_config.json".to_owned(), serde_json::to_vec_pretty(&tokenizer_config)?),
+            (
+                self.tokenizer.file_name().to_owned(),
+                self.tokenizer.save_bytes()?,
+            ),
+            (
+                "tokenizer_config.json".to_owned(),
+                serde_json::to_vec_pretty(&tokenizer_config)?,
+            ),
         ];
         if let Some(state) = &self.state {
             files.push(("state.json".to_owned(), serde_json::to_vec(state)?));
@@ -104,7 +142,9 @@ impl<'a> Snapshot<'a> {
 }
 
 fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Refuses to start a write that the disk cannot hold.
@@ -129,7 +169,11 @@ pub fn require_space(folder: &Path, needed: u64) -> Result<()> {
 
 fn write_folder(path: &Path, snapshot: &Snapshot) -> Result<()> {
     let parent = parent_of(path);
-    let name = path.file_name().context("a checkpoint has a name")?.to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .context("a checkpoint has a name")?
+        .to_string_lossy()
+        .into_owned();
     let temporary = parent.join(format!(".tmp-{name}-{}", std::process::id()));
     let written = fill(&temporary, snapshot).and_then(|()| publish(&temporary, path, parent));
     if written.is_err() {
@@ -153,12 +197,31 @@ fn fill(temporary: &Path, snapshot: &Snapshot) -> Result<()> {
     for (name, bytes) in snapshot.small_files()? {
         write_synced(&temporary.join(&name), &bytes)?;
         let blake3 = blake3::hash(&bytes).to_hex().to_string();
-        written.push(Written { name, bytes: bytes.len() as u64, blake3 });
+        written.push(Written {
+            name,
+            bytes: bytes.len() as u64,
+            blake3,
+        });
     }
-    let entry = |one: Written| (one.name, Entry { bytes: one.bytes, blake3: one.blake3 });
+    let entry = |one: Written| {
+        (
+            one.name,
+            Entry {
+                bytes: one.bytes,
+                blake3: one.blake3,
+            },
+        )
+    };
     let files: BTreeMap<String, Entry> = written.into_iter().map(entry).collect();
-    let manifest = Manifest { format: FORMAT, step: snapshot.step, files };
-    write_synced(&temporary.join("MANIFEST.json"), &serde_json::to_vec_pretty(&manifest)?)?;
+    let manifest = Manifest {
+        format: FORMAT,
+        step: snapshot.step,
+        files,
+    };
+    write_synced(
+        &temporary.join("MANIFEST.json"),
+        &serde_json::to_vec_pretty(&manifest)?,
+    )?;
     File::open(temporary)?.sync_all()?;
     Ok(())
 }

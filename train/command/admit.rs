@@ -43,10 +43,16 @@ pub struct AdmitArgs {
 pub fn run(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
     let config = args.run.config()?;
     if !args.run.dry_run {
-        Paths::new().reads("--tasks", &args.tasks).writes_folder("--out", &args.out).check()?;
+        Paths::new()
+            .reads("--tasks", &args.tasks)
+            .writes_folder("--out", &args.out)
+            .check()?;
         Place::in_folder(&args.out).check(ADMIT, args.resume)?;
     }
-    if Plan::new(ADMIT, &config).with_data([args.tasks.as_path()]).show(args.run.dry_run, &args.out)? {
+    if Plan::new(ADMIT, &config)
+        .with_data([args.tasks.as_path()])
+        .show(args.run.dry_run, &args.out)?
+    {
         return Ok(None);
     }
     let interrupt = Interrupt::listen()?;
@@ -74,6 +80,9 @@ pub fn run(args: &AdmitArgs) -> Result<Option<AdmitSummary>> {
         }
         None => serde_json::from_str(&data::file::read_text(&path)?)?,
     };
-    println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(&summary).context("a summary is JSON")?
+    );
     Ok(Some(summary))
 }

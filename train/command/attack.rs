@@ -43,7 +43,10 @@ pub struct AttackArgs {
 pub fn run(args: &AttackArgs) -> Result<()> {
     let config = args.run.config()?;
     let scratch = Scratch::new("attack")?;
-    if Plan::new("grade attack", &config).with_data([args.task.as_path()]).show(args.run.dry_run, &scratch.0)? {
+    if Plan::new("grade attack", &config)
+        .with_data([args.task.as_path()])
+        .show(args.run.dry_run, &scratch.0)?
+    {
         return Ok(());
     }
     let diff = text_of(&args.patch)?;
@@ -51,7 +54,8 @@ pub fn run(args: &AttackArgs) -> Result<()> {
     let task = one_of(&given, args.id.as_deref())?;
     let read = |path: &str| given.set.base_file(task, path).ok().flatten();
     let patch = Answer::Diff(diff).patch(&read);
-    let patch = patch.map_err(|reason| anyhow::anyhow!("`{}` is no patch: {reason}", args.patch.display()))?;
+    let patch = patch
+        .map_err(|reason| anyhow::anyhow!("`{}` is no patch: {reason}", args.patch.display()))?;
     let (judged, left_out) = task.judged(&patch);
     if !left_out.is_empty() {
         eprintln!("left as it was: {}", left_out.join(", "));
@@ -76,7 +80,8 @@ impl Scratch {
     /// For the command of this name.
     pub fn new(name: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("train-{name}-{}", std::process::id()));
-        std::fs::create_dir(&folder).with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
+        std::fs::create_dir(&folder)
+            .with_context(|| format!("cannot create the folder `{}`", folder.display()))?;
         Ok(Scratch(folder))
     }
 }
@@ -92,17 +97,24 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
         return Ok(data::file::read_text(path)?);
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("while reading the patch from standard input")?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("while reading the patch from standard input")?;
     Ok(text)
 }
 
 pub(super) fn one_of<'a>(given: &'a Given, id: Option<&str>) -> Result<&'a Task> {
     match (id, given.set.tasks.as_slice()) {
         (Some(id), _) => {
-            let none = || format!("there is no task `{id}` in the file\nhint: look for a slip in `--id`");
+            let none =
+                || format!("there is no task `{id}` in the file\nhint: look for a slip in `--id`");
             given.set.find(id).with_context(none)
         }
         (None, [task]) => Ok(task),
-        (None, many) => bail!("the file holds {} tasks\nhint: choose one with `--id {}`", many.len(), many[0].id),
+        (None, many) => bail!(
+            "the file holds {} tasks\nhint: choose one with `--id {}`",
+            many.len(),
+            many[0].id
+        ),
     }
 }

@@ -85,7 +85,11 @@ pub fn run(args: &AuditArgs) -> Result<()> {
     if let Some(html) = &args.html {
         Paths::new().writes_file("--html", html).check()?;
     }
-    let folder = if args.model.is_dir() { &args.model } else { args.model.parent().unwrap_or(&args.model) };
+    let folder = if args.model.is_dir() {
+        &args.model
+    } else {
+        args.model.parent().unwrap_or(&args.model)
+    };
     let tokenizer = match args.model.is_dir() {
         true => Tokenizer::from_folder(&args.model)?,
         false => Tokenizer::from_file(&args.model)?,
@@ -103,28 +107,48 @@ pub fn run(args: &AuditArgs) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed.context("while printing samples")?,
     }
-    let name = args.samples.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let name = args
+        .samples
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
     if let Some(html) = &args.html {
-        let page = page::page(&name, &audited.shown, &audited.counts, &audited.extremes, &judge);
+        let page = page::page(
+            &name,
+            &audited.shown,
+            &audited.counts,
+            &audited.extremes,
+            &judge,
+        );
         data::file::write_whole(html, page.as_bytes())?;
         eprintln!("the page is in `{}`", html.display());
     }
     if let Some(fault) = audited.fault {
         bail!("{fault}");
     }
-    audited.counts.judge(Path::new(&name), judge.context, audited.cut)
+    audited
+        .counts
+        .judge(Path::new(&name), judge.context, audited.cut)
 }
 
 /// Whether it is, or should be, a folder of samples: one without a manifest is none that is finished.
 fn is_set(path: &Path) -> bool {
     let shards = || path.join("samples-00000.parquet").exists();
-    path.join(MANIFEST_FILE).exists() || path.is_dir() && (shards() || find_files(&[path.to_path_buf()]).is_err())
+    path.join(MANIFEST_FILE).exists()
+        || path.is_dir() && (shards() || find_files(&[path.to_path_buf()]).is_err())
 }
 
 impl Audited {
     fn new() -> Self {
         let (counts, extremes) = (Counts::default(), Extremes::default());
-        Audited { shown: Vec::new(), counts, extremes, cut: 0, fault: None }
+        Audited {
+            shown: Vec::new(),
+            counts,
+            extremes,
+            cut: 0,
+            fault: None,
+        }
     }
 
     fn add(&mut self, sample: &Sample, judge: &Judge, limit: usize) {
@@ -141,8 +165,13 @@ impl Audited {
 fn stored(folder: &Path, args: &AuditArgs, judge: &Judge) -> Result<Audited> {
     let manifest = data::store::read_manifest(folder)?;
     let samples = data::store::read_samples(folder)?;
-    let mut audited = Audited { cut: manifest.cut, ..Audited::new() };
-    samples.iter().for_each(|sample| audited.add(sample, judge, args.limit));
+    let mut audited = Audited {
+        cut: manifest.cut,
+        ..Audited::new()
+    };
+    samples
+        .iter()
+        .for_each(|sample| audited.add(sample, judge, args.limit));
     if manifest.tokenizer != judge.tokenizer.hash()? {
         audited.fault = Some(format!(
             "the samples in `{}` were made with another tokenizer than that of `{}`\nhint: build them again with `train data samples --tokenizer` and this model",
@@ -154,7 +183,12 @@ fn stored(folder: &Path, args: &AuditArgs, judge: &Judge) -> Result<Audited> {
 }
 
 /// Conversations, each looked at as the sample that it becomes; nothing is stored.
-fn conversations(args: &AuditArgs, judge: &Judge, tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<Audited> {
+fn conversations(
+    args: &AuditArgs,
+    judge: &Judge,
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+) -> Result<Audited> {
     let config = match &args.config {
         Some(path) => Config::load(path, &args.set)?,
         None => Config::parse("", &args.set)?,
@@ -163,12 +197,20 @@ fn conversations(args: &AuditArgs, judge: &Judge, tokenizer: &Tokenizer, templat
     let files = find_files(&args.samples)?;
     let maker = SampleMaker::new(tokenizer, template, &settings, judge.context);
     let (mut audited, mut refused, mut unseen) = (Audited::new(), Vec::new(), false);
-    let build = Build { files: &files, settings: &settings, maker: &maker };
+    let build = Build {
+        files: &files,
+        settings: &settings,
+        maker: &maker,
+    };
     let counts = build.run(&|| false, &mut |told| {
         match told {
-            Told::Samples { samples, endless, .. } => {
+            Told::Samples {
+                samples, endless, ..
+            } => {
                 audited.cut += endless;
-                samples.iter().for_each(|sample| audited.add(sample, judge, args.limit));
+                samples
+                    .iter()
+                    .for_each(|sample| audited.add(sample, judge, args.limit));
             }
             Told::Refused { reason, .. } if reason == NO_TEMPLATE => {
                 unseen = true;
@@ -176,7 +218,10 @@ fn conversations(args: &AuditArgs, judge: &Judge, tokenizer: &Tokenizer, templat
             }
             Told::Refused { path, row, reason } => {
                 if refused.len() < NAMED {
-                    refused.push(harmless(&format!("`{}`, row {row}: {reason}", path.display())));
+                    refused.push(harmless(&format!(
+                        "`{}`, row {row}: {reason}",
+                        path.display()
+                    )));
                 }
             }
         }
@@ -195,8 +240,12 @@ fn conversations(args: &AuditArgs, judge: &Judge, tokenizer: &Tokenizer, templat
         audited.fault = Some("there is no row\nhint: was the file written to its end?".to_string());
     } else if counts.refused > 0 {
         let told = refused.join("\n");
-        let hint = "hint: repair them; `train sft` leaves them out with `--set data.chats.bad_rows=drop`";
-        audited.fault = Some(format!("{} of {} rows make no sample\n{told}\n{hint}", counts.refused, counts.rows));
+        let hint =
+            "hint: repair them; `train sft` leaves them out with `--set data.chats.bad_rows=drop`";
+        audited.fault = Some(format!(
+            "{} of {} rows make no sample\n{told}\n{hint}",
+            counts.refused, counts.rows
+        ));
     }
     Ok(audited)
 }
@@ -204,7 +253,11 @@ fn conversations(args: &AuditArgs, judge: &Judge, tokenizer: &Tokenizer, templat
 fn print(audited: &Audited, judge: &Judge, show: Show) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for (number, sample) in audited.shown.iter().enumerate() {
-        writeln!(out, "{}", show.title(number + 1, audited.counts.samples, sample))?;
+        writeln!(
+            out,
+            "{}",
+            show.title(number + 1, audited.counts.samples, sample)
+        )?;
         let roles = judge.roles_of(sample);
         show.sample(&mut out, sample, &roles, judge)?;
     }

@@ -58,29 +58,51 @@ const USUAL_ANSWER: usize = 1024;
 /// When the model cannot be loaded, or, where nobody sits at a terminal, the conversation does not fit into the context.
 pub fn run(args: &ChatArgs) -> Result<()> {
     // Before the model is loaded, so that a slip costs nothing.
-    args.drawing.sampling(args.max_new_tokens.unwrap_or(USUAL_ANSWER)).check()?;
+    args.drawing
+        .sampling(args.max_new_tokens.unwrap_or(USUAL_ANSWER))
+        .check()?;
     let device = args.device.open()?;
     talk_memory(&args.model, 1, &device, "keep the conversation short")?;
-    let Loaded { config, model, tokenizer, template, .. } =
-        checkpoint::load_as(&args.model, Precision::Stored, &device)?;
+    let Loaded {
+        config,
+        model,
+        tokenizer,
+        template,
+        ..
+    } = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let template = template.at(SystemTime::now())?;
     let engine = Engine::new(model, &config, &tokenizer, 1, PROMPT_TOKENS, &device);
-    let messages = args.system.iter().map(|system| Message::new(Role::System, system)).collect();
-    let mut talk =
-        Talk { engine, config: &config, tokenizer: &tokenizer, template: &template, args, messages, turn: 0 };
+    let messages = args
+        .system
+        .iter()
+        .map(|system| Message::new(Role::System, system))
+        .collect();
+    let mut talk = Talk {
+        engine,
+        config: &config,
+        tokenizer: &tokenizer,
+        template: &template,
+        args,
+        messages,
+        turn: 0,
+    };
 
     let (input, mut output) = (std::io::stdin(), std::io::stdout());
     let person = input.is_terminal() && output.is_terminal();
     let interrupt = Interrupt::new(person)?;
     if person {
-        eprintln!("one line is one turn; Ctrl-C ends an answer, /new begins anew, Ctrl-D ends the talk");
+        eprintln!(
+            "one line is one turn; Ctrl-C ends an answer, /new begins anew, Ctrl-D ends the talk"
+        );
     }
     let mut lines = input.lock().lines();
     loop {
         if person {
             eprint!("> ");
         }
-        let Some(line) = lines.next() else { return Ok(()) };
+        let Some(line) = lines.next() else {
+            return Ok(());
+        };
         let line = line.context("while reading standard input")?;
         match line.trim() {
             "" => continue,
@@ -111,13 +133,26 @@ impl Talk<'_> {
     }
 
     /// One turn: the answer goes to `output` as it comes, how fast it came to standard error.
-    fn say(&mut self, line: &str, output: &mut impl Write, person: bool, interrupt: &Interrupt) -> Result<()> {
+    fn say(
+        &mut self,
+        line: &str,
+        output: &mut impl Write,
+        person: bool,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         self.messages.push(Message::new(Role::User, line));
-        let prompt = self.template.encode_prompt(self.tokenizer, &self.messages)?;
+        let prompt = self
+            .template
+            .encode_prompt(self.tokenizer, &self.messages)?;
         let sampling = Arc::new(self.sampling(prompt.len()));
         let seeds = vec![draw::key(self.args.seed, &[self.turn])];
         let started = Instant::now();
-        let job = match self.engine.submit(EngineRequest { prompt, seeds, sampling, control: Arc::default() }) {
+        let job = match self.engine.submit(EngineRequest {
+            prompt,
+            seeds,
+            sampling,
+            control: Arc::default(),
+        }) {
             Ok(job) => job,
             Err(error) => {
                 // The turn that does not fit is forgotten, so that a shorter one may.
@@ -131,13 +166,24 @@ impl Talk<'_> {
         while !self.engine.is_idle() {
             for event in self.engine.step() {
                 if !event.logprob.is_finite() {
-                    return Err(PolicyError::NotFinite { at: tokens, logprob: event.logprob }.into());
+                    return Err(PolicyError::NotFinite {
+                        at: tokens,
+                        logprob: event.logprob,
+                    }
+                    .into());
                 }
                 first.get_or_insert_with(|| started.elapsed());
                 tokens += 1;
                 // What a model writes may hold what a terminal obeys; a file gets it as it is.
-                let shown = if person { plain(&event.text) } else { event.text.clone() };
-                output.write_all(shown.as_bytes()).and_then(|()| output.flush()).context("while writing the answer")?;
+                let shown = if person {
+                    plain(&event.text)
+                } else {
+                    event.text.clone()
+                };
+                output
+                    .write_all(shown.as_bytes())
+                    .and_then(|()| output.flush())
+                    .context("while writing the answer")?;
                 answer.push_str(&event.text);
             }
             if interrupt.came() {
@@ -145,18 +191,30 @@ impl Talk<'_> {
             }
         }
         interrupt.end();
-        output.write_all(b"\n").and_then(|()| output.flush()).context("while writing the answer")?;
+        output
+            .write_all(b"\n")
+            .and_then(|()| output.flush())
+            .context("while writing the answer")?;
         let first = first.unwrap_or_default();
         let rest = (started.elapsed() - first).as_secs_f64();
         let speed = tokens.saturating_sub(1) as f64 / rest.max(1e-9);
-        eprintln!("[{tokens} tokens, the first after {:.2} s, then {speed:.1} tokens/s]", first.as_secs_f64());
+        eprintln!(
+            "[{tokens} tokens, the first after {:.2} s, then {speed:.1} tokens/s]",
+            first.as_secs_f64()
+        );
         self.messages.push(Message::new(Role::Assistant, answer));
         Ok(())
     }
 
     fn sampling(&self, prompt: usize) -> Sampling {
-        let left = self.config.max_position_embeddings.saturating_sub(prompt).max(1);
-        self.args.drawing.sampling(self.args.max_new_tokens.unwrap_or(left.min(USUAL_ANSWER)))
+        let left = self
+            .config
+            .max_position_embeddings
+            .saturating_sub(prompt)
+            .max(1);
+        self.args
+            .drawing
+            .sampling(self.args.max_new_tokens.unwrap_or(left.min(USUAL_ANSWER)))
     }
 }
 
@@ -174,7 +232,12 @@ impl Interrupt {
         if person {
             let seen = state.clone();
             let came = move || {
-                let was = seen.compare_exchange(Self::ANSWERING, Self::CAME, Ordering::Relaxed, Ordering::Relaxed);
+                let was = seen.compare_exchange(
+                    Self::ANSWERING,
+                    Self::CAME,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
                 if was == Err(Self::IDLE) {
                     std::process::exit(130);
                 }

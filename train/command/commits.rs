@@ -45,8 +45,13 @@ pub struct CommitsArgs {
 pub fn run(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
     let config = args.run.config()?;
     if !args.run.dry_run {
-        let paths = args.source.iter().fold(Paths::new(), |paths, source| paths.reads_folder("--source", source));
-        paths.reads("--tokenizer", &args.tokenizer).writes_folder("--out", &args.out).check()?;
+        let paths = args.source.iter().fold(Paths::new(), |paths, source| {
+            paths.reads_folder("--source", source)
+        });
+        paths
+            .reads("--tokenizer", &args.tokenizer)
+            .writes_folder("--out", &args.out)
+            .check()?;
     }
     let plan = Plan::new("data commits", &config).with_data([args.tokenizer.as_path()]);
     if plan.show(args.run.dry_run, &args.out)? {
@@ -61,7 +66,14 @@ pub fn run(args: &CommitsArgs) -> Result<Option<SampleSummary>> {
         kinds: config.data.kinds.clone(),
     };
     let max_tokens = config.data.max_tokens;
-    let summary = tasks::commit_samples(&args.source, &options, args.samples, &tokenizer, max_tokens, &args.out)?;
+    let summary = tasks::commit_samples(
+        &args.source,
+        &options,
+        args.samples,
+        &tokenizer,
+        max_tokens,
+        &args.out,
+    )?;
     plan.save(&args.out)?;
     eprintln!("{} samples, {} tokens", summary.samples, summary.tokens);
     Ok(Some(summary))

@@ -50,9 +50,17 @@ pub fn run(args: &DistillArgs) -> Result<Option<SftSummary>> {
         checkpoint::check_start(&model, "sft", args.resume)?;
         let triplets = read_triplets(&args.triplets).context("while reading the triplets")?;
         let (tokenizer, template) = tokenizer_at(&checkpoint::resolve(&args.model)?)?;
-        let summary = write_lessons(&triplets, (&tokenizer, &template), config.data.max_tokens, &samples)?;
+        let summary = write_lessons(
+            &triplets,
+            (&tokenizer, &template),
+            config.data.max_tokens,
+            &samples,
+        )?;
         summary_to(&args.out.join("samples.json"), &summary)?;
-        eprintln!("{} samples of {} triplets, {} tokens", summary.samples, summary.triplets, summary.tokens);
+        eprintln!(
+            "{} samples of {} triplets, {} tokens",
+            summary.samples, summary.triplets, summary.tokens
+        );
     }
     sft::run(&SftArgs {
         run: args.run.clone(),

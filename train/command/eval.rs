@@ -86,19 +86,34 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     }
     let config = args.run.config()?;
     if !args.run.dry_run {
-        let paths = Paths::new().reads("--model", &args.model).reads("--tasks", &args.tasks);
-        paths.may_read("--against", args.against.as_deref()).writes_file("--out", &args.out).check()?;
+        let paths = Paths::new()
+            .reads("--model", &args.model)
+            .reads("--tasks", &args.tasks);
+        paths
+            .may_read("--against", args.against.as_deref())
+            .writes_file("--out", &args.out)
+            .check()?;
         Place::beside_file(&args.out).check(STAGE, args.resume)?;
     }
     // What is wrong with the folder is told below. What a server holds is its own affair.
-    let memory = if args.server.is_some() { None } else { answering_memory(&args.model, &config).ok() };
-    let plan = Plan::new("eval", &config).with_model(&args.model).with_data([args.tasks.as_path()]);
+    let memory = if args.server.is_some() {
+        None
+    } else {
+        answering_memory(&args.model, &config).ok()
+    };
+    let plan = Plan::new("eval", &config)
+        .with_model(&args.model)
+        .with_data([args.tasks.as_path()]);
     let plan = plan.with_memory(memory);
     if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
-        memory.enforce(&config.device.open()?, &[], "lower `eval.decode_rows`, or use a smaller model")?;
+        memory.enforce(
+            &config.device.open()?,
+            &[],
+            "lower `eval.decode_rows`, or use a smaller model",
+        )?;
     }
     // Read before the work, so that a wrong path costs nothing.
     match &args.server {
@@ -127,7 +142,12 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
         }))?
     );
     if let Some(before) = before {
-        let gain = summary.evaluation.gain_over(&before.evaluation, 1, config.seed, config.eval.resamples)?;
+        let gain = summary.evaluation.gain_over(
+            &before.evaluation,
+            1,
+            config.seed,
+            config.eval.resamples,
+        )?;
         println!(
             "{}",
             serde_json::to_string(&serde_json::json!({
@@ -140,17 +160,24 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
 
 /// What answering with the model in `folder` will hold.
 fn answering_memory(folder: &Path, config: &Config) -> Result<MemoryPlan> {
-    let Outline { config: shape, stored_bytes } = checkpoint::outline(folder, &config.device.open()?)?;
+    let Outline {
+        config: shape,
+        stored_bytes,
+    } = checkpoint::outline(folder, &config.device.open()?)?;
     let tokens = generated_tokens(&shape, config, &config.eval.sampling);
-    Ok(MemoryPlan { weights: stored_bytes, ..MemoryPlan::generation(&shape, config.eval.decode_rows, tokens) })
+    Ok(MemoryPlan {
+        weights: stored_bytes,
+        ..MemoryPlan::generation(&shape, config.eval.decode_rows, tokens)
+    })
 }
 
 /// An evaluation that was written by [`eval`].
 fn evaluation_at(path: &Path) -> Result<EvalSummary> {
-    const WHAT: &str =
-        "while reading what to compare with\nhint: `--against` takes the file that `train eval --out` wrote";
+    const WHAT: &str = "while reading what to compare with\nhint: `--against` takes the file that `train eval --out` wrote";
     let text = data::file::read_text(path).context(WHAT)?;
-    serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", path.display())).context(WHAT)
+    serde_json::from_str(&text)
+        .with_context(|| format!("`{}` is no evaluation", path.display()))
+        .context(WHAT)
 }
 
 /// Refuses to compare with an evaluation of other tasks: nothing could be said in the end.
@@ -173,29 +200,63 @@ fn same_tasks(before: &EvalSummary, set: &TaskSet, args: &EvalArgs) -> Result<()
 ///
 /// As [`Evaluating::run`].
 pub fn run_in(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<EvalSummary> {
-    let journal = Journal::begin(Place::beside_file(&args.out), STAGE, settings(test_env, args, config)?, args.resume)?;
+    let journal = Journal::begin(
+        Place::beside_file(&args.out),
+        STAGE,
+        settings(test_env, args, config)?,
+        args.resume,
+    )?;
     let Some(mut whole) = journal else {
         let text = data::file::read_text(&args.out)?;
-        return serde_json::from_str(&text).with_context(|| format!("`{}` is no evaluation", args.out.display()));
+        return serde_json::from_str(&text)
+            .with_context(|| format!("`{}` is no evaluation", args.out.display()));
     };
     let journal = &mut whole;
-    let provenance = Provenance::now().model(&args.model).data([args.tasks.as_path()]);
+    let provenance = Provenance::now()
+        .model(&args.model)
+        .data([args.tasks.as_path()]);
     let mut summary = match &args.server {
         None => {
             let device = config.device.open()?;
             let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
-            let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
+            let Loaded {
+                config: shape,
+                model,
+                tokenizer,
+                template,
+                ..
+            } = loaded;
             let rows = config.eval.decode_rows;
             let mut policy = Generator::new(model, &shape, &tokenizer, &template, rows, &device);
-            let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
-            asked.evaluate(test_env, &mut policy, &args.model.display().to_string(), journal)?
+            let asked = Asked {
+                args,
+                config,
+                shape: &shape,
+                tokenizer: &tokenizer,
+                template: &template,
+            };
+            asked.evaluate(
+                test_env,
+                &mut policy,
+                &args.model.display().to_string(),
+                journal,
+            )?
         }
         Some(url) => {
             let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
             let name = name_at(url, args)?;
-            let settings = ServerConfig { concurrency: config.eval.decode_rows, ..ServerConfig::new(url, &name) };
+            let settings = ServerConfig {
+                concurrency: config.eval.decode_rows,
+                ..ServerConfig::new(url, &name)
+            };
             let mut policy = Server::new(settings, &tokenizer, &template)?;
-            let asked = Asked { args, config, shape: &shape, tokenizer: &tokenizer, template: &template };
+            let asked = Asked {
+                args,
+                config,
+                shape: &shape,
+                tokenizer: &tokenizer,
+                template: &template,
+            };
             asked.evaluate(test_env, &mut policy, &name, journal)?
         }
     };
@@ -221,14 +282,22 @@ fn settings(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Sett
         .with("sandbox", &config.sandbox)
         .with("model", model)
         .with("served_name", &args.served_name)
-        .with("content of --tasks", &blake3::hash(&serde_json::to_vec(&tasks)?).to_hex()[..16])
+        .with(
+            "content of --tasks",
+            &blake3::hash(&serde_json::to_vec(&tasks)?).to_hex()[..16],
+        )
         .with("environment", python)
         .with("environment.jest", jest))
 }
 
 /// What the server calls the model.
 fn name_at(url: &str, args: &EvalArgs) -> Result<String> {
-    let first = || served(url)?.into_iter().next().with_context(|| format!("`{url}` names no model"));
+    let first = || {
+        served(url)?
+            .into_iter()
+            .next()
+            .with_context(|| format!("`{url}` names no model"))
+    };
     args.served_name.clone().map_or_else(first, Ok)
 }
 
@@ -249,9 +318,21 @@ impl Asked<'_> {
         name: &str,
         journal: &mut Journal,
     ) -> Result<EvalSummary> {
-        let Asked { args, config, shape, tokenizer, template } = self;
+        let Asked {
+            args,
+            config,
+            shape,
+            tokenizer,
+            template,
+        } = self;
         let (words, context) = ((*tokenizer, *template), shape.max_position_embeddings);
-        let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.eval.sampling.max_new_tokens)?;
+        let set = fitting(
+            read_tasks(&args.tasks)?,
+            words,
+            context,
+            config,
+            config.eval.sampling.max_new_tokens,
+        )?;
         let rollouts = Rollouts {
             set: &set,
             form: config.data.answer,

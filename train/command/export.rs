@@ -102,9 +102,13 @@ struct Written {
 impl Written {
     fn of(path: &Path) -> Result<Self> {
         let mut hash = blake3::Hasher::new();
-        let mut file = std::fs::File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let mut file = std::fs::File::open(path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
         hash.update_reader(&mut file)?;
-        Ok(Written { bytes: hash.count(), blake3: hash.finalize().to_hex().to_string() })
+        Ok(Written {
+            bytes: hash.count(),
+            blake3: hash.finalize().to_hex().to_string(),
+        })
     }
 }
 
@@ -113,7 +117,10 @@ fn export_memory(args: &ExportArgs) -> Result<MemoryPlan> {
     let shape = checkpoint::outline(&args.model, &Device::flex())?.config;
     let alone = MemoryPlan::generation(&shape, 1, shape.max_position_embeddings.min(4096));
     let copies = if args.tasks.is_some() { 2 } else { 1 };
-    Ok(MemoryPlan { weights: copies * alone.weights, ..alone })
+    Ok(MemoryPlan {
+        weights: copies * alone.weights,
+        ..alone
+    })
 }
 
 /// `train export`
@@ -128,25 +135,41 @@ pub fn run(args: &ExportArgs) -> Result<Option<ExportReport>> {
     }
     // What is wrong with the folder is told when it is loaded.
     let memory = export_memory(args).ok();
-    let plan = Plan::new(STAGE, &config).with_model(&args.model).with_data(args.tasks.as_deref());
+    let plan = Plan::new(STAGE, &config)
+        .with_model(&args.model)
+        .with_data(args.tasks.as_deref());
     let plan = plan.with_memory(memory);
     if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     if let Some(memory) = memory {
-        memory.enforce(&Device::flex(), &[], "export it on a machine with more memory")?;
+        memory.enforce(
+            &Device::flex(),
+            &[],
+            "export it on a machine with more memory",
+        )?;
     }
     Interrupt::listen()?;
     let settings = Settings::default()
         .with("model", checkpoint::fingerprint(&args.model)?)
         .with("export.format", config.export.format.name())
         .with("hugging_face", args.hugging_face);
-    let Some(mut journal) = Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)? else {
+    let Some(mut journal) =
+        Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)?
+    else {
         return Ok(None);
     };
-    let exporting = Exporting { args, config: &config, device: Device::flex() };
+    let exporting = Exporting {
+        args,
+        config: &config,
+        device: Device::flex(),
+    };
     let mut made = match &args.tasks {
-        None => save_hugging_face(&checkpoint::load(&args.model, &exporting.device)?, &args.out).map(|()| None),
+        None => save_hugging_face(
+            &checkpoint::load(&args.model, &exporting.device)?,
+            &args.out,
+        )
+        .map(|()| None),
         Some(tasks) => exporting.to_gguf(tasks, &mut journal).map(Some),
     };
     match &made {
@@ -168,7 +191,9 @@ pub fn run(args: &ExportArgs) -> Result<Option<ExportReport>> {
 
 /// What can be refused before any work.
 fn check(args: &ExportArgs) -> Result<()> {
-    let paths = Paths::new().reads("--model", &args.model).may_read("--tasks", args.tasks.as_deref());
+    let paths = Paths::new()
+        .reads("--model", &args.model)
+        .may_read("--tasks", args.tasks.as_deref());
     let paths = match args.hugging_face {
         true => paths.writes_folder("--out", &args.out),
         false => paths.writes_file("--out", &args.out),
@@ -176,7 +201,12 @@ fn check(args: &ExportArgs) -> Result<()> {
     paths.check()?;
     Place::beside_file(&args.out).check(STAGE, args.resume)?;
     checkpoint::check(&args.model, &Device::flex())?;
-    args.tasks.as_deref().map(read_tasks).transpose().map(drop).context("while reading tasks")
+    args.tasks
+        .as_deref()
+        .map(read_tasks)
+        .transpose()
+        .map(drop)
+        .context("while reading tasks")
 }
 
 /// One export.
@@ -190,14 +220,26 @@ impl Exporting<'_> {
     /// Writes the file beside its place, loads it again, and asks it what the original is asked; only then it gets its
     /// name.
     fn to_gguf(&self, tasks: &Path, journal: &mut Journal) -> Result<ExportReport> {
-        let Exporting { args, config, device } = self;
+        let Exporting {
+            args,
+            config,
+            device,
+        } = self;
         let (interrupt, started) = (Interrupt::listen()?, Instant::now());
         let loaded = checkpoint::load(&args.model, device)?;
-        let (words, context) = ((&loaded.tokenizer, &loaded.template), loaded.config.max_position_embeddings);
+        let (words, context) = (
+            (&loaded.tokenizer, &loaded.template),
+            loaded.config.max_position_embeddings,
+        );
         let set = fitting(read_tasks(tasks)?, words, context, config, 0)?;
-        let mut unproven = Unproven { path: args.out.with_extension("unproven"), kept: false };
+        let mut unproven = Unproven {
+            path: args.out.with_extension("unproven"),
+            kept: false,
+        };
         let bytes = match journal.find::<Written>(WRITTEN)? {
-            Some(written) if Written::of(&unproven.path).is_ok_and(|found| found == written) => written.bytes,
+            Some(written) if Written::of(&unproven.path).is_ok_and(|found| found == written) => {
+                written.bytes
+            }
             _ => {
                 interrupt.check(|| "nothing is written yet".into())?;
                 let written = self.write(&loaded, &unproven.path)?;
@@ -207,7 +249,10 @@ impl Exporting<'_> {
         };
         if interrupt.asked() {
             unproven.kept = true;
-            let kept = format!("`{}` is written, and not yet compared with the model", unproven.path.display());
+            let kept = format!(
+                "`{}` is written, and not yet compared with the model",
+                unproven.path.display()
+            );
             return Err(Interrupted::new(kept).into());
         }
         let distance = self.distance(&loaded, &set, &unproven.path)?;
@@ -218,7 +263,8 @@ impl Exporting<'_> {
                 config.export.max_logit_kl
             );
         }
-        std::fs::rename(&unproven.path, &args.out).with_context(|| format!("cannot write `{}`", args.out.display()))?;
+        std::fs::rename(&unproven.path, &args.out)
+            .with_context(|| format!("cannot write `{}`", args.out.display()))?;
         Ok(ExportReport {
             path: args.out.clone(),
             bytes,
@@ -231,16 +277,31 @@ impl Exporting<'_> {
     }
 
     fn write(&self, loaded: &Loaded, to: &Path) -> Result<Written> {
-        let Loaded { config: shape, model, tokenizer, template, path } = loaded;
+        let Loaded {
+            config: shape,
+            model,
+            tokenizer,
+            template,
+            path,
+        } = loaded;
         let json = tokenizer.save_bytes()?;
-        let special = SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
+        let special =
+            SpecialTokens::from_config(&std::fs::read(path.join("tokenizer_config.json"))?)?;
         let end = template.end_of_turn(tokenizer);
-        let files = TokenizerFiles { tokenizer_json: &json, chat_template: template.source(), end, special };
+        let files = TokenizerFiles {
+            tokenizer_json: &json,
+            chat_template: template.source(),
+            end,
+            special,
+        };
         if let Some(note) = files.note() {
             eprintln!("note: {note}");
         }
         let name = self.args.out.file_stem();
-        let name = name.map_or_else(|| "model".into(), |stem| stem.to_string_lossy().into_owned());
+        let name = name.map_or_else(
+            || "model".into(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
         let (shape, tensors) = (shape_of(shape, &name)?, to_named(to_host(model)));
         write_gguf(to, &shape, &files, &tensors, self.config.export.format)?;
         Written::of(to)
@@ -248,7 +309,13 @@ impl Exporting<'_> {
 
     /// How far the file is from the model, on the prompts of some tasks.
     fn distance(&self, loaded: &Loaded, set: &TaskSet, written: &Path) -> Result<Distance> {
-        let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
+        let Loaded {
+            config: shape,
+            model,
+            tokenizer,
+            template,
+            ..
+        } = loaded;
         let (_, tensors) = read_gguf(written)?;
         let again = from_host(shape, from_named(tensors), &self.device);
         let again = again.context("while loading the exported file again")?;
@@ -257,9 +324,17 @@ impl Exporting<'_> {
             let request = base.ask(self.config.data.answer, 1, 0)?;
             let tokens = template.encode_prompt(tokenizer, &request.messages)?;
             let mask = vec![true; tokens.len()];
-            Ok(Row::from_sample(&Sample::new(tokens, mask, task.id.clone())?, 0.0))
+            Ok(Row::from_sample(
+                &Sample::new(tokens, mask, task.id.clone())?,
+                0.0,
+            ))
         };
-        let rows = set.tasks.iter().take(self.config.export.prompts).map(row).collect::<Result<Vec<_>>>()?;
+        let rows = set
+            .tasks
+            .iter()
+            .take(self.config.export.prompts)
+            .map(row)
+            .collect::<Result<Vec<_>>>()?;
         Ok(distance(model, &again, shape, &rows, &self.device))
     }
 }

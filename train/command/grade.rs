@@ -88,9 +88,16 @@ impl GradeArgs {
 pub fn run(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let config = args.run.config()?;
     if !args.run.dry_run {
-        let paths = Paths::new().reads("--tasks", args.tasks()).writes_folder("--out", args.out());
+        let paths = Paths::new()
+            .reads("--tasks", args.tasks())
+            .writes_folder("--out", args.out());
         let word = matches!(args.predictions().to_str(), Some("gold" | "empty"));
-        if word { paths } else { paths.reads_file("--predictions", args.predictions()) }.check()?;
+        if word {
+            paths
+        } else {
+            paths.reads_file("--predictions", args.predictions())
+        }
+        .check()?;
         // Before anything is written: a command that is refused leaves all as it was.
         refuse_earlier(args.out(), args.resume)?;
     }
@@ -105,10 +112,16 @@ pub fn run(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     let predictions = predictions_of(args.predictions(), &given)?;
     let watched = Watched::start(args.out(), "grade", &config, &args.watch)?;
     let test_env = TestEnv::open_for_others(&config, &cache_folder()?)?;
-    let telling = if args.reports { Telling::All } else { Telling::Repaired };
+    let telling = if args.reports {
+        Telling::All
+    } else {
+        Telling::Repaired
+    };
     let grading = Grading {
         given: &given,
-        grader: &test_env.paced_grader(watched.watcher.pace()).telling(telling),
+        grader: &test_env
+            .paced_grader(watched.watcher.pace())
+            .telling(telling),
         environment: &test_env.environment,
         workers: config.data.workers,
         out: args.out(),
@@ -120,14 +133,21 @@ pub fn run(args: &GradeArgs) -> Result<Option<GradeSummary>> {
     };
     let summary = grading.run(&predictions)?;
     summary_to(&args.out().join("summary.json"), &summary)?;
-    println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(&summary).context("a summary is JSON")?
+    );
     if let Some(stopped) = watched.watcher.stopped() {
         return Err(stopped.into());
     }
     if summary.left > 0 {
         let judged = summary.submitted - summary.left;
         interrupt.check(|| {
-            format!("{judged} of {} predictions have a verdict, kept in `{}`", summary.submitted, args.out().display())
+            format!(
+                "{judged} of {} predictions have a verdict, kept in `{}`",
+                summary.submitted,
+                args.out().display()
+            )
         })?;
     }
     Ok(Some(summary))
@@ -135,9 +155,18 @@ pub fn run(args: &GradeArgs) -> Result<Option<GradeSummary>> {
 
 /// The names of rules, as `--help` tells them.
 fn rules() -> impl TypedValueParser<Value = Compat> {
-    const NAMES: [(&str, Compat); 2] = [("swebench-5.0", Compat::Swebench5), ("swebench-4", Compat::Swebench4)];
-    let found = |word: String| NAMES.iter().find(|(name, _)| *name == word).map(|(_, compat)| *compat);
-    PossibleValuesParser::new(NAMES.map(|(name, _)| name)).try_map(move |word| found(word).ok_or("no such rules"))
+    const NAMES: [(&str, Compat); 2] = [
+        ("swebench-5.0", Compat::Swebench5),
+        ("swebench-4", Compat::Swebench4),
+    ];
+    let found = |word: String| {
+        NAMES
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, compat)| *compat)
+    };
+    PossibleValuesParser::new(NAMES.map(|(name, _)| name))
+        .try_map(move |word| found(word).ok_or("no such rules"))
 }
 
 #[cfg(test)]
@@ -150,10 +179,27 @@ mod tests {
     #[test]
     fn the_names_of_rules_are_told_and_taken() {
         let mut cli = Cli::command();
-        let help = cli.find_subcommand_mut("grade").expect("a command").render_help().to_string();
+        let help = cli
+            .find_subcommand_mut("grade")
+            .expect("a command")
+            .render_help()
+            .to_string();
         assert!(help.contains("swebench-5.0, swebench-4"), "{help}");
-        let line = ["train", "grade", "--tasks", "t", "--predictions", "p", "--out", "o", "--compat", "swebench-4"];
-        let Command::Grade(args) = Cli::parse_from(line).command else { panic!("it is `grade`") };
+        let line = [
+            "train",
+            "grade",
+            "--tasks",
+            "t",
+            "--predictions",
+            "p",
+            "--out",
+            "o",
+            "--compat",
+            "swebench-4",
+        ];
+        let Command::Grade(args) = Cli::parse_from(line).command else {
+            panic!("it is `grade`")
+        };
         assert_eq!(args.compat, Some(rollout::grade::compat::Compat::Swebench4));
     }
 }

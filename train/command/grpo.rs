@@ -72,15 +72,27 @@ pub fn run(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     check_bf16("grpo.bf16", config.grpo.bf16, &device)?;
     // For a plan alone, the model need not be there yet.
     let memory = grpo_memory(&args.model, &config, &device, kept_fit_of(args));
-    let memory = if args.run.dry_run { memory.ok() } else { Some(memory?) };
+    let memory = if args.run.dry_run {
+        memory.ok()
+    } else {
+        Some(memory?)
+    };
     let mut told = config.clone();
     if let Some(GrpoMemory { fit, .. }) = &memory {
         told.grpo.micro_batch_tokens = Some(fit.micro_batch_tokens);
         told.grpo.checkpointing = Some(fit.checkpointing);
     }
-    let read = [Some(&args.tasks), args.validate.as_ref()].into_iter().flatten().map(PathBuf::as_path);
-    let plan = Plan::new("grpo", &told).with_model(&args.model).with_data(read);
-    if plan.with_memory(memory.as_ref().map(|memory| memory.plan)).show(args.run.dry_run, &args.out)? {
+    let read = [Some(&args.tasks), args.validate.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path);
+    let plan = Plan::new("grpo", &told)
+        .with_model(&args.model)
+        .with_data(read);
+    if plan
+        .with_memory(memory.as_ref().map(|memory| memory.plan))
+        .show(args.run.dry_run, &args.out)?
+    {
         return Ok(None);
     }
     if let Some(memory) = memory {
@@ -88,14 +100,20 @@ pub fn run(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
     }
     checkpoint::check(&args.model, &Device::flex())?;
     read_tasks(&args.tasks)?;
-    args.validate.as_deref().map_or(Ok(()), |tasks| read_tasks(tasks).map(drop))?;
+    args.validate
+        .as_deref()
+        .map_or(Ok(()), |tasks| read_tasks(tasks).map(drop))?;
     Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     run_in(&test_env, args, &config).map(Some)
 }
 
 fn kept_fit_of(args: &GrpoArgs) -> Option<Fit> {
-    if args.resume { kept_fit(&args.out) } else { None }
+    if args.resume {
+        kept_fit(&args.out)
+    } else {
+        None
+    }
 }
 
 /// As [`run`], in a test_env that stands already.
@@ -108,11 +126,22 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
     let GrpoMemory { fit, .. } = grpo_memory(&args.model, config, &device, kept_fit_of(args))?;
     let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
     let (words, context) = ((&tokenizer, &template), shape.max_position_embeddings);
-    let set = fitting(read_tasks(&args.tasks)?, words, context, config, config.grpo.sampling.max_new_tokens)?;
-    let held_out = args
-        .validate
-        .as_ref()
-        .map(|tasks| fitting(read_tasks(tasks)?, words, context, config, config.eval.sampling.max_new_tokens));
+    let set = fitting(
+        read_tasks(&args.tasks)?,
+        words,
+        context,
+        config,
+        config.grpo.sampling.max_new_tokens,
+    )?;
+    let held_out = args.validate.as_ref().map(|tasks| {
+        fitting(
+            read_tasks(tasks)?,
+            words,
+            context,
+            config,
+            config.eval.sampling.max_new_tokens,
+        )
+    });
     let held_out = held_out.transpose()?;
     let watched = Watched::start(&args.out, "grpo", config, &args.watch)?;
     let grader = Arc::new(test_env.paced_grader(watched.watcher.pace()));
@@ -127,7 +156,10 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
         config: &config.grpo,
         seed: config.seed,
         rollouts: rollouts(&set),
-        held_out: held_out.as_ref().map(|set| HeldOut { rollouts: rollouts(set), config: &config.eval }),
+        held_out: held_out.as_ref().map(|set| HeldOut {
+            rollouts: rollouts(set),
+            config: &config.eval,
+        }),
         watcher: &watched.watcher,
         curriculum: args.curriculum,
         out: &args.out,

@@ -117,9 +117,14 @@ pub fn run(command: ImageCommand) -> Result<()> {
         ImageCommand::Lint(args) => check(&args),
         ImageCommand::List { dir } => {
             if !dir.is_dir() {
-                bail!("there is no folder `{}`\nhint: name the `--out` of `train image build`", dir.display());
+                bail!(
+                    "there is no folder `{}`\nhint: name the `--out` of `train image build`",
+                    dir.display()
+                );
             }
-            Image::list(&dir).iter().for_each(|image| println!("{}", line(image)));
+            Image::list(&dir)
+                .iter()
+                .for_each(|image| println!("{}", line(image)));
             Ok(())
         }
         ImageCommand::Load(args) => load(&args),
@@ -141,7 +146,9 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
         stopped: interrupt::came,
     };
     if args.dry_run {
-        image::plan(&spec, &options).iter().for_each(|line| eprintln!("{line}"));
+        image::plan(&spec, &options)
+            .iter()
+            .for_each(|line| eprintln!("{line}"));
         return Ok(());
     }
     Paths::new().writes_folder("--out", &args.out).check()?;
@@ -151,7 +158,11 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
         // What fetches hears of Ctrl-C, too, and fails because of it.
         Err(_) if interrupt.asked() => {
             let work = image::work_folder(&args.out, &spec);
-            return Err(Interrupted::new(format!("what was fetched is kept in `{}`", work.display())).into());
+            return Err(Interrupted::new(format!(
+                "what was fetched is kept in `{}`",
+                work.display()
+            ))
+            .into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -172,7 +183,12 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
 fn line(image: &Image) -> String {
     let manifest = &image.manifest;
     let packed = image.archive().metadata().map_or(0, |meta| meta.len());
-    let requirements: Vec<&str> = manifest.spec.requirements.iter().map(String::as_str).collect();
+    let requirements: Vec<&str> = manifest
+        .spec
+        .requirements
+        .iter()
+        .map(String::as_str)
+        .collect();
     format!(
         "{}  python {}  {:.1} MiB  {}  {}",
         manifest.name(),
@@ -186,7 +202,12 @@ fn line(image: &Image) -> String {
 fn check(args: &ImageLintArgs) -> Result<()> {
     let subject = Subject::open(&args.subject)?;
     let package = args.package.as_deref().map(str::parse).transpose()?;
-    let allow = args.allow.iter().cloned().chain(subject.allow.iter().cloned()).collect();
+    let allow = args
+        .allow
+        .iter()
+        .cloned()
+        .chain(subject.allow.iter().cloned())
+        .collect();
     let options = LintOptions { package, allow };
     let mut findings: Vec<Finding> = Vec::new();
     for root in &subject.roots {
@@ -198,8 +219,16 @@ fn check(args: &ImageLintArgs) -> Result<()> {
         println!("{}", serde_json::to_string(&findings)?);
     } else {
         for finding in &findings {
-            let Finding { rule, path, what, cure } = finding;
-            println!("{}", plain(&format!("{rule}: {path} {what}\n  cure: {cure}")));
+            let Finding {
+                rule,
+                path,
+                what,
+                cure,
+            } = finding;
+            println!(
+                "{}",
+                plain(&format!("{rule}: {path} {what}\n  cure: {cure}"))
+            );
         }
     }
     match findings.len() {
@@ -209,7 +238,10 @@ fn check(args: &ImageLintArgs) -> Result<()> {
         }
         count => {
             let ending = if count == 1 { "" } else { "s" };
-            bail!("{count} finding{ending} in `{}`\nhint: each one names its cure", args.subject)
+            bail!(
+                "{count} finding{ending} in `{}`\nhint: each one names its cure",
+                args.subject
+            )
         }
     }
 }
@@ -219,10 +251,16 @@ fn load(args: &ImageLoadArgs) -> Result<()> {
     let name = image.manifest.name();
     if args.into == Path::new(ENGINE) {
         let id = import_into_engine(&image, &name)?;
-        println!("{}", serde_json::json!({ "name": name, "id": id, "digest": image.manifest.digest }));
+        println!(
+            "{}",
+            serde_json::json!({ "name": name, "id": id, "digest": image.manifest.digest })
+        );
     } else {
         image.unpack_into(&args.into)?;
-        println!("{}", serde_json::json!({ "name": name, "root": args.into, "digest": image.manifest.digest }));
+        println!(
+            "{}",
+            serde_json::json!({ "name": name, "root": args.into, "digest": image.manifest.digest })
+        );
     }
     Ok(())
 }

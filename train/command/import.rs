@@ -102,9 +102,18 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     if args.dry_run {
         return import_rows(args).map(drop);
     }
-    let paths = args.input.iter().fold(Paths::new(), |paths, input| paths.reads("IN", input));
+    let paths = args
+        .input
+        .iter()
+        .fold(Paths::new(), |paths, input| paths.reads("IN", input));
     paths.writes_file("--out", &args.out).check()?;
-    let Some(journal) = Journal::begin(Place::beside_file(&args.out), STAGE, settings(args)?, args.resume)? else {
+    let Some(journal) = Journal::begin(
+        Place::beside_file(&args.out),
+        STAGE,
+        settings(args)?,
+        args.resume,
+    )?
+    else {
         return Ok(());
     };
     let interrupt = Interrupt::listen()?;
@@ -118,21 +127,32 @@ pub fn run(args: &ImportArgs) -> Result<()> {
                 return journal.finish();
             }
             Err(RecvTimeoutError::Timeout) if interrupt.asked() => {
-                let kept = format!("nothing of `{}` is written, and its rows are read again", args.out.display());
+                let kept = format!(
+                    "nothing of `{}` is written, and its rows are read again",
+                    args.out.display()
+                );
                 return Err(Interrupted::new(kept).into());
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => bail!("the thread that reads rows ended in the middle"),
+            Err(RecvTimeoutError::Disconnected) => {
+                bail!("the thread that reads rows ended in the middle")
+            }
         }
     }
 }
 
 /// What the result rests on.
 fn settings(args: &ImportArgs) -> Result<Settings> {
-    let mut settings = Settings::default().with("from", format!("{:?}", args.from)).with("limit", args.limit);
+    let mut settings = Settings::default()
+        .with("from", format!("{:?}", args.from))
+        .with("limit", args.limit);
     for input in &args.input {
         let about = input.metadata()?;
-        let changed = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let changed = about
+            .modified()?
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
         settings = settings.with(&format!("size of {}", input.display()), about.len());
         settings = settings.with(&format!("time of {}", input.display()), changed.to_string());
     }
@@ -148,7 +168,10 @@ mod tests {
         let names: Vec<String> = ImportFormat::value_variants()
             .iter()
             .filter(|one| one.format().is_some())
-            .filter_map(|one| one.to_possible_value().map(|value| value.get_name().to_string()))
+            .filter_map(|one| {
+                one.to_possible_value()
+                    .map(|value| value.get_name().to_string())
+            })
             .collect();
         assert_eq!(names, Format::ALL.map(Format::name));
     }

@@ -32,7 +32,9 @@ pub struct MergeArgs {
 ///
 /// When the model or the adapter cannot be loaded, they do not fit, or the folder cannot be written.
 pub fn run(args: &MergeArgs) -> Result<()> {
-    let paths = Paths::new().may_read("--model", args.model.as_deref()).reads("--adapter", &args.adapter);
+    let paths = Paths::new()
+        .may_read("--model", args.model.as_deref())
+        .reads("--adapter", &args.adapter);
     paths.writes_folder("--out", &args.out).check()?;
     let device = Device::flex();
     let folder = checkpoint::resolve(&args.adapter)?;

@@ -56,7 +56,10 @@ pub(super) const OWN: &str = "[sandbox]\ntimes_clean = 20\n";
 pub fn run(args: &MinimizeArgs) -> Result<()> {
     let config = args.run.config_or(OWN)?;
     let scratch = Scratch::new("minimize")?;
-    if Plan::new("minimize", &config).with_data([args.task.as_path()]).show(args.run.dry_run, &scratch.0)? {
+    if Plan::new("minimize", &config)
+        .with_data([args.task.as_path()])
+        .show(args.run.dry_run, &scratch.0)?
+    {
         return Ok(());
     }
     let shown = args.patch.display();
@@ -70,13 +73,20 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
     let grader = test_env.grader_in(counted.clone());
     let mut questions = Questions::new(&grader, &given.set.root, task);
     let read = |path: &str| given.set.base_file(task, path).ok().flatten();
-    let options = MinimizeOptions { max_calls: args.max_calls, check_order: args.check_order };
+    let options = MinimizeOptions {
+        max_calls: args.max_calls,
+        check_order: args.check_order,
+    };
     let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
     let found = match minimize(&patch, &read, &mut judge, &options) {
         Ok(found) => found,
         Err(MinimizeError::DoesNotPass) => {
-            let whole = patch.canonical(&read).map_err(|error| anyhow!("the patch does not apply: {error}"))?;
-            let graded = questions.graded(&whole, Tests::All).context("while asking the tests once more")?;
+            let whole = patch
+                .canonical(&read)
+                .map_err(|error| anyhow!("the patch does not apply: {error}"))?;
+            let graded = questions
+                .graded(&whole, Tests::All)
+                .context("while asking the tests once more")?;
             bail!(
                 "{}: {}\nhint: repair it first; `train grade attack` says what its tests say",
                 MinimizeError::DoesNotPass,
@@ -86,7 +96,9 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
         Err(error) => return Err(refused(error)),
     };
     tell(&found, questions.calls, counted.runs());
-    std::io::stdout().write_all(found.patch.text().as_bytes()).context("cannot write the patch")?;
+    std::io::stdout()
+        .write_all(found.patch.text().as_bytes())
+        .context("cannot write the patch")?;
     Ok(())
 }
 
@@ -101,8 +113,9 @@ fn parsed(text: &str) -> Result<Patch> {
     if text.trim().is_empty() {
         bail!("it is empty\nhint: give a unified diff, as `git diff` prints it");
     }
-    let patch = Patch::parse(text)
-        .map_err(|error| anyhow!("{error}\nhint: give a unified diff of text files, as `git diff` prints it"))?;
+    let patch = Patch::parse(text).map_err(|error| {
+        anyhow!("{error}\nhint: give a unified diff of text files, as `git diff` prints it")
+    })?;
     if patch.is_empty() {
         bail!("it holds no change\nhint: give a unified diff, as `git diff` prints it");
     }
@@ -119,38 +132,63 @@ fn of_sources(task: &Task, patch: &Patch) -> Result<Patch> {
         );
     }
     if !left_out.is_empty() {
-        eprintln!("{}", plain(&format!("left as it was: {}", left_out.join(", "))));
+        eprintln!(
+            "{}",
+            plain(&format!("left as it was: {}", left_out.join(", ")))
+        );
     }
     Ok(judged)
 }
 
 fn refused(error: MinimizeError) -> anyhow::Error {
     let hint = match &error {
-        MinimizeError::Apply(_) => "is it for this task's base tree, and are its line ends those of the files?",
+        MinimizeError::Apply(_) => {
+            "is it for this task's base tree, and are its line ends those of the files?"
+        }
         MinimizeError::Empty => "a patch of modes, or of binary files, is none here",
         MinimizeError::PassesWithout => {
             "look at the task with `train data admit`: its tests should fail without a repair"
         }
         MinimizeError::Budget(_) => "raise `--max-calls`",
-        MinimizeError::DoesNotPass | MinimizeError::Judge(_) => "`train doctor` says what this machine lacks",
+        MinimizeError::DoesNotPass | MinimizeError::Judge(_) => {
+            "`train doctor` says what this machine lacks"
+        }
     };
     anyhow!("{error}\nhint: {hint}")
 }
 
 fn tell(found: &Minimized, calls: usize, runs: usize) {
-    let Minimized { patch, whole, kept, cost, .. } = found;
+    let Minimized {
+        patch,
+        whole,
+        kept,
+        cost,
+        ..
+    } = found;
     let left = kept.iter().filter(|kept| **kept).count();
-    eprintln!("{left} of {} parts are left, {} of {} lines", kept.len(), size(patch), size(whole));
-    let (seconds, own) = (cost.total.as_secs_f64(), cost.total.saturating_sub(cost.judging).as_secs_f64());
+    eprintln!(
+        "{left} of {} parts are left, {} of {} lines",
+        kept.len(),
+        size(patch),
+        size(whole)
+    );
+    let (seconds, own) = (
+        cost.total.as_secs_f64(),
+        cost.total.saturating_sub(cost.judging).as_secs_f64(),
+    );
     eprintln!(
         "{calls} calls ({runs} runs of the sandbox, {} answers known, {} parts that do not parse), {seconds:.2} s, of which {own:.3} s beside the tests",
         cost.cached, cost.unparsed
     );
     if !found.is_one_minimal {
-        eprintln!("warning: the budget is spent: it passes, and may not be the smallest\nhint: raise `--max-calls`");
+        eprintln!(
+            "warning: the budget is spent: it passes, and may not be the smallest\nhint: raise `--max-calls`"
+        );
     }
     match found.is_ambiguous {
-        Some(true) => eprintln!("warning: the opposite order ends with another patch: the smallest is ambiguous"),
+        Some(true) => eprintln!(
+            "warning: the opposite order ends with another patch: the smallest is ambiguous"
+        ),
         Some(false) => eprintln!("the opposite order ends with the same patch"),
         None => {}
     }

@@ -45,7 +45,11 @@ pub fn run(args: &PlantArgs) -> Result<Option<PlantSummary>> {
         check_packages(&args.package)?;
         Place::in_folder(&args.out).check(tasks::PLANT, args.resume)?;
     }
-    let folders = args.package.iter().map(Path::new).filter(|package| package.is_dir());
+    let folders = args
+        .package
+        .iter()
+        .map(Path::new)
+        .filter(|package| package.is_dir());
     let plan = Plan::new(tasks::PLANT, &config).with_data(folders);
     if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
@@ -54,7 +58,9 @@ pub fn run(args: &PlantArgs) -> Result<Option<PlantSummary>> {
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let summary = run_in(&test_env, args, &config)?;
     plan.save(&args.out)?;
-    summary.partial().map_or(Ok(Some(summary)), |partial| Err(partial.into()))
+    summary
+        .partial()
+        .map_or(Ok(Some(summary)), |partial| Err(partial.into()))
 }
 
 /// As [`run`], in a test_env that stands already. The summary names packages that were passed over.
@@ -66,7 +72,9 @@ pub fn run_in(test_env: &TestEnv, args: &PlantArgs, config: &Config) -> Result<P
     let planting = Planting {
         test_env,
         packages: &args.package,
-        max_tasks: args.max_tasks.unwrap_or(config.data.train_tasks_per_package),
+        max_tasks: args
+            .max_tasks
+            .unwrap_or(config.data.train_tasks_per_package),
         config,
         out: &args.out,
         resume: args.resume,

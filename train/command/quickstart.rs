@@ -108,8 +108,14 @@ pub fn run(args: &QuickstartArgs) -> Result<()> {
     let file = places.run.join("config.toml");
     if !args.run.dry_run {
         let paths = Paths::new().writes_folder("run", &places.run);
-        config.base.iter().fold(paths, |paths, base| paths.reads("base", base)).check()?;
-        [&config.data.train, &config.data.held_out].into_iter().try_for_each(|packages| check_packages(packages))?;
+        config
+            .base
+            .iter()
+            .fold(paths, |paths, base| paths.reads("base", base))
+            .check()?;
+        [&config.data.train, &config.data.held_out]
+            .into_iter()
+            .try_for_each(|packages| check_packages(packages))?;
         if args.resume && !file.exists() {
             bail!(no_run(&places.run, "quickstart"));
         }
@@ -143,7 +149,16 @@ pub fn run(args: &QuickstartArgs) -> Result<()> {
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let provenance = plan.provenance.clone();
     let stages = Vec::new();
-    let mut run = Quickstart { config, places, file, resume: args.resume, interrupt, test_env, stages, provenance };
+    let mut run = Quickstart {
+        config,
+        places,
+        file,
+        resume: args.resume,
+        interrupt,
+        test_env,
+        stages,
+        provenance,
+    };
     run.all()?;
     run.write_report(started.elapsed().as_secs_f64())?;
     run.partial().map_or(Ok(()), |partial| Err(partial.into()))
@@ -158,10 +173,19 @@ fn config_of(args: &QuickstartArgs) -> Result<Config> {
         config.data.held_out = args.held_out.clone();
     }
     if config.data.train.is_empty() || config.data.held_out.is_empty() {
-        bail!("there are no packages\nhint: name some with `--package` and `--held-out`, or in `[data]`");
+        bail!(
+            "there are no packages\nhint: name some with `--package` and `--held-out`, or in `[data]`"
+        );
     }
-    if let Some(both) = config.data.train.iter().find(|package| config.data.held_out.contains(package)) {
-        bail!("the package `{both}` is both trained on and held out\nhint: hold out a package that is not trained on");
+    if let Some(both) = config
+        .data
+        .train
+        .iter()
+        .find(|package| config.data.held_out.contains(package))
+    {
+        bail!(
+            "the package `{both}` is both trained on and held out\nhint: hold out a package that is not trained on"
+        );
     }
     Ok(config)
 }
@@ -171,8 +195,16 @@ impl Quickstart {
         let base = self.config.base.clone().context(
             "the quickstart needs a model to start from\nhint: set `base`, e.g. `--set base=checkpoints/base`",
         )?;
-        self.plant("train", self.config.data.train.clone(), self.config.data.train_tasks_per_package)?;
-        self.plant("held_out", self.config.data.held_out.clone(), self.config.data.held_out_tasks_per_package)?;
+        self.plant(
+            "train",
+            self.config.data.train.clone(),
+            self.config.data.train_tasks_per_package,
+        )?;
+        self.plant(
+            "held_out",
+            self.config.data.held_out.clone(),
+            self.config.data.held_out_tasks_per_package,
+        )?;
         self.samples(&base)?;
         self.eval("base", &base)?;
         self.sft(&base)?;
@@ -184,11 +216,20 @@ impl Quickstart {
 
     /// The packages that were passed over; none where all gave tasks.
     fn partial(&self) -> Option<Partial> {
-        let failed = self.stages.iter().filter_map(|stage| stage["failed"].as_object()).flatten();
-        let failed: Vec<String> =
-            failed.map(|(spec, why)| format!("`{spec}`: {}", why.as_str().unwrap_or_default())).collect();
+        let failed = self
+            .stages
+            .iter()
+            .filter_map(|stage| stage["failed"].as_object())
+            .flatten();
+        let failed: Vec<String> = failed
+            .map(|(spec, why)| format!("`{spec}`: {}", why.as_str().unwrap_or_default()))
+            .collect();
         let all = self.config.data.train.len() + self.config.data.held_out.len();
-        (!failed.is_empty()).then_some(Partial { failed, all, things: "packages" })
+        (!failed.is_empty()).then_some(Partial {
+            failed,
+            all,
+            things: "packages",
+        })
     }
 
     /// Whether a stage goes on with what an earlier process left of it.
@@ -197,7 +238,10 @@ impl Quickstart {
     }
 
     fn run_args(&self) -> RunArgs {
-        RunArgs { config: Some(self.file.clone()), ..RunArgs::default() }
+        RunArgs {
+            config: Some(self.file.clone()),
+            ..RunArgs::default()
+        }
     }
 
     /// Says what runs now and how to run it alone, runs it unless its result is there, and notes its time.
@@ -229,20 +273,43 @@ impl Quickstart {
                 fields.remove(long);
             }
             fields.insert("stage".into(), json!(name));
-            fields.insert("command".into(), json!(format!("train {alone} --config {}", self.file.display())));
+            fields.insert(
+                "command".into(),
+                json!(format!("train {alone} --config {}", self.file.display())),
+            );
         }
         self.stages.push(value);
         Ok(())
     }
 
     fn plant(&mut self, group: &str, packages: Vec<String>, most: usize) -> Result<()> {
-        let out = if group == "train" { self.places.train.clone() } else { self.places.held_out.clone() };
+        let out = if group == "train" {
+            self.places.train.clone()
+        } else {
+            self.places.held_out.clone()
+        };
         let resume = self.resumes(&Place::in_folder(&out));
-        let args = PlantArgs { run: self.run_args(), package: packages, max_tasks: Some(most), out, resume };
-        let named: Vec<String> = args.package.iter().map(|package| format!("--package {package}")).collect();
-        let alone = format!("data plant {} --max-tasks {most} --out {}", named.join(" "), args.out.display());
+        let args = PlantArgs {
+            run: self.run_args(),
+            package: packages,
+            max_tasks: Some(most),
+            out,
+            resume,
+        };
+        let named: Vec<String> = args
+            .package
+            .iter()
+            .map(|package| format!("--package {package}"))
+            .collect();
+        let alone = format!(
+            "data plant {} --max-tasks {most} --out {}",
+            named.join(" "),
+            args.out.display()
+        );
         let result = args.out.join("summary.json");
-        self.stage(&format!("plant {group}"), &alone, &result, |run| plant::run_in(&run.test_env, &args, &run.config))
+        self.stage(&format!("plant {group}"), &alone, &result, |run| {
+            plant::run_in(&run.test_env, &args, &run.config)
+        })
     }
 
     fn samples(&mut self, base: &Path) -> Result<()> {
@@ -282,8 +349,12 @@ impl Quickstart {
             agent: None,
             resume: self.resumes(&Place::beside_file(&self.places.eval(name))),
         };
-        let alone =
-            format!("eval --model {} --tasks {} --out {}", model.display(), args.tasks.display(), args.out.display());
+        let alone = format!(
+            "eval --model {} --tasks {} --out {}",
+            model.display(),
+            args.tasks.display(),
+            args.out.display()
+        );
         let result = args.out.clone();
         self.stage(&format!("eval {name}"), &alone, &result, |run| {
             let summary = eval::run_in(&run.test_env, &args, &run.config)?;
@@ -337,11 +408,16 @@ impl Quickstart {
             if args.curriculum { " --curriculum" } else { "" }
         );
         let result = args.out.join("summary.json");
-        self.stage("grpo", &alone, &result, |run| grpo::run_in(&run.test_env, &args, &run.config))
+        self.stage("grpo", &alone, &result, |run| {
+            grpo::run_in(&run.test_env, &args, &run.config)
+        })
     }
 
     fn export(&mut self) -> Result<()> {
-        let out = self.places.run.join(format!("export/model-{}.gguf", self.config.export.format.name()));
+        let out = self.places.run.join(format!(
+            "export/model-{}.gguf",
+            self.config.export.format.name()
+        ));
         let args = ExportArgs {
             run: self.run_args(),
             model: self.places.grpo.clone(),

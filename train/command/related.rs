@@ -18,7 +18,12 @@ use crate::terminal::plain;
 #[derive(Args, Clone, Debug)]
 pub struct RelatedArgs {
     /// The repository.
-    #[arg(long, value_name = "DIR", requires = "issue", required_unless_present = "tasks")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "issue",
+        required_unless_present = "tasks"
+    )]
     pub repo: Option<PathBuf>,
     /// What is wrong: a text such as `issue.md`, or a row of a data set, `issue.jsonl`.
     #[arg(long, value_name = "FILE", requires = "repo")]
@@ -51,25 +56,56 @@ pub fn run(args: &RelatedArgs) -> Result<()> {
     let (Some(repo), Some(issue)) = (&args.repo, &args.issue) else {
         bail!("nothing is asked for\nhint: `--repo DIR --issue FILE`, or `--tasks FILE`");
     };
-    Paths::new().reads_folder("--repo", repo).reads_file("--issue", issue).check()?;
+    Paths::new()
+        .reads_folder("--repo", repo)
+        .reads_file("--issue", issue)
+        .check()?;
     let issue = issue::read(issue)?;
     let root = repo.canonicalize()?;
     let name = &blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex()[..16];
-    let index = Index::build(&root, Some(&cache_folder()?.join(format!("related/{name}.json"))))?;
-    let tests: Vec<String> = args.failing_test.iter().chain(&issue.tests).cloned().collect();
-    let related = index.related(&Query { issue: &issue.text, tests: &tests }, args.most);
+    let index = Index::build(
+        &root,
+        Some(&cache_folder()?.join(format!("related/{name}.json"))),
+    )?;
+    let tests: Vec<String> = args
+        .failing_test
+        .iter()
+        .chain(&issue.tests)
+        .cloned()
+        .collect();
+    let related = index.related(
+        &Query {
+            issue: &issue.text,
+            tests: &tests,
+        },
+        args.most,
+    );
     if related.is_empty() {
-        bail!("no file of `{}` shares a word with the issue\nhint: is it the right repository?", repo.display());
+        bail!(
+            "no file of `{}` shares a word with the issue\nhint: is it the right repository?",
+            repo.display()
+        );
     }
     for (at, one) in related.iter().enumerate() {
-        let reasons: Vec<String> = one.reasons.iter().take(6).map(ToString::to_string).collect();
+        let reasons: Vec<String> = one
+            .reasons
+            .iter()
+            .take(6)
+            .map(ToString::to_string)
+            .collect();
         if args.json {
             let row = serde_json::json!({ "rank": at + 1, "path": one.path, "score": one.score, "reasons": reasons });
             println!("{row}");
         } else {
             println!(
                 "{}",
-                plain(&format!("{:>2}  {:>7.2}  {}\n             {}", at + 1, one.score, one.path, reasons.join("; ")))
+                plain(&format!(
+                    "{:>2}  {:>7.2}  {}\n             {}",
+                    at + 1,
+                    one.score,
+                    one.path,
+                    reasons.join("; ")
+                ))
             );
         }
     }
@@ -85,7 +121,12 @@ fn tell_recall(set: &TaskSet) -> Result<()> {
     let (mut whole, mut words) = ([0.0; 3], [0.0; 3]);
     let mut counted = 0;
     for task in &set.tasks {
-        let gold: Vec<&str> = task.gold.paths().into_iter().filter(|path| !is_guarded(path)).collect();
+        let gold: Vec<&str> = task
+            .gold
+            .paths()
+            .into_iter()
+            .filter(|path| !is_guarded(path))
+            .collect();
         if gold.is_empty() {
             continue;
         }
@@ -93,10 +134,21 @@ fn tell_recall(set: &TaskSet) -> Result<()> {
             indexes.insert(&task.tree, Index::build(&set.root.join(&task.tree), None)?);
         }
         let index = &indexes[task.tree.as_str()];
-        let query = Query { issue: &task.statement, tests: &task.fail_to_pass };
-        let plain = index.by_words(&task.statement).into_values().filter(|one| !is_guarded(&one.path));
+        let query = Query {
+            issue: &task.statement,
+            tests: &task.fail_to_pass,
+        };
+        let plain = index
+            .by_words(&task.statement)
+            .into_values()
+            .filter(|one| !is_guarded(&one.path));
         let mut plain: Vec<Related> = plain.collect();
-        plain.sort_by(|one, other| other.score.total_cmp(&one.score).then_with(|| one.path.cmp(&other.path)));
+        plain.sort_by(|one, other| {
+            other
+                .score
+                .total_cmp(&one.score)
+                .then_with(|| one.path.cmp(&other.path))
+        });
         let related = index.related(&query, 5);
         for (at, most) in AMONG.into_iter().enumerate() {
             whole[at] += recall(&related, &gold, most);
@@ -105,14 +157,19 @@ fn tell_recall(set: &TaskSet) -> Result<()> {
         counted += 1;
     }
     if counted == 0 {
-        bail!("no task says which files its repair edits\nhint: planted tasks and imported rows do");
+        bail!(
+            "no task says which files its repair edits\nhint: planted tasks and imported rows do"
+        );
     }
     let mean = |sums: [f64; 3]| sums.map(|sum| sum / f64::from(counted));
     let told = |sums: [f64; 3]| {
         let [one, three, five] = mean(sums);
         serde_json::json!({ "recall@1": one, "recall@3": three, "recall@5": five })
     };
-    println!("{}", serde_json::json!({ "tasks": counted, "related": told(whole), "bm25_alone": told(words) }));
+    println!(
+        "{}",
+        serde_json::json!({ "tasks": counted, "related": told(whole), "bm25_alone": told(words) })
+    );
     Ok(())
 }
 

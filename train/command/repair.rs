@@ -52,7 +52,12 @@ pub struct RepairArgs {
     #[arg(long, value_name = "DIR")]
     pub repo: PathBuf,
     /// The model that writes. With `--server` only its tokenizer and its chat template are read.
-    #[arg(long, alias = "model-path", value_name = "DIR", required_unless_present = "server")]
+    #[arg(
+        long,
+        alias = "model-path",
+        value_name = "DIR",
+        required_unless_present = "server"
+    )]
     pub model: Option<PathBuf>,
     /// Asks the chat model behind this address instead, e.g. `http://127.0.0.1:8000/v1`.
     #[arg(long, value_name = "URL")]
@@ -133,18 +138,31 @@ pub fn run(args: &RepairArgs) -> Result<()> {
     }
     let issue = args.issue.as_deref().map(issue::read).transpose()?;
     let plan = Plan::new(STAGE, &config);
-    let plan = args.model.iter().fold(plan, |plan, model| plan.with_model(model));
+    let plan = args
+        .model
+        .iter()
+        .fold(plan, |plan, model| plan.with_model(model));
     if plan.show(args.run.dry_run, &out)? {
         return Ok(());
     }
     let interrupt = Interrupt::listen()?;
     let text = issue.as_ref().map(|issue| issue.text.as_str());
-    let tests: Vec<String> =
-        args.failing_test.iter().chain(issue.iter().flat_map(|issue| &issue.tests)).cloned().collect();
+    let tests: Vec<String> = args
+        .failing_test
+        .iter()
+        .chain(issue.iter().flat_map(|issue| &issue.tests))
+        .cloned()
+        .collect();
     let language = language(args);
-    let wanted = Wanted { issue: text, tests: &tests, language, suite_timeout_s: args.timeout_suite };
+    let wanted = Wanted {
+        issue: text,
+        tests: &tests,
+        language,
+        suite_timeout_s: args.timeout_suite,
+    };
     let settings = settings(args, &config, &agent, &wanted)?;
-    let Some(journal) = Journal::begin(Place::in_folder(&out), STAGE, settings, args.resume)? else {
+    let Some(journal) = Journal::begin(Place::in_folder(&out), STAGE, settings, args.resume)?
+    else {
         print!("{}", data::file::read_text(&out.join("patch.diff"))?);
         return repair::over(&out);
     };
@@ -153,37 +171,64 @@ pub fn run(args: &RepairArgs) -> Result<()> {
     let opened = environment::open(&config, &cache_folder()?)?;
     let python = opened.python.program().to_path_buf();
     let instance = repair::instance_of(&repo, &format!("{text:?} {tests:?}"));
-    let limits = Limits { timeout_s: seconds(args)?, ..config.sandbox.clone() };
+    let limits = Limits {
+        timeout_s: seconds(args)?,
+        ..config.sandbox.clone()
+    };
     let repairing = Repairing {
         instance,
         model: model_name(args)?,
         config: &agent,
         sandbox: opened.sandbox.clone(),
         limits,
-        wheels: args.wheels.as_deref().map(|wheels| (wheels, python.as_path())),
+        wheels: args
+            .wheels
+            .as_deref()
+            .map(|wheels| (wheels, python.as_path())),
         out: &out,
         seed: config.seed,
         stream: args.stream_diff,
         interrupt,
     };
-    let mut desk = Desk::new(&out, journal, agent.queue.max_retry, args.stream_diff, interrupt);
-    let endpoint = args.metrics_addr.map(|address| Endpoint::bind(address, desk.counts())).transpose()?;
+    let mut desk = Desk::new(
+        &out,
+        journal,
+        agent.queue.max_retry,
+        args.stream_diff,
+        interrupt,
+    );
+    let endpoint = args
+        .metrics_addr
+        .map(|address| Endpoint::bind(address, desk.counts()))
+        .transpose()?;
     if let Some(endpoint) = &endpoint {
         eprintln!("metrics: http://{}/metrics", endpoint.address());
     }
-    let repaired = with_writer(args, &config, |words, writer| repairing.run(&wanted, words, writer, &mut desk));
+    let repaired = with_writer(args, &config, |words, writer| {
+        repairing.run(&wanted, words, writer, &mut desk)
+    });
     // Whatever ends it, what came furthest is told.
     let repair = repaired.inspect_err(|_| print!("{}", desk.best().text()))?;
     finish(args, &repairing, desk, &repair, &repo)
 }
 
 /// Tells and writes what came of it.
-fn finish(args: &RepairArgs, repairing: &Repairing<'_>, desk: Desk, repair: &Repair, repo: &Path) -> Result<()> {
+fn finish(
+    args: &RepairArgs,
+    repairing: &Repairing<'_>,
+    desk: Desk,
+    repair: &Repair,
+    repo: &Path,
+) -> Result<()> {
     repairing.write(repair)?;
     print!("{}", repair.patch.text());
     if repair.end == End::Repaired && args.apply {
         let written = repair::apply(repo, &repairing.out.join(TREE), &repair.patch)?;
-        eprintln!("applied: {} files of `{}` are changed", written.len(), repo.display());
+        eprintln!(
+            "applied: {} files of `{}` are changed",
+            written.len(),
+            repo.display()
+        );
     }
     // What was stopped goes on; what is over is over.
     if repair.end != End::Stopped {
@@ -194,9 +239,15 @@ fn finish(args: &RepairArgs, repairing: &Repairing<'_>, desk: Desk, repair: &Rep
 
 /// What can be refused before any work.
 fn check(args: &RepairArgs, out: &Path) -> Result<()> {
-    let paths = Paths::new().reads_folder("--repo", &args.repo).may_read("--issue", args.issue.as_deref());
-    let paths = paths.may_read("--model", args.model.as_deref()).may_read("--agent", args.agent.as_deref());
-    let paths = paths.may_read("--venv", args.venv.as_deref()).may_read("--wheels", args.wheels.as_deref());
+    let paths = Paths::new()
+        .reads_folder("--repo", &args.repo)
+        .may_read("--issue", args.issue.as_deref());
+    let paths = paths
+        .may_read("--model", args.model.as_deref())
+        .may_read("--agent", args.agent.as_deref());
+    let paths = paths
+        .may_read("--venv", args.venv.as_deref())
+        .may_read("--wheels", args.wheels.as_deref());
     paths.writes_folder("--out", out).check()?;
     let (repo, place) = (args.repo.canonicalize()?, std::path::absolute(out)?);
     if place.starts_with(&repo) {
@@ -211,21 +262,31 @@ fn check(args: &RepairArgs, out: &Path) -> Result<()> {
 /// How the agent works: its file, and what the command line says besides.
 fn agent_config(args: &RepairArgs) -> Result<AgentConfig> {
     let mut agent = repair::agent_config(args.agent.as_deref())?;
-    let retries = args.max_retry.map_or_else(|| from_environment("MAX_RETRY"), |retries| Ok(Some(retries)))?;
+    let retries = args.max_retry.map_or_else(
+        || from_environment("MAX_RETRY"),
+        |retries| Ok(Some(retries)),
+    )?;
     agent.queue.max_retry = retries.unwrap_or(agent.queue.max_retry);
-    agent.queue.rollback_threshold = args.rollback_threshold.unwrap_or(agent.queue.rollback_threshold);
+    agent.queue.rollback_threshold = args
+        .rollback_threshold
+        .unwrap_or(agent.queue.rollback_threshold);
     if let Some(problem) = agent.problem() {
         bail!("{problem}\nhint: `train repair --help` tells what each means");
     }
     if agent.scaffold == ScaffoldKind::Line {
-        bail!("the scaffold `line` needs a task that points at a function\nhint: use `scaffold = \"edits\"`");
+        bail!(
+            "the scaffold `line` needs a task that points at a function\nhint: use `scaffold = \"edits\"`"
+        );
     }
     repair::rules(&agent)?;
     Ok(agent)
 }
 
 fn seconds(args: &RepairArgs) -> Result<u64> {
-    let told = args.timeout_test.map_or_else(|| from_environment("HOOK_TIMEOUT"), |seconds| Ok(Some(seconds)))?;
+    let told = args.timeout_test.map_or_else(
+        || from_environment("HOOK_TIMEOUT"),
+        |seconds| Ok(Some(seconds)),
+    )?;
     match told.unwrap_or(60) {
         0 => bail!("`--timeout-test` is 0, but a test needs a second at least"),
         seconds => Ok(seconds),
@@ -233,8 +294,11 @@ fn seconds(args: &RepairArgs) -> Result<u64> {
 }
 
 fn from_environment<T: std::str::FromStr>(name: &str) -> Result<Option<T>> {
-    let Ok(value) = std::env::var(name) else { return Ok(None) };
-    let wrong = || format!("the environment variable `{name}` is `{value}`, but must be a whole number");
+    let Ok(value) = std::env::var(name) else {
+        return Ok(None);
+    };
+    let wrong =
+        || format!("the environment variable `{name}` is `{value}`, but must be a whole number");
     value.parse().ok().map(Some).with_context(wrong)
 }
 
@@ -243,14 +307,31 @@ fn out_folder(args: &RepairArgs) -> Result<PathBuf> {
     if let Some(out) = &args.out {
         return Ok(out.clone());
     }
-    let repo = args.repo.canonicalize().unwrap_or_else(|_| args.repo.clone());
-    let what = format!("{} {:?} {:?}", repo.display(), args.issue, args.failing_test);
-    Ok(cache_folder()?.join("repair").join(repair::instance_of(&repo, &what)))
+    let repo = args
+        .repo
+        .canonicalize()
+        .unwrap_or_else(|_| args.repo.clone());
+    let what = format!(
+        "{} {:?} {:?}",
+        repo.display(),
+        args.issue,
+        args.failing_test
+    );
+    Ok(cache_folder()?
+        .join("repair")
+        .join(repair::instance_of(&repo, &what)))
 }
 
 fn language(args: &RepairArgs) -> Language {
     let has = |name: &str| args.repo.join(name).exists();
-    let python = ["pyproject.toml", "setup.py", "setup.cfg", "requirements.txt"].iter().any(|name| has(name));
+    let python = [
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "requirements.txt",
+    ]
+    .iter()
+    .any(|name| has(name));
     match args.hook {
         Some(Hook::Pytest) => Language::Python,
         Some(Hook::Jest) => Language::JavaScript,
@@ -260,7 +341,12 @@ fn language(args: &RepairArgs) -> Language {
 }
 
 /// What a repair rests on: another one cannot go on with its tries.
-fn settings(args: &RepairArgs, config: &Config, agent: &AgentConfig, wanted: &Wanted<'_>) -> Result<Settings> {
+fn settings(
+    args: &RepairArgs,
+    config: &Config,
+    agent: &AgentConfig,
+    wanted: &Wanted<'_>,
+) -> Result<Settings> {
     let model = match (&args.server, &args.model) {
         (Some(url), _) => url.clone(),
         (None, Some(model)) => checkpoint::fingerprint(model)?,
@@ -270,7 +356,12 @@ fn settings(args: &RepairArgs, config: &Config, agent: &AgentConfig, wanted: &Wa
         .with("seed", config.seed)
         .with("agent", agent)
         .with("rules", repair::rules(agent)?.names().collect::<Vec<_>>())
-        .with("issue", wanted.issue.map(|text| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()))
+        .with(
+            "issue",
+            wanted
+                .issue
+                .map(|text| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()),
+        )
         .with("failing_test", wanted.tests)
         .with("model", model)
         .with("files of --repo", &tree_hash(&args.repo)?[..16]))
@@ -289,12 +380,18 @@ fn prepare_copy(args: &RepairArgs, repo: &Path, out: &Path) -> Result<()> {
         );
     }
     let copied = copy::copy(repo, &tree)?;
-    eprintln!("copied {} files, {:.1} MB; the repository itself is only read", copied.files, copied.bytes as f64 / 1e6);
+    eprintln!(
+        "copied {} files, {:.1} MB; the repository itself is only read",
+        copied.files,
+        copied.bytes as f64 / 1e6
+    );
     for one in copied.left_out.iter().take(20) {
         eprintln!("{}", plain(&format!("left out: {one}")));
     }
-    let usual =
-        [".venv", "venv"].map(|name| repo.join(name)).into_iter().find(|venv| venv.join("pyvenv.cfg").is_file());
+    let usual = [".venv", "venv"]
+        .map(|name| repo.join(name))
+        .into_iter()
+        .find(|venv| venv.join("pyvenv.cfg").is_file());
     match args.venv.clone().or(usual) {
         Some(venv) => repair::install::copy_packages(&venv, &tree),
         None => Ok(()),
@@ -305,9 +402,21 @@ fn prepare_copy(args: &RepairArgs, repo: &Path, out: &Path) -> Result<()> {
 fn is_dirty(repo: &Path) -> bool {
     // Nothing of the repository's own config may be run.
     let command = Command::new("git")
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks", "-C"])
+        .args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "--no-optional-locks",
+            "-C",
+        ])
         .arg(repo)
-        .args(["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"])
+        .args([
+            "status",
+            "--porcelain",
+            "--untracked-files=no",
+            "--ignore-submodules=all",
+        ])
         .env("GIT_OPTIONAL_LOCKS", "0")
         .output();
     command.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
@@ -322,7 +431,12 @@ fn model_name(args: &RepairArgs) -> Result<String> {
 }
 
 fn name_at(url: &str, args: &RepairArgs) -> Result<String> {
-    let first = || served(url)?.into_iter().next().with_context(|| format!("`{url}` names no model"));
+    let first = || {
+        served(url)?
+            .into_iter()
+            .next()
+            .with_context(|| format!("`{url}` names no model"))
+    };
     args.served_name.clone().map_or_else(first, Ok)
 }
 
@@ -340,26 +454,63 @@ fn with_writer(
             let mut server = ChatServer::new(ServerConfig::new(url, name), key)?;
             let known = model.as_deref().map(checkpoint::words).transpose()?;
             let Some((shape, tokenizer, template)) = known else {
-                eprintln!("note: without `--model` nobody knows the server's tokens; they are reckoned from bytes");
+                eprintln!(
+                    "note: without `--model` nobody knows the server's tokens; they are reckoned from bytes"
+                );
                 let tokens = |text: &str| text.len().div_ceil(BYTES_OF_TOKEN);
                 let prompt = |messages: &[data::Message]| -> Result<usize, PolicyError> {
-                    Ok(messages.iter().map(|message| tokens(&message.content) + 8).sum())
+                    Ok(messages
+                        .iter()
+                        .map(|message| tokens(&message.content) + 8)
+                        .sum())
                 };
                 let context = args.context.unwrap_or(USUAL_CONTEXT);
-                return work(&Words { tokens: &tokens, prompt: &prompt, context }, &mut server);
+                return work(
+                    &Words {
+                        tokens: &tokens,
+                        prompt: &prompt,
+                        context,
+                    },
+                    &mut server,
+                );
             };
             let template = template.at(SystemTime::now())?;
-            work_with(&tokenizer, &template, args.context.unwrap_or(shape.max_position_embeddings), &mut server, work)
+            work_with(
+                &tokenizer,
+                &template,
+                args.context.unwrap_or(shape.max_position_embeddings),
+                &mut server,
+                work,
+            )
         }
         (None, Some(model)) => {
             let device = config.device.open()?;
-            talk_memory(model, 1, &device, "lower `prompt_tokens` in the file of `--agent`")?;
-            let Loaded { config: shape, model, tokenizer, template, .. } =
-                checkpoint::load_as(model, Precision::Stored, &device)?;
+            talk_memory(
+                model,
+                1,
+                &device,
+                "lower `prompt_tokens` in the file of `--agent`",
+            )?;
+            let Loaded {
+                config: shape,
+                model,
+                tokenizer,
+                template,
+                ..
+            } = checkpoint::load_as(model, Precision::Stored, &device)?;
             let template = template.at(SystemTime::now())?;
             let mut generator = Generator::new(model, &shape, &tokenizer, &template, 1, &device);
-            let context = args.context.unwrap_or(usize::MAX).min(shape.max_position_embeddings);
-            work_with(&tokenizer, &template, context, &mut OfPolicy(&mut generator), work)
+            let context = args
+                .context
+                .unwrap_or(usize::MAX)
+                .min(shape.max_position_embeddings);
+            work_with(
+                &tokenizer,
+                &template,
+                context,
+                &mut OfPolicy(&mut generator),
+                work,
+            )
         }
         (None, None) => bail!("no model is named\nhint: `--model DIR`, or `--server URL`"),
     }
@@ -376,9 +527,18 @@ fn work_with(
     let tokens = |text: &str| tokenizer.encode(text).len();
     let prompt = |messages: &[data::Message]| -> Result<usize, PolicyError> {
         let prompt = template.encode_prompt(tokenizer, messages);
-        let failed =
-            |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
+        let failed = |error| PolicyError::Failed {
+            doing: "counting the tokens of a prompt".into(),
+            source: Box::new(error),
+        };
         prompt.map(|prompt| prompt.len()).map_err(failed)
     };
-    work(&Words { tokens: &tokens, prompt: &prompt, context }, writer)
+    work(
+        &Words {
+            tokens: &tokens,
+            prompt: &prompt,
+            context,
+        },
+        writer,
+    )
 }

@@ -36,11 +36,16 @@ pub struct ReportArgs {
 ///
 /// When a folder holds no run with curves, a file is damaged, or the page cannot be written.
 pub fn run(args: &ReportArgs) -> Result<()> {
-    let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.html"));
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| args.runs[0].join("curves.html"));
     let interrupt = Interrupt::listen()?;
     loop {
         let compared = read(&args.runs)?;
-        let renew_s = args.watch.filter(|_| compared.iter().any(|one| one.run.state == State::Running));
+        let renew_s = args
+            .watch
+            .filter(|_| compared.iter().any(|one| one.run.state == State::Running));
         write_whole(&out, compare(&compared, renew_s).as_bytes())?;
         let Some(seconds) = renew_s else { break };
         interrupt.wait(Duration::from_secs(seconds));
@@ -57,8 +62,14 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Compared>> {
     let mut found: Vec<Run> = Vec::new();
     for folder in folders {
         let before = found.len();
-        let with_curves = runs::find(folder).into_iter().filter(|run| run.step.is_some());
-        found.extend(with_curves.filter(|run| !found.iter().any(|known| known.path == run.path)).collect::<Vec<_>>());
+        let with_curves = runs::find(folder)
+            .into_iter()
+            .filter(|run| run.step.is_some());
+        found.extend(
+            with_curves
+                .filter(|run| !found.iter().any(|known| known.path == run.path))
+                .collect::<Vec<_>>(),
+        );
         let known = |run: &Run| run.path.starts_with(folder);
         if found.len() == before && !found.iter().any(known) {
             bail!(
@@ -68,13 +79,19 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Compared>> {
         }
     }
     let names = names(&found);
-    found.into_iter().zip(names).map(|(run, name)| compared(run, name)).collect()
+    found
+        .into_iter()
+        .zip(names)
+        .map(|(run, name)| compared(run, name))
+        .collect()
 }
 
 fn compared(run: Run, name: String) -> Result<Compared> {
     let rows = metrics::read(&run.path.join("metrics.jsonl"))?;
     let file = run.path.join("plan.toml");
-    let plan: Table = read_text(&file)?.parse().with_context(|| format!("`{}` is damaged", file.display()))?;
+    let plan: Table = read_text(&file)?
+        .parse()
+        .with_context(|| format!("`{}` is damaged", file.display()))?;
     let mut settings = Settings::default();
     if let Some(toml::Value::Table(config)) = plan.get("config") {
         for (key, value) in config.iter().filter(|(key, _)| *key != "run") {
@@ -84,23 +101,38 @@ fn compared(run: Run, name: String) -> Result<Compared> {
     for key in ["model", "device"] {
         settings = settings.with(key, plan.get(key));
     }
-    Ok(Compared { name, run, settings, rows })
+    Ok(Compared {
+        name,
+        run,
+        settings,
+        rows,
+    })
 }
 
 /// A short name for every run: the end of its path that no other run has.
 fn names(runs: &[Run]) -> Vec<String> {
     let parts = |path: &Path| -> Vec<String> {
-        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+        path.components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect()
     };
     let paths: Vec<Vec<String>> = runs.iter().map(|run| parts(&run.path)).collect();
     let longest = paths.iter().map(Vec::len).max().unwrap_or(0);
     let ends = |length: usize| -> Vec<String> {
-        paths.iter().map(|path| path[path.len().saturating_sub(length)..].join("/")).collect()
+        paths
+            .iter()
+            .map(|path| path[path.len().saturating_sub(length)..].join("/"))
+            .collect()
     };
     let distinct = |names: &Vec<String>| {
         let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-        names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+        names
+            .iter()
+            .for_each(|name| *counts.entry(name).or_default() += 1);
         counts.values().all(|count| *count == 1)
     };
-    (1..=longest).map(ends).find(distinct).unwrap_or_else(|| ends(longest))
+    (1..=longest)
+        .map(ends)
+        .find(distinct)
+        .unwrap_or_else(|| ends(longest))
 }

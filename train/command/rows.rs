@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use data::Role;
 use data::file::{FileError, WholeFile};
 use data::source::chats::{
-    ChatError, Conversation, Example, ExportForm, Form, ParquetFile, PlainPrompt, Turn, Unusable, each_example,
-    find_files, to_row,
+    ChatError, Conversation, Example, ExportForm, Form, ParquetFile, PlainPrompt, Turn, Unusable,
+    each_example, find_files, to_row,
 };
 
 use crate::config::Config;
@@ -77,7 +77,10 @@ pub fn run(args: &RowsArgs) -> Result<()> {
     settings.format = args.format.or(settings.format);
     let files = find_files(&args.from)?;
     let paths = Paths::new().writes_file("--out", &args.out);
-    files.iter().fold(paths, |paths, file| paths.reads_file("--from", file)).check()?;
+    files
+        .iter()
+        .fold(paths, |paths, file| paths.reads_file("--from", file))
+        .check()?;
     let mut out = match args.to {
         To::Messages => Out::Lines(WholeFile::create(&args.out)?, ExportForm::Messages),
         To::Sharegpt => Out::Lines(WholeFile::create(&args.out)?, ExportForm::Sharegpt),
@@ -103,14 +106,19 @@ pub fn run(args: &RowsArgs) -> Result<()> {
     told.context("while reading conversations")?;
     let rows = written + refused;
     if refused > 0 {
-        let told = format!("{refused} of {rows} rows have no place in the form\n{}", named.join("\n"));
+        let told = format!(
+            "{refused} of {rows} rows have no place in the form\n{}",
+            named.join("\n")
+        );
         if settings.bad_rows == Unusable::Refuse {
             bail!("{told}\nhint: repair them, or leave them out: `--set data.chats.bad_rows=drop`");
         }
         eprintln!("{told}\nthey are left out");
     }
     if written == 0 {
-        bail!("of {rows} rows none is left to be written\nhint: were the files written to their end?");
+        bail!(
+            "of {rows} rows none is left to be written\nhint: were the files written to their end?"
+        );
     }
     out.finish()?;
     eprintln!("{written} conversations are in `{}`", args.out.display());
@@ -120,9 +128,18 @@ pub fn run(args: &RowsArgs) -> Result<()> {
 /// A prompt and a completion as a question and an answer, where the settings say so.
 fn asked(example: Example, prompt: PlainPrompt) -> Example {
     match example {
-        Example::Continuation { prompt: asked, completion } if prompt == PlainPrompt::Chat => {
-            let turns = vec![Turn::new(Role::User, asked), Turn::new(Role::Assistant, completion)];
-            Example::Conversation(Conversation { turns, ..Conversation::default() })
+        Example::Continuation {
+            prompt: asked,
+            completion,
+        } if prompt == PlainPrompt::Chat => {
+            let turns = vec![
+                Turn::new(Role::User, asked),
+                Turn::new(Role::Assistant, completion),
+            ];
+            Example::Conversation(Conversation {
+                turns,
+                ..Conversation::default()
+            })
         }
         other => other,
     }
@@ -130,7 +147,11 @@ fn asked(example: Example, prompt: PlainPrompt) -> Example {
 
 impl Out {
     /// Adds a row; the inner error says why it has no place.
-    fn push(&mut self, example: &Example, path: &std::path::Path) -> Result<Result<(), String>, ChatError> {
+    fn push(
+        &mut self,
+        example: &Example,
+        path: &std::path::Path,
+    ) -> Result<Result<(), String>, ChatError> {
         match self {
             Out::Parquet(file) => file.push(example),
             Out::Lines(file, form) => {
@@ -139,7 +160,8 @@ impl Out {
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let write = |error| ChatError::from(FileError::new("write", path, error));
-                file.write_all(format!("{row}\n").as_bytes()).map_err(write)?;
+                file.write_all(format!("{row}\n").as_bytes())
+                    .map_err(write)?;
                 Ok(Ok(()))
             }
         }

@@ -25,7 +25,10 @@ pub struct RunsArgs {
 /// When the folder is missing.
 pub fn run(args: &RunsArgs) -> Result<()> {
     if !args.folder.is_dir() {
-        bail!("`{}` is no folder\nhint: name the folder that runs were written to", args.folder.display());
+        bail!(
+            "`{}` is no folder\nhint: name the folder that runs were written to",
+            args.folder.display()
+        );
     }
     let runs = find(&args.folder);
     if args.json {
@@ -35,39 +38,65 @@ pub fn run(args: &RunsArgs) -> Result<()> {
         return Ok(());
     }
     if runs.is_empty() {
-        eprintln!("no run in `{}`: a run has a `plan.toml`", args.folder.display());
+        eprintln!(
+            "no run in `{}`: a run has a `plan.toml`",
+            args.folder.display()
+        );
         return Ok(());
     }
     print!("{}", table(&args.folder, &runs));
     Ok(())
 }
 
-const HEAD: [&str; 7] = ["RUN", "STAGE", "STARTED", "STATE", "STEP", "RESULT", "COMMIT"];
+const HEAD: [&str; 7] = [
+    "RUN", "STAGE", "STARTED", "STATE", "STEP", "RESULT", "COMMIT",
+];
 
 /// The runs below `folder`, one a line, in columns.
 fn table(folder: &Path, runs: &[Run]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
     lines.extend(runs.iter().map(|run| line(folder, run)));
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let padded = |line: &[String; 7]| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     lines.iter().map(padded).collect()
 }
 
 fn line(folder: &Path, run: &Run) -> [String; 7] {
-    let below = run.path.strip_prefix(folder).ok().filter(|path| !path.as_os_str().is_empty());
+    let below = run
+        .path
+        .strip_prefix(folder)
+        .ok()
+        .filter(|path| !path.as_os_str().is_empty());
     let step = match (run.step, run.steps) {
         (Some(step), Some(steps)) => format!("{step}/{steps}"),
         (Some(step), None) => step.to_string(),
         _ => String::new(),
     };
-    let best = run.best.map_or(String::new(), |(step, value)| format!(" (best {value:.4} at {step})"));
-    let result = run.result.as_ref().map_or(String::new(), |(name, value)| format!("{name} {value:.4}{best}"));
+    let best = run.best.map_or(String::new(), |(step, value)| {
+        format!(" (best {value:.4} at {step})")
+    });
+    let result = run.result.as_ref().map_or(String::new(), |(name, value)| {
+        format!("{name} {value:.4}{best}")
+    });
     let commit: String = run.commit.chars().take(8).collect();
-    let dirty = if run.commit.ends_with("-dirty") { "-dirty" } else { "" };
+    let dirty = if run.commit.ends_with("-dirty") {
+        "-dirty"
+    } else {
+        ""
+    };
     [
         below.unwrap_or(&run.path).display().to_string(),
         run.stage.clone(),
@@ -98,7 +127,10 @@ mod tests {
             result: step.map(|_| ("eval/loss".to_owned(), 0.5)),
             best: step.map(|_| (7, 0.25)),
         };
-        let table = table(Path::new("all"), &[run("all/short", None), run("all/a/longer", Some(40))]);
+        let table = table(
+            Path::new("all"),
+            &[run("all/short", None), run("all/a/longer", Some(40))],
+        );
         let wanted = "\
 RUN       STAGE  STARTED               STATE    STEP    RESULT                               COMMIT
 short     sft    2026-01-02T03:04:05Z  stopped                                               01234567-dirty

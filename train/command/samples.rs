@@ -67,7 +67,8 @@ pub fn run(args: &SamplesArgs) -> Result<Option<SampleSummary>> {
         Place::in_folder(&args.out).check(tasks::SAMPLES, args.resume)?;
     }
     let read = [Some(tasks), Some(&args.tokenizer), args.against.as_ref()];
-    let plan = Plan::new(tasks::SAMPLES, &config).with_data(read.into_iter().flatten().map(PathBuf::as_path));
+    let plan = Plan::new(tasks::SAMPLES, &config)
+        .with_data(read.into_iter().flatten().map(PathBuf::as_path));
     if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
@@ -91,8 +92,13 @@ pub fn run(args: &SamplesArgs) -> Result<Option<SampleSummary>> {
 /// Conversations to samples.
 fn from_chats(args: &SamplesArgs, config: &Config) -> Result<()> {
     let files = find_files(&args.from)?;
-    let paths = Paths::new().reads("--tokenizer", &args.tokenizer).writes_folder("--out", &args.out);
-    files.iter().fold(paths, |paths, file| paths.reads_file("--from", file)).check()?;
+    let paths = Paths::new()
+        .reads("--tokenizer", &args.tokenizer)
+        .writes_folder("--out", &args.out);
+    files
+        .iter()
+        .fold(paths, |paths, file| paths.reads_file("--from", file))
+        .check()?;
     let read = files.iter().chain([&args.tokenizer]).map(PathBuf::as_path);
     let plan = Plan::new(tasks::SAMPLES, config).with_data(read);
     if plan.announce(args.run.dry_run, &args.out)? {
@@ -100,15 +106,34 @@ fn from_chats(args: &SamplesArgs, config: &Config) -> Result<()> {
     }
     let interrupt = Interrupt::listen()?;
     let (tokenizer, folder) = match args.tokenizer.is_dir() {
-        true => (Tokenizer::from_folder(&args.tokenizer)?, args.tokenizer.clone()),
+        true => (
+            Tokenizer::from_folder(&args.tokenizer)?,
+            args.tokenizer.clone(),
+        ),
         false => {
             let folder = args.tokenizer.parent().map(std::path::Path::to_path_buf);
-            (Tokenizer::from_file(&args.tokenizer)?, folder.unwrap_or_default())
+            (
+                Tokenizer::from_file(&args.tokenizer)?,
+                folder.unwrap_or_default(),
+            )
         }
     };
-    let (template, settings) = (args.chats.template(&folder, &tokenizer)?, args.chats.settings(config));
-    let (words, context) =
-        ((&tokenizer, &template), config_at(&args.tokenizer)?.map(|config| config.max_position_embeddings));
-    Chats { files: &files, words, context, settings: &settings, out: &args.out, interrupt }.run()?;
+    let (template, settings) = (
+        args.chats.template(&folder, &tokenizer)?,
+        args.chats.settings(config),
+    );
+    let (words, context) = (
+        (&tokenizer, &template),
+        config_at(&args.tokenizer)?.map(|config| config.max_position_embeddings),
+    );
+    Chats {
+        files: &files,
+        words,
+        context,
+        settings: &settings,
+        out: &args.out,
+        interrupt,
+    }
+    .run()?;
     plan.save(&args.out)
 }

@@ -60,7 +60,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// When the model cannot be loaded or the address cannot be listened on.
 pub fn run(args: &ServeArgs) -> Result<()> {
-    let api_key = args.api_key.clone().or_else(|| std::env::var("TRAIN_API_KEY").ok());
+    let api_key = args
+        .api_key
+        .clone()
+        .or_else(|| std::env::var("TRAIN_API_KEY").ok());
     let cors_origins = origins(&args.cors_origin)?;
     if args.max_rows == 0 || args.max_requests == 0 {
         bail!("`--max-rows` and `--max-requests` must be at least 1");
@@ -68,12 +71,21 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     let device = args.device.open()?;
     let fewer = "lower `--max-rows`, or keep conversations short";
     if let Some(memory) = talk_memory(&args.model, args.max_rows, &device, fewer)? {
-        eprintln!("memory, when {} conversations fill the context\n{memory}", args.max_rows);
+        eprintln!(
+            "memory, when {} conversations fill the context\n{memory}",
+            args.max_rows
+        );
     }
     let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
     let name = args.name.clone().unwrap_or_else(|| {
-        let folder = args.model.canonicalize().unwrap_or_else(|_| args.model.clone());
-        folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+        let folder = args
+            .model
+            .canonicalize()
+            .unwrap_or_else(|_| args.model.clone());
+        folder.file_name().map_or_else(
+            || "model".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     });
     let settings = Settings {
         address: SocketAddr::new(args.host, args.port),
@@ -85,7 +97,10 @@ pub fn run(args: &ServeArgs) -> Result<()> {
         log_requests: args.log_requests,
     };
     if !args.host.is_loopback() && settings.api_key.is_none() {
-        eprintln!("warning: whoever reaches `{}` can use the model; nothing asks who it is", settings.address);
+        eprintln!(
+            "warning: whoever reaches `{}` can use the model; nothing asks who it is",
+            settings.address
+        );
     }
     let serving = Serving::start(loaded, name.clone(), settings, device)?;
     let (stop, told) = (serving.stopper(), AtomicBool::new(false));
@@ -94,7 +109,10 @@ pub fn run(args: &ServeArgs) -> Result<()> {
         if told.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping: answers that are being written have {} s", PATIENCE.as_secs());
+        eprintln!(
+            "stopping: answers that are being written have {} s",
+            PATIENCE.as_secs()
+        );
         stop();
     };
     ctrlc::set_handler(stop).context("cannot listen for Ctrl-C")?;

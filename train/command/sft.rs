@@ -18,7 +18,9 @@ use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
 use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::sft::{SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, memory_plan, read_samples};
+use crate::sft::{
+    SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, memory_plan, read_samples,
+};
 use crate::state::{Origin, kept_fit};
 use crate::watched::Watched;
 use model::{CausalLm, ModelConfig};
@@ -58,7 +60,8 @@ pub struct SftArgs {
 }
 
 /// What is left to do when no setting makes a run fit.
-const TOO_LARGE: &str = "no setting of `[sft]` makes it fit; use a smaller model, or a machine with more memory";
+const TOO_LARGE: &str =
+    "no setting of `[sft]` makes it fit; use a smaller model, or a machine with more memory";
 
 /// `train sft`
 ///
@@ -86,13 +89,32 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     // For a plan alone, samples need not be there yet.
     let read = |tokenizer| SampleSet::read(args.samples.as_deref(), &mixed, &shape, tokenizer);
     let samples = tokenizer.as_ref().map(read);
-    let samples = if args.run.dry_run { samples.and_then(Result::ok) } else { samples.transpose()? };
+    let samples = if args.run.dry_run {
+        samples.and_then(Result::ok)
+    } else {
+        samples.transpose()?
+    };
     if let Some(samples) = samples.as_ref().filter(|_| !args.data.is_empty()) {
         tell_epochs(&config.sft, samples.len());
     }
-    let kept = if args.resume { kept_fit(&args.out) } else { None };
-    let planned = memory_plan(&config.sft, &shape, samples.as_ref(), config.seed, &device, kept);
-    let SftMemory { fit, plan: memory, smaller } = planned;
+    let kept = if args.resume {
+        kept_fit(&args.out)
+    } else {
+        None
+    };
+    let planned = memory_plan(
+        &config.sft,
+        &shape,
+        samples.as_ref(),
+        config.seed,
+        &device,
+        kept,
+    );
+    let SftMemory {
+        fit,
+        plan: memory,
+        smaller,
+    } = planned;
     // The plan says what was chosen, so that it can be done again elsewhere.
     let mut told = config.clone();
     told.sft.micro_batch_tokens = Some(fit.micro_batch_tokens);
@@ -102,15 +124,30 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
         None => Plan::new("sft", &told).with_new_model(&shape),
     };
     let mixture = mixed.mixture.iter().map(|part| part.samples.as_path());
-    let data = args.data.iter().map(PathBuf::as_path).filter(|path| path.exists());
-    let read = args.samples.as_deref().into_iter().chain(mixture).chain(args.validate.as_deref()).chain(data);
-    if plan.with_data(read).with_memory(Some(memory)).show(args.run.dry_run, &args.out)? {
+    let data = args
+        .data
+        .iter()
+        .map(PathBuf::as_path)
+        .filter(|path| path.exists());
+    let read = args
+        .samples
+        .as_deref()
+        .into_iter()
+        .chain(mixture)
+        .chain(args.validate.as_deref())
+        .chain(data);
+    if plan
+        .with_data(read)
+        .with_memory(Some(memory))
+        .show(args.run.dry_run, &args.out)?
+    {
         memory.enforce(&device, &smaller, TOO_LARGE)?;
         return Ok(None);
     }
     memory.enforce(&device, &smaller, TOO_LARGE)?;
     let interrupt = Interrupt::listen()?;
-    let samples = samples.expect("without a dry run there is a tokenizer, and samples were read with it");
+    let samples =
+        samples.expect("without a dry run there is a tokenizer, and samples were read with it");
     let tokenizer = tokenizer.expect("as above");
     let chat_template = chosen_template(args, &config, &tokenizer)?;
     let validation = validation_samples(args, &shape, &tokenizer)?;
@@ -142,15 +179,23 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
 fn tell_epochs(config: &SftConfig, samples: usize) {
     let (steps, each) = (config.steps, config.samples_per_step);
     let epochs = steps as f64 * each as f64 / samples as f64;
-    eprintln!("sft: {steps} steps of {each} samples are {epochs:.2} epochs; `--set sft.steps=N` says otherwise");
+    eprintln!(
+        "sft: {steps} steps of {each} samples are {epochs:.2} epochs; `--set sft.steps=N` says otherwise"
+    );
 }
 
 /// The chat template of `--chat-template`, if it is given.
-fn chosen_template(args: &SftArgs, config: &Config, tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
+fn chosen_template(
+    args: &SftArgs,
+    config: &Config,
+    tokenizer: &Tokenizer,
+) -> Result<Option<ChatTemplate>> {
     if args.chats.chat_template.is_none() {
         return Ok(None);
     }
-    args.chats.template(&words_folder(args, config)?, tokenizer).map(Some)
+    args.chats
+        .template(&words_folder(args, config)?, tokenizer)
+        .map(Some)
 }
 
 /// What can be refused before anything is read.
@@ -162,15 +207,21 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
         .may_read("--validate", args.validate.as_deref());
     let sources = config.sft.mixture.iter();
     let stored = sources.clone().filter(|source| source.data.is_empty());
-    let paths = stored.fold(paths, |paths, source| paths.reads("sft.mixture", &source.samples));
+    let paths = stored.fold(paths, |paths, source| {
+        paths.reads("sft.mixture", &source.samples)
+    });
     for source in sources {
         find_files(&source.data).context("in `[[sft.mixture]]`")?;
     }
     if !args.data.is_empty() && !config.sft.mixture.is_empty() {
-        bail!("both `--data` and `[[sft.mixture]]` name what is trained on\nhint: leave out one of them");
+        bail!(
+            "both `--data` and `[[sft.mixture]]` name what is trained on\nhint: leave out one of them"
+        );
     }
     let files = find_files(&args.data)?;
-    let paths = files.iter().fold(paths, |paths, file| paths.reads_file("--data", file));
+    let paths = files
+        .iter()
+        .fold(paths, |paths, file| paths.reads_file("--data", file));
     paths.writes_folder("--out", &args.out).check()?;
     if config.sft.lora.rank > 0 && args.model.is_none() && config.base.is_none() {
         bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
@@ -188,14 +239,27 @@ fn conversations(
     let (mut made, mut mixed) = (args.clone(), config.sft.clone());
     let asks_rows = |path: &PathBuf| !path.join(MANIFEST_FILE).exists();
     let validate = args.validate.clone().filter(asks_rows);
-    if args.data.is_empty() && validate.is_none() && mixed.mixture.iter().all(|source| source.data.is_empty()) {
+    if args.data.is_empty()
+        && validate.is_none()
+        && mixed.mixture.iter().all(|source| source.data.is_empty())
+    {
         return Ok((made, mixed));
     }
     let interrupt = Interrupt::listen()?;
-    let template = args.chats.template(&words_folder(args, config)?, tokenizer)?;
+    let template = args
+        .chats
+        .template(&words_folder(args, config)?, tokenizer)?;
     let build = |files: &[PathBuf], settings: &ChatSettings, out: &Path| {
         let (words, context) = ((tokenizer, &template), Some(shape.max_position_embeddings));
-        Chats { files, words, context, settings, out, interrupt }.run()
+        Chats {
+            files,
+            words,
+            context,
+            settings,
+            out,
+            interrupt,
+        }
+        .run()
     };
     let settings = args.chats.settings(config);
     let out = args.out.join("data");
@@ -206,13 +270,25 @@ fn conversations(
             made.validate = Some(out.join(VALIDATION));
         }
     }
-    for (number, source) in mixed.mixture.iter_mut().enumerate().filter(|(_, source)| !source.data.is_empty()) {
-        let settings = ChatSettings { validation: 0.0, format: source.format.or(settings.format), ..settings.clone() };
+    for (number, source) in mixed
+        .mixture
+        .iter_mut()
+        .enumerate()
+        .filter(|(_, source)| !source.data.is_empty())
+    {
+        let settings = ChatSettings {
+            validation: 0.0,
+            format: source.format.or(settings.format),
+            ..settings.clone()
+        };
         source.samples = out.join(format!("mixture-{number}"));
         build(&find_files(&source.data)?, &settings, &source.samples)?;
     }
     if let Some(path) = validate {
-        let settings = ChatSettings { validation: 0.0, ..settings };
+        let settings = ChatSettings {
+            validation: 0.0,
+            ..settings
+        };
         let out = out.join("validate");
         build(&find_files(&[path])?, &settings, &out)?;
         made.validate = Some(out);
@@ -226,7 +302,11 @@ fn words_folder(args: &SftArgs, config: &Config) -> Result<PathBuf> {
         return checkpoint::resolve(model);
     }
     let (path, ..) = new_tokenizer(args)?;
-    Ok(if path.is_dir() { path } else { path.parent().map(Path::to_path_buf).unwrap_or_default() })
+    Ok(if path.is_dir() {
+        path
+    } else {
+        path.parent().map(Path::to_path_buf).unwrap_or_default()
+    })
 }
 
 fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
@@ -246,8 +326,14 @@ fn shape_of_model(path: &Path) -> Result<(ModelConfig, Option<Tokenizer>)> {
 }
 
 /// The samples of `--validate`; none without it.
-fn validation_samples(args: &SftArgs, shape: &ModelConfig, tokenizer: &Tokenizer) -> Result<Vec<Sample>> {
-    let Some(folder) = &args.validate else { return Ok(Vec::new()) };
+fn validation_samples(
+    args: &SftArgs,
+    shape: &ModelConfig,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<Sample>> {
+    let Some(folder) = &args.validate else {
+        return Ok(Vec::new());
+    };
     let samples = read_samples(folder, shape)?;
     check_tokenizer(folder, tokenizer)?;
     Ok(samples)
@@ -257,15 +343,32 @@ fn validation_samples(args: &SftArgs, shape: &ModelConfig, tokenizer: &Tokenizer
 fn shape_of_new(args: &SftArgs, config: &Config) -> Result<(ModelConfig, Option<Tokenizer>)> {
     let shape = config.model.clone();
     match new_tokenizer(args) {
-        Ok((_, tokenizer, _)) => Ok((ModelConfig { vocab_size: tokenizer.vocab_size(), ..shape }, Some(tokenizer))),
+        Ok((_, tokenizer, _)) => Ok((
+            ModelConfig {
+                vocab_size: tokenizer.vocab_size(),
+                ..shape
+            },
+            Some(tokenizer),
+        )),
         Err(_) if args.run.dry_run => Ok((shape, None)),
         Err(error) => Err(error),
     }
 }
 
-fn new_model(args: &SftArgs, mut shape: ModelConfig, config: &Config, device: &Device) -> Result<Loaded> {
+fn new_model(
+    args: &SftArgs,
+    mut shape: ModelConfig,
+    config: &Config,
+    device: &Device,
+) -> Result<Loaded> {
     let (path, tokenizer, template) = new_tokenizer(args)?;
     shape.decide_end(&tokenizer, &template);
     let model = CausalLm::new(&shape, config.seed, device);
-    Ok(Loaded { path, config: shape, model, tokenizer, template })
+    Ok(Loaded {
+        path,
+        config: shape,
+        model,
+        tokenizer,
+        template,
+    })
 }

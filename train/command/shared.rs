@@ -21,7 +21,9 @@ use crate::device::DeviceChoice;
 /// On the CPU.
 pub fn check_bf16(key: &str, bf16: bool, device: &Device) -> Result<()> {
     if bf16 && *device == Device::flex() {
-        bail!("`{key}` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`");
+        bail!(
+            "`{key}` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
+        );
     }
     Ok(())
 }
@@ -72,8 +74,15 @@ impl RunArgs {
         let mut overrides = self.set.clone();
         overrides.extend(self.seed.map(|seed| format!("seed={seed}")));
         overrides.extend(self.device.map(|device| format!("device=\"{device}\"")));
-        overrides.extend(self.sandbox.map(|kind| format!("tests.sandbox=\"{}\"", kind.name())));
-        overrides.extend(self.image.as_ref().map(|image| format!("tests.image={}", toml::Value::from(image.as_str()))));
+        overrides.extend(
+            self.sandbox
+                .map(|kind| format!("tests.sandbox=\"{}\"", kind.name())),
+        );
+        overrides.extend(
+            self.image
+                .as_ref()
+                .map(|image| format!("tests.image={}", toml::Value::from(image.as_str()))),
+        );
         match &self.config {
             Some(path) => Config::load(path, &overrides),
             None => Config::parse(own, &overrides),
@@ -97,7 +106,10 @@ impl ChatArgs {
     /// The settings of a config, with what the command line says.
     pub fn settings(&self, config: &Config) -> ChatSettings {
         let settings = config.data.chats.clone();
-        ChatSettings { format: self.format.or(settings.format), ..settings }
+        ChatSettings {
+            format: self.format.or(settings.format),
+            ..settings
+        }
     }
 
     /// The chat template of a model, or the one that is chosen instead.

@@ -28,7 +28,9 @@ pub struct TokenizerArgs {
 ///
 /// When a source cannot be read, there is none, or the file cannot be written.
 pub fn run(args: &TokenizerArgs) -> Result<()> {
-    let paths = args.source.iter().fold(Paths::new(), |paths, source| paths.reads("--source", source));
+    let paths = args.source.iter().fold(Paths::new(), |paths, source| {
+        paths.reads("--source", source)
+    });
     paths.writes_file("--out", &args.out).check()?;
     let mut texts = Vec::new();
     for source in &args.source {
@@ -39,7 +41,11 @@ pub fn run(args: &TokenizerArgs) -> Result<()> {
     if texts.is_empty() {
         bail!("there is no Python source below the folders named with `--source`");
     }
-    let tokenizer = Tokenizer::train(texts.iter().map(String::as_str), args.vocab, &data::tokenizer::SPECIALS)?;
+    let tokenizer = Tokenizer::train(
+        texts.iter().map(String::as_str),
+        args.vocab,
+        &data::tokenizer::SPECIALS,
+    )?;
     data::file::write_whole(&args.out, &tokenizer.save_bytes()?)?;
     eprintln!("{} ids from {} files", tokenizer.vocab_size(), texts.len());
     Ok(())
@@ -47,5 +53,9 @@ pub fn run(args: &TokenizerArgs) -> Result<()> {
 
 /// A source as prompts show it, `N|line`: blanks behind the bar must become pieces of their own.
 fn numbered(source: &str) -> String {
-    source.lines().enumerate().map(|(at, line)| format!("{}|{line}\n", at % 40 + 1)).collect()
+    source
+        .lines()
+        .enumerate()
+        .map(|(at, line)| format!("{}|{line}\n", at % 40 + 1))
+        .collect()
 }

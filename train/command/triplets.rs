@@ -59,8 +59,14 @@ pub struct TripletsArgs {
 pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
     let config = args.run.config_or(OWN)?;
     if !args.run.dry_run {
-        let paths = args.tasks.iter().fold(Paths::new(), |paths, file| paths.reads("--tasks", file));
-        let paths = args.against.iter().fold(paths, |paths, file| paths.reads("--against", file));
+        let paths = args
+            .tasks
+            .iter()
+            .fold(Paths::new(), |paths, file| paths.reads("--tasks", file));
+        let paths = args
+            .against
+            .iter()
+            .fold(paths, |paths, file| paths.reads("--against", file));
         paths.writes_folder("--out", &args.out).check()?;
         Place::in_folder(&args.out).check(TRIPLETS, args.resume)?;
     }
@@ -95,21 +101,35 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
         resume: args.resume,
         interrupt,
     };
-    let Some(summary) = tripling.run()? else { return Ok(None) };
+    let Some(summary) = tripling.run()? else {
+        return Ok(None);
+    };
     plan.save(&args.out)?;
     tell(&summary, config.data.workers);
-    println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(&summary).context("a summary is JSON")?
+    );
     Ok(Some(summary))
 }
 
 /// Every file as a set; rows that bring their repository along become trees below `--out`.
 fn read_all(files: &[PathBuf], args: &TripletsArgs, name: &str) -> Result<Vec<TaskSet>> {
-    let read = |(at, file): (usize, &PathBuf)| Ok(tasks_of(file, &args.out.join(format!("{name}-{at}")))?.set);
+    let read = |(at, file): (usize, &PathBuf)| {
+        Ok(tasks_of(file, &args.out.join(format!("{name}-{at}")))?.set)
+    };
     files.iter().enumerate().map(read).collect()
 }
 
 fn tell(summary: &TripletSummary, workers: usize) {
-    let TripletSummary { triplets, seconds, triplets_per_hour, worker_seconds_per_triplet, card, .. } = summary;
+    let TripletSummary {
+        triplets,
+        seconds,
+        triplets_per_hour,
+        worker_seconds_per_triplet,
+        card,
+        ..
+    } = summary;
     eprintln!(
         "{triplets} triplets, {:.2} calls each; this process: {triplets_per_hour:.0} an hour in {seconds:.1} s on {workers} workers, {worker_seconds_per_triplet:.2} s of a worker each, so 50,000 take {:.1} worker-hours",
         card.calls_per_triplet,
@@ -118,7 +138,11 @@ fn tell(summary: &TripletSummary, workers: usize) {
     if let Some(recheck) = &summary.recheck {
         eprintln!(
             "second look: {} of {} rows are 1-minimal, {} wrong trims, {} long patches that fail, {} failing ones that pass",
-            recheck.one_minimal, recheck.rows, recheck.wrong_trims, recheck.long_fails, recheck.failing_passes
+            recheck.one_minimal,
+            recheck.rows,
+            recheck.wrong_trims,
+            recheck.long_fails,
+            recheck.failing_passes
         );
     }
 }

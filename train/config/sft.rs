@@ -98,17 +98,31 @@ impl Default for SftConfig {
 impl SftConfig {
     /// Why it cannot be, if it cannot.
     pub fn problem(&self) -> Option<String> {
-        if let Some(tokens) = self.micro_batch_tokens.filter(|tokens| self.pack_tokens > *tokens) {
+        if let Some(tokens) = self
+            .micro_batch_tokens
+            .filter(|tokens| self.pack_tokens > *tokens)
+        {
             return Some(format!(
                 "`sft.pack_tokens` is {}, but a micro-batch has `sft.micro_batch_tokens` = {tokens}",
                 self.pack_tokens
             ));
         }
         let wrong = |source: &&SourceConfig| !source.weight.is_finite() || source.weight < 0.0;
-        if let Some(source) = self.mixture.iter().find(|source| is_empty(&source.samples) == source.data.is_empty()) {
-            return Some(format!("in `sft.mixture`: `{}` names either `samples` or `data`", source.name()));
+        if let Some(source) = self
+            .mixture
+            .iter()
+            .find(|source| is_empty(&source.samples) == source.data.is_empty())
+        {
+            return Some(format!(
+                "in `sft.mixture`: `{}` names either `samples` or `data`",
+                source.name()
+            ));
         }
         let source = self.mixture.iter().find(wrong)?;
-        Some(format!("in `sft.mixture`: `{}` has the weight {}", source.name(), source.weight))
+        Some(format!(
+            "in `sft.mixture`: `{}` has the weight {}",
+            source.name(),
+            source.weight
+        ))
     }
 }

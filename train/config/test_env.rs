@@ -24,7 +24,12 @@ pub struct TestsConfig {
 
 impl Default for TestsConfig {
     fn default() -> Self {
-        TestsConfig { sandbox: SandboxKind::default(), image: None, evidence: true, secret: None }
+        TestsConfig {
+            sandbox: SandboxKind::default(),
+            image: None,
+            evidence: true,
+            secret: None,
+        }
     }
 }
 

@@ -2,7 +2,10 @@ use super::*;
 
 fn refused(text: &str, overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(|entry| (*entry).to_owned()).collect();
-    format!("{:#}", Config::parse(text, &overrides).expect_err("refused"))
+    format!(
+        "{:#}",
+        Config::parse(text, &overrides).expect_err("refused")
+    )
 }
 
 #[test]
@@ -19,8 +22,12 @@ fn a_misspelled_variant_is_named_with_its_line() {
 
 #[test]
 fn set_replaces_one_value_and_refuses_an_unknown_key() {
-    let config = Config::parse("", &["sft.optimizer.lr=2e-3".into(), "run=here".into()]).expect("valid");
-    assert_eq!((config.sft.optimizer.lr, config.run), (2e-3, PathBuf::from("here")));
+    let config =
+        Config::parse("", &["sft.optimizer.lr=2e-3".into(), "run=here".into()]).expect("valid");
+    assert_eq!(
+        (config.sft.optimizer.lr, config.run),
+        (2e-3, PathBuf::from("here"))
+    );
     assert!(refused("", &["sft.optimiser.lr=1"]).contains("optimiser"));
 }
 

@@ -34,17 +34,24 @@ fn namespaces() -> Check {
     const NAME: &str = "namespaces";
     let raised = std::env::current_exe().map_err(|error| error.to_string());
     match raised.and_then(|init| probe::namespaces(&init).map_err(|error| error.to_string())) {
-        Ok(()) => Check::ok(NAME, "user, PID, mount, network, IPC and UTS, with a root of their own"),
+        Ok(()) => Check::ok(
+            NAME,
+            "user, PID, mount, network, IPC and UTS, with a root of their own",
+        ),
         Err(said) => Check::missing(NAME, "", NO_TEST).said(&said),
     }
 }
 
 fn overlay() -> Check {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
+    if known
+        .lines()
+        .any(|line| line.trim_start_matches("nodev").trim() == "overlay")
+    {
         return Check::ok("overlayfs", "the kernel has it");
     }
-    Check::missing("overlayfs", "the kernel does not list it", NO_TEST).cure("`modprobe overlay`, as root of the host")
+    Check::missing("overlayfs", "the kernel does not list it", NO_TEST)
+        .cure("`modprobe overlay`, as root of the host")
 }
 
 fn landlock() -> Check {
@@ -52,7 +59,8 @@ fn landlock() -> Check {
         Ok(abi) => Check::ok("Landlock", format!("ABI {abi}")),
         Err(error) => {
             let inside = Outside::look().cure();
-            let cure = inside.unwrap_or_else(|| "boot with `landlock` in the kernel's `lsm=` parameter".into());
+            let cure = inside
+                .unwrap_or_else(|| "boot with `landlock` in the kernel's `lsm=` parameter".into());
             Check::missing("Landlock", error.to_string(), NO_TEST).cure(cure)
         }
     }
@@ -63,17 +71,28 @@ fn seccomp() -> Check {
     if known.split_whitespace().any(|action| action == "errno") {
         return Check::ok("seccomp", "filters of system calls");
     }
-    Check::missing("seccomp", "the kernel has no filters of system calls", NO_TEST)
-        .cure("use a kernel with CONFIG_SECCOMP_FILTER")
+    Check::missing(
+        "seccomp",
+        "the kernel has no filters of system calls",
+        NO_TEST,
+    )
+    .cure("use a kernel with CONFIG_SECCOMP_FILTER")
 }
 
 fn cgroups() -> Check {
     let costs = "memory of tests is looked at ten times a second instead of counted by the kernel";
     match probe::cgroups() {
-        Ok(version) => Check::ok("cgroup limits", format!("version {version}, for memory, processes and CPU")),
+        Ok(version) => Check::ok(
+            "cgroup limits",
+            format!("version {version}, for memory, processes and CPU"),
+        ),
         // A container sees its cgroup, but may not write there.
         Err(said) if Outside::look().container.is_some() && said.contains("Read-only") => {
-            let said = said.split(" (hint: ").next().unwrap_or_default().to_string();
+            let said = said
+                .split(" (hint: ")
+                .next()
+                .unwrap_or_default()
+                .to_string();
             Check::limited("cgroup limits", said, costs)
                 .cure("start the container with `-v /sys/fs/cgroup:/sys/fs/cgroup`, as its root")
         }
@@ -86,26 +105,35 @@ fn python(cache: &Path) -> Check {
     const COSTS: &str = "no tests can be run, in Python or in JavaScript";
     if let Some(named) = std::env::var_os(PYTHON_VARIABLE).filter(|named| !named.is_empty()) {
         return match PythonEnv::existing(Path::new(&named)) {
-            Ok(python) => Check::ok(NAME, format!("{}, by `{PYTHON_VARIABLE}`", python.version())),
+            Ok(python) => Check::ok(
+                NAME,
+                format!("{}, by `{PYTHON_VARIABLE}`", python.version()),
+            ),
             Err(error) => Check::missing(NAME, "", COSTS).said(&error.to_string()),
         };
     }
-    let answers =
-        "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3]); sys.exit(sys.version_info < (3, 9))";
+    let answers = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3]); sys.exit(sys.version_info < (3, 9))";
     let cure = "`apt-get install python3 python3-venv`, or name a Python that has pytest with \
                 `TRAIN_PYTHON=/path/to/python`";
     match Command::new("python3").args(["-I", "-c", answers]).output() {
         Err(error) => Check::missing(NAME, format!("`python3`: {error}"), COSTS).cure(cure),
         Ok(output) if !output.status.success() => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().last().unwrap_or("`python3` is older than 3.9").to_string();
+            let last = said
+                .lines()
+                .last()
+                .unwrap_or("`python3` is older than 3.9")
+                .to_string();
             Check::missing(NAME, last, COSTS).cure(cure)
         }
         Ok(output) => {
             let version = String::from_utf8_lossy(&output.stdout).trim().to_string();
             let made = made(cache, &version);
-            let pytest =
-                if made { "its pytest is in the cache" } else { "the first run fetches pytest from a package index" };
+            let pytest = if made {
+                "its pytest is in the cache"
+            } else {
+                "the first run fetches pytest from a package index"
+            };
             Check::ok(NAME, format!("Python {version} with `venv`; {pytest}"))
         }
     }
@@ -114,16 +142,22 @@ fn python(cache: &Path) -> Check {
 /// Whether the cache holds an environment of this Python.
 fn made(cache: &Path, version: &str) -> bool {
     let names = fs::read_dir(cache).into_iter().flatten().flatten();
-    let mut names = names.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
-    names.any(|(name, path)| name.starts_with(&format!("python-{version}-")) && path.join("bin/python").exists())
+    let mut names = names.map(|entry| {
+        (
+            entry.file_name().to_string_lossy().into_owned(),
+            entry.path(),
+        )
+    });
+    names.any(|(name, path)| {
+        name.starts_with(&format!("python-{version}-")) && path.join("bin/python").exists()
+    })
 }
 
 fn jest() -> Check {
     match JestEnv::find() {
         Ok(jest) => Check::ok("jest", format!("jest {}", jest.version())),
-        Err(error) => {
-            Check::missing("jest", "", "tasks in JavaScript get the outcome `infra`").said(&error.to_string())
-        }
+        Err(error) => Check::missing("jest", "", "tasks in JavaScript get the outcome `infra`")
+            .said(&error.to_string()),
     }
 }
 
@@ -131,23 +165,34 @@ fn engine() -> Check {
     const NAME: &str = "container engine";
     match about_engine() {
         Ok(EngineAbout { engine, runc: None }) => Check::ok(NAME, engine),
-        Ok(EngineAbout { engine, runc: Some(runc) }) if !is_old(&runc) => {
-            Check::ok(NAME, format!("{engine}, runc {runc}"))
-        }
-        Ok(EngineAbout { engine, runc: Some(runc) }) => Check::limited(
+        Ok(EngineAbout {
+            engine,
+            runc: Some(runc),
+        }) if !is_old(&runc) => Check::ok(NAME, format!("{engine}, runc {runc}")),
+        Ok(EngineAbout {
+            engine,
+            runc: Some(runc),
+        }) => Check::limited(
             NAME,
             format!("{engine}, runc {runc}"),
             "`--sandbox docker` runs, but this runc has known ways out of a container",
         )
         .cure("use runc 1.2.8 or newer for code that you do not trust, or `--sandbox embedded`"),
-        Err(error) => Check::missing(NAME, "", "`--sandbox docker` cannot be used").said(&error.to_string()),
+        Err(error) => {
+            Check::missing(NAME, "", "`--sandbox docker` cannot be used").said(&error.to_string())
+        }
     }
 }
 
 /// `1.1.5+ds1` is older than 1.2.8. What is no version is not called old.
 fn is_old(runc: &str) -> bool {
-    let numbers = runc.trim_start_matches('v').split(|letter: char| !letter.is_ascii_digit());
-    let numbers: Vec<u64> = numbers.map_while(|word| word.parse().ok()).take(3).collect();
+    let numbers = runc
+        .trim_start_matches('v')
+        .split(|letter: char| !letter.is_ascii_digit());
+    let numbers: Vec<u64> = numbers
+        .map_while(|word| word.parse().ok())
+        .take(3)
+        .collect();
     numbers.len() == 3 && numbers.as_slice() < RUNC.as_slice()
 }
 
@@ -159,16 +204,24 @@ fn images() -> Check {
         (false, false) => Check::ok(NAME, "mmdebstrap"),
         (true, _) => Check::missing(NAME, "no mmdebstrap", "`train image build` cannot be used")
             .cure("`apt-get install mmdebstrap`"),
-        (false, true) => Check::missing(NAME, "no newuidmap", "only root can use `train image build`")
-            .cure("`apt-get install uidmap`"),
+        (false, true) => Check::missing(
+            NAME,
+            "no newuidmap",
+            "only root can use `train image build`",
+        )
+        .cure("`apt-get install uidmap`"),
     }
 }
 
 fn git() -> Check {
     match found("git") {
         Some(path) => Check::ok("git", format!("`{}`", path.display())),
-        None => Check::missing("git", "not on `PATH`", "rows with `git` and a `commit` are refused")
-            .cure("`apt-get install git`"),
+        None => Check::missing(
+            "git",
+            "not on `PATH`",
+            "rows with `git` and a `commit` are refused",
+        )
+        .cure("`apt-get install git`"),
     }
 }
 
@@ -179,7 +232,9 @@ fn nix_root() -> bool {
 
 fn found(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

@@ -34,20 +34,31 @@ pub fn distance(
         let batch = Batch::new(std::slice::from_ref(row), device);
         let before = batch.plain_logits(original, &rope);
         let after = batch.plain_logits(exported, &rope);
-        let same = before.clone().argmax(1).equal(after.clone().argmax(1)).int().sum();
+        let same = before
+            .clone()
+            .argmax(1)
+            .equal(after.clone().argmax(1))
+            .int()
+            .sum();
         agree += f64::from(same.into_scalar::<i32>());
         kl += divergence(before, after);
         positions += row.targets.len();
     }
     let count = positions.max(1) as f64;
-    Distance { logit_kl: kl / count, top1_agreement: agree / count, positions }
+    Distance {
+        logit_kl: kl / count,
+        top1_agreement: agree / count,
+        positions,
+    }
 }
 
 /// `Σ p (ln p − ln q)`, summed over rows.
 fn divergence(before: Tensor<2>, after: Tensor<2>) -> f64 {
     let before = burn::tensor::activation::log_softmax(before, 1);
     let after = burn::tensor::activation::log_softmax(after, 1);
-    let sum: f32 = (before.clone().exp() * (before - after)).sum().into_scalar();
+    let sum: f32 = (before.clone().exp() * (before - after))
+        .sum()
+        .into_scalar();
     f64::from(sum)
 }
 
@@ -58,7 +69,10 @@ fn divergence(before: Tensor<2>, after: Tensor<2>) -> f64 {
 /// When it is more than a plain Llama decoder, which is all that the exported files can tell.
 pub fn shape_of(config: &ModelConfig, name: &str) -> Result<ModelShape, ExportError> {
     let more = [
-        ("biases", config.qkv_bias() || config.attention_bias || config.mlp_bias),
+        (
+            "biases",
+            config.qkv_bias() || config.attention_bias || config.mlp_bias,
+        ),
         ("norms of queries and keys", config.head_norms()),
         ("`rope_scaling`", config.rope_scaling.is_some()),
         ("`sliding_window`", config.sliding_window.is_some()),
@@ -87,12 +101,30 @@ pub fn shape_of(config: &ModelConfig, name: &str) -> Result<ModelShape, ExportEr
 
 /// Weights as the exporter takes them.
 pub fn to_named(tensors: HostTensors) -> Vec<NamedTensor> {
-    tensors.into_iter().map(|(name, tensor)| NamedTensor { name, shape: tensor.shape, values: tensor.values }).collect()
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| NamedTensor {
+            name,
+            shape: tensor.shape,
+            values: tensor.values,
+        })
+        .collect()
 }
 
 /// Weights as a model takes them.
 pub fn from_named(tensors: Vec<NamedTensor>) -> HostTensors {
-    tensors.into_iter().map(|one| (one.name, HostTensor { shape: one.shape, values: one.values })).collect()
+    tensors
+        .into_iter()
+        .map(|one| {
+            (
+                one.name,
+                HostTensor {
+                    shape: one.shape,
+                    values: one.values,
+                },
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -119,9 +151,15 @@ mod tests {
         let device = Device::flex();
         let sample = Sample::new(vec![1, 2, 3, 4, 5], vec![true; 5], "here").expect("valid");
         let rows = [Row::from_sample(&sample, 1.0)];
-        let (one, other) = (CausalLm::new(&tiny(), 1, &device), CausalLm::new(&tiny(), 2, &device));
+        let (one, other) = (
+            CausalLm::new(&tiny(), 1, &device),
+            CausalLm::new(&tiny(), 2, &device),
+        );
         let none = distance(&one, &one, &tiny(), &rows, &device);
-        assert_eq!((none.logit_kl, none.top1_agreement, none.positions), (0.0, 1.0, 4));
+        assert_eq!(
+            (none.logit_kl, none.top1_agreement, none.positions),
+            (0.0, 1.0, 4)
+        );
         assert!(distance(&one, &other, &tiny(), &rows, &device).logit_kl > 0.0);
     }
 }

@@ -45,7 +45,11 @@ pub struct Slot {
 
 /// Every tensor of a decoder in file order: those outside of layers, then layer by layer, by name.
 pub fn slots(shape: &ModelShape) -> Vec<Slot> {
-    let (width, query, key) = (shape.d_model, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let (width, query, key) = (
+        shape.d_model,
+        shape.heads * shape.head_dim,
+        shape.kv_heads * shape.head_dim,
+    );
     let slot = |name: &str, file_name: &str, shape: &[usize], role, layer| Slot {
         name: format!("{name}.weight"),
         file_name: format!("{file_name}.weight"),
@@ -55,24 +59,57 @@ pub fn slots(shape: &ModelShape) -> Vec<Slot> {
     };
     let mut slots = Vec::new();
     if !shape.tied {
-        slots.push(slot("lm_head", "output", &[shape.vocab, width], Role::Output, 0));
+        slots.push(slot(
+            "lm_head",
+            "output",
+            &[shape.vocab, width],
+            Role::Output,
+            0,
+        ));
     }
     slots.push(slot("model.norm", "output_norm", &[width], Role::Norm, 0));
-    slots.push(slot("model.embed_tokens", "token_embd", &[shape.vocab, width], Role::Embedding, 0));
+    slots.push(slot(
+        "model.embed_tokens",
+        "token_embd",
+        &[shape.vocab, width],
+        Role::Embedding,
+        0,
+    ));
     let in_layer: [(&str, &str, &[usize], Role); 9] = [
         ("self_attn.k_proj", "attn_k", &[key, width], Role::Key),
         ("input_layernorm", "attn_norm", &[width], Role::Norm),
-        ("self_attn.o_proj", "attn_output", &[width, query], Role::Plain),
+        (
+            "self_attn.o_proj",
+            "attn_output",
+            &[width, query],
+            Role::Plain,
+        ),
         ("self_attn.q_proj", "attn_q", &[query, width], Role::Query),
         ("self_attn.v_proj", "attn_v", &[key, width], Role::Value),
-        ("mlp.down_proj", "ffn_down", &[width, shape.d_ff], Role::Down),
-        ("mlp.gate_proj", "ffn_gate", &[shape.d_ff, width], Role::Plain),
+        (
+            "mlp.down_proj",
+            "ffn_down",
+            &[width, shape.d_ff],
+            Role::Down,
+        ),
+        (
+            "mlp.gate_proj",
+            "ffn_gate",
+            &[shape.d_ff, width],
+            Role::Plain,
+        ),
         ("post_attention_layernorm", "ffn_norm", &[width], Role::Norm),
         ("mlp.up_proj", "ffn_up", &[shape.d_ff, width], Role::Plain),
     ];
     for layer in 0..shape.layers {
         slots.extend(in_layer.iter().map(|(name, file_name, axes, role)| {
-            slot(&format!("model.layers.{layer}.{name}"), &format!("blk.{layer}.{file_name}"), axes, *role, layer)
+            slot(
+                &format!("model.layers.{layer}.{name}"),
+                &format!("blk.{layer}.{file_name}"),
+                axes,
+                *role,
+                layer,
+            )
         }));
     }
     slots
@@ -101,17 +138,29 @@ pub fn check(shape: &ModelShape) -> Result<(), ExportError> {
         }
     }
     if shape.layers > 1 << 16 || shape.heads.saturating_mul(shape.head_dim) > 1 << 28 {
-        return wrong(format!("{} layers, {} heads of {} are too many", shape.layers, shape.heads, shape.head_dim));
+        return wrong(format!(
+            "{} layers, {} heads of {} are too many",
+            shape.layers, shape.heads, shape.head_dim
+        ));
     }
     if !shape.heads.is_multiple_of(shape.kv_heads) {
-        return wrong(format!("{} heads cannot share {} key and value heads", shape.heads, shape.kv_heads));
+        return wrong(format!(
+            "{} heads cannot share {} key and value heads",
+            shape.heads, shape.kv_heads
+        ));
     }
     if !shape.head_dim.is_multiple_of(2) {
-        return wrong(format!("heads of width {} have no two halves to rotate", shape.head_dim));
+        return wrong(format!(
+            "heads of width {} have no two halves to rotate",
+            shape.head_dim
+        ));
     }
     let positive = |number: f32| number.is_finite() && number > 0.0;
     if !positive(shape.rope_theta) || !positive(shape.norm_eps) {
-        return wrong(format!("`rope_theta` is {}, `norm_eps` is {}", shape.rope_theta, shape.norm_eps));
+        return wrong(format!(
+            "`rope_theta` is {}, `norm_eps` is {}",
+            shape.rope_theta, shape.norm_eps
+        ));
     }
     Ok(())
 }
@@ -174,7 +223,9 @@ pub fn pair_halves(rows: &[f32], heads: usize, head_dim: usize) -> Vec<f32> {
 
 /// The way back.
 pub fn split_pairs(rows: &[f32], heads: usize, head_dim: usize) -> Vec<f32> {
-    reorder(rows, heads, head_dim, |at| at % (head_dim / 2) * 2 + at / (head_dim / 2))
+    reorder(rows, heads, head_dim, |at| {
+        at % (head_dim / 2) * 2 + at / (head_dim / 2)
+    })
 }
 
 /// Fills row `at` of every head with its row `from(at)`.
@@ -214,13 +265,18 @@ pub(super) mod tests {
     /// The encodings of all tensors whose file name ends so.
     fn chosen(shape: &ModelShape, format: Format, ending: &str) -> Vec<Encoding> {
         let slots = slots(shape);
-        let slots = slots.iter().filter(|slot| slot.file_name.ends_with(&format!("{ending}.weight")));
+        let slots = slots
+            .iter()
+            .filter(|slot| slot.file_name.ends_with(&format!("{ending}.weight")));
         slots.map(|slot| encoding(slot, format, shape)).collect()
     }
 
     #[test]
     fn a_file_begins_with_what_belongs_to_no_layer() {
-        let names: Vec<String> = slots(&shape(256, 1, false)).into_iter().map(|slot| slot.file_name).collect();
+        let names: Vec<String> = slots(&shape(256, 1, false))
+            .into_iter()
+            .map(|slot| slot.file_name)
+            .collect();
         assert_eq!(
             names[..5],
             [
@@ -239,19 +295,33 @@ pub(super) mod tests {
     #[test]
     fn half_of_forty_layers_get_more_bits() {
         let layers: Vec<usize> = (0..40).filter(|&layer| gets_more_bits(layer, 40)).collect();
-        assert_eq!(layers, [0, 1, 2, 3, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 34, 35, 36, 37, 38, 39]);
+        assert_eq!(
+            layers,
+            [
+                0, 1, 2, 3, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 34, 35, 36, 37, 38, 39
+            ]
+        );
     }
 
     #[test]
     fn q4_k_m_mixes_by_role_and_layer() {
         let shape = shape(256, 8, false);
         let (four, six) = (Encoding::Q4_K, Encoding::Q6_K);
-        assert_eq!(chosen(&shape, Format::Q4_K_M, "attn_v"), [six, four, four, six, four, four, six, six]);
-        assert_eq!(chosen(&shape, Format::Q4_K_M, "ffn_down"), [six, four, four, six, four, four, six, six]);
+        assert_eq!(
+            chosen(&shape, Format::Q4_K_M, "attn_v"),
+            [six, four, four, six, four, four, six, six]
+        );
+        assert_eq!(
+            chosen(&shape, Format::Q4_K_M, "ffn_down"),
+            [six, four, four, six, four, four, six, six]
+        );
         assert_eq!(chosen(&shape, Format::Q4_K_M, "attn_q"), [four; 8]);
         assert_eq!(chosen(&shape, Format::Q4_K_M, "output")[0], six);
         // Four heads of 8: rows of 32 do not fill a super block.
-        assert_eq!(chosen(&shape, Format::Q4_K_M, "attn_output"), [Encoding::Q5_0; 8]);
+        assert_eq!(
+            chosen(&shape, Format::Q4_K_M, "attn_output"),
+            [Encoding::Q5_0; 8]
+        );
         assert_eq!(chosen(&shape, Format::Q4_K_M, "token_embd"), [four]);
         assert_eq!(chosen(&shape, Format::Q4_K_M, "norm"), [Encoding::F32; 17]);
     }
@@ -265,9 +335,18 @@ pub(super) mod tests {
 
     #[test]
     fn a_tied_embedding_is_stored_like_an_output() {
-        assert_eq!(chosen(&shape(256, 1, true), Format::Q4_K_M, "token_embd"), [Encoding::Q6_K]);
-        assert_eq!(chosen(&shape(256, 1, true), Format::Q4_0, "token_embd"), [Encoding::Q6_K]);
-        assert_eq!(chosen(&shape(96, 1, true), Format::Q4_K_M, "token_embd"), [Encoding::Q8_0]);
+        assert_eq!(
+            chosen(&shape(256, 1, true), Format::Q4_K_M, "token_embd"),
+            [Encoding::Q6_K]
+        );
+        assert_eq!(
+            chosen(&shape(256, 1, true), Format::Q4_0, "token_embd"),
+            [Encoding::Q6_K]
+        );
+        assert_eq!(
+            chosen(&shape(96, 1, true), Format::Q4_K_M, "token_embd"),
+            [Encoding::Q8_0]
+        );
     }
 
     #[test]
@@ -292,7 +371,13 @@ pub(super) mod tests {
 
     #[test]
     fn sizes_that_do_not_fit_are_named() {
-        let wrong = ModelShape { kv_heads: 3, ..shape(256, 1, true) };
-        assert_eq!(check(&wrong).unwrap_err().to_string(), "model shape: 4 heads cannot share 3 key and value heads");
+        let wrong = ModelShape {
+            kv_heads: 3,
+            ..shape(256, 1, true)
+        };
+        assert_eq!(
+            check(&wrong).unwrap_err().to_string(),
+            "model shape: 4 heads cannot share 3 key and value heads"
+        );
     }
 }

@@ -78,7 +78,9 @@ pub trait Weights {
 
 impl Weights for [NamedTensor] {
     fn list(&self) -> Vec<(String, Vec<usize>)> {
-        self.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
+        self.iter()
+            .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+            .collect()
     }
 
     fn read(&self, index: usize) -> Result<Cow<'_, [f32]>, String> {
@@ -122,7 +124,14 @@ pub enum Format {
 
 impl Format {
     /// Every format, smallest first.
-    pub const ALL: [Format; 6] = [Format::Q4_0, Format::Q4_K_M, Format::Q6_K, Format::Q8_0, Format::F16, Format::F32];
+    pub const ALL: [Format; 6] = [
+        Format::Q4_0,
+        Format::Q4_K_M,
+        Format::Q6_K,
+        Format::Q8_0,
+        Format::F16,
+        Format::F32,
+    ];
 
     /// The name in file names and on the command line.
     pub fn name(self) -> &'static str {
@@ -209,7 +218,9 @@ mod tests {
             assert_eq!(serde_json::to_value(format).unwrap(), format.name());
         }
         assert!(
-            "q9".parse::<Format>().unwrap_err().starts_with("`q9` is no export format; there are `q4_0`, `q4_k_m`")
+            "q9".parse::<Format>()
+                .unwrap_err()
+                .starts_with("`q9` is no export format; there are `q4_0`, `q4_k_m`")
         );
     }
 }

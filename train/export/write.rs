@@ -46,21 +46,38 @@ pub fn write_gguf<W: Weights + ?Sized>(
     for ((slot, index), entry) in sources.iter().zip(&entries) {
         let bytes = tensor_bytes(slot, weights, *index, entry.encoding, shape)?;
         writer.write_all(&bytes).map_err(failed)?;
-        writer.write_all(&[0; ALIGNMENT as usize][..padding(bytes.len())]).map_err(failed)?;
+        writer
+            .write_all(&[0; ALIGNMENT as usize][..padding(bytes.len())])
+            .map_err(failed)?;
     }
-    let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
+    let file = writer
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     temporary.become_file(path).map_err(failed)?;
 
     let mut tensors = BTreeMap::new();
-    entries.iter().for_each(|entry| *tensors.entry(entry.encoding).or_insert(0) += 1);
-    let weights = entries.iter().map(|entry| entry.shape.iter().product::<usize>() as u64).sum();
-    Ok(ExportSummary { path: path.to_path_buf(), bytes, weights, tensors: tensors.into_iter().collect() })
+    entries
+        .iter()
+        .for_each(|entry| *tensors.entry(entry.encoding).or_insert(0) += 1);
+    let weights = entries
+        .iter()
+        .map(|entry| entry.shape.iter().product::<usize>() as u64)
+        .sum();
+    Ok(ExportSummary {
+        path: path.to_path_buf(),
+        bytes,
+        weights,
+        tensors: tensors.into_iter().collect(),
+    })
 }
 
 /// For every place in the file, the tensor that fills it.
-fn sources<W: Weights + ?Sized>(shape: &ModelShape, weights: &W) -> Result<Vec<(Slot, usize)>, ExportError> {
+fn sources<W: Weights + ?Sized>(
+    shape: &ModelShape,
+    weights: &W,
+) -> Result<Vec<(Slot, usize)>, ExportError> {
     let list = weights.list();
     let mut given: HashMap<&str, usize> = HashMap::new();
     for (index, (name, _)) in list.iter().enumerate() {
@@ -70,9 +87,14 @@ fn sources<W: Weights + ?Sized>(shape: &ModelShape, weights: &W) -> Result<Vec<(
     }
     let mut sources = Vec::new();
     for slot in llama::slots(shape) {
-        let index = given.remove(slot.name.as_str()).ok_or_else(|| tensor_error(&slot.name, "it is missing"))?;
+        let index = given
+            .remove(slot.name.as_str())
+            .ok_or_else(|| tensor_error(&slot.name, "it is missing"))?;
         if list[index].1 != slot.shape {
-            let what = format!("its shape is {:?}, the model needs {:?}", list[index].1, slot.shape);
+            let what = format!(
+                "its shape is {:?}, the model needs {:?}",
+                list[index].1, slot.shape
+            );
             return Err(tensor_error(&slot.name, what));
         }
         sources.push((slot, index));
@@ -81,19 +103,33 @@ fn sources<W: Weights + ?Sized>(shape: &ModelShape, weights: &W) -> Result<Vec<(
         given.remove("lm_head.weight");
     }
     match given.keys().min() {
-        Some(name) => Err(tensor_error(name, "a Llama decoder of this shape has no such tensor")),
+        Some(name) => Err(tensor_error(
+            name,
+            "a Llama decoder of this shape has no such tensor",
+        )),
         None => Ok(sources),
     }
 }
 
 /// Encoding and place of every tensor.
-fn entries(sources: &[(Slot, usize)], shape: &ModelShape, format: Format) -> Result<Vec<TensorInfo>, ExportError> {
+fn entries(
+    sources: &[(Slot, usize)],
+    shape: &ModelShape,
+    format: Format,
+) -> Result<Vec<TensorInfo>, ExportError> {
     let mut offset = 0u64;
     let mut entries = Vec::new();
     for (slot, _) in sources {
         let encoding = llama::encoding(slot, format, shape);
-        let entry = TensorInfo { name: slot.file_name.clone(), shape: slot.shape.clone(), encoding, offset };
-        let end = offset.checked_add(entry.bytes()).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
+        let entry = TensorInfo {
+            name: slot.file_name.clone(),
+            shape: slot.shape.clone(),
+            encoding,
+            offset,
+        };
+        let end = offset
+            .checked_add(entry.bytes())
+            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
         offset = end.ok_or_else(|| ExportError::Shape("the file would be too large".into()))?;
         entries.push(entry);
     }
@@ -107,22 +143,43 @@ fn tensor_bytes<W: Weights + ?Sized>(
     encoding: Encoding,
     shape: &ModelShape,
 ) -> Result<Vec<u8>, ExportError> {
-    let values = weights.read(index).map_err(|what| tensor_error(&slot.name, what))?;
+    let values = weights
+        .read(index)
+        .map_err(|what| tensor_error(&slot.name, what))?;
     let expected: usize = slot.shape.iter().product();
     if values.len() != expected {
-        return Err(tensor_error(&slot.name, format!("it has {} numbers, not {expected}", values.len())));
+        return Err(tensor_error(
+            &slot.name,
+            format!("it has {} numbers, not {expected}", values.len()),
+        ));
     }
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(tensor_error(&slot.name, format!("number {at} is {}", values[at])));
+        return Err(tensor_error(
+            &slot.name,
+            format!("number {at} is {}", values[at]),
+        ));
     }
     let bounded = !matches!(encoding, Encoding::F32 | Encoding::BF16);
-    if let Some(at) = values.iter().position(|value| bounded && value.abs() > LARGEST_HALF) {
-        let what = format!("number {at} is {}, beyond what {} can store", values[at], encoding.name());
+    if let Some(at) = values
+        .iter()
+        .position(|value| bounded && value.abs() > LARGEST_HALF)
+    {
+        let what = format!(
+            "number {at} is {}, beyond what {} can store",
+            values[at],
+            encoding.name()
+        );
         return Err(tensor_error(&slot.name, what));
     }
     Ok(match slot.role {
-        Role::Query => quantize(&llama::pair_halves(&values, shape.heads, shape.head_dim), encoding),
-        Role::Key => quantize(&llama::pair_halves(&values, shape.kv_heads, shape.head_dim), encoding),
+        Role::Query => quantize(
+            &llama::pair_halves(&values, shape.heads, shape.head_dim),
+            encoding,
+        ),
+        Role::Key => quantize(
+            &llama::pair_halves(&values, shape.kv_heads, shape.head_dim),
+            encoding,
+        ),
         _ => quantize(&values, encoding),
     })
 }
@@ -132,7 +189,10 @@ fn padding(bytes: usize) -> usize {
 }
 
 fn tensor_error(name: &str, what: impl Into<String>) -> ExportError {
-    ExportError::Tensor { name: name.into(), what: what.into() }
+    ExportError::Tensor {
+        name: name.into(),
+        what: what.into(),
+    }
 }
 
 /// What the file says about the model itself.
@@ -164,9 +224,15 @@ fn model_values(shape: &ModelShape, format: Format) -> Vec<(String, Value)> {
         ("llama.attention.value_length", whole(shape.head_dim)),
         ("llama.rope.dimension_count", whole(shape.head_dim)),
         ("llama.rope.freq_base", Value::Real(shape.rope_theta)),
-        ("llama.attention.layer_norm_rms_epsilon", Value::Real(shape.norm_eps)),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Value::Real(shape.norm_eps),
+        ),
     ];
-    values.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    values
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), value))
+        .collect()
 }
 
 /// A file under a passing name that is removed unless it gets its real one.
@@ -174,9 +240,15 @@ struct Temporary(PathBuf);
 
 fn temporary_beside(path: &Path) -> Result<Temporary, ExportError> {
     let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(|error| FileError::new("create the folder", folder, error))?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Temporary(folder.join(format!(".{name}.tmp-{}", std::process::id()))))
+    fs::create_dir_all(folder)
+        .map_err(|error| FileError::new("create the folder", folder, error))?;
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(Temporary(
+        folder.join(format!(".{name}.tmp-{}", std::process::id())),
+    ))
 }
 
 impl Temporary {
@@ -193,7 +265,9 @@ impl Drop for Temporary {
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -208,7 +282,9 @@ mod tests {
     fn weights(shape: &ModelShape) -> Vec<NamedTensor> {
         let mut state = 3u64;
         let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.1
         };
         let slots = llama::slots(shape);
@@ -247,7 +323,12 @@ mod tests {
     ) -> Result<ExportSummary, ExportError> {
         let json = tokenizer().to_string().into_bytes();
         let (end, special) = (EndOfTurn::new(Some(5), &[]), SpecialTokens::default());
-        let files = TokenizerFiles { tokenizer_json: &json, chat_template: "", end, special };
+        let files = TokenizerFiles {
+            tokenizer_json: &json,
+            chat_template: "",
+            end,
+            special,
+        };
         write_gguf(path, shape, &files, tensors, format)
     }
 
@@ -273,17 +354,33 @@ mod tests {
         let folder = Folder::new("quantized");
         let shape = shape(256, 8, false);
         let given = weights(&shape);
-        for (format, percent) in
-            [(Format::Q4_0, 11.0), (Format::Q4_K_M, 8.0), (Format::Q6_K, 2.5), (Format::Q8_0, 1.0), (Format::F16, 0.1)]
-        {
+        for (format, percent) in [
+            (Format::Q4_0, 11.0),
+            (Format::Q4_K_M, 8.0),
+            (Format::Q6_K, 2.5),
+            (Format::Q8_0, 1.0),
+            (Format::F16, 0.1),
+        ] {
             let path = folder.0.join(format!("{format}.gguf"));
             write(&path, &shape, &given, format).unwrap();
             for tensor in read_gguf(&path).unwrap().1 {
-                let original = given.iter().find(|given| given.name == tensor.name).unwrap();
-                let error: f32 = original.values.iter().zip(&tensor.values).map(|(a, b)| (a - b).powi(2)).sum();
+                let original = given
+                    .iter()
+                    .find(|given| given.name == tensor.name)
+                    .unwrap();
+                let error: f32 = original
+                    .values
+                    .iter()
+                    .zip(&tensor.values)
+                    .map(|(a, b)| (a - b).powi(2))
+                    .sum();
                 let power: f32 = original.values.iter().map(|a| a * a).sum();
                 let relative = 100.0 * (error / power).sqrt();
-                assert!(relative < percent, "{format}: {} is {relative} % off", tensor.name);
+                assert!(
+                    relative < percent,
+                    "{format}: {} is {relative} % off",
+                    tensor.name
+                );
             }
         }
     }
@@ -293,15 +390,28 @@ mod tests {
         let folder = Folder::new("strange");
         let shape = shape(32, 1, true);
         let path = folder.0.join("model.gguf");
-        let message = |tensors: &[NamedTensor]| write(&path, &shape, tensors, Format::Q8_0).unwrap_err().to_string();
+        let message = |tensors: &[NamedTensor]| {
+            write(&path, &shape, tensors, Format::Q8_0)
+                .unwrap_err()
+                .to_string()
+        };
 
         let mut tensors = weights(&shape);
         let up = tensors.remove(0);
-        assert_eq!(message(&tensors), "tensor `model.layers.0.mlp.up_proj.weight`: it is missing");
-        tensors.push(NamedTensor { shape: vec![32, 64], ..up.clone() });
+        assert_eq!(
+            message(&tensors),
+            "tensor `model.layers.0.mlp.up_proj.weight`: it is missing"
+        );
+        tensors.push(NamedTensor {
+            shape: vec![32, 64],
+            ..up.clone()
+        });
         assert!(message(&tensors).ends_with("its shape is [32, 64], the model needs [64, 32]"));
         tensors.pop();
-        tensors.push(NamedTensor { values: vec![f32::NAN; up.values.len()], ..up.clone() });
+        tensors.push(NamedTensor {
+            values: vec![f32::NAN; up.values.len()],
+            ..up.clone()
+        });
         assert!(message(&tensors).ends_with("number 0 is NaN"));
         tensors.pop();
         tensors.push(up.clone());
@@ -311,7 +421,11 @@ mod tests {
             values: vec![1.0; 8],
         });
         assert!(message(&tensors).ends_with("a Llama decoder of this shape has no such tensor"));
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "neither a file nor a temporary one is left");
+        assert_eq!(
+            fs::read_dir(&folder.0).unwrap().count(),
+            0,
+            "neither a file nor a temporary one is left"
+        );
     }
 
     #[test]
@@ -323,7 +437,10 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 40]).unwrap();
         let error = GgufModel::open(&path).unwrap_err().to_string();
-        assert!(error.contains("it is cut: tensor `blk.0.ffn_up.weight`"), "{error}");
+        assert!(
+            error.contains("it is cut: tensor `blk.0.ffn_up.weight`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -82,7 +82,11 @@ pub fn encode_front(values: &[(String, Value)], tensors: &[TensorInfo]) -> Vec<u
     for tensor in tensors {
         push_text(&mut bytes, &tensor.name);
         bytes.extend((tensor.shape.len() as u32).to_le_bytes());
-        tensor.shape.iter().rev().for_each(|&axis| bytes.extend((axis as u64).to_le_bytes()));
+        tensor
+            .shape
+            .iter()
+            .rev()
+            .for_each(|&axis| bytes.extend((axis as u64).to_le_bytes()));
         bytes.extend(tensor.encoding.id().to_le_bytes());
         bytes.extend(tensor.offset.to_le_bytes());
     }
@@ -115,9 +119,13 @@ fn push_value(bytes: &mut Vec<u8>, value: &Value) {
         Value::Wholes(numbers) => {
             push(9, &5u32.to_le_bytes());
             bytes.extend((numbers.len() as u64).to_le_bytes());
-            numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+            numbers
+                .iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes()));
         }
-        Value::Other => unreachable!("only the reader makes `Other`, and what was read is not written"),
+        Value::Other => {
+            unreachable!("only the reader makes `Other`, and what was read is not written")
+        }
     }
 }
 
@@ -134,8 +142,14 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
 ///
 /// A sentence with the byte where reading stopped.
 pub fn decode_front(reader: impl Read, length: u64) -> Result<Front, String> {
-    let mut cursor = Cursor { reader, at: 0, length };
-    let front = cursor.front().map_err(|what| format!("{what} (at byte {})", cursor.at))?;
+    let mut cursor = Cursor {
+        reader,
+        at: 0,
+        length,
+    };
+    let front = cursor
+        .front()
+        .map_err(|what| format!("{what} (at byte {})", cursor.at))?;
     match front.tensors.last() {
         Some(last) if front.data_start + last.offset + last.bytes() > length => Err(format!(
             "it is cut: tensor `{}` should end at byte {}, the file has {length}",
@@ -159,7 +173,11 @@ impl<R: Read> Cursor<R> {
         }
         match self.u32()? {
             VERSION | 2 => {}
-            version => return Err(format!("it is GGUF version {version}, this reader knows 2 and 3")),
+            version => {
+                return Err(format!(
+                    "it is GGUF version {version}, this reader knows 2 and 3"
+                ));
+            }
         }
         // A tensor entry takes at least 24 bytes, a value at least 13.
         let tensor_count = self.count(24)?;
@@ -172,12 +190,25 @@ impl<R: Read> Cursor<R> {
         }
         let alignment = match values.iter().find(|(key, _)| key == "general.alignment") {
             None => ALIGNMENT,
-            Some((_, Value::Whole(number))) if number.is_power_of_two() && *number <= 1 << 20 => *number,
-            Some((_, other)) => return Err(format!("`general.alignment` is {other:?}, not a small power of two")),
+            Some((_, Value::Whole(number))) if number.is_power_of_two() && *number <= 1 << 20 => {
+                *number
+            }
+            Some((_, other)) => {
+                return Err(format!(
+                    "`general.alignment` is {other:?}, not a small power of two"
+                ));
+            }
         };
         let tensors = self.entries(tensor_count, alignment)?;
-        let data_start = self.at.checked_next_multiple_of(alignment).ok_or("the front is too long")?;
-        Ok(Front { values, tensors, data_start })
+        let data_start = self
+            .at
+            .checked_next_multiple_of(alignment)
+            .ok_or("the front is too long")?;
+        Ok(Front {
+            values,
+            tensors,
+            data_start,
+        })
     }
 
     fn entries(&mut self, count: u64, alignment: u64) -> Result<Vec<TensorInfo>, String> {
@@ -190,11 +221,19 @@ impl<R: Read> Cursor<R> {
                 return Err(format!("tensor `{}` is there twice", entry.name));
             }
             if entry.offset != expected {
-                return Err(format!("tensor `{}` begins at {}, not at {expected}", entry.name, entry.offset));
+                return Err(format!(
+                    "tensor `{}` begins at {}, not at {expected}",
+                    entry.name, entry.offset
+                ));
             }
-            let end = expected.checked_add(entry.bytes()).filter(|&end| end <= self.length);
-            let end = end.ok_or_else(|| format!("tensor `{}` is larger than the file", entry.name))?;
-            expected = end.checked_next_multiple_of(alignment).ok_or("the tensors are too large")?;
+            let end = expected
+                .checked_add(entry.bytes())
+                .filter(|&end| end <= self.length);
+            let end =
+                end.ok_or_else(|| format!("tensor `{}` is larger than the file", entry.name))?;
+            expected = end
+                .checked_next_multiple_of(alignment)
+                .ok_or("the tensors are too large")?;
             entries.push(entry);
         }
         Ok(entries)
@@ -208,22 +247,36 @@ impl<R: Read> Cursor<R> {
         }
         let mut shape = Vec::new();
         for _ in 0..axes {
-            shape.push(usize::try_from(self.u64()?).map_err(|_| format!("tensor `{name}` is too large"))?);
+            shape.push(
+                usize::try_from(self.u64()?)
+                    .map_err(|_| format!("tensor `{name}` is too large"))?,
+            );
         }
         shape.reverse();
         let id = self.u32()?;
-        let encoding = Encoding::from_id(id)
-            .ok_or_else(|| format!("tensor `{name}` is stored as GGML type {id}, which this reader does not know"))?;
+        let encoding = Encoding::from_id(id).ok_or_else(|| {
+            format!("tensor `{name}` is stored as GGML type {id}, which this reader does not know")
+        })?;
         let row = shape[shape.len() - 1];
         if !row.is_multiple_of(encoding.block_weights()) {
-            return Err(format!("tensor `{name}` has rows of {row}, which {} cannot store", encoding.name()));
+            return Err(format!(
+                "tensor `{name}` has rows of {row}, which {} cannot store",
+                encoding.name()
+            ));
         }
         // Below 2^56 weights, no later product overflows.
-        let weights = shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+        let weights = shape
+            .iter()
+            .try_fold(1usize, |product, &axis| product.checked_mul(axis));
         if weights.is_none_or(|weights| weights > 1 << 56) {
             return Err(format!("tensor `{name}` is too large"));
         }
-        Ok(TensorInfo { name, shape, encoding, offset: self.u64()? })
+        Ok(TensorInfo {
+            name,
+            shape,
+            encoding,
+            offset: self.u64()?,
+        })
     }
 
     fn value(&mut self, kind: u32) -> Result<Value, String> {
@@ -259,7 +312,9 @@ impl<R: Read> Cursor<R> {
         Ok(match kind {
             8 => Value::Texts((0..count).map(|_| self.text()).collect::<Result<_, _>>()?),
             5 => Value::Wholes(
-                (0..count).map(|_| self.array().map(i32::from_le_bytes)).collect::<Result<Vec<_>, String>>()?,
+                (0..count)
+                    .map(|_| self.array().map(i32::from_le_bytes))
+                    .collect::<Result<Vec<_>, String>>()?,
             ),
             _ => {
                 for _ in 0..count {
@@ -281,7 +336,11 @@ impl<R: Read> Cursor<R> {
     fn count(&mut self, size: u64) -> Result<u64, String> {
         let count = self.u64()?;
         let room = (self.length - self.at) / size;
-        if count > room { Err(format!("it promises {count} items where {room} have room")) } else { Ok(count) }
+        if count > room {
+            Err(format!("it promises {count} items where {room} have room"))
+        } else {
+            Ok(count)
+        }
     }
 
     fn u32(&mut self) -> Result<u32, String> {
@@ -302,7 +361,9 @@ impl<R: Read> Cursor<R> {
         if bytes.len() as u64 > self.length - self.at {
             return Err("it ends too early".into());
         }
-        self.reader.read_exact(bytes).map_err(|error| error.to_string())?;
+        self.reader
+            .read_exact(bytes)
+            .map_err(|error| error.to_string())?;
         self.at += bytes.len() as u64;
         Ok(())
     }

@@ -29,19 +29,48 @@ struct Line {
 
 /// Appends the block of `weights` with `bits` (4 or 5) bits each.
 pub(crate) fn push_lines(weights: &[f32], bits: u32, bytes: &mut Vec<u8>) {
-    let mut lines: Vec<Line> = weights.chunks_exact(32).map(|set| fit_line(set, bits)).collect();
-    let top_scale = lines.iter().fold(0.0f32, |top, line| if line.scale > top { line.scale } else { top });
-    let top_offset = lines.iter().fold(0.0f32, |top, line| if line.offset > top { line.offset } else { top });
+    let mut lines: Vec<Line> = weights
+        .chunks_exact(32)
+        .map(|set| fit_line(set, bits))
+        .collect();
+    let top_scale = lines.iter().fold(
+        0.0f32,
+        |top, line| if line.scale > top { line.scale } else { top },
+    );
+    let top_offset = lines.iter().fold(
+        0.0f32,
+        |top, line| if line.offset > top { line.offset } else { top },
+    );
 
-    let (scale_step, offset_step) = (f16::from_f32(top_scale / 63.0), f16::from_f32(top_offset / 63.0));
-    let per_scale = if top_scale > 0.0 { 63.0 / top_scale } else { 0.0 };
-    let per_offset = if top_offset > 0.0 { 63.0 / top_offset } else { 0.0 };
+    let (scale_step, offset_step) = (
+        f16::from_f32(top_scale / 63.0),
+        f16::from_f32(top_offset / 63.0),
+    );
+    let per_scale = if top_scale > 0.0 {
+        63.0 / top_scale
+    } else {
+        0.0
+    };
+    let per_offset = if top_offset > 0.0 {
+        63.0 / top_offset
+    } else {
+        0.0
+    };
     let coarse = |value: f32, per: f32| (nearest(per * value) as u8).min(63);
-    let coarse: Vec<(u8, u8)> =
-        lines.iter().map(|line| (coarse(line.scale, per_scale), coarse(line.offset, per_offset))).collect();
+    let coarse: Vec<(u8, u8)> = lines
+        .iter()
+        .map(|line| {
+            (
+                coarse(line.scale, per_scale),
+                coarse(line.offset, per_offset),
+            )
+        })
+        .collect();
 
     // The scales have just been rounded, so every weight looks for its level anew.
-    for ((line, set), &(scale, offset)) in lines.iter_mut().zip(weights.chunks_exact(32)).zip(&coarse) {
+    for ((line, set), &(scale, offset)) in
+        lines.iter_mut().zip(weights.chunks_exact(32)).zip(&coarse)
+    {
         let step = scale_step.to_f32() * f32::from(scale);
         if step == 0.0 {
             continue;
@@ -56,7 +85,11 @@ pub(crate) fn push_lines(weights: &[f32], bits: u32, bytes: &mut Vec<u8>) {
     bytes.extend(offset_step.to_le_bytes());
     bytes.extend(pack_six_bits(&coarse));
     if bits == 5 {
-        bytes.extend((0..32).map(|at| (0..8).fold(0, |byte, line| byte | (lines[line].levels[at] >> 4) << line)));
+        bytes.extend(
+            (0..32).map(|at| {
+                (0..8).fold(0, |byte, line| byte | (lines[line].levels[at] >> 4) << line)
+            }),
+        );
     }
     for pair in lines.chunks_exact(2) {
         bytes.extend((0..32).map(|at| pair[0].levels[at] & 15 | pair[1].levels[at] << 4));
@@ -70,10 +103,17 @@ pub(crate) fn extend_lines(block: &[u8], bits: u32, weights: &mut Vec<f32>) {
     let nibbles = &block[block.len() - 128..];
     for line in 0..8 {
         let (scale, offset) = unpack_six_bits(&block[4..16], line);
-        let (step, offset) = (scale_step * f32::from(scale), offset_step * f32::from(offset));
+        let (step, offset) = (
+            scale_step * f32::from(scale),
+            offset_step * f32::from(offset),
+        );
         for at in 0..32 {
             let low = nibbles[line / 2 * 32 + at] >> (4 * (line % 2)) & 15;
-            let high = if bits == 5 { (fifth[at] >> line & 1) << 4 } else { 0 };
+            let high = if bits == 5 {
+                (fifth[at] >> line & 1) << 4
+            } else {
+                0
+            };
             weights.push(step * f32::from(low | high) - offset);
         }
     }
@@ -99,7 +139,11 @@ fn fit_line(set: &[f32], bits: u32) -> Line {
         low = 0.0;
     }
     if high == low {
-        return Line { scale: 0.0, offset: -low, levels: [0; 32] };
+        return Line {
+            scale: 0.0,
+            offset: -low,
+            levels: [0; 32],
+        };
     }
 
     let levels_at = |per_step: f32, low: f32| -> [u8; 32] {
@@ -119,15 +163,25 @@ fn fit_line(set: &[f32], bits: u32) -> Line {
     let mut best_error = error(scale, low, &levels);
     for attempt in 0..tries {
         // Each attempt starts from the best minimum so far.
-        let candidate = levels_at((first_shift + 0.1f32 * attempt as f32 + top as f32) / (high - low), low);
+        let candidate = levels_at(
+            (first_shift + 0.1f32 * attempt as f32 + top as f32) / (high - low),
+            low,
+        );
         let fitted = least_squares(set, &importance, &candidate, importance_sum, weight_sum);
-        let Some((candidate_scale, candidate_low)) = fitted else { continue };
+        let Some((candidate_scale, candidate_low)) = fitted else {
+            continue;
+        };
         let candidate_error = error(candidate_scale, candidate_low, &candidate);
         if candidate_error < best_error {
-            (levels, scale, low, best_error) = (candidate, candidate_scale, candidate_low, candidate_error);
+            (levels, scale, low, best_error) =
+                (candidate, candidate_scale, candidate_low, candidate_error);
         }
     }
-    Line { scale, offset: -low, levels }
+    Line {
+        scale,
+        offset: -low,
+        levels,
+    }
 }
 
 /// The scale and the minimum (never above 0) that fit given levels best.
@@ -151,7 +205,10 @@ fn least_squares(
         if low > 0.0 {
             (product_sum / square_sum, 0.0)
         } else {
-            ((importance_sum * product_sum - weight_sum * level_sum) / determinant, low)
+            (
+                (importance_sum * product_sum - weight_sum * level_sum) / determinant,
+                low,
+            )
         }
     })
 }
@@ -172,7 +229,10 @@ fn pack_six_bits(pairs: &[(u8, u8)]) -> [u8; 12] {
 fn unpack_six_bits(packed: &[u8], at: usize) -> (u8, u8) {
     match at {
         0..4 => (packed[at] & 63, packed[at + 4] & 63),
-        _ => (packed[at + 4] & 15 | packed[at - 4] >> 6 << 4, packed[at + 4] >> 4 | packed[at] >> 6 << 4),
+        _ => (
+            packed[at + 4] & 15 | packed[at - 4] >> 6 << 4,
+            packed[at + 4] >> 4 | packed[at] >> 6 << 4,
+        ),
     }
 }
 
@@ -181,14 +241,20 @@ fn unpack_six_bits(packed: &[u8], at: usize) -> (u8, u8) {
 /// Appends the `Q6_K` block of `weights`.
 pub(crate) fn push_scales(weights: &[f32], bytes: &mut Vec<u8>) {
     let mut sets: Vec<(f32, [i32; 16])> = weights.chunks_exact(16).map(fit_scale).collect();
-    let top = sets.iter().fold(0.0f32, |top, &(scale, _)| if scale.abs() > top.abs() { scale } else { top });
+    let top = sets.iter().fold(
+        0.0f32,
+        |top, &(scale, _)| if scale.abs() > top.abs() { scale } else { top },
+    );
     if top.abs() < NOTHING {
         bytes.extend([0; 210]);
         return;
     }
     let per_step = -128.0 / top;
     let step = f16::from_f32(1.0 / per_step);
-    let scales: Vec<i8> = sets.iter().map(|&(scale, _)| nearest(per_step * scale).min(127) as i8).collect();
+    let scales: Vec<i8> = sets
+        .iter()
+        .map(|&(scale, _)| nearest(per_step * scale).min(127) as i8)
+        .collect();
     for (((_, levels), &scale), set) in sets.iter_mut().zip(&scales).zip(weights.chunks_exact(16)) {
         let step = step.to_f32() * f32::from(scale);
         if step == 0.0 {
@@ -220,7 +286,8 @@ pub(crate) fn extend_scales(block: &[u8], weights: &mut Vec<f32>) {
     let step = half_at(block, 208);
     weights.extend((0..WEIGHTS).map(|index| {
         let place = Place::of(index);
-        let level = low[place.low] >> place.low_shift & 15 | (high[place.high] >> place.high_shift & 3) << 4;
+        let level = low[place.low] >> place.low_shift & 15
+            | (high[place.high] >> place.high_shift & 3) << 4;
         step * f32::from(scales[index / 16] as i8) * (f32::from(level) - 32.0)
     }));
 }
@@ -248,18 +315,30 @@ impl Place {
 
 /// Finds the step with the least error for 16 weights, where a weight counts by its square; and their levels.
 fn fit_scale(set: &[f32]) -> (f32, [i32; 16]) {
-    let farthest = set.iter().fold(0.0f32, |best, &weight| if weight.abs() > best.abs() { weight } else { best });
+    let farthest = set.iter().fold(0.0f32, |best, &weight| {
+        if weight.abs() > best.abs() {
+            weight
+        } else {
+            best
+        }
+    });
     if farthest.abs() < NOTHING {
         // Level −32 of the step 0.
         return (0.0, [-32; 16]);
     }
-    let levels_at =
-        |per_step: f32| -> [i32; 16] { std::array::from_fn(|at| nearest(per_step * set[at]).clamp(-32, 31)) };
+    let levels_at = |per_step: f32| -> [i32; 16] {
+        std::array::from_fn(|at| nearest(per_step * set[at]).clamp(-32, 31))
+    };
     let sums = |levels: &[i32; 16]| {
-        set.iter().zip(levels).fold((0.0f32, 0.0f32), |(product, square), (&weight, &level)| {
-            let (importance, level) = (weight * weight, level as f32);
-            (product + importance * weight * level, square + importance * level * level)
-        })
+        set.iter()
+            .zip(levels)
+            .fold((0.0f32, 0.0f32), |(product, square), (&weight, &level)| {
+                let (importance, level) = (weight * weight, level as f32);
+                (
+                    product + importance * weight * level,
+                    square + importance * level * level,
+                )
+            })
     };
 
     let mut levels = levels_at(-32.0 / farthest);
@@ -288,15 +367,28 @@ mod tests {
         let packed = pack_six_bits(&pairs);
         assert_eq!(
             packed[..5],
-            [36 >> 4 << 6, 9 | 45 >> 4 << 6, 18 | 54 >> 4 << 6, 27 | 63 >> 4 << 6, 63 | 35 >> 4 << 6]
+            [
+                36 >> 4 << 6,
+                9 | 45 >> 4 << 6,
+                18 | 54 >> 4 << 6,
+                27 | 63 >> 4 << 6,
+                63 | 35 >> 4 << 6
+            ]
         );
-        assert_eq!((0..8).map(|at| unpack_six_bits(&packed, at)).collect::<Vec<_>>(), pairs);
+        assert_eq!(
+            (0..8)
+                .map(|at| unpack_six_bits(&packed, at))
+                .collect::<Vec<_>>(),
+            pairs
+        );
     }
 
     #[test]
     fn weights_on_the_lattice_of_a_line_come_back() {
         // Every set holds all levels 0..=15 of the step 1/16 twice, shifted down by 8/16.
-        let weights: Vec<f32> = (0..WEIGHTS).map(|index| (index % 16) as f32 / 16.0 - 0.5).collect();
+        let weights: Vec<f32> = (0..WEIGHTS)
+            .map(|index| (index % 16) as f32 / 16.0 - 0.5)
+            .collect();
         let mut bytes = Vec::new();
         push_lines(&weights, 4, &mut bytes);
         assert_eq!(bytes.len(), 144);
@@ -322,7 +414,9 @@ mod tests {
 
     #[test]
     fn weights_on_the_lattice_of_q6_k_come_back() {
-        let weights: Vec<f32> = (0..WEIGHTS).map(|index| (index % 64) as f32 - 32.0).collect();
+        let weights: Vec<f32> = (0..WEIGHTS)
+            .map(|index| (index % 64) as f32 - 32.0)
+            .collect();
         let mut bytes = Vec::new();
         push_scales(&weights, &mut bytes);
         let mut back = Vec::new();

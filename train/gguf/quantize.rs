@@ -54,7 +54,10 @@ const TABLE: [(Encoding, u32, &str, usize, usize); 11] = [
 
 impl Encoding {
     fn row(self) -> &'static (Encoding, u32, &'static str, usize, usize) {
-        TABLE.iter().find(|row| row.0 == self).expect("every encoding has a row in the table")
+        TABLE
+            .iter()
+            .find(|row| row.0 == self)
+            .expect("every encoding has a row in the table")
     }
 
     /// The number that stands for this encoding in a file.
@@ -97,7 +100,12 @@ impl Encoding {
 ///
 /// When the number of weights is no multiple of [`Encoding::block_weights`].
 pub fn quantize(weights: &[f32], encoding: Encoding) -> Vec<u8> {
-    assert_eq!(weights.len() % encoding.block_weights(), 0, "{} weights in blocks", encoding.name());
+    assert_eq!(
+        weights.len() % encoding.block_weights(),
+        0,
+        "{} weights in blocks",
+        encoding.name()
+    );
     let blocks = weights.len() / encoding.block_weights();
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
     // Below some ten thousand weights a thread costs more than it saves.
@@ -107,15 +115,20 @@ pub fn quantize(weights: &[f32], encoding: Encoding) -> Vec<u8> {
     // Blocks know nothing of each other, so any split gives the same bytes.
     let share = blocks.div_ceil(workers) * encoding.block_weights();
     std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            weights.chunks(share).map(|part| scope.spawn(move || quantize_blocks(part, encoding))).collect();
-        let parts = parts.into_iter().map(|part| part.join().expect("quantizing whole blocks does not panic"));
+        let parts: Vec<_> = weights
+            .chunks(share)
+            .map(|part| scope.spawn(move || quantize_blocks(part, encoding)))
+            .collect();
+        let parts = parts
+            .into_iter()
+            .map(|part| part.join().expect("quantizing whole blocks does not panic"));
         parts.collect::<Vec<_>>().concat()
     })
 }
 
 fn quantize_blocks(weights: &[f32], encoding: Encoding) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(weights.len() / encoding.block_weights() * encoding.block_bytes());
+    let mut bytes =
+        Vec::with_capacity(weights.len() / encoding.block_weights() * encoding.block_bytes());
     for block in weights.chunks_exact(encoding.block_weights()) {
         match encoding {
             Encoding::F32 => bytes.extend(block[0].to_le_bytes()),
@@ -140,22 +153,36 @@ fn quantize_blocks(weights: &[f32], encoding: Encoding) -> Vec<u8> {
 ///
 /// When the number of bytes is no multiple of [`Encoding::block_bytes`].
 pub fn dequantize(bytes: &[u8], encoding: Encoding) -> Vec<f32> {
-    assert_eq!(bytes.len() % encoding.block_bytes(), 0, "{} bytes in blocks", encoding.name());
-    let mut weights = Vec::with_capacity(bytes.len() / encoding.block_bytes() * encoding.block_weights());
+    assert_eq!(
+        bytes.len() % encoding.block_bytes(),
+        0,
+        "{} bytes in blocks",
+        encoding.name()
+    );
+    let mut weights =
+        Vec::with_capacity(bytes.len() / encoding.block_bytes() * encoding.block_weights());
     for block in bytes.chunks_exact(encoding.block_bytes()) {
         match encoding {
-            Encoding::F32 => weights.push(f32::from_le_bytes([block[0], block[1], block[2], block[3]])),
+            Encoding::F32 => {
+                weights.push(f32::from_le_bytes([block[0], block[1], block[2], block[3]]))
+            }
             Encoding::F16 => weights.push(half_at(block, 0)),
             Encoding::BF16 => weights.push(bf16::from_le_bytes([block[0], block[1]]).to_f32()),
-            Encoding::Q4_0 => weights.extend(levels(block, 4).map(|level| half_at(block, 0) * (level as f32 - 8.0))),
-            Encoding::Q5_0 => weights.extend(levels(block, 5).map(|level| half_at(block, 0) * (level as f32 - 16.0))),
-            Encoding::Q4_1 => {
-                weights.extend(levels(block, 4).map(|level| half_at(block, 0) * level as f32 + half_at(block, 2)))
-            }
-            Encoding::Q5_1 => {
-                weights.extend(levels(block, 5).map(|level| half_at(block, 0) * level as f32 + half_at(block, 2)))
-            }
-            Encoding::Q8_0 => weights.extend(block[2..].iter().map(|&level| half_at(block, 0) * level as i8 as f32)),
+            Encoding::Q4_0 => weights
+                .extend(levels(block, 4).map(|level| half_at(block, 0) * (level as f32 - 8.0))),
+            Encoding::Q5_0 => weights
+                .extend(levels(block, 5).map(|level| half_at(block, 0) * (level as f32 - 16.0))),
+            Encoding::Q4_1 => weights.extend(
+                levels(block, 4).map(|level| half_at(block, 0) * level as f32 + half_at(block, 2)),
+            ),
+            Encoding::Q5_1 => weights.extend(
+                levels(block, 5).map(|level| half_at(block, 0) * level as f32 + half_at(block, 2)),
+            ),
+            Encoding::Q8_0 => weights.extend(
+                block[2..]
+                    .iter()
+                    .map(|&level| half_at(block, 0) * level as i8 as f32),
+            ),
             Encoding::Q4_K => k_quant::extend_lines(block, 4, &mut weights),
             Encoding::Q5_K => k_quant::extend_lines(block, 5, &mut weights),
             Encoding::Q6_K => k_quant::extend_scales(block, &mut weights),
@@ -182,7 +209,9 @@ fn push_centred(block: &[f32], bits: u32, bytes: &mut Vec<u8>) {
     let step = farthest_from_zero(block) / -zero;
     let inverse = inverse(step);
     bytes.extend(f16::from_f32(step).to_le_bytes());
-    push_levels(block, bits, bytes, |weight| ((weight * inverse + (zero + 0.5)) as u8).min(top));
+    push_levels(block, bits, bytes, |weight| {
+        ((weight * inverse + (zero + 0.5)) as u8).min(top)
+    });
 }
 
 /// Q4_1 and Q5_1: levels upwards from the smallest weight.
@@ -197,7 +226,9 @@ fn push_shifted(block: &[f32], bits: u32, bytes: &mut Vec<u8>) {
     let inverse = inverse(step);
     bytes.extend(f16::from_f32(step).to_le_bytes());
     bytes.extend(f16::from_f32(low).to_le_bytes());
-    push_levels(block, bits, bytes, |weight| (((weight - low) * inverse + 0.5) as u8).min(top));
+    push_levels(block, bits, bytes, |weight| {
+        (((weight - low) * inverse + 0.5) as u8).min(top)
+    });
 }
 
 /// Q8_0: one signed byte a weight.
@@ -205,19 +236,32 @@ fn push_bytes(block: &[f32], bytes: &mut Vec<u8>) {
     let step = farthest_from_zero(block).abs() / 127.0;
     let inverse = inverse(step);
     bytes.extend(f16::from_f32(step).to_le_bytes());
-    bytes.extend(block.iter().map(|weight| (weight * inverse).round() as i8 as u8));
+    bytes.extend(
+        block
+            .iter()
+            .map(|weight| (weight * inverse).round() as i8 as u8),
+    );
 }
 
 /// The first weight of the largest magnitude.
 fn farthest_from_zero(block: &[f32]) -> f32 {
-    block.iter().fold(0.0f32, |best, &weight| if best.abs() < weight.abs() { weight } else { best })
+    block.iter().fold(0.0f32, |best, &weight| {
+        if best.abs() < weight.abs() {
+            weight
+        } else {
+            best
+        }
+    })
 }
 
 /// Packs 32 levels: first the fifth bits, if there are any, then byte `j` with weight `j` low and `j + 16` high.
 fn push_levels(block: &[f32], bits: u32, bytes: &mut Vec<u8>, level: impl Fn(f32) -> u8) {
     let levels: Vec<u8> = block.iter().map(|&weight| level(weight)).collect();
     if bits == 5 {
-        let fifth = levels.iter().rev().fold(0u32, |fifth, &level| fifth << 1 | u32::from(level >> 4));
+        let fifth = levels
+            .iter()
+            .rev()
+            .fold(0u32, |fifth, &level| fifth << 1 | u32::from(level >> 4));
         bytes.extend(fifth.to_le_bytes());
     }
     let (low, high) = levels.split_at(16);
@@ -233,7 +277,9 @@ fn levels(block: &[u8], bits: u32) -> impl Iterator<Item = u8> {
     };
     let low = nibbles.iter().map(|byte| byte & 15);
     let high = nibbles.iter().map(|byte| byte >> 4);
-    low.chain(high).enumerate().map(move |(index, level)| level | ((fifth >> index & 1) as u8) << 4)
+    low.chain(high)
+        .enumerate()
+        .map(move |(index, level)| level | ((fifth >> index & 1) as u8) << 4)
 }
 
 #[cfg(test)]
@@ -244,22 +290,31 @@ mod tests {
     fn bell(count: usize) -> Vec<f32> {
         let mut state = 1u64;
         let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (state >> 48) as i64
         };
-        (0..count).map(|_| ((0..4).map(|_| next()).sum::<i64>() - 131_070) as f32 / 1_048_576.0).collect()
+        (0..count)
+            .map(|_| ((0..4).map(|_| next()).sum::<i64>() - 131_070) as f32 / 1_048_576.0)
+            .collect()
     }
 
     /// Independent normal numbers (Box and Muller).
     fn gaussian(count: usize) -> Vec<f32> {
         let mut state = 7u64;
         let mut uniform = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
         };
         (0..count)
             .map(|_| {
-                let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+                let (radius, angle) = (
+                    (-2.0 * uniform().ln()).sqrt(),
+                    std::f64::consts::TAU * uniform(),
+                );
                 (0.02 * radius * angle.cos()) as f32
             })
             .collect()
@@ -268,13 +323,19 @@ mod tests {
     fn relative_rmse(weights: &[f32], encoding: Encoding) -> f64 {
         let back = dequantize(&quantize(weights, encoding), encoding);
         let square = |value: f64| value * value;
-        let error: f64 = weights.iter().zip(&back).map(|(a, b)| square(f64::from(a - b))).sum();
+        let error: f64 = weights
+            .iter()
+            .zip(&back)
+            .map(|(a, b)| square(f64::from(a - b)))
+            .sum();
         let power: f64 = weights.iter().map(|&a| square(f64::from(a))).sum();
         100.0 * (error / power).sqrt()
     }
 
     fn fingerprint(bytes: &[u8]) -> u64 {
-        bytes.iter().fold(0xcbf29ce484222325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100000001b3))
+        bytes.iter().fold(0xcbf29ce484222325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100000001b3)
+        })
     }
 
     #[test]
@@ -312,14 +373,22 @@ mod tests {
         assert_eq!(bytes[..6], [0x00, 0x3c, 0x00, 0x00, 0xff, 0xff]);
         assert_eq!(dequantize(&bytes, Encoding::Q5_0), weights);
         let shifted: Vec<f32> = weights.iter().map(|weight| weight + 20.0).collect();
-        assert_eq!(dequantize(&quantize(&shifted, Encoding::Q5_1), Encoding::Q5_1), shifted);
+        assert_eq!(
+            dequantize(&quantize(&shifted, Encoding::Q5_1), Encoding::Q5_1),
+            shifted
+        );
     }
 
     #[test]
     fn zeros_stay_zeros() {
         for (encoding, ..) in TABLE {
             let weights = vec![0.0; 512];
-            assert_eq!(dequantize(&quantize(&weights, encoding), encoding), weights, "{}", encoding.name());
+            assert_eq!(
+                dequantize(&quantize(&weights, encoding), encoding),
+                weights,
+                "{}",
+                encoding.name()
+            );
         }
     }
 
@@ -335,7 +404,11 @@ mod tests {
         ];
         for (encoding, percent) in known {
             let error = relative_rmse(&weights, encoding);
-            assert!((error / percent - 1.0).abs() < 0.015, "{}: {error:.3} %, not {percent} %", encoding.name());
+            assert!(
+                (error / percent - 1.0).abs() < 0.015,
+                "{}: {error:.3} %, not {percent} %",
+                encoding.name()
+            );
         }
     }
 
@@ -354,13 +427,21 @@ mod tests {
             (Encoding::Q6_K, 0x558abb169de7a6f4),
         ];
         for (encoding, expected) in expected {
-            assert_eq!(fingerprint(&quantize(&weights, encoding)), expected, "{}", encoding.name());
+            assert_eq!(
+                fingerprint(&quantize(&weights, encoding)),
+                expected,
+                "{}",
+                encoding.name()
+            );
         }
     }
 
     #[test]
     fn threads_do_not_change_the_bytes() {
         let weights = bell(1 << 16);
-        assert_eq!(quantize(&weights, Encoding::Q4_K), quantize_blocks(&weights, Encoding::Q4_K));
+        assert_eq!(
+            quantize(&weights, Encoding::Q4_K),
+            quantize_blocks(&weights, Encoding::Q4_K)
+        );
     }
 }

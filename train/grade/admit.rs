@@ -76,14 +76,22 @@ impl Gate<'_> {
         let started = Instant::now();
         let TaskSet { root, tasks } = &self.given.set;
         let hash = blake3::hash(&serde_json::to_vec(tasks)?).to_hex()[..16].to_owned();
-        let settings = self.settings.clone().with("runs", self.runs).with("content of --tasks", hash);
+        let settings = self
+            .settings
+            .clone()
+            .with("runs", self.runs)
+            .with("content of --tasks", hash);
         let journal = Journal::begin(Place::in_folder(self.out), ADMIT, settings, self.resume)?;
-        let Some(mut journal) = journal else { return Ok(None) };
+        let Some(mut journal) = journal else {
+            return Ok(None);
+        };
         let mut found: BTreeMap<usize, Result<Admission, String>> = BTreeMap::new();
         for (at, task) in tasks.iter().enumerate() {
             found.extend(journal.find(&task.id)?.map(|admission| (at, Ok(admission))));
         }
-        let open: Vec<usize> = (0..tasks.len()).filter(|at| !found.contains_key(at)).collect();
+        let open: Vec<usize> = (0..tasks.len())
+            .filter(|at| !found.contains_key(at))
+            .collect();
         let mut progress = Progress::new("admit", tasks.len() as u64);
         progress.advance_to(found.len() as u64);
         let judge = |at: usize| {
@@ -101,25 +109,56 @@ impl Gate<'_> {
         })?;
         progress.finish();
         let out = self.out.display();
-        self.interrupt.check(|| format!("verdicts on {} of {} tasks are kept in `{out}`", found.len(), tasks.len()))?;
+        self.interrupt.check(|| {
+            format!(
+                "verdicts on {} of {} tasks are kept in `{out}`",
+                found.len(),
+                tasks.len()
+            )
+        })?;
         let summary = self.write(&found, started)?;
         journal.finish()?;
         Ok(Some(summary))
     }
 
-    fn write(&self, found: &BTreeMap<usize, Result<Admission, String>>, started: Instant) -> Result<AdmitSummary> {
+    fn write(
+        &self,
+        found: &BTreeMap<usize, Result<Admission, String>>,
+        started: Instant,
+    ) -> Result<AdmitSummary> {
         let infra = found.values().filter(|answer| answer.is_err()).count();
-        for (at, error) in found.iter().filter_map(|(at, answer)| Some((at, answer.as_ref().err()?))) {
-            eprintln!("{}", plain(&format!("warning: no verdict on `{}`: {error}", self.given.set.tasks[*at].id)));
+        for (at, error) in found
+            .iter()
+            .filter_map(|(at, answer)| Some((at, answer.as_ref().err()?)))
+        {
+            eprintln!(
+                "{}",
+                plain(&format!(
+                    "warning: no verdict on `{}`: {error}",
+                    self.given.set.tasks[*at].id
+                ))
+            );
         }
         let refused = self.refused();
         let admissions: Vec<&Admission> = found.values().flatten().chain(&refused).collect();
         let without_variants = without_variants(&admissions);
         let taken = || admissions.iter().filter(|one| one.admitted);
-        let (tests, varied_tests) = (taken().map(|one| one.tests).sum(), taken().map(|one| one.varied_tests).sum());
-        let ids: HashSet<&str> =
-            admissions.iter().filter(|one| one.admitted).map(|one| one.instance_id.as_str()).collect();
-        let kept: Vec<&Task> = self.given.set.tasks.iter().filter(|task| ids.contains(task.id.as_str())).collect();
+        let (tests, varied_tests) = (
+            taken().map(|one| one.tests).sum(),
+            taken().map(|one| one.varied_tests).sum(),
+        );
+        let ids: HashSet<&str> = admissions
+            .iter()
+            .filter(|one| one.admitted)
+            .map(|one| one.instance_id.as_str())
+            .collect();
+        let kept: Vec<&Task> = self
+            .given
+            .set
+            .tasks
+            .iter()
+            .filter(|task| ids.contains(task.id.as_str()))
+            .collect();
         write_rows(&self.out.join(ADMISSIONS), &admissions)?;
         write_rows(&self.given.set.root.join("admitted.jsonl"), &kept)?;
         Ok(AdmitSummary {
@@ -135,7 +174,11 @@ impl Gate<'_> {
 
     /// Rows that make no task: none of them may train.
     fn refused(&self) -> Vec<Admission> {
-        let rows = self.given.refused.iter().filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
+        let rows = self
+            .given
+            .refused
+            .iter()
+            .filter_map(|row| Some((row.instance_id.clone()?, &row.reason)));
         let rows = rows.filter(|(id, _)| self.given.refusal(id).is_some());
         rows.map(|(instance_id, reason)| Admission {
             instance_id,
@@ -151,7 +194,9 @@ impl Gate<'_> {
 
 /// Admitted tasks none of whose tests has a variant that no honest code passes; each is told.
 fn without_variants(admissions: &[&Admission]) -> Vec<String> {
-    let bare = admissions.iter().filter(|one| one.admitted && one.varied_tests == 0);
+    let bare = admissions
+        .iter()
+        .filter(|one| one.admitted && one.varied_tests == 0);
     let ids: Vec<String> = bare.map(|one| one.instance_id.clone()).collect();
     for id in &ids {
         let what = "none of its tests has a variant that no honest code passes: tricks with comparisons are not seen";

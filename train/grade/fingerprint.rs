@@ -31,9 +31,15 @@ pub fn key(environment: &str, id: &str, task: Option<&Task>, answer: &Answer) ->
         // Changed tests are tried on it, too.
         part("gold", task.gold.text());
         part("task", &task.id);
-        task.python_path.iter().for_each(|folder| part("path", folder));
-        task.fail_to_pass.iter().for_each(|test| part("fail_to_pass", test));
-        task.pass_to_pass.iter().for_each(|test| part("pass_to_pass", test));
+        task.python_path
+            .iter()
+            .for_each(|folder| part("path", folder));
+        task.fail_to_pass
+            .iter()
+            .for_each(|test| part("fail_to_pass", test));
+        task.pass_to_pass
+            .iter()
+            .for_each(|test| part("pass_to_pass", test));
         task.trusted.iter().for_each(|file| part("trusted", file));
     }
     match answer {
@@ -71,7 +77,11 @@ mod tests {
             gold: Patch::between("money.py", "b\n", "a\n"),
             kind: "operator".into(),
             statement: "sums are wrong".into(),
-            focus: Focus { path: "money.py".into(), first_line: 1, last_line: 1 },
+            focus: Focus {
+                path: "money.py".into(),
+                first_line: 1,
+                last_line: 1,
+            },
             fail_to_pass: vec!["t.py::a".into()],
             pass_to_pass: vec!["t.py::b".into()],
             trusted: Vec::new(),
@@ -94,8 +104,18 @@ mod tests {
             key("e", "money-1", None, &answer()),
             key("e", "money-2", None, &answer()),
             key("e", "money-1", Some(&task()), &Answer::Diff("e".into())),
-            key("e", "money-1", Some(&task()), &Answer::Files(vec![("d".into(), None)])),
-            key("e", "money-1", Some(&task()), &Answer::Files(vec![("d".into(), Some(String::new()))])),
+            key(
+                "e",
+                "money-1",
+                Some(&task()),
+                &Answer::Files(vec![("d".into(), None)]),
+            ),
+            key(
+                "e",
+                "money-1",
+                Some(&task()),
+                &Answer::Files(vec![("d".into(), Some(String::new()))]),
+            ),
             change(|task| task.image = Some("sha256:1".into())),
             change(|task| task.base_commit = "t2".into()),
             change(|task| task.bug = Patch::default()),
@@ -111,8 +131,14 @@ mod tests {
 
     #[test]
     fn what_is_only_told_changes_nothing() {
-        let told = Task { statement: "other".into(), ..task() };
+        let told = Task {
+            statement: "other".into(),
+            ..task()
+        };
         let answer = Answer::Diff("d".into());
-        assert_eq!(key("e", "money-1", Some(&told), &answer), key("e", "money-1", Some(&task()), &answer));
+        assert_eq!(
+            key("e", "money-1", Some(&told), &answer),
+            key("e", "money-1", Some(&task()), &answer)
+        );
     }
 }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use data::Task;
-use data::source::jsonl::{RowError, TASKS_FILE, TaskSet, fault, read_tasks, write_rows, write_tasks};
+use data::source::jsonl::{
+    RowError, TASKS_FILE, TaskSet, fault, read_tasks, write_rows, write_tasks,
+};
 use data::source::prediction::{Answer, Prediction, read_predictions};
 use data::source::public::needs_image;
 use data::source::rows::{Limits, Row, each_row};
@@ -50,7 +52,10 @@ impl Given {
         if self.set.find(id).is_some() {
             return None;
         }
-        let of_row = self.refused.iter().find(|row| row.instance_id.as_deref() == Some(id));
+        let of_row = self
+            .refused
+            .iter()
+            .find(|row| row.instance_id.as_deref() == Some(id));
         of_row.map(|row| row.reason.as_str())
     }
 }
@@ -61,16 +66,24 @@ fn tell(path: &Path, refused: &[RefusedRow], out: &Path) -> Result<()> {
     if refused.is_empty() {
         // What an earlier run left out is not what this one does.
         if file.exists() {
-            std::fs::remove_file(&file).with_context(|| format!("while removing `{}`", file.display()))?;
+            std::fs::remove_file(&file)
+                .with_context(|| format!("while removing `{}`", file.display()))?;
         }
         return Ok(());
     }
     let warn = |text: String| eprintln!("{}", plain(&format!("warning: {text}")));
     for RefusedRow { row, reason, .. } in refused.iter().take(TOLD) {
-        warn(format!("`{}`, row {row} is left out: {reason}", path.display()));
+        warn(format!(
+            "`{}`, row {row} is left out: {reason}",
+            path.display()
+        ));
     }
     if refused.len() > TOLD {
-        warn(format!("{} rows of `{}` are left out; all are in `{REFUSED_FILE}`", refused.len(), path.display()));
+        warn(format!(
+            "{} rows of `{}` are left out; all are in `{REFUSED_FILE}`",
+            refused.len(),
+            path.display()
+        ));
     }
     Ok(write_rows(&file, refused)?)
 }
@@ -81,11 +94,20 @@ fn tell(path: &Path, refused: &[RefusedRow], out: &Path) -> Result<()> {
 ///
 /// When the file cannot be read, or no row makes a task.
 pub fn tasks_of(path: &Path, out: &Path) -> Result<Given> {
-    let file = if path.is_dir() { path.join(TASKS_FILE) } else { path.to_path_buf() };
+    let file = if path.is_dir() {
+        path.join(TASKS_FILE)
+    } else {
+        path.to_path_buf()
+    };
     let given = of_file(&file, out)?;
     if given.set.tasks.is_empty() {
         if let Some(RefusedRow { row, reason, .. }) = given.refused.first().cloned() {
-            return Err(RowError::Row { path: file, row, reason }).context("while reading tasks: no row makes one");
+            return Err(RowError::Row {
+                path: file,
+                row,
+                reason,
+            })
+            .context("while reading tasks: no row makes one");
         }
         bail!(
             "`{}` holds no task\nhint: is it the file that was meant, and was it written to its end?",
@@ -101,17 +123,28 @@ fn of_file(path: &Path, out: &Path) -> Result<Given> {
     each_row(path, &Limits::default(), &mut |found| {
         match found.value {
             Ok(row) => rows.push((found.row, row)),
-            Err(fault) => refused.push(RefusedRow { row: found.row, instance_id: None, reason: fault.reason }),
+            Err(fault) => refused.push(RefusedRow {
+                row: found.row,
+                instance_id: None,
+                reason: fault.reason,
+            }),
         }
         Ok(())
     })
     .context("while reading tasks")?;
-    let beside = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = path
+        .parent()
+        .filter(|root| !root.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let ours = !rows.iter().any(|(_, row)| self_contained::looks_like(row));
     let mut tasks: Vec<Task> = Vec::with_capacity(rows.len());
     let mut first: HashMap<String, usize> = HashMap::new();
     for (number, row) in rows {
-        let id = ["instance_id", "id"].iter().find_map(|key| row.get(*key)).and_then(Value::as_str).map(str::to_string);
+        let id = ["instance_id", "id"]
+            .iter()
+            .find_map(|key| row.get(*key))
+            .and_then(Value::as_str)
+            .map(str::to_string);
         let made = match id.as_ref().and_then(|id| first.get(id)) {
             Some(first) => Err(format!(
                 "the id `{}` stands in row {first} already\nhint: give each row an id of its own",
@@ -122,7 +155,11 @@ fn of_file(path: &Path, out: &Path) -> Result<Given> {
         };
         match made {
             Ok(task) => tasks.push(task),
-            Err(reason) => refused.push(RefusedRow { row: number, instance_id: id.clone(), reason }),
+            Err(reason) => refused.push(RefusedRow {
+                row: number,
+                instance_id: id.clone(),
+                reason,
+            }),
         }
         if let Some(id) = id {
             first.entry(id).or_insert(number);
@@ -130,10 +167,19 @@ fn of_file(path: &Path, out: &Path) -> Result<Given> {
     }
     refused.sort_by_key(|row| row.row);
     if ours || tasks.is_empty() {
-        return Ok(Given { set: TaskSet { root: beside.to_path_buf(), tasks }, refused });
+        return Ok(Given {
+            set: TaskSet {
+                root: beside.to_path_buf(),
+                tasks,
+            },
+            refused,
+        });
     }
     write_tasks(out, &tasks)?;
-    Ok(Given { set: read_tasks(out)?, refused })
+    Ok(Given {
+        set: read_tasks(out)?,
+        refused,
+    })
 }
 
 /// A task of our own.
@@ -151,7 +197,8 @@ fn brought(row: Row, beside: &Path, out: &Path) -> Result<Task, String> {
     if let Some(reason) = without_image(&row) {
         return Err(reason);
     }
-    let row: SelfContained = serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
+    let row: SelfContained =
+        serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
     self_contained::to_task(&row, beside, out)
 }
 
@@ -178,10 +225,21 @@ pub fn predictions_of(word: &Path, given: &Given) -> Result<Vec<Prediction>> {
             model: model.clone(),
             answer: Answer::Diff(diff),
         };
-        let tasks = given.set.tasks.iter().map(|task| one(&task.id, answer(task)));
+        let tasks = given
+            .set
+            .tasks
+            .iter()
+            .map(|task| one(&task.id, answer(task)));
         // A row that makes no task is told in its place.
-        let refused: BTreeSet<&String> = given.refused.iter().filter_map(|row| row.instance_id.as_ref()).collect();
-        let refused = refused.into_iter().filter(|id| given.refusal(id).is_some()).map(|id| one(id, String::new()));
+        let refused: BTreeSet<&String> = given
+            .refused
+            .iter()
+            .filter_map(|row| row.instance_id.as_ref())
+            .collect();
+        let refused = refused
+            .into_iter()
+            .filter(|id| given.refusal(id).is_some())
+            .map(|id| one(id, String::new()));
         tasks.chain(refused).collect()
     };
     match word.to_str() {
@@ -191,10 +249,21 @@ pub fn predictions_of(word: &Path, given: &Given) -> Result<Vec<Prediction>> {
     }
     let (predictions, refused) = read_predictions(word).context("while reading predictions")?;
     for (row, reason) in refused.iter().take(TOLD) {
-        eprintln!("{}", plain(&format!("warning: `{}`, row {row} is left out: {reason}", word.display())));
+        eprintln!(
+            "{}",
+            plain(&format!(
+                "warning: `{}`, row {row} is left out: {reason}",
+                word.display()
+            ))
+        );
     }
     if let (true, Some((row, reason))) = (predictions.is_empty(), refused.first().cloned()) {
-        return Err(RowError::Row { path: word.to_path_buf(), row, reason }).context("while reading predictions");
+        return Err(RowError::Row {
+            path: word.to_path_buf(),
+            row,
+            reason,
+        })
+        .context("while reading predictions");
     }
     if predictions.is_empty() {
         bail!(

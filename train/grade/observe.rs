@@ -28,13 +28,21 @@ impl Grading<'_> {
 }
 
 fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record {
-    let Judgement { verdict, patch, graded, .. } = judgement;
+    let Judgement {
+        verdict,
+        patch,
+        graded,
+        ..
+    } = judgement;
     let status = match (graded, verdict.outcome) {
         (Some(graded), _) => Status::of_outcome(&graded.outcome),
         (None, Judged::Infra) => Status::Lost,
         (None, _) => Status::NotApplied,
     };
-    let failing = graded.as_ref().and_then(|graded| graded.failure.as_ref()).map(|failure| failure.test.clone());
+    let failing = graded
+        .as_ref()
+        .and_then(|graded| graded.failure.as_ref())
+        .map(|failure| failure.test.clone());
     let target = || task.and_then(|task| task.fail_to_pass.first().cloned());
     let earned = verdict.outcome == Judged::Resolved && !verdict.quarantined;
     let wall = graded.as_ref().map_or(Duration::ZERO, |graded| graded.wall);
@@ -42,7 +50,10 @@ fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record 
         ts: timestamp(at),
         retry: 1,
         queue: Queue::Fast,
-        patch_sha: patch.as_ref().filter(|patch| !patch.is_empty()).map(Patch::sha),
+        patch_sha: patch
+            .as_ref()
+            .filter(|patch| !patch.is_empty())
+            .map(Patch::sha),
         test: failing.or_else(target).unwrap_or_default(),
         status,
         trace_bytes: graded.as_ref().map_or(0, |graded| graded.trace_bytes),

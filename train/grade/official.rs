@@ -38,7 +38,11 @@ pub struct Official {
 impl Official {
     /// Files reports of `run_id` below `out`. With `compat` each also says what those rules read from its text log.
     pub fn new(out: &Path, run_id: &str, compat: Option<Compat>) -> Self {
-        Official { out: out.to_path_buf(), run_id: run_id.to_owned(), compat }
+        Official {
+            out: out.to_path_buf(),
+            run_id: run_id.to_owned(),
+            compat,
+        }
     }
 
     /// Refuses names of models or tasks that would be one name of a folder.
@@ -47,11 +51,16 @@ impl Official {
     ///
     /// Which two.
     pub fn check(&self, predictions: &[Prediction]) -> Result<()> {
-        for text in [(|one| &one.model) as fn(&Prediction) -> &String, |one| &one.instance_id] {
+        for text in [(|one| &one.model) as fn(&Prediction) -> &String, |one| {
+            &one.instance_id
+        }] {
             let mut taken: BTreeMap<String, &str> = BTreeMap::new();
             for text in predictions.iter().map(text) {
                 let folder = name(text);
-                if let Some(other) = taken.insert(folder.clone(), text).filter(|other| *other != text) {
+                if let Some(other) = taken
+                    .insert(folder.clone(), text)
+                    .filter(|other| *other != text)
+                {
                     bail!(
                         "the reports of `{other}` and `{text}` would both lie in `{folder}`\nhint: rename one of them"
                     );
@@ -63,13 +72,18 @@ impl Official {
 
     /// Whether this verdict has its report.
     pub fn has(&self, verdict: &Verdict) -> bool {
-        let folder = self.folder_of(&verdict.model_name_or_path).join(name(&verdict.instance_id));
+        let folder = self
+            .folder_of(&verdict.model_name_or_path)
+            .join(name(&verdict.instance_id));
         let log = fs::read_to_string(folder.join(LOG_FILE)).unwrap_or_default();
         log.starts_with(&log_head(verdict, &self.run_id)) && folder.join("report.json").is_file()
     }
 
     fn folder_of(&self, model: &str) -> PathBuf {
-        self.out.join("logs/run_evaluation").join(name(&self.run_id)).join(name(model))
+        self.out
+            .join("logs/run_evaluation")
+            .join(name(&self.run_id))
+            .join(name(model))
     }
 
     /// Files one report, whole or not at all. An earlier one of the same model and task is replaced.
@@ -88,14 +102,19 @@ impl Official {
             json!({"rules": compat, "resolved": resolved})
         });
         let files = [
-            ("report.json", format!("{:#}\n", report(judgement, task, compat))),
+            (
+                "report.json",
+                format!("{:#}\n", report(judgement, task, compat)),
+            ),
             ("test_output.txt", output),
             (LOG_FILE, run_log(judgement, &self.run_id)),
             ("patch.diff", patch_diff(judgement)),
         ];
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(&made)?;
-            files.iter().try_for_each(|(file, text)| fs::write(made.join(file), text))?;
+            files
+                .iter()
+                .try_for_each(|(file, text)| fs::write(made.join(file), text))?;
             if folder.exists() {
                 fs::remove_dir_all(&folder)?;
             }
@@ -109,11 +128,20 @@ impl Official {
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn summarize(&self, set: &TaskSet, predictions: &[Prediction], verdicts: &[Verdict]) -> Result<()> {
+    pub fn summarize(
+        &self,
+        set: &TaskSet,
+        predictions: &[Prediction],
+        verdicts: &[Verdict],
+    ) -> Result<()> {
         let mut models: BTreeMap<&str, Vec<&Prediction>> = BTreeMap::new();
-        predictions.iter().for_each(|one| models.entry(&one.model).or_default().push(one));
+        predictions
+            .iter()
+            .for_each(|one| models.entry(&one.model).or_default().push(one));
         for (model, predictions) in models {
-            let path = self.out.join(format!("{}.{}.json", name(model), name(&self.run_id)));
+            let path = self
+                .out
+                .join(format!("{}.{}.json", name(model), name(&self.run_id)));
             let text = format!("{:#}\n", summary(set, &predictions, verdicts));
             data::file::write_whole(&path, text.as_bytes())?;
         }
@@ -129,7 +157,10 @@ fn name(text: &str) -> String {
     }
     if name.len() > LONGEST {
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        let cut = (0..=LONGEST).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+        let cut = (0..=LONGEST)
+            .rev()
+            .find(|at| name.is_char_boundary(*at))
+            .unwrap_or(0);
         name.truncate(cut);
         let _ = write!(name, "-{}", &hash[..8]);
     }
@@ -137,24 +168,41 @@ fn name(text: &str) -> String {
 }
 
 fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> Value {
-    let Judgement { verdict, patch, graded, .. } = judgement;
+    let Judgement {
+        verdict,
+        patch,
+        graded,
+        ..
+    } = judgement;
     let empty = patch.as_ref().is_some_and(data::Patch::is_empty);
     let outcome = graded.as_ref().map(|graded| &graded.outcome);
-    let applied = outcome.is_some_and(|outcome| !matches!(outcome, Outcome::DoesNotApply | Outcome::NoPatch));
+    let applied =
+        outcome.is_some_and(|outcome| !matches!(outcome, Outcome::DoesNotApply | Outcome::NoPatch));
     let infra = verdict.outcome == Judged::Infra;
     let mut report = Map::new();
     let mut set = |key: &str, value: Value| report.insert(key.to_owned(), value);
     set("patch_is_None", empty.into());
     set("patch_exists", (!empty).into());
     set("patch_successfully_applied", applied.into());
-    set("resolved", (verdict.outcome == Judged::Resolved && !verdict.quarantined).into());
+    set(
+        "resolved",
+        (verdict.outcome == Judged::Resolved && !verdict.quarantined).into(),
+    );
     set("infra_failure", infra.into());
     if infra {
         set("infra_failure_reason", verdict.reason.clone().into());
     }
     if let (Some(task), Some(graded)) = (task, graded.as_ref().filter(|_| applied)) {
         set("tests_status", tests_status(task, &graded.grounds.unmet));
-        set("tests_seen", if graded.seen.whole { "all" } else { "until the first failure" }.into());
+        set(
+            "tests_seen",
+            if graded.seen.whole {
+                "all"
+            } else {
+                "until the first failure"
+            }
+            .into(),
+        );
     }
     if let Some(compat) = compat {
         set("compat", compat);
@@ -167,7 +215,8 @@ fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> 
 fn tests_status(task: &Task, unmet: &[Unmet]) -> Value {
     let unmet: HashSet<&str> = unmet.iter().map(|one| one.test.as_str()).collect();
     let split = |ids: &[String]| {
-        let (success, failure): (Vec<&String>, Vec<&String>) = ids.iter().partition(|id| !unmet.contains(id.as_str()));
+        let (success, failure): (Vec<&String>, Vec<&String>) =
+            ids.iter().partition(|id| !unmet.contains(id.as_str()));
         json!({"success": success, "failure": failure})
     };
     json!({
@@ -224,17 +273,44 @@ fn patch_diff(judgement: &Judgement) -> String {
 
 /// What a report is about: the same head, the same report.
 fn log_head(verdict: &Verdict, run_id: &str) -> String {
-    let Verdict { instance_id, model_name_or_path, key, .. } = verdict;
+    let Verdict {
+        instance_id,
+        model_name_or_path,
+        key,
+        ..
+    } = verdict;
     format!("run: {run_id}\ntask: {instance_id}\nmodel: {model_name_or_path}\nkey: {key}\n")
 }
 
 fn run_log(judgement: &Judgement, run_id: &str) -> String {
-    let Judgement { verdict, graded, .. } = judgement;
-    let Verdict { outcome, quarantined, reason, seconds, .. } = verdict;
+    let Judgement {
+        verdict, graded, ..
+    } = judgement;
+    let Verdict {
+        outcome,
+        quarantined,
+        reason,
+        seconds,
+        ..
+    } = verdict;
     let mut text = log_head(verdict, run_id);
-    let _ = writeln!(text, "outcome: {outcome:?}\nquarantined: {quarantined}\nreason: {reason}\nseconds: {seconds:.3}");
-    if let Some(Graded { outcome, failure, wall, cached, .. }) = graded {
-        let _ = writeln!(text, "tests: {outcome:?} after {:.3} s, cached: {cached}", wall.as_secs_f64());
+    let _ = writeln!(
+        text,
+        "outcome: {outcome:?}\nquarantined: {quarantined}\nreason: {reason}\nseconds: {seconds:.3}"
+    );
+    if let Some(Graded {
+        outcome,
+        failure,
+        wall,
+        cached,
+        ..
+    }) = graded
+    {
+        let _ = writeln!(
+            text,
+            "tests: {outcome:?} after {:.3} s, cached: {cached}",
+            wall.as_secs_f64()
+        );
         if let Some(failure) = failure {
             let _ = writeln!(text, "first failure: {}\n{}", failure.test, failure.trace);
         }
@@ -243,10 +319,16 @@ fn run_log(judgement: &Judgement, run_id: &str) -> String {
 }
 
 fn summary(set: &TaskSet, predictions: &[&Prediction], verdicts: &[Verdict]) -> Value {
-    let by_id: BTreeMap<&str, &Verdict> = verdicts.iter().map(|one| (one.instance_id.as_str(), one)).collect();
+    let by_id: BTreeMap<&str, &Verdict> = verdicts
+        .iter()
+        .map(|one| (one.instance_id.as_str(), one))
+        .collect();
     let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
-    let submitted: BTreeSet<&str> = predictions.iter().map(|one| one.instance_id.as_str()).collect();
+    let submitted: BTreeSet<&str> = predictions
+        .iter()
+        .map(|one| one.instance_id.as_str())
+        .collect();
     for one in predictions {
         let id = one.instance_id.as_str();
         let mut add = |kinds: &[&'static str]| {
@@ -260,7 +342,9 @@ fn summary(set: &TaskSet, predictions: &[&Prediction], verdicts: &[Verdict]) -> 
         }
         match by_id.get(id) {
             Some(verdict) if verdict.quarantined => add(&["completed", "unresolved"]),
-            Some(Verdict { outcome, reason, .. }) => match outcome {
+            Some(Verdict {
+                outcome, reason, ..
+            }) => match outcome {
                 Judged::Resolved => add(&["completed", "resolved"]),
                 Judged::Unresolved | Judged::Oom => add(&["completed", "unresolved"]),
                 Judged::InvalidPatch | Judged::Timeout => add(&["error"]),
@@ -272,19 +356,34 @@ fn summary(set: &TaskSet, predictions: &[&Prediction], verdicts: &[Verdict]) -> 
             None => add(&["error"]),
         }
     }
-    let incomplete: Vec<&str> =
-        set.tasks.iter().map(|task| task.id.as_str()).filter(|id| !submitted.contains(id)).collect();
+    let incomplete: Vec<&str> = set
+        .tasks
+        .iter()
+        .map(|task| task.id.as_str())
+        .filter(|id| !submitted.contains(id))
+        .collect();
     let mut summary = Map::new();
     summary.insert("total_instances".into(), set.tasks.len().into());
     summary.insert("submitted_instances".into(), submitted.len().into());
-    let kinds = ["completed", "resolved", "unresolved", "infra_failure", "ambiguous_failure", "empty_patch", "error"];
+    let kinds = [
+        "completed",
+        "resolved",
+        "unresolved",
+        "infra_failure",
+        "ambiguous_failure",
+        "empty_patch",
+        "error",
+    ];
     for kind in kinds {
         let of_kind = ids.remove(kind).unwrap_or_default();
         summary.insert(format!("{kind}_instances"), of_kind.len().into());
         summary.insert(format!("{kind}_ids"), json!(of_kind));
     }
     summary.insert("submitted_ids".into(), json!(submitted));
-    summary.insert("incomplete_ids".into(), json!(BTreeSet::from_iter(incomplete)));
+    summary.insert(
+        "incomplete_ids".into(),
+        json!(BTreeSet::from_iter(incomplete)),
+    );
     summary.insert("failure_reasons".into(), json!(reasons));
     // Every sandbox is gone with its processes, and none leaves an image.
     summary.insert("unstopped_instances".into(), 0.into());
@@ -306,17 +405,30 @@ mod tests {
             answer: data::source::prediction::Answer::Diff(String::new()),
         };
         let official = Official::new(Path::new("out"), "r", None);
-        assert!(official.check(&[answer("a", "x/y"), answer("b", "x/y")]).is_ok());
-        for two in [[answer("a", "x/y"), answer("b", "x__y")], [answer("a/b", "m"), answer("a__b", "m")]] {
+        assert!(
+            official
+                .check(&[answer("a", "x/y"), answer("b", "x/y")])
+                .is_ok()
+        );
+        for two in [
+            [answer("a", "x/y"), answer("b", "x__y")],
+            [answer("a/b", "m"), answer("a__b", "m")],
+        ] {
             let said = official.check(&two).expect_err("is refused").to_string();
-            assert!(said.contains("would both lie in") && said.contains("hint: "), "{said}");
+            assert!(
+                said.contains("would both lie in") && said.contains("hint: "),
+                "{said}"
+            );
         }
     }
 
     #[test]
     fn a_name_never_leaves_its_folder() {
         assert_eq!(name("mistralai/Devstral"), "mistralai__Devstral");
-        assert_eq!(["..", "../../etc", ".", ""].map(name), ["_..", "_..__..__etc", "_.", "_"]);
+        assert_eq!(
+            ["..", "../../etc", ".", ""].map(name),
+            ["_..", "_..__..__etc", "_.", "_"]
+        );
         let long = name(&"ä".repeat(300));
         assert!(long.len() <= LONGEST + 9 && long != name(&"ä".repeat(301)));
     }

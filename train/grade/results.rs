@@ -33,7 +33,10 @@ pub fn refuse_earlier(out: &Path, resume: bool) -> Result<()> {
         bail!(no_run(out, "grade"));
     }
     if path.exists() && !resume {
-        bail!("`{}` is there already\nhint: `--resume` keeps its verdicts; or choose another `--out`", path.display());
+        bail!(
+            "`{}` is there already\nhint: `--resume` keeps its verdicts; or choose another `--out`",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -55,7 +58,11 @@ impl Results {
         let (path, aside) = (out.join(RESULTS_FILE), out.join(EARLIER_FILE));
         let mut known = HashMap::new();
         for file in [&aside, &path] {
-            known.extend(verdicts_of(file)?.into_iter().map(|verdict| (verdict.key.clone(), verdict)));
+            known.extend(
+                verdicts_of(file)?
+                    .into_iter()
+                    .map(|verdict| (verdict.key.clone(), verdict)),
+            );
         }
         // Nothing is gone for a moment: all of it is put aside, and only then sorted.
         if !known.is_empty() {
@@ -72,7 +79,11 @@ impl Results {
             fs::remove_file(&aside).map_err(|error| FileError::new("remove", &aside, error))?;
         }
         let log = Log::open(&path)?;
-        Ok(Results { path, log, known: matching })
+        Ok(Results {
+            path,
+            log,
+            known: matching,
+        })
     }
 
     /// The verdict with this key.
@@ -104,7 +115,10 @@ impl Results {
     ///
     /// When the disk is full.
     pub fn finish(self, keys: &[String]) -> Result<Vec<Verdict>> {
-        let verdicts: Vec<Verdict> = keys.iter().filter_map(|key| self.known.get(key).cloned()).collect();
+        let verdicts: Vec<Verdict> = keys
+            .iter()
+            .filter_map(|key| self.known.get(key).cloned())
+            .collect();
         write_rows(&self.path, &verdicts)?;
         Ok(verdicts)
     }
@@ -112,7 +126,8 @@ impl Results {
 
 fn sorted<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Vec<&'a Verdict> {
     let mut verdicts: Vec<&Verdict> = verdicts.collect();
-    verdicts.sort_by(|one, other| (&one.instance_id, &one.key).cmp(&(&other.instance_id, &other.key)));
+    verdicts
+        .sort_by(|one, other| (&one.instance_id, &one.key).cmp(&(&other.instance_id, &other.key)));
     verdicts
 }
 
@@ -122,7 +137,10 @@ fn verdicts_of(path: &Path) -> Result<Vec<Verdict>> {
         return Ok(Vec::new());
     }
     let whole = fs::read(path).map_err(|error| FileError::new("read", path, error))?;
-    let end = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let end = whole
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     if end < whole.len() {
         data::file::write_whole(path, &whole[..end])?;
     }
@@ -166,7 +184,10 @@ mod tests {
         first.add(verdict("2", Judged::Unresolved)).expect("adds");
         first.finish(&keys(&["1", "2"])).expect("finishes");
         let second = Results::open(out, &keys(&["3"])).expect("opens");
-        assert!(second.find("1").is_none() && second.finish(&keys(&["3"])).expect("finishes").is_empty());
+        assert!(
+            second.find("1").is_none()
+                && second.finish(&keys(&["3"])).expect("finishes").is_empty()
+        );
         let third = Results::open(out, &keys(&["2", "1"])).expect("opens");
         assert_eq!(third.finish(&keys(&["2", "1"])).expect("finishes").len(), 2);
         assert!(!out.join(EARLIER_FILE).exists());
@@ -181,10 +202,21 @@ mod tests {
         // As after a kill: nobody finished it, and the next run dies before it judges.
         drop(Results::open(out, &keys(&["1"])).expect("opens"));
         let mut third = Results::open(out, &keys(&["1"])).expect("opens");
-        assert_eq!(third.find("1").map(|verdict| verdict.outcome), Some(Judged::Timeout));
+        assert_eq!(
+            third.find("1").map(|verdict| verdict.outcome),
+            Some(Judged::Timeout)
+        );
         third.add(verdict("1", Judged::Resolved)).expect("adds");
-        let last = Results::open(out, &keys(&["1"])).expect("opens").finish(&keys(&["1"])).expect("finishes");
-        assert_eq!(last.iter().map(|verdict| verdict.outcome).collect::<Vec<_>>(), [Judged::Resolved]);
+        let last = Results::open(out, &keys(&["1"]))
+            .expect("opens")
+            .finish(&keys(&["1"]))
+            .expect("finishes");
+        assert_eq!(
+            last.iter()
+                .map(|verdict| verdict.outcome)
+                .collect::<Vec<_>>(),
+            [Judged::Resolved]
+        );
         fs::remove_dir_all(out).expect("cleans up");
     }
 }

@@ -65,7 +65,11 @@ pub(super) struct Trained {
 }
 
 pub(super) fn mean(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+    if values.is_empty() {
+        0.0
+    } else {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
 }
 
 impl Trained {
@@ -82,7 +86,10 @@ impl Sampled {
         row.set("timing_s/grade", self.grade_s);
         row.set("timing_s/train", train_s);
         row.set("timing_s/step", step_s);
-        row.set("perf/tokens_per_s", (self.tokens + trained.tokens as u64) as f64 / step_s);
+        row.set(
+            "perf/tokens_per_s",
+            (self.tokens + trained.tokens as u64) as f64 / step_s,
+        );
         row.set("perf/attempts_per_s", self.attempts as f64 / step_s);
     }
 
@@ -91,7 +98,11 @@ impl Sampled {
         self.attempts += trajectories.len() as u64;
         self.groups += 1;
         let first = trajectories.first().map(|trajectory| trajectory.reward);
-        self.zero_std += u64::from(trajectories.iter().all(|trajectory| Some(trajectory.reward) == first));
+        self.zero_std += u64::from(
+            trajectories
+                .iter()
+                .all(|trajectory| Some(trajectory.reward) == first),
+        );
         for trajectory in trajectories {
             self.rewards.push(f64::from(trajectory.reward));
             self.lengths.push(trajectory.sequence.sampled() as f64);
@@ -102,28 +113,68 @@ impl Sampled {
 }
 
 /// The row of a step, in the names that practitioners know.
-pub(super) fn measurements(step: u64, sampled: &Sampled, trained: &Trained, curriculum: &Curriculum) -> MetricsRow {
+pub(super) fn measurements(
+    step: u64,
+    sampled: &Sampled,
+    trained: &Trained,
+    curriculum: &Curriculum,
+) -> MetricsRow {
     let reward = mean(&sampled.rewards);
-    let variance = mean(&sampled.rewards.iter().map(|one| (one - reward).powi(2)).collect::<Vec<_>>());
-    let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+    let variance = mean(
+        &sampled
+            .rewards
+            .iter()
+            .map(|one| (one - reward).powi(2))
+            .collect::<Vec<_>>(),
+    );
+    let share = |part: u64, of: u64| {
+        if of == 0 {
+            0.0
+        } else {
+            part as f64 / of as f64
+        }
+    };
     // Without a trained group there is no mean: the row says null.
     let metrics = &trained.measured.metrics;
-    let of_loss = |name: &str| metrics.get(name).map_or(f64::NAN, |sum| sum / trained.targets);
+    let of_loss = |name: &str| {
+        metrics
+            .get(name)
+            .map_or(f64::NAN, |sum| sum / trained.targets)
+    };
     let ledger = curriculum.ledger();
     let mut row = MetricsRow::new(step);
     for (name, value) in [
-        ("loss", if trained.targets > 0.0 { trained.measured.loss } else { f64::NAN }),
+        (
+            "loss",
+            if trained.targets > 0.0 {
+                trained.measured.loss
+            } else {
+                f64::NAN
+            },
+        ),
         ("entropy", of_loss("entropy")),
         ("clip_ratio/low_mean", of_loss("clip_ratio/low_mean")),
         ("clip_ratio/high_mean", of_loss("clip_ratio/high_mean")),
         ("clip_ratio/region_mean", of_loss("clip_ratio/region_mean")),
-        ("sampling/importance_sampling_ratio/mean", of_loss("sampling/importance_sampling_ratio/mean")),
-        ("sampling/sampling_logp_difference/mean", of_loss("sampling/sampling_logp_difference/mean")),
+        (
+            "sampling/importance_sampling_ratio/mean",
+            of_loss("sampling/importance_sampling_ratio/mean"),
+        ),
+        (
+            "sampling/sampling_logp_difference/mean",
+            of_loss("sampling/sampling_logp_difference/mean"),
+        ),
         ("reward/mean", reward),
         ("reward/std", variance.sqrt()),
-        ("frac_reward_zero_std", share(sampled.zero_std, sampled.groups)),
+        (
+            "frac_reward_zero_std",
+            share(sampled.zero_std, sampled.groups),
+        ),
         ("completions/mean_length", mean(&sampled.lengths)),
-        ("completions/clipped_ratio", share(sampled.truncated, sampled.attempts)),
+        (
+            "completions/clipped_ratio",
+            share(sampled.truncated, sampled.attempts),
+        ),
     ] {
         row.set(name, value);
     }
@@ -164,7 +215,13 @@ impl Totals {
         self.train_s += train_s;
     }
 
-    pub(super) fn summary(&self, steps: u64, tasks: usize, curriculum: &Curriculum, seconds: f64) -> GrpoSummary {
+    pub(super) fn summary(
+        &self,
+        steps: u64,
+        tasks: usize,
+        curriculum: &Curriculum,
+        seconds: f64,
+    ) -> GrpoSummary {
         let ledger = curriculum.ledger();
         GrpoSummary {
             steps,

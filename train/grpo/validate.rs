@@ -54,8 +54,14 @@ impl Found {
 
 impl Grpo<'_> {
     /// Evaluates where it is due, and keeps the weights as `best` where no earlier ones did better.
-    pub(super) fn evaluate_held_out(&self, live: &mut Live<'_>, steps: u64) -> Result<Option<Found>> {
-        let (Some(held_out), every, step) = (&self.held_out, self.config.validate_every, live.train.step) else {
+    pub(super) fn evaluate_held_out(
+        &self,
+        live: &mut Live<'_>,
+        steps: u64,
+    ) -> Result<Option<Found>> {
+        let (Some(held_out), every, step) =
+            (&self.held_out, self.config.validate_every, live.train.step)
+        else {
             return Ok(None);
         };
         if every == 0 || !(step.is_multiple_of(every) || step == steps) {
@@ -68,25 +74,55 @@ impl Grpo<'_> {
             eprintln!("warning: step {step}: no attempt at a held-out task has a verdict");
             return Ok(None);
         }
-        let Interval { estimate, low, high, .. } = evaluation.interval(1, self.seed, held_out.config.resamples)?;
+        let Interval {
+            estimate,
+            low,
+            high,
+            ..
+        } = evaluation.interval(1, self.seed, held_out.config.resamples)?;
         if live.best.is_none_or(|best| best.pass_at_1 < estimate) {
-            live.best = Some(BestPass { step, pass_at_1: estimate });
+            live.best = Some(BestPass {
+                step,
+                pass_at_1: estimate,
+            });
             live.train.save_best(self.out)?;
         }
         let lost = attempts.iter().filter(|attempt| attempt.is_err()).count();
         let seconds = clock.elapsed().as_secs_f64();
-        Ok(Some(Found { pass_at_1: estimate, low, high, lost, seconds }))
+        Ok(Some(Found {
+            pass_at_1: estimate,
+            low,
+            high,
+            lost,
+            seconds,
+        }))
     }
 
-    fn attempt_held_out(&self, held_out: &HeldOut<'_>, live: &mut Live<'_>) -> Result<Vec<Result<Attempt, Lost>>> {
+    fn attempt_held_out(
+        &self,
+        held_out: &HeldOut<'_>,
+        live: &mut Live<'_>,
+    ) -> Result<Vec<Result<Attempt, Lost>>> {
         let HeldOut { rollouts, config } = held_out;
         let at_once = (config.decode_rows / config.attempts).max(1);
         let mut all = Vec::new();
         for (batch, tasks) in rollouts.set.tasks.chunks(at_once).enumerate() {
-            let attempts = ask(rollouts, config, self.seed, &mut live.generator, tasks, batch * at_once)?;
+            let attempts = ask(
+                rollouts,
+                config,
+                self.seed,
+                &mut live.generator,
+                tasks,
+                batch * at_once,
+            )?;
             for (at, attempt) in attempts.iter().enumerate() {
                 let retry = (at % config.attempts) as u32 + 1;
-                let place = Place { retry, queue: Queue::Fast, group: None, step: Some(live.train.step) };
+                let place = Place {
+                    retry,
+                    queue: Queue::Fast,
+                    group: None,
+                    step: Some(live.train.step),
+                };
                 if let Some(log) = &mut live.held_out_log {
                     log.write(&Record::of(SystemTime::now(), place, attempt))?;
                 }

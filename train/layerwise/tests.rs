@@ -28,7 +28,9 @@ fn shape(tied: bool) -> ModelConfig {
 }
 
 fn row(seed: u64, count: u64) -> Row {
-    let tokens: Vec<u32> = (0..count).map(|at| data::draw::below(seed, at, 40) as u32).collect();
+    let tokens: Vec<u32> = (0..count)
+        .map(|at| data::draw::below(seed, at, 40) as u32)
+        .collect();
     let mask = (0..count).map(|at| at % 3 != 0).collect();
     Row::from_sample(&Sample::new(tokens, mask, "random").expect("a sample"), 0.2)
 }
@@ -39,29 +41,41 @@ fn run(learner: &Learner, key: u64) -> (NamedGradients, f32) {
 
 fn on(learner: &Learner, rows: &[Row], key: u64) -> (NamedGradients, f32) {
     let batch = Batch::new(rows, &Device::flex());
-    let (gradients, losses) = learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
-        let part = batch.part(&range);
-        let (gradient, loss) = cross_entropy(logits, part.targets, part.weights, batch.weight);
-        (gradient, loss.into_scalar::<f32>())
-    });
+    let (gradients, losses) =
+        learner.gradients(&batch, key, &|logits: Tensor<2>, range: Range<usize>| {
+            let part = batch.part(&range);
+            let (gradient, loss) = cross_entropy(logits, part.targets, part.weights, batch.weight);
+            (gradient, loss.into_scalar::<f32>())
+        });
     (gradients, losses.iter().sum())
 }
 
 fn values(gradients: NamedGradients) -> Vec<(String, Vec<f32>)> {
     let values = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().expect("f32");
-    gradients.into_iter().map(|(name, tensor)| (name, values(tensor))).collect()
+    gradients
+        .into_iter()
+        .map(|(name, tensor)| (name, values(tensor)))
+        .collect()
 }
 
 /// The model with an addition whose B is not zero.
 fn adapted(model: CausalLm, shape: &ModelConfig, dropout: f64) -> CausalLm {
-    let config = LoraConfig { rank: 4, dropout, ..LoraConfig::default() };
+    let config = LoraConfig {
+        rank: 4,
+        dropout,
+        ..LoraConfig::default()
+    };
     let mut model = with_lora(model, shape, &config, 5, &Device::flex());
     for block in &mut model.model.layers {
         for linear in model::lora::linears(block) {
             let lora = linear.lora.as_mut().expect("a target");
             let [output, rank] = lora.lora_b.dims();
             let other = CausalLm::new(
-                &ModelConfig { vocab_size: output, hidden_size: rank, ..shape.clone() },
+                &ModelConfig {
+                    vocab_size: output,
+                    hidden_size: rank,
+                    ..shape.clone()
+                },
                 9,
                 &Device::flex(),
             );
@@ -78,7 +92,13 @@ fn block_by_block_the_gradients_are_those_of_the_whole_graph() {
         let (model, rope) = (CausalLm::new(&shape, 7, &device), rope_of(&shape, &device));
         let whole = Learner::new(&model, &rope);
         let (one, loss) = run(&whole, 0);
-        let (other, again) = run(&Learner { checkpointing: true, ..whole }, 0);
+        let (other, again) = run(
+            &Learner {
+                checkpointing: true,
+                ..whole
+            },
+            0,
+        );
         assert_eq!(loss.to_bits(), again.to_bits());
         assert_eq!(one.len(), 3 * 9 + if tied { 2 } else { 3 });
         assert_eq!(values(one), values(other));
@@ -93,12 +113,25 @@ fn additions_alone_get_gradients_with_dropout_too_and_block_by_block_the_same() 
         let model = adapted(CausalLm::new(&shape, 7, &device), &shape, dropout);
         let whole = Learner::new(&model, &rope);
         let (one, loss) = run(&whole, 11);
-        assert!(one.len() == 3 * 14 && one.keys().all(|name| is_lora(name)), "{:?}", one.keys());
-        let (other, again) = run(&Learner { checkpointing: true, ..whole }, 11);
+        assert!(
+            one.len() == 3 * 14 && one.keys().all(|name| is_lora(name)),
+            "{:?}",
+            one.keys()
+        );
+        let (other, again) = run(
+            &Learner {
+                checkpointing: true,
+                ..whole
+            },
+            11,
+        );
         assert_eq!(loss.to_bits(), again.to_bits());
         assert_eq!(values(one), values(other));
         // Another key leaves out other inputs, if any.
-        assert_eq!(run(&whole, 12).1.to_bits() == loss.to_bits(), dropout == 0.0);
+        assert_eq!(
+            run(&whole, 12).1.to_bits() == loss.to_bits(),
+            dropout == 0.0
+        );
     }
 }
 
@@ -110,7 +143,13 @@ fn additions_to_four_bit_weights_get_the_gradients_of_additions_to_their_rounded
     let (left, packed) = Nf4Blocks::take(model, &device);
     let mut rounded = left.clone();
     rounded.model.layers = (0..3).map(|index| packed.block(&left, index)).collect();
-    let (one, loss) = run(&Learner { frozen: Some(&packed), ..Learner::new(&left, &rope) }, 0);
+    let (one, loss) = run(
+        &Learner {
+            frozen: Some(&packed),
+            ..Learner::new(&left, &rope)
+        },
+        0,
+    );
     let (other, again) = run(&Learner::new(&rounded, &rope), 0);
     assert_eq!(loss.to_bits(), again.to_bits());
     assert_eq!(values(one), values(other));
@@ -124,12 +163,25 @@ fn samples_that_share_a_row_have_the_loss_and_the_gradients_of_samples_with_rows
     let rows = [row(1, 30), row(2, 21), row(3, 9)];
     let (one, loss) = on(&learner, &rows, 0);
     let packed = Row::packed(rows.to_vec());
-    assert_eq!((packed.tokens.len(), packed.positions[29], packed.positions[30]), (57, 0, 1));
+    assert_eq!(
+        (
+            packed.tokens.len(),
+            packed.positions[29],
+            packed.positions[30]
+        ),
+        (57, 0, 1)
+    );
     let (other, again) = on(&learner, &[packed], 0);
     assert!((loss - again).abs() < 1e-5 * loss, "{loss} and {again}");
     for ((name, one), (_, other)) in values(one).into_iter().zip(values(other)) {
         let most = one.iter().fold(0f32, |most, value| most.max(value.abs()));
-        let far = one.iter().zip(&other).fold(0f32, |far, (one, other)| far.max((one - other).abs()));
-        assert!(far < 1e-5 * most.max(1e-3), "`{name}`: {far} apart, {most} large");
+        let far = one
+            .iter()
+            .zip(&other)
+            .fold(0f32, |far, (one, other)| far.max((one - other).abs()));
+        assert!(
+            far < 1e-5 * most.max(1e-3),
+            "`{name}`: {far} apart, {most} large"
+        );
     }
 }

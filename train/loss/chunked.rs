@@ -91,23 +91,41 @@ pub fn project<L: HeadLoss>(
         1 => to_hidden.remove(0),
         _ => Tensor::cat(to_hidden, 0),
     };
-    Projected { hidden, weight: to_weight.map(Tensor::transpose), measured }
+    Projected {
+        hidden,
+        weight: to_weight.map(Tensor::transpose),
+        measured,
+    }
 }
 
 /// The gradient of logits for a loss that is made of tensor operations.
-pub fn by_autodiff<T>(logits: Tensor<2>, loss: impl FnOnce(Tensor<2>) -> (Tensor<1>, T)) -> (Tensor<2>, T) {
+pub fn by_autodiff<T>(
+    logits: Tensor<2>,
+    loss: impl FnOnce(Tensor<2>) -> (Tensor<1>, T),
+) -> (Tensor<2>, T) {
     let leaf = logits.autodiff().require_grad();
     let (value, measured) = loss(leaf.clone());
-    (leaf.grad_remove(&mut value.backward()).expect("a loss depends on its logits"), measured)
+    (
+        leaf.grad_remove(&mut value.backward())
+            .expect("a loss depends on its logits"),
+        measured,
+    )
 }
 
 /// As [`project`], forward only: what `look` makes of the logits of each chunk.
-pub fn look_at<T>(hidden: Tensor<2>, weight: Tensor<2>, look: impl Fn(Tensor<2>, Range<usize>) -> T) -> Vec<T> {
+pub fn look_at<T>(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    look: impl Fn(Tensor<2>, Range<usize>) -> T,
+) -> Vec<T> {
     let ([rows, _], [vocab, _]) = (hidden.dims(), weight.dims());
     let size = chunk_rows(vocab);
     let chunk = |first: usize| {
         let count = size.min(rows - first);
-        let logits = hidden.clone().narrow(0, first, count).matmul(weight.clone().transpose());
+        let logits = hidden
+            .clone()
+            .narrow(0, first, count)
+            .matmul(weight.clone().transpose());
         look(in_f32(logits), first..first + count)
     };
     (0..rows).step_by(size).map(chunk).collect()
@@ -129,8 +147,9 @@ mod tests {
 
     fn numbers<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
         let count = shape.iter().product::<usize>() as u64;
-        let values: Vec<f32> =
-            (0..count).map(|at| (data::draw::bits(seed, at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect();
+        let values: Vec<f32> = (0..count)
+            .map(|at| (data::draw::bits(seed, at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+            .collect();
         Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
 
@@ -141,7 +160,9 @@ mod tests {
         let (rows, width) = (70, 3);
         assert_eq!(chunk_rows(vocab), 32);
         let (hidden, weight) = (numbers([rows, width], 1), numbers([vocab, width], 2));
-        let ids: Vec<i32> = (0..rows as i32).map(|at| at * 7919 % vocab as i32).collect();
+        let ids: Vec<i32> = (0..rows as i32)
+            .map(|at| at * 7919 % vocab as i32)
+            .collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows]), &Device::flex());
         let weights = numbers([rows], 3).abs();
         let loss = |logits: Tensor<2>, range: Range<usize>| {
@@ -153,9 +174,15 @@ mod tests {
         let got = project(hidden.clone(), weight.clone(), true, &loss);
         assert_eq!(got.measured.len(), 3);
 
-        let (h, w) = (hidden.autodiff().require_grad(), weight.autodiff().require_grad());
+        let (h, w) = (
+            hidden.autodiff().require_grad(),
+            weight.autodiff().require_grad(),
+        );
         let logits = h.clone().matmul(w.clone().transpose());
-        let whole = (log_probabilities(logits, targets.autodiff()) * weights.autodiff()).sum().neg() / 10.0;
+        let whole = (log_probabilities(logits, targets.autodiff()) * weights.autodiff())
+            .sum()
+            .neg()
+            / 10.0;
         let value: f32 = whole.clone().inner().into_scalar();
         let mut gradients = whole.backward();
         assert!((got.measured.iter().sum::<f32>() - value).abs() < 1e-4 * value);
@@ -164,7 +191,15 @@ mod tests {
             let most: f32 = want.abs().max().into_scalar();
             assert!(far <= 1e-5 * most, "{name}: {far} apart, {most} large");
         };
-        close("hidden", got.hidden, h.grad_remove(&mut gradients).expect("a gradient"));
-        close("weight", got.weight.expect("asked for"), w.grad_remove(&mut gradients).expect("a gradient"));
+        close(
+            "hidden",
+            got.hidden,
+            h.grad_remove(&mut gradients).expect("a gradient"),
+        );
+        close(
+            "weight",
+            got.weight.expect("asked for"),
+            w.grad_remove(&mut gradients).expect("a gradient"),
+        );
     }
 }

@@ -19,7 +19,10 @@ pub struct CispoConfig {
 
 impl Default for CispoConfig {
     fn default() -> Self {
-        CispoConfig { low: 1.0, high: 4.0 }
+        CispoConfig {
+            low: 1.0,
+            high: 4.0,
+        }
     }
 }
 
@@ -33,7 +36,15 @@ impl PolicyLoss for CispoConfig {
         let ratio = (logp.clone() - columns.logp_old.clone()).exp().detach();
         let weight = ratio.clone().clamp(1.0 - self.low, 1.0 + self.high);
         let loss = (weight * columns.advantages.clone() * logp).sum().neg();
-        (loss, clip_metrics(ratio.inner(), columns.advantages.clone().inner(), self.low, self.high))
+        (
+            loss,
+            clip_metrics(
+                ratio.inner(),
+                columns.advantages.clone().inner(),
+                self.low,
+                self.high,
+            ),
+        )
     }
 }
 
@@ -45,9 +56,20 @@ mod tests {
     #[test]
     fn the_slope_is_the_clipped_weight_times_the_advantage() {
         // Ratios 1, 8 (clipped to 5) and 0.5.
-        let (loss, slopes) = slopes(&CispoConfig::default(), &[1.0, 8.0, 0.5], &[1.0, 1.0, -2.0], &[0, 0, 1]);
+        let (loss, slopes) = slopes(
+            &CispoConfig::default(),
+            &[1.0, 8.0, 0.5],
+            &[1.0, 1.0, -2.0],
+            &[0, 0, 1],
+        );
         let expected = [-1.0, -5.0, 1.0];
-        assert!(slopes.iter().zip(expected).all(|(got, want)| (got - want).abs() < 1e-5), "{slopes:?}");
+        assert!(
+            slopes
+                .iter()
+                .zip(expected)
+                .all(|(got, want)| (got - want).abs() < 1e-5),
+            "{slopes:?}"
+        );
         // −(1·0 + 5·ln 8 + 0.5·(−2)·ln 0.5)
         let want = -(5.0 * 8f32.ln() - 0.5f32.ln());
         assert!((loss - want).abs() < 1e-5, "{loss} is not {want}");

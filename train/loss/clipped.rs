@@ -21,7 +21,11 @@ pub struct ClippedConfig {
 
 impl Default for ClippedConfig {
     fn default() -> Self {
-        ClippedConfig { low: 0.2, high: 0.28, dual: 10.0 }
+        ClippedConfig {
+            low: 0.2,
+            high: 0.28,
+            dual: 10.0,
+        }
     }
 }
 
@@ -35,7 +39,10 @@ impl PolicyLoss for ClippedConfig {
         let advantages = columns.advantages.clone();
         let ratio = (logp - columns.logp_old.clone()).exp();
         let loss = clipped(self, ratio.clone(), advantages.clone());
-        (loss.sum(), clip_metrics(ratio.inner(), advantages.inner(), self.low, self.high))
+        (
+            loss.sum(),
+            clip_metrics(ratio.inner(), advantages.inner(), self.low, self.high),
+        )
     }
 }
 
@@ -63,12 +70,18 @@ mod tests {
 
     fn losses(ratios: &[f32], advantages: &[f32]) -> Vec<f32> {
         let of = |values: &[f32]| Tensor::<1>::from_floats(values, &Device::flex());
-        clipped(&ClippedConfig::default(), of(ratios), of(advantages)).into_data().try_to_vec().expect("f32")
+        clipped(&ClippedConfig::default(), of(ratios), of(advantages))
+            .into_data()
+            .try_to_vec()
+            .expect("f32")
     }
 
     #[test]
     fn gains_are_clipped_higher_than_losses_and_mistakes_are_capped() {
-        let got = losses(&[1.0, 1.5, 0.5, 0.5, 1.5, 50.0], &[1.0, 1.0, 1.0, -1.0, -1.0, -1.0]);
+        let got = losses(
+            &[1.0, 1.5, 0.5, 0.5, 1.5, 50.0],
+            &[1.0, 1.0, 1.0, -1.0, -1.0, -1.0],
+        );
         let expected = [-1.0, -1.28, -0.5, 0.8, 1.5, 10.0];
         for (got, want) in got.iter().zip(expected) {
             assert!((got - want).abs() < 1e-5, "{got} is not {want}");

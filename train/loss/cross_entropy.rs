@@ -28,10 +28,16 @@ pub fn cross_entropy(
     }
     let [rows, _] = logits.dims();
     let shares = weights / denominator;
-    let loss = (log_probabilities(logits.clone(), targets.clone()) * shares.clone()).sum().neg();
+    let loss = (log_probabilities(logits.clone(), targets.clone()) * shares.clone())
+        .sum()
+        .neg();
     let chance = burn::tensor::activation::softmax(logits, 1) * shares.clone().reshape([rows, 1]);
-    let gradient =
-        chance.scatter(1, targets.reshape([rows, 1]), shares.neg().reshape([rows, 1]), IndexingUpdateOp::Add);
+    let gradient = chance.scatter(
+        1,
+        targets.reshape([rows, 1]),
+        shares.neg().reshape([rows, 1]),
+        IndexingUpdateOp::Add,
+    );
     (gradient, loss)
 }
 
@@ -45,16 +51,29 @@ fn in_place(
 ) -> (Tensor<2>, Tensor<1>) {
     let device = logits.device();
     let [rows, vocab] = logits.dims();
-    let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
+    let targets: Vec<usize> = targets
+        .into_data()
+        .iter::<i64>()
+        .map(|id| id as usize)
+        .collect();
     let weights: Vec<f32> = weights.into_data().try_to_vec().expect("weights are f32");
     let mut data = logits.into_data();
     let mut losses = vec![0f64; rows];
-    let values = data.as_mut_slice::<f32>().expect("logits are f32").par_chunks_mut(vocab.max(1));
-    values.zip(losses.par_chunks_mut(1)).enumerate().for_each(|(row, (values, loss))| {
-        loss[0] = one_row(values, targets[row], weights[row] / denominator);
-    });
+    let values = data
+        .as_mut_slice::<f32>()
+        .expect("logits are f32")
+        .par_chunks_mut(vocab.max(1));
+    values
+        .zip(losses.par_chunks_mut(1))
+        .enumerate()
+        .for_each(|(row, (values, loss))| {
+            loss[0] = one_row(values, targets[row], weights[row] / denominator);
+        });
     let loss = losses.iter().sum::<f64>() as f32;
-    (Tensor::from_data(data, &device), Tensor::from_data([loss], &device))
+    (
+        Tensor::from_data(data, &device),
+        Tensor::from_data([loss], &device),
+    )
 }
 
 /// Turns the logits of a row into their gradient and returns its loss.
@@ -103,7 +122,12 @@ mod tests {
         let (gradient, loss) = cross_entropy(logits, targets, weights, 1.0);
         assert!((loss.into_scalar::<f32>() - 2f32.ln()).abs() < 1e-6);
         let gradient: Vec<f32> = gradient.into_data().try_to_vec().expect("f32");
-        assert!(gradient.iter().zip([0.5, -0.5, 0.0, 0.0]).all(|(got, want)| (got - want).abs() < 1e-6));
+        assert!(
+            gradient
+                .iter()
+                .zip([0.5, -0.5, 0.0, 0.0])
+                .all(|(got, want)| (got - want).abs() < 1e-6)
+        );
     }
 
     #[test]
@@ -118,8 +142,13 @@ mod tests {
         let (got, loss) = cross_entropy(logits.clone(), targets.clone(), weights.clone(), 4.0);
 
         let leaf = logits.autodiff().require_grad();
-        let plain = (log_probabilities(leaf.clone(), targets.autodiff()) * weights.autodiff()).sum().neg() / 4.0;
-        assert!((plain.clone().inner().into_scalar::<f32>() - loss.into_scalar::<f32>()).abs() < 1e-5);
+        let plain = (log_probabilities(leaf.clone(), targets.autodiff()) * weights.autodiff())
+            .sum()
+            .neg()
+            / 4.0;
+        assert!(
+            (plain.clone().inner().into_scalar::<f32>() - loss.into_scalar::<f32>()).abs() < 1e-5
+        );
         let want = leaf.grad_remove(&mut plain.backward()).expect("a gradient");
         let far: f32 = (got - want).abs().max().into_scalar();
         assert!(far < 1e-6, "{far}");

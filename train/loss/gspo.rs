@@ -20,7 +20,10 @@ pub struct GspoConfig {
 
 impl Default for GspoConfig {
     fn default() -> Self {
-        GspoConfig { low: 3e-4, high: 4e-4 }
+        GspoConfig {
+            low: 3e-4,
+            high: 4e-4,
+        }
     }
 }
 
@@ -39,11 +42,23 @@ impl PolicyLoss for GspoConfig {
         let ratio = (of_each(logp - columns.logp_old.clone()) / lengths.clone()).exp();
         // All tokens of a sequence have one advantage.
         let advantages = of_each(columns.advantages.clone()) / lengths;
-        let bounds = ClippedConfig { low: self.low, high: self.high, dual: f64::INFINITY };
+        let bounds = ClippedConfig {
+            low: self.low,
+            high: self.high,
+            dual: f64::INFINITY,
+        };
         let loss = clipped(&bounds, ratio.clone(), advantages).sum();
         // Told token by token, as for the other losses.
         let of_token = ratio.inner().select(0, columns.sequence.clone().inner());
-        (loss, clip_metrics(of_token, columns.advantages.clone().inner(), self.low, self.high))
+        (
+            loss,
+            clip_metrics(
+                of_token,
+                columns.advantages.clone().inner(),
+                self.low,
+                self.high,
+            ),
+        )
     }
 }
 
@@ -55,16 +70,31 @@ mod tests {
     #[test]
     fn a_sequence_has_one_ratio_which_its_tokens_share() {
         // Ratios 2 and 0.5: the sequence has moved nowhere. Each token has half of its slope.
-        let (loss, slopes) = slopes(&GspoConfig::default(), &[2.0, 0.5, 1.0], &[1.0, 1.0, -2.0], &[0, 0, 1]);
+        let (loss, slopes) = slopes(
+            &GspoConfig::default(),
+            &[2.0, 0.5, 1.0],
+            &[1.0, 1.0, -2.0],
+            &[0, 0, 1],
+        );
         let expected = [-0.5, -0.5, 2.0];
-        assert!(slopes.iter().zip(expected).all(|(got, want)| (got - want).abs() < 1e-5), "{slopes:?}");
+        assert!(
+            slopes
+                .iter()
+                .zip(expected)
+                .all(|(got, want)| (got - want).abs() < 1e-5),
+            "{slopes:?}"
+        );
         assert!((loss - (-1.0 + 2.0)).abs() < 1e-5, "{loss}");
     }
 
     #[test]
     fn a_sequence_that_moved_too_far_has_no_slope() {
-        let (loss, slopes) =
-            slopes(&GspoConfig::default(), &[1.1, 1.1, 0.9, 0.9], &[1.0, 1.0, -1.0, -1.0], &[0, 0, 1, 1]);
+        let (loss, slopes) = slopes(
+            &GspoConfig::default(),
+            &[1.1, 1.1, 0.9, 0.9],
+            &[1.0, 1.0, -1.0, -1.0],
+            &[0, 0, 1, 1],
+        );
         assert_eq!(slopes, [0.0; 4]);
         assert!((loss - (-1.0004 + 0.9997)).abs() < 1e-5, "{loss}");
     }

@@ -18,7 +18,9 @@ use burn::tensor::{Int, Tensor, activation::log_softmax};
 /// - output: `[rows]`
 pub fn log_probabilities(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let [rows, _] = logits.dims();
-    log_softmax(logits, 1).gather(1, targets.reshape([rows, 1])).reshape([rows])
+    log_softmax(logits, 1)
+        .gather(1, targets.reshape([rows, 1]))
+        .reshape([rows])
 }
 
 /// Entropy of each row's distribution, in nats.

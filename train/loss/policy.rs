@@ -93,8 +93,19 @@ pub struct PolicyHead<'a> {
 
 impl<'a> PolicyHead<'a> {
     /// `loss` over the targets of `batch`, as its part of the global batch.
-    pub fn new(loss: &'a dyn PolicyLoss, batch: &'a Batch, temperature: f32, counts: Counts) -> Self {
-        PolicyHead { loss, batch, temperature, counts, slope: OnceCell::new() }
+    pub fn new(
+        loss: &'a dyn PolicyLoss,
+        batch: &'a Batch,
+        temperature: f32,
+        counts: Counts,
+    ) -> Self {
+        PolicyHead {
+            loss,
+            batch,
+            temperature,
+            counts,
+            slope: OnceCell::new(),
+        }
     }
 
     /// The loss of log-probabilities, divided by the count of the global batch.
@@ -111,7 +122,10 @@ impl<'a> PolicyHead<'a> {
             Unit::Sequence => self.counts.sequences,
         };
         let loss = sum / count as f32;
-        let measured = Measured { loss: f64::from(loss.clone().inner().into_scalar::<f32>()), metrics };
+        let measured = Measured {
+            loss: f64::from(loss.clone().inner().into_scalar::<f32>()),
+            metrics,
+        };
         (loss, measured)
     }
 
@@ -120,7 +134,10 @@ impl<'a> PolicyHead<'a> {
         let gap = logp - columns.logp_old.clone();
         Metrics::from([
             ("entropy", sum_of(entropy(logits))),
-            ("sampling/importance_sampling_ratio/mean", sum_of(gap.clone().exp())),
+            (
+                "sampling/importance_sampling_ratio/mean",
+                sum_of(gap.clone().exp()),
+            ),
             ("sampling/sampling_logp_difference/mean", sum_of(gap.abs())),
         ])
     }
@@ -140,12 +157,16 @@ impl HeadLoss for PolicyHead<'_> {
         let rows = 0..logp.dims()[0];
         let leaf = logp.autodiff().require_grad();
         let (loss, measured) = self.value(leaf.clone(), &self.batch.part(&rows).columns);
-        let slope = leaf.grad_remove(&mut loss.backward()).expect("a loss depends on its log-probabilities");
+        let slope = leaf
+            .grad_remove(&mut loss.backward())
+            .expect("a loss depends on its log-probabilities");
         self.slope.get_or_init(|| (slope, measured));
     }
 
     fn gradient(&self, logits: Tensor<2>, rows: Range<usize>) -> (Tensor<2>, Measured) {
-        let Part { targets, columns, .. } = self.batch.part(&rows);
+        let Part {
+            targets, columns, ..
+        } = self.batch.part(&rows);
         by_autodiff(logits, |logits| {
             let logits = logits / self.temperature;
             let logp = log_probabilities(logits.clone(), targets.autodiff());
@@ -155,7 +176,11 @@ impl HeadLoss for PolicyHead<'_> {
                 Some((slope, measured)) => {
                     let slope = slope.clone().narrow(0, rows.start, rows.len()).autodiff();
                     // What the whole micro-batch measured is told once.
-                    let measured = if rows.start == 0 { measured.clone() } else { Measured::default() };
+                    let measured = if rows.start == 0 {
+                        measured.clone()
+                    } else {
+                        Measured::default()
+                    };
                     ((logp * slope).sum(), measured)
                 }
             };
@@ -167,16 +192,33 @@ impl HeadLoss for PolicyHead<'_> {
 
 /// The sum of some measurements.
 pub(super) fn sum_of(values: Tensor<1>) -> f64 {
-    let values: Vec<f32> = values.into_data().try_to_vec().expect("measurements are f32");
+    let values: Vec<f32> = values
+        .into_data()
+        .try_to_vec()
+        .expect("measurements are f32");
     values.into_iter().map(f64::from).sum()
 }
 
 /// How many tokens lie outside of the trust region and have no gradient: ratios that are too low where the advantage is
 /// negative, too high where it is positive.
-pub(super) fn clip_metrics(ratio: Tensor<1>, advantages: Tensor<1>, low: f64, high: f64) -> Metrics {
-    let vector = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().expect("ratios are f32");
+pub(super) fn clip_metrics(
+    ratio: Tensor<1>,
+    advantages: Tensor<1>,
+    low: f64,
+    high: f64,
+) -> Metrics {
+    let vector = |tensor: Tensor<1>| {
+        tensor
+            .into_data()
+            .try_to_vec::<f32>()
+            .expect("ratios are f32")
+    };
     let (mut too_low, mut too_high) = (0.0, 0.0);
-    for (ratio, advantage) in vector(ratio).into_iter().map(f64::from).zip(vector(advantages)) {
+    for (ratio, advantage) in vector(ratio)
+        .into_iter()
+        .map(f64::from)
+        .zip(vector(advantages))
+    {
         too_low += f64::from(u8::from(ratio < 1.0 - low && advantage < 0.0));
         too_high += f64::from(u8::from(ratio > 1.0 + high && advantage > 0.0));
     }
@@ -194,19 +236,34 @@ pub(super) mod tests {
     use super::*;
 
     /// The sum of a loss and its slopes, for ratios, advantages and sequences of tokens; all were sampled with probability 1.
-    pub fn slopes(loss: &dyn PolicyLoss, ratios: &[f32], advantages: &[f32], sequence: &[i32]) -> (f32, Vec<f32>) {
+    pub fn slopes(
+        loss: &dyn PolicyLoss,
+        ratios: &[f32],
+        advantages: &[f32],
+        sequence: &[i32],
+    ) -> (f32, Vec<f32>) {
         let device = Device::flex();
-        let floats = |values: Vec<f32>| Tensor::<1>::from_data(TensorData::new(values, [ratios.len()]), &device);
-        let logp = floats(ratios.iter().map(|ratio| ratio.ln()).collect()).autodiff().require_grad();
+        let floats = |values: Vec<f32>| {
+            Tensor::<1>::from_data(TensorData::new(values, [ratios.len()]), &device)
+        };
+        let logp = floats(ratios.iter().map(|ratio| ratio.ln()).collect())
+            .autodiff()
+            .require_grad();
         let columns = Columns {
             logp_old: floats(vec![0.0; ratios.len()]).autodiff(),
             advantages: floats(advantages.to_vec()).autodiff(),
-            sequence: Tensor::<1, Int>::from_data(TensorData::new(sequence.to_vec(), [sequence.len()]), &device)
-                .autodiff(),
+            sequence: Tensor::<1, Int>::from_data(
+                TensorData::new(sequence.to_vec(), [sequence.len()]),
+                &device,
+            )
+            .autodiff(),
             sequences: sequence.iter().max().map_or(0, |last| *last as usize + 1),
         };
         let (sum, _) = loss.sum(logp.clone(), &columns);
         let slopes = logp.grad_remove(&mut sum.backward()).expect("a gradient");
-        (sum.inner().into_scalar(), slopes.into_data().try_to_vec().expect("f32"))
+        (
+            sum.inner().into_scalar(),
+            slopes.into_data().try_to_vec().expect("f32"),
+        )
     }
 }

@@ -50,15 +50,30 @@ impl Choice {
         let largest = MOST.max(self.longest);
         let halves = std::iter::successors(Some(largest), |tokens| Some(tokens / 2));
         let least = LEAST.max(self.longest);
-        let chosen: Vec<usize> = halves.take_while(|tokens| *tokens >= least).chain([least]).collect();
+        let chosen: Vec<usize> = halves
+            .take_while(|tokens| *tokens >= least)
+            .chain([least])
+            .collect();
         let sizes = self.tokens.map_or(chosen, |tokens| vec![tokens]);
-        let again = self.checkpointing.map_or(vec![false, true], |again| vec![again]);
+        let again = self
+            .checkpointing
+            .map_or(vec![false, true], |again| vec![again]);
         let roomy = memory.map_or(u64::MAX, |memory| memory / 4 * 3);
         for checkpointing in again.iter().copied() {
-            let fits = sizes.iter().map(|&micro_batch_tokens| Fit { micro_batch_tokens, checkpointing });
+            let fits = sizes.iter().map(|&micro_batch_tokens| Fit {
+                micro_batch_tokens,
+                checkpointing,
+            });
             let fits: Vec<Fit> = fits.filter(|fit| plan(*fit).total() <= roomy).collect();
             let modest = |fit: &&Fit| {
-                let MemoryPlan { weights, gradients, optimizer, activations, logits, .. } = plan(**fit);
+                let MemoryPlan {
+                    weights,
+                    gradients,
+                    optimizer,
+                    activations,
+                    logits,
+                    ..
+                } = plan(**fit);
                 activations + logits <= SMALL.max(weights + gradients + optimizer)
             };
             if let Some(fit) = fits.iter().find(modest).or(fits.last()) {
@@ -74,8 +89,16 @@ impl Choice {
 
 impl std::fmt::Display for Fit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kept = if self.checkpointing { "computed again" } else { "kept" };
-        write!(f, "micro-batches of {} tokens, activations {kept}", self.micro_batch_tokens)
+        let kept = if self.checkpointing {
+            "computed again"
+        } else {
+            "kept"
+        };
+        write!(
+            f,
+            "micro-batches of {} tokens, activations {kept}",
+            self.micro_batch_tokens
+        )
     }
 }
 
@@ -83,17 +106,29 @@ impl std::fmt::Display for Fit {
 mod tests {
     use super::*;
 
-    const OPEN: Choice = Choice { tokens: None, checkpointing: None, longest: 300 };
+    const OPEN: Choice = Choice {
+        tokens: None,
+        checkpointing: None,
+        longest: 300,
+    };
 
     /// A model of 1 GiB, and 1 MiB a token where activations are kept.
     fn plan(fit: Fit) -> MemoryPlan {
         let token = if fit.checkpointing { 1 << 16 } else { 1 << 20 };
         let activations = fit.micro_batch_tokens as u64 * token;
-        MemoryPlan { weights: 1 << 30, optimizer: 1 << 30, activations, ..MemoryPlan::default() }
+        MemoryPlan {
+            weights: 1 << 30,
+            optimizer: 1 << 30,
+            activations,
+            ..MemoryPlan::default()
+        }
     }
 
     fn fit(choice: Choice, memory: Option<u64>) -> (usize, bool) {
-        let Fit { micro_batch_tokens, checkpointing } = choice.fit(memory, plan);
+        let Fit {
+            micro_batch_tokens,
+            checkpointing,
+        } = choice.fit(memory, plan);
         (micro_batch_tokens, checkpointing)
     }
 
@@ -113,14 +148,37 @@ mod tests {
 
     #[test]
     fn what_the_config_says_is_not_chosen() {
-        let said = Choice { tokens: Some(8192), checkpointing: Some(false), ..OPEN };
+        let said = Choice {
+            tokens: Some(8192),
+            checkpointing: Some(false),
+            ..OPEN
+        };
         assert_eq!(fit(said, Some(1 << 30)), (8192, false));
         assert!(!said.is_open());
-        assert_eq!(fit(Choice { checkpointing: Some(true), ..OPEN }, None), (8192, true));
+        assert_eq!(
+            fit(
+                Choice {
+                    checkpointing: Some(true),
+                    ..OPEN
+                },
+                None
+            ),
+            (8192, true)
+        );
     }
 
     #[test]
     fn the_longest_row_fits() {
-        assert_eq!(fit(Choice { longest: 20_000, ..OPEN }, None).0, 20_000);
+        assert_eq!(
+            fit(
+                Choice {
+                    longest: 20_000,
+                    ..OPEN
+                },
+                None
+            )
+            .0,
+            20_000
+        );
     }
 }

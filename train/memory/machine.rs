@@ -27,7 +27,9 @@ pub fn capacity(device: &Device) -> Option<u64> {
 
 /// The bound of the CPU's memory that leaves the least.
 pub fn tightest() -> Option<Bound> {
-    bounds(|bound| bound).into_iter().min_by_key(|bound| bound.left())
+    bounds(|bound| bound)
+        .into_iter()
+        .min_by_key(|bound| bound.left())
 }
 
 /// `ulimit -v` and `ulimit -d`, where they bound anything.
@@ -62,7 +64,12 @@ fn bounds<T>(of: fn(Bound) -> T) -> Vec<T> {
     let groups = folders_of(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"));
     let of_groups = groups.iter().filter_map(|folder| of_group(folder));
     let of_shell = limits_of_shell();
-    of_meminfo(&read("/proc/meminfo")).into_iter().chain(of_groups).chain(of_shell).map(of).collect()
+    of_meminfo(&read("/proc/meminfo"))
+        .into_iter()
+        .chain(of_groups)
+        .chain(of_shell)
+        .map(of)
+        .collect()
 }
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -72,21 +79,36 @@ fn read(path: impl AsRef<Path>) -> String {
 /// A value in KiB behind a name, in bytes.
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+    line.split_whitespace()
+        .next()?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib << 10)
 }
 
 fn of_meminfo(text: &str) -> Option<Bound> {
     let (limit, free) = (field(text, "MemTotal:")?, field(text, "MemAvailable:")?);
-    Some(Bound { who: "the machine".to_owned(), limit, used: limit.saturating_sub(free) })
+    Some(Bound {
+        who: "the machine".to_owned(),
+        limit,
+        used: limit.saturating_sub(free),
+    })
 }
 
 /// `ulimit -v` and `ulimit -d`, which are inherited from a shell, with what this process counts against them.
 fn of_limits(status: &str) -> Vec<Bound> {
-    let both = [(Resource::RLIMIT_AS, "VmSize:", "`ulimit -v`"), (Resource::RLIMIT_DATA, "VmData:", "`ulimit -d`")];
+    let both = [
+        (Resource::RLIMIT_AS, "VmSize:", "`ulimit -v`"),
+        (Resource::RLIMIT_DATA, "VmData:", "`ulimit -d`"),
+    ];
     let bound = |(resource, name, who): (Resource, &str, &str)| {
         let (limit, _) = getrlimit(resource).ok()?;
         let used = field(status, name).unwrap_or(0);
-        (limit != RLIM_INFINITY).then(|| Bound { who: who.to_owned(), limit, used })
+        (limit != RLIM_INFINITY).then(|| Bound {
+            who: who.to_owned(),
+            limit,
+            used,
+        })
     };
     both.into_iter().filter_map(bound).collect()
 }
@@ -98,12 +120,17 @@ fn folders_of(groups: &str, mounts: &str) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(kinds), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (Some(kinds), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
         let version_two = kinds.is_empty();
         if !version_two && !kinds.split(',').any(|kind| kind == "memory") {
             continue;
         }
-        for (root, at) in mounts.lines().filter_map(|mount| mounted(mount, version_two)) {
+        for (root, at) in mounts
+            .lines()
+            .filter_map(|mount| mounted(mount, version_two))
+        {
             let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
             folders.extend(below.ancestors().map(|part| at.join(part)));
         }
@@ -133,14 +160,28 @@ fn mounted(line: &str, version_two: bool) -> Option<(PathBuf, PathBuf)> {
 fn of_group(folder: &Path) -> Option<Bound> {
     let number = |name: &str| read(folder.join(name)).trim().parse::<u64>().ok();
     // Above `memory.high` it is slowed down until it crawls.
-    let limit = ["memory.max", "memory.high", "memory.limit_in_bytes"].into_iter().filter_map(number).min()?;
-    let used = number("memory.current").or_else(|| number("memory.usage_in_bytes")).unwrap_or(0);
+    let limit = ["memory.max", "memory.high", "memory.limit_in_bytes"]
+        .into_iter()
+        .filter_map(number)
+        .min()?;
+    let used = number("memory.current")
+        .or_else(|| number("memory.usage_in_bytes"))
+        .unwrap_or(0);
     let stat = read(folder.join("memory.stat"));
     // Version 1 counts the groups below under another name.
-    let files = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    let files = files("total_inactive_file ").or_else(|| files("inactive_file ")).unwrap_or(0);
+    let files = |name: &str| {
+        stat.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+    };
+    let files = files("total_inactive_file ")
+        .or_else(|| files("inactive_file "))
+        .unwrap_or(0);
     let who = format!("the control group `{}`", folder.display());
-    Some(Bound { who, limit, used: used.saturating_sub(files) })
+    Some(Bound {
+        who,
+        limit,
+        used: used.saturating_sub(files),
+    })
 }
 
 #[cfg(test)]
@@ -151,7 +192,10 @@ mod tests {
     fn numbers_of_the_kernel_are_read_in_kib() {
         let found = of_meminfo("MemTotal: 100 kB\nMemAvailable:     20 kB\n").expect("two numbers");
         assert_eq!((found.limit, found.left()), (100 << 10, 20 << 10));
-        assert_eq!(field("VmPeak:\t 9 kB\nVmHWM:\t    7 kB\n", "VmHWM:"), Some(7 << 10));
+        assert_eq!(
+            field("VmPeak:\t 9 kB\nVmHWM:\t    7 kB\n", "VmHWM:"),
+            Some(7 << 10)
+        );
         assert_eq!(of_meminfo("nothing"), None);
     }
 
@@ -172,9 +216,18 @@ mod tests {
     fn a_container_sees_its_own_group_as_the_root() {
         let mount = "32 25 0:29 /docker/3f /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         let found = folders_of("4:memory:/docker/3f/job\n", mount);
-        assert_eq!(found, [Path::new("/sys/fs/cgroup/memory/job"), Path::new("/sys/fs/cgroup/memory/")]);
+        assert_eq!(
+            found,
+            [
+                Path::new("/sys/fs/cgroup/memory/job"),
+                Path::new("/sys/fs/cgroup/memory/")
+            ]
+        );
         // The path of the host says nothing here: what is mounted is the group itself.
-        assert_eq!(folders_of("4:memory:/elsewhere\n", mount), [Path::new("/sys/fs/cgroup/memory/")]);
+        assert_eq!(
+            folders_of("4:memory:/elsewhere\n", mount),
+            [Path::new("/sys/fs/cgroup/memory/")]
+        );
     }
 
     #[test]

@@ -34,14 +34,20 @@ pub struct Training<'a> {
 impl Training<'_> {
     /// What it will hold at its peak.
     pub fn plan(&self) -> MemoryPlan {
-        let Training { config, batches, .. } = self;
+        let Training {
+            config, batches, ..
+        } = self;
         let trained = self.trained();
         let at_once = batches.workers.min(batches.count).max(1) as u64;
         // While a micro-batch goes back, its gradients take the place of its logits and activations.
         let (kept, logits) = (self.activations(), self.logits());
         let going_back = (trained * FLOAT).saturating_sub(kept + logits);
         // The sum of the gradients so far; a single micro-batch is its own sum.
-        let sums = if batches.count > 1 { trained * FLOAT } else { 0 };
+        let sums = if batches.count > 1 {
+            trained * FLOAT
+        } else {
+            0
+        };
         MemoryPlan {
             weights: self.weights(),
             gradients: sums + at_once * going_back,
@@ -49,7 +55,12 @@ impl Training<'_> {
             activations: at_once * kept,
             logits: at_once * logits,
             cache: 0,
-            program: PROGRAM + if config.lora.four_bit { self.dense_block() } else { 0 },
+            program: PROGRAM
+                + if config.lora.four_bit {
+                    self.dense_block()
+                } else {
+                    0
+                },
         }
     }
 
@@ -59,13 +70,28 @@ impl Training<'_> {
     }
 
     /// As [`Training::smaller`], where `plan` says what a training holds together with what it takes turns with.
-    pub fn with_less(&self, section: &str, plan: &dyn Fn(&Training) -> MemoryPlan) -> Vec<(String, MemoryPlan)> {
+    pub fn with_less(
+        &self,
+        section: &str,
+        plan: &dyn Fn(&Training) -> MemoryPlan,
+    ) -> Vec<(String, MemoryPlan)> {
         let with = |keys: &[&str], change: &dyn Fn(&mut SftConfig, &mut Fit)| {
             let (mut config, mut fit) = (self.config.clone(), self.fit);
             change(&mut config, &mut fit);
-            let batches = Batches { tokens: self.batches.tokens.min(fit.micro_batch_tokens), ..self.batches };
+            let batches = Batches {
+                tokens: self.batches.tokens.min(fit.micro_batch_tokens),
+                ..self.batches
+            };
             let keys: Vec<String> = keys.iter().map(|key| format!("{section}.{key}")).collect();
-            (keys.join("` with `"), plan(&Training { config: &config, batches, fit, ..*self }))
+            (
+                keys.join("` with `"),
+                plan(&Training {
+                    config: &config,
+                    batches,
+                    fit,
+                    ..*self
+                }),
+            )
         };
         let quarter = (self.batches.tokens / 4).next_multiple_of(16);
         let quarter_key = format!("micro_batch_tokens={quarter}");
@@ -73,7 +99,9 @@ impl Training<'_> {
         vec![
             with(&[again], &|_, fit| fit.checkpointing = true),
             with(&[&quarter_key], &|_, fit| fit.micro_batch_tokens = quarter),
-            with(&["optimizer.state=8bit"], &|config, _| config.optimizer.state = StateKind::EightBit),
+            with(&["optimizer.state=8bit"], &|config, _| {
+                config.optimizer.state = StateKind::EightBit
+            }),
             with(&[adapter], &|config, _| config.lora.rank = 16),
             with(&[adapter, again], &|config, fit| {
                 config.lora.rank = 16;
@@ -101,7 +129,10 @@ impl Training<'_> {
 
     /// Weights of the linear maps of one block.
     fn linear(&self) -> u64 {
-        LINEARS.iter().map(|(_, name)| linear_shape(self.shape, name).iter().product::<usize>() as u64).sum()
+        LINEARS
+            .iter()
+            .map(|(_, name)| linear_shape(self.shape, name).iter().product::<usize>() as u64)
+            .sum()
     }
 
     /// Bytes of a number of the model.
@@ -112,13 +143,20 @@ impl Training<'_> {
     fn weights(&self) -> u64 {
         let lora = &self.config.lora;
         let all = self.parameters();
-        let additions = if lora.rank > 0 { lora.parameters(self.shape) as u64 * self.number() } else { 0 };
+        let additions = if lora.rank > 0 {
+            lora.parameters(self.shape) as u64 * self.number()
+        } else {
+            0
+        };
         let base = match lora.four_bit {
             false => all * self.number(),
             true => {
                 let rounded = self.shape.num_hidden_layers as u64 * self.linear();
                 // 4 bits, a byte for 64, and two numbers for 256 of those.
-                all.saturating_sub(rounded) * self.number() + rounded / 2 + rounded / 64 + rounded / 2048
+                all.saturating_sub(rounded) * self.number()
+                    + rounded / 2
+                    + rounded / 64
+                    + rounded / 2048
             }
         };
         base + additions
@@ -139,12 +177,21 @@ impl Training<'_> {
 
     /// What one micro-batch keeps: of every block, or of one and the inputs of the others.
     fn activations(&self) -> u64 {
-        let ModelConfig { num_hidden_layers: layers, hidden_size: width, intermediate_size: wide, .. } = *self.shape;
+        let ModelConfig {
+            num_hidden_layers: layers,
+            hidden_size: width,
+            intermediate_size: wide,
+            ..
+        } = *self.shape;
         let heads = self.shape.num_attention_heads * self.shape.head_dim;
         let pair = 2 * self.shape.num_key_value_heads * self.shape.head_dim;
         // Inputs and outputs of both norms; queries, mixed values and the same by position; keys and values; both
         // halves of the gate and their product. LoRA keeps its thin products besides.
-        let low = if self.config.lora.rank > 0 { self.config.lora.targets.len() * self.config.lora.rank } else { 0 };
+        let low = if self.config.lora.rank > 0 {
+            self.config.lora.targets.len() * self.config.lora.rank
+        } else {
+            0
+        };
         let block = 4 * width + 3 * heads + pair + 3 * wide + low;
         // On the way back through a block: gradients of the widest intermediates.
         let passing = 3 * wide + 2 * width;
@@ -160,7 +207,12 @@ impl Training<'_> {
         let vocab = self.shape.vocab_size;
         let chunk = (chunk_rows(vocab).min(self.batches.tokens) * vocab) as u64 * FLOAT;
         let projection = (vocab * self.shape.hidden_size) as u64 * FLOAT;
-        chunk + if self.config.lora.rank == 0 { projection } else { 0 }
+        chunk
+            + if self.config.lora.rank == 0 {
+                projection
+            } else {
+                0
+            }
     }
 }
 
@@ -176,28 +228,65 @@ mod tests {
     fn plan(change: impl Fn(&mut SftConfig)) -> MemoryPlan {
         let mut config = SftConfig::default();
         change(&mut config);
-        let batches = Batches { tokens: 2048, count: 1, workers: 2 };
-        let fit = Fit { micro_batch_tokens: 2048, checkpointing: false };
-        Training { shape: &shape(), config: &config, fit, batches }.plan()
+        let batches = Batches {
+            tokens: 2048,
+            count: 1,
+            workers: 2,
+        };
+        let fit = Fit {
+            micro_batch_tokens: 2048,
+            checkpointing: false,
+        };
+        Training {
+            shape: &shape(),
+            config: &config,
+            fit,
+            batches,
+        }
+        .plan()
     }
 
     #[test]
     fn weights_and_moments_take_twelve_bytes_a_weight_and_four_bits_an_eighth() {
         let parameters = shape().parameters() as u64;
         let full = plan(|_| ());
-        assert_eq!((full.weights, full.optimizer), (4 * parameters, 8 * parameters));
-        let lora = LoraConfig { rank: 16, four_bit: true, ..LoraConfig::default() };
+        assert_eq!(
+            (full.weights, full.optimizer),
+            (4 * parameters, 8 * parameters)
+        );
+        let lora = LoraConfig {
+            rank: 16,
+            four_bit: true,
+            ..LoraConfig::default()
+        };
         let packed = plan(|config| config.lora = lora.clone());
         let embeddings = 4 * 49_152 * 576;
-        assert!(packed.weights < embeddings + parameters / 2 + (32 << 20), "{packed}");
+        assert!(
+            packed.weights < embeddings + parameters / 2 + (32 << 20),
+            "{packed}"
+        );
     }
 
     #[test]
     fn whatever_is_proposed_when_memory_is_short_needs_less() {
         let (shape, config) = (shape(), SftConfig::default());
-        let (fit, batches) =
-            (Fit { micro_batch_tokens: 4096, checkpointing: false }, Batches { tokens: 4096, count: 4, workers: 2 });
-        let training = Training { shape: &shape, config: &config, fit, batches };
+        let (fit, batches) = (
+            Fit {
+                micro_batch_tokens: 4096,
+                checkpointing: false,
+            },
+            Batches {
+                tokens: 4096,
+                count: 4,
+                workers: 2,
+            },
+        );
+        let training = Training {
+            shape: &shape,
+            config: &config,
+            fit,
+            batches,
+        };
         let full = training.plan().total();
         for (what, plan) in training.smaller("sft") {
             assert!(plan.total() < full, "{what}: {plan}");

@@ -38,17 +38,32 @@ impl SelfAttention {
     /// # Errors
     ///
     /// As the origin.
-    pub fn build<O: Origin>(name: &str, layer: usize, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
+    pub fn build<O: Origin>(
+        name: &str,
+        layer: usize,
+        config: &ModelConfig,
+        origin: &mut O,
+    ) -> Result<Self, O::Error> {
         let (width, head) = (config.hidden_size, config.head_dim);
-        let (query, key) = (config.num_attention_heads * head, config.num_key_value_heads * head);
-        let mut linear =
-            |part: &str, shape, bias, scale| Linear::build(&format!("{name}.{part}"), shape, bias, scale, origin);
+        let (query, key) = (
+            config.num_attention_heads * head,
+            config.num_key_value_heads * head,
+        );
+        let mut linear = |part: &str, shape, bias, scale| {
+            Linear::build(&format!("{name}.{part}"), shape, bias, scale, origin)
+        };
         let q_proj = linear("q_proj", [query, width], config.qkv_bias(), 1.0)?;
         let k_proj = linear("k_proj", [key, width], config.qkv_bias(), 1.0)?;
         let v_proj = linear("v_proj", [key, width], config.qkv_bias(), 1.0)?;
-        let o_proj = linear("o_proj", [width, query], config.attention_bias, config.depth_scale())?;
+        let o_proj = linear(
+            "o_proj",
+            [width, query],
+            config.attention_bias,
+            config.depth_scale(),
+        )?;
         let mut norm = |part: &str| match config.head_norms() {
-            true => RmsNorm::build(&format!("{name}.{part}"), head, config.rms_norm_eps, origin).map(Some),
+            true => RmsNorm::build(&format!("{name}.{part}"), head, config.rms_norm_eps, origin)
+                .map(Some),
             false => Ok(None),
         };
         let (q_norm, k_norm) = (norm("q_norm")?, norm("k_norm")?);
@@ -70,7 +85,12 @@ impl SelfAttention {
     ///
     /// - hidden: `[batch, seq, d_model]`
     /// - output: `[batch, seq, d_model]`
-    pub fn forward(&self, hidden: Tensor<3>, context: &Context, cache: Option<&mut LayerCache>) -> Tensor<3> {
+    pub fn forward(
+        &self,
+        hidden: Tensor<3>,
+        context: &Context,
+        cache: Option<&mut LayerCache>,
+    ) -> Tensor<3> {
         // Project, normalize each head, split the last axis into heads: [batch, heads, seq, head_dim]; then rotate.
         let query = self.normalize(&self.q_norm, self.q_proj.forward(hidden.clone()));
         let key = self.normalize(&self.k_norm, self.k_proj.forward(hidden.clone()));
@@ -85,7 +105,8 @@ impl SelfAttention {
         let mixed = attend(query, key, value, context.block_mask.within(self.window));
 
         let [batch, heads, seq, width] = mixed.dims();
-        self.o_proj.forward(mixed.swap_dims(1, 2).reshape([batch, seq, heads * width]))
+        self.o_proj
+            .forward(mixed.swap_dims(1, 2).reshape([batch, seq, heads * width]))
     }
 
     fn normalize(&self, norm: &Option<RmsNorm>, projected: Tensor<3>) -> Tensor<3> {
@@ -97,7 +118,9 @@ impl SelfAttention {
 
     fn split_heads(&self, projected: Tensor<3>) -> Tensor<4> {
         let [batch, seq, width] = projected.dims();
-        projected.reshape([batch, seq, width / self.head_dim, self.head_dim]).swap_dims(1, 2)
+        projected
+            .reshape([batch, seq, width / self.head_dim, self.head_dim])
+            .swap_dims(1, 2)
     }
 }
 
@@ -114,7 +137,10 @@ mod tests {
         let query = Tensor::<4>::from_data([[[[1.0f32], [1.0]], [[0.0], [0.0]]]], &device);
         let key = Tensor::<4>::from_data([[[[0.0f32], [2.0]]]], &device);
         let value = Tensor::<4>::from_data([[[[10.0f32], [20.0]]]], &device);
-        let mixed: Vec<f32> = attend(query, key, value, BlockMask::causal(1, 2)).into_data().try_to_vec().expect("f32");
+        let mixed: Vec<f32> = attend(query, key, value, BlockMask::causal(1, 2))
+            .into_data()
+            .try_to_vec()
+            .expect("f32");
         let weight = 2f32.exp() / (1.0 + 2f32.exp());
         let expected = [10.0, 10.0 + 10.0 * weight, 10.0, 15.0];
         for (got, want) in mixed.iter().zip(expected) {

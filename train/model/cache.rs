@@ -33,17 +33,24 @@ impl Cache {
             value: Some(Tensor::zeros(shape, device)),
             filled: vec![0; rows],
         };
-        Cache { layers: (0..config.num_hidden_layers).map(|_| layer()).collect(), device: device.clone() }
+        Cache {
+            layers: (0..config.num_hidden_layers).map(|_| layer()).collect(),
+            device: device.clone(),
+        }
     }
 
     /// Tokens in each row.
     pub fn filled(&self) -> &[usize] {
-        self.layers.first().map_or(&[][..], |layer| &layer.filled[..])
+        self.layers
+            .first()
+            .map_or(&[][..], |layer| &layer.filled[..])
     }
 
     /// Tokens that a row can hold.
     pub fn capacity(&self) -> usize {
-        self.layers.first().map_or(0, |layer| layer.stored().dims()[1])
+        self.layers
+            .first()
+            .map_or(0, |layer| layer.stored().dims()[1])
     }
 
     /// Makes room for `capacity` tokens in every row. What is there is copied, so ask for more than the next token.
@@ -67,8 +74,11 @@ impl Cache {
     /// Fills `row` with the `count` tokens from `start` on of `from`, a cache of one row.
     pub fn copy_prompt(&mut self, from: &Cache, start: usize, count: usize, row: usize) {
         for (layer, from) in self.layers.iter_mut().zip(&from.layers) {
-            let part =
-                |stored: &Option<Tensor<3>>| stored.as_ref().map(|stored| stored.clone().narrow(1, start, count));
+            let part = |stored: &Option<Tensor<3>>| {
+                stored
+                    .as_ref()
+                    .map(|stored| stored.clone().narrow(1, start, count))
+            };
             layer.put_row(row, count, part(&from.key), part(&from.value));
         }
     }
@@ -78,11 +88,16 @@ impl Cache {
         for layer in &mut self.layers {
             let count = layer.filled[from];
             let [rows, capacity, width] = layer.stored().dims();
-            let places: Vec<i32> = (from * capacity..from * capacity + count).map(|at| at as i32).collect();
+            let places: Vec<i32> = (from * capacity..from * capacity + count)
+                .map(|at| at as i32)
+                .collect();
             // A copy of its own: a view would keep the tensor from being written in place.
             let part = |stored: &Option<Tensor<3>>| {
                 let lines = stored.as_ref()?.clone().reshape([rows * capacity, width]);
-                let places = Tensor::<1, Int>::from_data(TensorData::new(places.clone(), [count]), &lines.device());
+                let places = Tensor::<1, Int>::from_data(
+                    TensorData::new(places.clone(), [count]),
+                    &lines.device(),
+                );
                 Some(lines.select(0, places).reshape([1, count, width]))
             };
             let (key, value) = (part(&layer.key), part(&layer.value));
@@ -106,11 +121,16 @@ impl LayerCache {
         let places: Vec<i32> = filled
             .iter()
             .enumerate()
-            .flat_map(|(row, &filled)| (row * capacity + filled..row * capacity + filled + new).map(|at| at as i32))
+            .flat_map(|(row, &filled)| {
+                (row * capacity + filled..row * capacity + filled + new).map(|at| at as i32)
+            })
             .collect();
         filled.iter_mut().for_each(|filled| *filled += new);
         let keys = filled.iter().copied().max().unwrap_or(0);
-        assert!(keys <= capacity, "the cache holds {capacity} tokens, not {keys}");
+        assert!(
+            keys <= capacity,
+            "the cache holds {capacity} tokens, not {keys}"
+        );
         let places = Tensor::from_data(TensorData::new(places, [batch * new]), &key.device());
         let write = |slot: &mut Option<Tensor<3>>, part: Tensor<4>, places: Tensor<1, Int>| {
             let stored = slot.take().expect("a cache is put back after every write");
@@ -119,22 +139,43 @@ impl LayerCache {
             let part = part.swap_dims(1, 2).reshape([batch * new, width]);
             let lines = in_dtype(stored, part.dtype()).reshape([rows * capacity, width]);
             let lines = lines.select_assign(0, places, part, IndexingUpdateOp::Assign);
-            let seen = lines.clone().reshape([rows, capacity, heads, head]).narrow(0, 0, batch).narrow(1, 0, keys);
+            let seen = lines
+                .clone()
+                .reshape([rows, capacity, heads, head])
+                .narrow(0, 0, batch)
+                .narrow(1, 0, keys);
             *slot = Some(lines.reshape([rows, capacity, width]));
             seen.swap_dims(1, 2)
         };
-        (write(&mut self.key, key, places.clone()), write(&mut self.value, value, places))
+        (
+            write(&mut self.key, key, places.clone()),
+            write(&mut self.value, value, places),
+        )
     }
 
     fn stored(&self) -> &Tensor<3> {
-        self.key.as_ref().expect("a cache is put back after every write")
+        self.key
+            .as_ref()
+            .expect("a cache is put back after every write")
     }
 
-    fn put_row(&mut self, row: usize, count: usize, key: Option<Tensor<3>>, value: Option<Tensor<3>>) {
+    fn put_row(
+        &mut self,
+        row: usize,
+        count: usize,
+        key: Option<Tensor<3>>,
+        value: Option<Tensor<3>>,
+    ) {
         for (slot, part) in [(&mut self.key, key), (&mut self.value, value)] {
-            let (stored, part) = slot.take().zip(part).expect("a cache is put back after every write");
+            let (stored, part) = slot
+                .take()
+                .zip(part)
+                .expect("a cache is put back after every write");
             let [_, capacity, width] = stored.dims();
-            assert!(count <= capacity, "the cache holds {capacity} tokens, not {count}");
+            assert!(
+                count <= capacity,
+                "the cache holds {capacity} tokens, not {count}"
+            );
             let stored = in_dtype(stored, part.dtype());
             *slot = Some(stored.slice_assign([row..row + 1, 0..count, 0..width], part));
         }
@@ -144,7 +185,11 @@ impl LayerCache {
 
 /// The cache in the dtype of the keys: it begins with zeros of the device's usual one.
 fn in_dtype(stored: Tensor<3>, dtype: DType) -> Tensor<3> {
-    if stored.dtype() == dtype { stored } else { stored.cast(dtype) }
+    if stored.dtype() == dtype {
+        stored
+    } else {
+        stored.cast(dtype)
+    }
 }
 
 #[cfg(test)]
@@ -153,15 +198,25 @@ mod tests {
 
     use super::*;
 
-    const SHAPE: fn() -> ModelConfig =
-        || ModelConfig { num_hidden_layers: 1, num_key_value_heads: 2, head_dim: 1, ..ModelConfig::default() };
+    const SHAPE: fn() -> ModelConfig = || ModelConfig {
+        num_hidden_layers: 1,
+        num_key_value_heads: 2,
+        head_dim: 1,
+        ..ModelConfig::default()
+    };
 
     /// Appends to each row tokens whose key is `10 · row + number`, and 100 more in the second head; values are negative.
     fn append(cache: &mut Cache, rows: &[&[i32]]) -> (Vec<f32>, Vec<f32>) {
         let device = Device::flex();
         let new = rows[0].len();
         let heads = |row: &&[i32]| {
-            [0, 100].map(|more| row.iter().map(move |&x| (x + more) as f32).collect::<Vec<_>>()).concat()
+            [0, 100]
+                .map(|more| {
+                    row.iter()
+                        .map(move |&x| (x + more) as f32)
+                        .collect::<Vec<_>>()
+                })
+                .concat()
         };
         let values: Vec<f32> = rows.iter().flat_map(heads).collect();
         let key = Tensor::<4>::from_data(TensorData::new(values, [rows.len(), 2, new, 1]), &device);
@@ -181,7 +236,10 @@ mod tests {
         assert_eq!(cache.filled(), [2, 1, 0]);
         let (keys, values) = append(&mut cache, &[&[8], &[9]]);
         // The second row has two tokens; its third place means nothing.
-        assert_eq!(keys, [1., 2., 8., 101., 102., 108., 3., 9., 0., 103., 109., 0.]);
+        assert_eq!(
+            keys,
+            [1., 2., 8., 101., 102., 108., 3., 9., 0., 103., 109., 0.]
+        );
         assert_eq!(values[..3], [-1., -2., -8.]);
         assert_eq!(cache.filled(), [3, 2, 0]);
     }

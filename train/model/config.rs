@@ -229,10 +229,14 @@ impl ModelConfig {
 
     /// Why this shape cannot be built, if it cannot.
     pub fn problem(&self) -> Option<String> {
-        self.size_problem().or_else(|| self.family_problem()).or_else(|| {
-            let scaling = self.rope_scaling.as_ref()?;
-            scaling.problem(self.rope_theta).map(|what| format!("`rope_scaling`: {what}"))
-        })
+        self.size_problem()
+            .or_else(|| self.family_problem())
+            .or_else(|| {
+                let scaling = self.rope_scaling.as_ref()?;
+                scaling
+                    .problem(self.rope_theta)
+                    .map(|what| format!("`rope_scaling`: {what}"))
+            })
     }
 
     fn size_problem(&self) -> Option<String> {
@@ -247,26 +251,43 @@ impl ModelConfig {
             ("num_key_value_heads", self.num_key_value_heads),
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_position_embeddings),
-            ("num_attention_heads · head_dim", self.num_attention_heads.saturating_mul(self.head_dim)),
+            (
+                "num_attention_heads · head_dim",
+                self.num_attention_heads.saturating_mul(self.head_dim),
+            ),
         ] {
-            let largest = if key == "num_hidden_layers" { 1 << 10 } else { LARGEST };
+            let largest = if key == "num_hidden_layers" {
+                1 << 10
+            } else {
+                LARGEST
+            };
             if size == 0 || size > largest {
-                return Some(format!("`{key}` is {size}, but must lie between 1 and {largest}"));
+                return Some(format!(
+                    "`{key}` is {size}, but must lie between 1 and {largest}"
+                ));
             }
         }
-        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+        if !self
+            .num_attention_heads
+            .is_multiple_of(self.num_key_value_heads)
+        {
             return Some(format!(
                 "`num_attention_heads` ({}) is no multiple of `num_key_value_heads` ({})",
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Some(format!("`head_dim` is {}, but rotary positions need an even width", self.head_dim));
+            return Some(format!(
+                "`head_dim` is {}, but rotary positions need an even width",
+                self.head_dim
+            ));
         }
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.rope_theta) || !positive(self.rms_norm_eps) {
             let (theta, epsilon) = (self.rope_theta, self.rms_norm_eps);
-            return Some(format!("`rope_theta` is {theta} and `rms_norm_eps` is {epsilon}, but both must be positive"));
+            return Some(format!(
+                "`rope_theta` is {theta} and `rms_norm_eps` is {epsilon}, but both must be positive"
+            ));
         }
         None
     }
@@ -274,13 +295,20 @@ impl ModelConfig {
     fn family_problem(&self) -> Option<String> {
         let family = self.model_type.name();
         if self.hidden_act != "silu" {
-            return Some(format!("`hidden_act` is `{}`, but only `silu` is known", self.hidden_act));
+            return Some(format!(
+                "`hidden_act` is `{}`, but only `silu` is known",
+                self.hidden_act
+            ));
         }
         if self.attention_bias && !matches!(self.model_type, Family::Llama | Family::Qwen3) {
-            return Some(format!("`attention_bias` is set, but the family `{family}` has none"));
+            return Some(format!(
+                "`attention_bias` is set, but the family `{family}` has none"
+            ));
         }
         if self.mlp_bias && self.model_type != Family::Llama {
-            return Some(format!("`mlp_bias` is set, but the family `{family}` has none"));
+            return Some(format!(
+                "`mlp_bias` is set, but the family `{family}` has none"
+            ));
         }
         if self.sliding_window == Some(0) {
             return Some("`sliding_window` is 0, but a token sees at least itself".into());
@@ -295,11 +323,21 @@ impl ModelConfig {
                 self.num_hidden_layers
             ));
         }
-        if !self.model_type.mixes_layers() && self.layer_types.iter().any(|one| *one != self.layer_types[0]) {
-            return Some(format!("`layer_types` differ from layer to layer, but the family `{family}` has one kind"));
+        if !self.model_type.mixes_layers()
+            && self
+                .layer_types
+                .iter()
+                .any(|one| *one != self.layer_types[0])
+        {
+            return Some(format!(
+                "`layer_types` differ from layer to layer, but the family `{family}` has one kind"
+            ));
         }
-        if self.sliding_window.is_none() && self.layer_types.contains(&LayerType::SlidingAttention) {
-            return Some("`layer_types` has `sliding_attention`, but `sliding_window` is not set".into());
+        if self.sliding_window.is_none() && self.layer_types.contains(&LayerType::SlidingAttention)
+        {
+            return Some(
+                "`layer_types` has `sliding_attention`, but `sliding_window` is not set".into(),
+            );
         }
         None
     }
@@ -331,8 +369,14 @@ impl ModelConfig {
     /// Name and shape of every weight, as Hugging Face names them.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (width, ff, head) = (self.hidden_size, self.intermediate_size, self.head_dim);
-        let (query, key) = (self.num_attention_heads * head, self.num_key_value_heads * head);
-        let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab_size, width])];
+        let (query, key) = (
+            self.num_attention_heads * head,
+            self.num_key_value_heads * head,
+        );
+        let mut tensors = vec![(
+            "model.embed_tokens.weight".to_owned(),
+            vec![self.vocab_size, width],
+        )];
         for layer in 0..self.num_hidden_layers {
             let mut add = |name: &str, shape: &[usize]| {
                 tensors.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
@@ -368,6 +412,9 @@ impl ModelConfig {
 
     /// Number of weights.
     pub fn parameters(&self) -> usize {
-        self.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        self.tensors()
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 }

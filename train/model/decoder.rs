@@ -26,7 +26,10 @@ pub struct Context {
 impl Context {
     /// The same on the autodiff side of the device.
     pub fn tracked(self) -> Self {
-        Context { turn: self.turn.tracked(), block_mask: self.block_mask }
+        Context {
+            turn: self.turn.tracked(),
+            block_mask: self.block_mask,
+        }
     }
 }
 
@@ -45,9 +48,17 @@ impl RmsNorm {
     /// # Errors
     ///
     /// As the origin.
-    pub fn build<O: Origin>(name: &str, width: usize, epsilon: f64, origin: &mut O) -> Result<Self, O::Error> {
+    pub fn build<O: Origin>(
+        name: &str,
+        width: usize,
+        epsilon: f64,
+        origin: &mut O,
+    ) -> Result<Self, O::Error> {
         let weight = origin.vector(&format!("{name}.weight"), width, 1.0)?;
-        Ok(RmsNorm { weight: Param::from_tensor(weight), epsilon })
+        Ok(RmsNorm {
+            weight: Param::from_tensor(weight),
+            epsilon,
+        })
     }
 
     /// # Shapes
@@ -71,13 +82,27 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    fn build<O: Origin>(name: &str, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
-        let (width, ff, bias) = (config.hidden_size, config.intermediate_size, config.mlp_bias);
+    fn build<O: Origin>(
+        name: &str,
+        config: &ModelConfig,
+        origin: &mut O,
+    ) -> Result<Self, O::Error> {
+        let (width, ff, bias) = (
+            config.hidden_size,
+            config.intermediate_size,
+            config.mlp_bias,
+        );
         let depth = config.depth_scale();
         Ok(Mlp {
             gate_proj: Linear::build(&format!("{name}.gate_proj"), [ff, width], bias, 1.0, origin)?,
             up_proj: Linear::build(&format!("{name}.up_proj"), [ff, width], bias, 1.0, origin)?,
-            down_proj: Linear::build(&format!("{name}.down_proj"), [width, ff], bias, depth, origin)?,
+            down_proj: Linear::build(
+                &format!("{name}.down_proj"),
+                [width, ff],
+                bias,
+                depth,
+                origin,
+            )?,
         })
     }
 
@@ -87,7 +112,8 @@ impl Mlp {
     /// - output: the same
     pub fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
         let gate = self.gate_proj.forward(hidden.clone());
-        self.down_proj.forward(swiglu(gate, self.up_proj.forward(hidden)))
+        self.down_proj
+            .forward(swiglu(gate, self.up_proj.forward(hidden)))
     }
 }
 
@@ -105,11 +131,20 @@ pub struct Block {
 }
 
 impl Block {
-    fn build<O: Origin>(layer: usize, config: &ModelConfig, origin: &mut O) -> Result<Self, O::Error> {
+    fn build<O: Origin>(
+        layer: usize,
+        config: &ModelConfig,
+        origin: &mut O,
+    ) -> Result<Self, O::Error> {
         let name = format!("model.layers.{layer}");
         let (width, epsilon) = (config.hidden_size, config.rms_norm_eps);
         Ok(Block {
-            input_layernorm: RmsNorm::build(&format!("{name}.input_layernorm"), width, epsilon, origin)?,
+            input_layernorm: RmsNorm::build(
+                &format!("{name}.input_layernorm"),
+                width,
+                epsilon,
+                origin,
+            )?,
             self_attn: SelfAttention::build(&format!("{name}.self_attn"), layer, config, origin)?,
             post_attention_layernorm: RmsNorm::build(
                 &format!("{name}.post_attention_layernorm"),
@@ -125,10 +160,19 @@ impl Block {
     ///
     /// - hidden: `[batch, seq, d_model]`
     /// - output: the same
-    pub fn forward(&self, hidden: Tensor<3>, context: &Context, cache: Option<&mut LayerCache>) -> Tensor<3> {
-        let mixed = self.self_attn.forward(self.input_layernorm.forward(hidden.clone()), context, cache);
+    pub fn forward(
+        &self,
+        hidden: Tensor<3>,
+        context: &Context,
+        cache: Option<&mut LayerCache>,
+    ) -> Tensor<3> {
+        let mixed =
+            self.self_attn
+                .forward(self.input_layernorm.forward(hidden.clone()), context, cache);
         let hidden = hidden + mixed;
-        let thought = self.mlp.forward(self.post_attention_layernorm.forward(hidden.clone()));
+        let thought = self
+            .mlp
+            .forward(self.post_attention_layernorm.forward(hidden.clone()));
         hidden + thought
     }
 }
@@ -178,13 +222,27 @@ impl CausalLm {
         let layers = (0..config.num_hidden_layers).map(|layer| Block::build(layer, config, origin));
         let layers = layers.collect::<Result<_, _>>()?;
         let embedding = origin.matrix("model.embed_tokens.weight", table, 1.0)?;
-        let embed_tokens = Embedding { weight: Param::from_tensor(embedding) };
-        let norm = RmsNorm::build("model.norm", config.hidden_size, config.rms_norm_eps, origin)?;
+        let embed_tokens = Embedding {
+            weight: Param::from_tensor(embedding),
+        };
+        let norm = RmsNorm::build(
+            "model.norm",
+            config.hidden_size,
+            config.rms_norm_eps,
+            origin,
+        )?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
             false => Some(Linear::build("lm_head", table, false, 1.0, origin)?),
         };
-        Ok(CausalLm { model: Decoder { embed_tokens, layers, norm }, lm_head })
+        Ok(CausalLm {
+            model: Decoder {
+                embed_tokens,
+                layers,
+                norm,
+            },
+            lm_head,
+        })
     }
 
     /// The same with every weight in `dtype`.
@@ -202,10 +260,16 @@ impl CausalLm {
         let [batch, seq] = tokens.dims();
         let table = self.model.embed_tokens.weight.val();
         let [_, width] = table.dims();
-        let vectors = table.select(0, tokens.reshape([batch * seq])).reshape([batch, seq, width]);
+        let vectors = table
+            .select(0, tokens.reshape([batch * seq]))
+            .reshape([batch, seq, width]);
         // A table that is only stored with fewer bits is not what is computed with.
         let computed = self.model.norm.weight.val().dtype();
-        if vectors.dtype() == computed { vectors } else { vectors.cast(computed) }
+        if vectors.dtype() == computed {
+            vectors
+        } else {
+            vectors.cast(computed)
+        }
     }
 
     /// Hidden states after the final norm.
@@ -214,7 +278,12 @@ impl CausalLm {
     ///
     /// - tokens: `[batch, seq]`
     /// - output: `[batch, seq, d_model]`
-    pub fn hidden(&self, tokens: Tensor<2, Int>, context: &Context, mut cache: Option<&mut Cache>) -> Tensor<3> {
+    pub fn hidden(
+        &self,
+        tokens: Tensor<2, Int>,
+        context: &Context,
+        mut cache: Option<&mut Cache>,
+    ) -> Tensor<3> {
         let mut hidden = self.embed(tokens);
         for (index, block) in self.model.layers.iter().enumerate() {
             let layer = cache.as_deref_mut().map(|cache| &mut cache.layers[index]);
@@ -252,5 +321,10 @@ impl ModuleMapper for Cast {
 
 /// The rotary positions of a model.
 pub fn rope_of(config: &ModelConfig, device: &Device) -> Rope {
-    Rope::new(config.head_dim, config.rope_theta, config.rope_scaling.as_ref(), device)
+    Rope::new(
+        config.head_dim,
+        config.rope_theta,
+        config.rope_scaling.as_ref(),
+        device,
+    )
 }

@@ -33,10 +33,18 @@ impl Linear {
     ) -> Result<Self, O::Error> {
         let weight = origin.matrix(&format!("{name}.weight"), shape, scale)?;
         let bias = match bias {
-            true => Some(Param::from_tensor(origin.vector(&format!("{name}.bias"), shape[0], 0.0)?)),
+            true => Some(Param::from_tensor(origin.vector(
+                &format!("{name}.bias"),
+                shape[0],
+                0.0,
+            )?)),
             false => None,
         };
-        Ok(Linear { weight: Param::from_tensor(weight), bias, lora: None })
+        Ok(Linear {
+            weight: Param::from_tensor(weight),
+            bias,
+            lora: None,
+        })
     }
 
     /// # Shapes

@@ -59,16 +59,24 @@ impl LoraConfig {
         let known = |target: &String| LINEARS.iter().any(|(_, name)| name == target);
         if let Some(target) = self.targets.iter().find(|target| !known(target)) {
             let names = LINEARS.map(|(_, name)| name).join("`, `");
-            return Some(format!("`targets` names `{target}`, but a block has `{names}`"));
+            return Some(format!(
+                "`targets` names `{target}`, but a block has `{names}`"
+            ));
         }
         if self.rank > 0 && self.targets.is_empty() {
             return Some("`targets` is empty, so nothing would be trained".into());
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Some(format!("`dropout` is {}, but must be at least 0 and below 1", self.dropout));
+            return Some(format!(
+                "`dropout` is {}, but must be at least 0 and below 1",
+                self.dropout
+            ));
         }
         if self.four_bit && self.rank == 0 {
-            return Some("`four_bit` freezes the model, and without a `rank` nothing would be trained".into());
+            return Some(
+                "`four_bit` freezes the model, and without a `rank` nothing would be trained"
+                    .into(),
+            );
         }
         None
     }
@@ -127,14 +135,21 @@ impl Lora {
     /// A from the uniform distribution over ±1/√d_input, as PEFT draws it; B is zero.
     fn new(config: &LoraConfig, [output, input]: [usize; 2], key: u64, device: &Device) -> Self {
         let bound = 1.0 / (input as f64).sqrt();
-        let value = |at: u64| ((data::draw::bits(key, at) >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * bound;
-        let values: Vec<f32> = (0..(config.rank * input) as u64).map(|at| value(at) as f32).collect();
+        let value = |at: u64| {
+            ((data::draw::bits(key, at) >> 11) as f64 / (1u64 << 52) as f64 - 1.0) * bound
+        };
+        let values: Vec<f32> = (0..(config.rank * input) as u64)
+            .map(|at| value(at) as f32)
+            .collect();
         let a = Tensor::from_data(TensorData::new(values, [config.rank, input]), device);
         Lora {
             lora_a: Param::from_tensor(a),
             lora_b: Param::from_tensor(Tensor::zeros([output, config.rank], device)),
             scale: config.scale(),
-            dropout: Dropout { share: config.dropout, key: None },
+            dropout: Dropout {
+                share: config.dropout,
+                key: None,
+            },
         }
     }
 
@@ -152,7 +167,16 @@ impl Lora {
     /// The input with some of its numbers left out and the others made larger in turn, by a mask that is a function of
     /// the key: what is computed again for the backward pass is the same.
     fn dropped(&self, input: Tensor<2>) -> Tensor<2> {
-        let (Dropout { share, key: Some(key) }, [rows, width]) = (self.dropout, input.dims()) else { return input };
+        let (
+            Dropout {
+                share,
+                key: Some(key),
+            },
+            [rows, width],
+        ) = (self.dropout, input.dims())
+        else {
+            return input;
+        };
         let least = (share * (1u64 << 32) as f64) as u64;
         let kept = (1.0 / (1.0 - share)) as f32;
         // One draw serves two numbers.
@@ -160,10 +184,20 @@ impl Lora {
             let bits = data::draw::bits(key, at);
             [bits >> 32, bits & 0xffff_ffff].map(|half| if half < least { 0.0 } else { kept })
         };
-        let mut mask: Vec<f32> = (0..(rows * width).div_ceil(2) as u64).flat_map(pair).collect();
+        let mut mask: Vec<f32> = (0..(rows * width).div_ceil(2) as u64)
+            .flat_map(pair)
+            .collect();
         mask.truncate(rows * width);
-        let mask = Tensor::<2>::from_data(TensorData::new(mask, [rows, width]), &input.device().inner());
-        input.clone() * if input.is_autodiff() { mask.autodiff() } else { mask }
+        let mask = Tensor::<2>::from_data(
+            TensorData::new(mask, [rows, width]),
+            &input.device().inner(),
+        );
+        input.clone()
+            * if input.is_autodiff() {
+                mask.autodiff()
+            } else {
+                mask
+            }
     }
 
     /// `s · B A`, `[d_output, d_input]`.
@@ -214,8 +248,15 @@ pub fn with_lora(
 pub fn has_lora(model: &CausalLm) -> bool {
     let with = |block: &Block| {
         let (attention, mlp) = (&block.self_attn, &block.mlp);
-        let all = [&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj];
-        all.into_iter().chain([&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj]).any(|linear| linear.lora.is_some())
+        let all = [
+            &attention.q_proj,
+            &attention.k_proj,
+            &attention.v_proj,
+            &attention.o_proj,
+        ];
+        all.into_iter()
+            .chain([&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj])
+            .any(|linear| linear.lora.is_some())
     };
     model.model.layers.first().is_some_and(with)
 }
@@ -248,20 +289,30 @@ mod tests {
     use crate::weights::to_host;
 
     fn small() -> ModelConfig {
-        ModelConfig { vocab_size: 16, hidden_size: 64, num_hidden_layers: 2, ..ModelConfig::default() }
+        ModelConfig {
+            vocab_size: 16,
+            hidden_size: 64,
+            num_hidden_layers: 2,
+            ..ModelConfig::default()
+        }
     }
 
     fn numbers(shape: [usize; 2], seed: u64) -> Tensor<2> {
         let count = (shape[0] * shape[1]) as u64;
-        let values: Vec<f32> =
-            (0..count).map(|at| (data::draw::bits(seed, at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect();
+        let values: Vec<f32> = (0..count)
+            .map(|at| (data::draw::bits(seed, at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+            .collect();
         Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
 
     #[test]
     fn a_new_addition_changes_nothing_and_a_merged_one_what_it_added() {
         let (shape, device) = (small(), Device::flex());
-        let config = LoraConfig { rank: 4, targets: vec!["up_proj".into()], ..LoraConfig::default() };
+        let config = LoraConfig {
+            rank: 4,
+            targets: vec!["up_proj".into()],
+            ..LoraConfig::default()
+        };
         let plain = CausalLm::new(&shape, 7, &device);
         let mut model = with_lora(plain.clone(), &shape, &config, 7, &device);
         assert!(has_lora(&model) && !has_lora(&plain));
@@ -272,33 +323,66 @@ mod tests {
         };
         assert_eq!(values(&model), values(&plain));
 
-        let lora = model.model.layers[1].mlp.up_proj.lora.as_mut().expect("a target");
+        let lora = model.model.layers[1]
+            .mlp
+            .up_proj
+            .lora
+            .as_mut()
+            .expect("a target");
         lora.lora_b = Param::from_tensor(numbers([512, 4], 2));
         let (added, merged) = (values(&model), values(&merged(model)));
         assert_ne!(added, values(&plain));
-        assert!(added.iter().zip(&merged).all(|(one, other)| (one - other).abs() < 1e-4));
+        assert!(
+            added
+                .iter()
+                .zip(&merged)
+                .all(|(one, other)| (one - other).abs() < 1e-4)
+        );
     }
 
     #[test]
     fn only_targets_have_additions_and_their_number_is_as_planned() {
         let (shape, device) = (small(), Device::flex());
-        let config = LoraConfig { rank: 4, ..LoraConfig::default() };
-        let model = with_lora(CausalLm::new(&shape, 7, &device), &shape, &config, 7, &device);
-        let trained: usize =
-            to_host(&model).iter().filter(|(name, _)| is_lora(name)).map(|(_, tensor)| tensor.values.len()).sum();
+        let config = LoraConfig {
+            rank: 4,
+            ..LoraConfig::default()
+        };
+        let model = with_lora(
+            CausalLm::new(&shape, 7, &device),
+            &shape,
+            &config,
+            7,
+            &device,
+        );
+        let trained: usize = to_host(&model)
+            .iter()
+            .filter(|(name, _)| is_lora(name))
+            .map(|(_, tensor)| tensor.values.len())
+            .sum();
         assert_eq!(trained, config.parameters(&shape));
     }
 
     #[test]
     fn dropout_leaves_out_its_share_and_always_the_same() {
-        let config = LoraConfig { rank: 4, dropout: 0.25, ..LoraConfig::default() };
+        let config = LoraConfig {
+            rank: 4,
+            dropout: 0.25,
+            ..LoraConfig::default()
+        };
         let mut lora = Lora::new(&config, [64, 64], 7, &Device::flex());
         lora.dropout.key = Some(3);
-        let drop = || lora.dropped(Tensor::ones([100, 64], &Device::flex())).into_data();
+        let drop = || {
+            lora.dropped(Tensor::ones([100, 64], &Device::flex()))
+                .into_data()
+        };
         let values = drop().try_to_vec::<f32>().expect("f32");
         let out = values.iter().filter(|value| **value == 0.0).count();
         assert!((1500..1700).contains(&out), "{out} of 6400");
-        assert!(values.iter().all(|value| *value == 0.0 || (value - 4.0 / 3.0).abs() < 1e-6));
+        assert!(
+            values
+                .iter()
+                .all(|value| *value == 0.0 || (value - 4.0 / 3.0).abs() < 1e-6)
+        );
         assert_eq!(drop(), drop());
     }
 }

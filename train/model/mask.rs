@@ -18,7 +18,10 @@ impl Span {
     /// Slots `from..to`; empty when `from` is not below `to`.
     pub fn new(from: usize, to: usize) -> Self {
         let slot = |at| u32::try_from(at).expect("a sequence has fewer than 2^32 tokens");
-        Span { from: slot(from.min(to)), to: slot(to) }
+        Span {
+            from: slot(from.min(to)),
+            to: slot(to),
+        }
     }
 
     /// Number of slots.
@@ -36,7 +39,10 @@ impl Span {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other,
             (_, true) => self,
-            _ => Span { from: self.from.min(other.from), to: self.to.max(other.to) },
+            _ => Span {
+                from: self.from.min(other.from),
+                to: self.to.max(other.to),
+            },
         }
     }
 
@@ -58,15 +64,27 @@ pub struct View {
 impl View {
     /// One span alone.
     pub fn of(from: usize, to: usize) -> Self {
-        View { shared: Span::default(), own: Span::new(from, to) }
+        View {
+            shared: Span::default(),
+            own: Span::new(from, to),
+        }
     }
 
     /// The last `window` keys of the view.
     fn last(self, window: usize) -> Self {
         let spare = (self.shared.len() + self.own.len()).saturating_sub(window) as u32;
         let from_shared = spare.min(self.shared.to - self.shared.from);
-        let shared = Span { from: self.shared.from + from_shared, ..self.shared };
-        View { shared, own: Span { from: self.own.from + spare - from_shared, ..self.own } }
+        let shared = Span {
+            from: self.shared.from + from_shared,
+            ..self.shared
+        };
+        View {
+            shared,
+            own: Span {
+                from: self.own.from + spare - from_shared,
+                ..self.own
+            },
+        }
     }
 }
 
@@ -84,8 +102,14 @@ impl BlockMask {
     ///
     /// When the views do not fill whole rows.
     pub fn new(views: Vec<View>, queries: usize) -> Self {
-        assert!(queries > 0 && views.len().is_multiple_of(queries), "every row has {queries} queries");
-        BlockMask { views: views.into(), queries }
+        assert!(
+            queries > 0 && views.len().is_multiple_of(queries),
+            "every row has {queries} queries"
+        );
+        BlockMask {
+            views: views.into(),
+            queries,
+        }
     }
 
     /// Every token sees itself and those before it.
@@ -97,9 +121,10 @@ impl BlockMask {
     /// The same with at most `window` keys each (Beltagy et al., arXiv 2004.05150); none is no bound.
     pub fn within(&self, window: Option<usize>) -> Self {
         match window {
-            Some(window) => {
-                BlockMask { views: self.views.iter().map(|view| view.last(window)).collect(), queries: self.queries }
-            }
+            Some(window) => BlockMask {
+                views: self.views.iter().map(|view| view.last(window)).collect(),
+                queries: self.queries,
+            },
             None => self.clone(),
         }
     }
@@ -134,15 +159,33 @@ mod tests {
     fn a_causal_query_sees_itself_and_what_came_before() {
         let block_mask = BlockMask::causal(2, 3);
         assert_eq!((block_mask.rows(), block_mask.queries()), (2, 3));
-        assert_eq!(block_mask.row(1), [View::of(0, 1), View::of(0, 2), View::of(0, 3)]);
+        assert_eq!(
+            block_mask.row(1),
+            [View::of(0, 1), View::of(0, 2), View::of(0, 3)]
+        );
         assert!(block_mask.is_causal() && !block_mask.within(Some(2)).is_causal());
     }
 
     #[test]
     fn a_window_forgets_the_shared_prompt_first() {
-        let view = View { shared: Span::new(2, 6), own: Span::new(9, 12) };
+        let view = View {
+            shared: Span::new(2, 6),
+            own: Span::new(9, 12),
+        };
         assert_eq!(view.last(9), view);
-        assert_eq!(view.last(5), View { shared: Span::new(4, 6), own: Span::new(9, 12) });
-        assert_eq!(view.last(2), View { shared: Span::new(6, 6), own: Span::new(10, 12) });
+        assert_eq!(
+            view.last(5),
+            View {
+                shared: Span::new(4, 6),
+                own: Span::new(9, 12)
+            }
+        );
+        assert_eq!(
+            view.last(2),
+            View {
+                shared: Span::new(6, 6),
+                own: Span::new(10, 12)
+            }
+        );
     }
 }

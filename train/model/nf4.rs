@@ -60,14 +60,28 @@ impl FourBit {
         let (mut short, mut spans) = (Vec::with_capacity(scales.len()), Vec::new());
         for scales in scales.chunks(SCALES) {
             let mean = scales.iter().sum::<f32>() / scales.len() as f32;
-            let span = scales.iter().fold(0f32, |most, scale| most.max((scale - mean).abs()));
+            let span = scales
+                .iter()
+                .fold(0f32, |most, scale| most.max((scale - mean).abs()));
             let steps = if span > 0.0 { 127.0 / span } else { 0.0 };
-            short.extend(scales.iter().map(|scale| ((scale - mean) * steps).round() as i8));
+            short.extend(
+                scales
+                    .iter()
+                    .map(|scale| ((scale - mean) * steps).round() as i8),
+            );
             spans.push((mean, span));
         }
-        let mut rounded = FourBit { shape, codes: vec![0; values.len().div_ceil(2)], scales: short, spans };
+        let mut rounded = FourBit {
+            shape,
+            codes: vec![0; values.len().div_ceil(2)],
+            scales: short,
+            spans,
+        };
         let mut codes = std::mem::take(&mut rounded.codes);
-        let blocks = codes.par_chunks_mut(BLOCK / 2).zip(values.par_chunks(BLOCK)).enumerate();
+        let blocks = codes
+            .par_chunks_mut(BLOCK / 2)
+            .zip(values.par_chunks(BLOCK))
+            .enumerate();
         blocks.for_each(|(block, (codes, values))| {
             let scale = rounded.scale(block);
             let share = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -83,7 +97,10 @@ impl FourBit {
     /// The rounded values, row by row.
     pub fn values(&self) -> Vec<f32> {
         let mut values = vec![0f32; self.shape[0] * self.shape[1]];
-        let blocks = values.par_chunks_mut(BLOCK).zip(self.codes.par_chunks(BLOCK / 2)).enumerate();
+        let blocks = values
+            .par_chunks_mut(BLOCK)
+            .zip(self.codes.par_chunks(BLOCK / 2))
+            .enumerate();
         blocks.for_each(|(block, (values, codes))| {
             let scale = self.scale(block);
             let table = NF4.map(|value| value * scale);
@@ -109,12 +126,16 @@ impl FourBit {
 }
 
 fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0f32, |most, value| most.max(value.abs()))
+    values
+        .iter()
+        .fold(0f32, |most, value| most.max(value.abs()))
 }
 
 /// The index of the nearest value of the table.
 fn nearest(value: f32) -> u8 {
-    NF4.windows(2).filter(|pair| value > 0.5 * (pair[0] + pair[1])).count() as u8
+    NF4.windows(2)
+        .filter(|pair| value > 0.5 * (pair[0] + pair[1]))
+        .count() as u8
 }
 
 /// The linear maps of all blocks of a model in four bits, by the names of their weights.
@@ -127,22 +148,40 @@ pub struct Nf4Blocks {
 impl Nf4Blocks {
     /// Takes the linear maps out of the blocks of `model`, one after the other; what stays behind has no size.
     pub fn take(mut model: CausalLm, device: &Device) -> (CausalLm, Self) {
-        let mut taker = Taker { path: Path::default(), matrices: BTreeMap::new(), device };
+        let mut taker = Taker {
+            path: Path::default(),
+            matrices: BTreeMap::new(),
+            device,
+        };
         let take = |(index, block): (usize, Block)| {
             taker.path.enter(&format!("model.layers.{index}"));
             let block = block.map(&mut taker);
             taker.path.exit();
             block
         };
-        model.model.layers = model.model.layers.into_iter().enumerate().map(take).collect();
-        (model, Nf4Blocks { matrices: taker.matrices, device: device.clone() })
+        model.model.layers = model
+            .model
+            .layers
+            .into_iter()
+            .enumerate()
+            .map(take)
+            .collect();
+        (
+            model,
+            Nf4Blocks {
+                matrices: taker.matrices,
+                device: device.clone(),
+            },
+        )
     }
 
     /// A block of the model whose linear maps were taken, with their rounded values.
     pub fn block(&self, model: &CausalLm, index: usize) -> Block {
         let mut path = Path::default();
         path.enter(&format!("model.layers.{index}"));
-        model.model.layers[index].clone().map(&mut Giver { path, blocks: self })
+        model.model.layers[index]
+            .clone()
+            .map(&mut Giver { path, blocks: self })
     }
 
     /// As [`CausalLm::hidden`], for a model whose linear maps were taken: one block at a time is unpacked.
@@ -181,7 +220,13 @@ pub struct Rounding<'a, O> {
 impl<'a, O: Origin> Rounding<'a, O> {
     /// Rounds what `origin` gives.
     pub fn new(origin: &'a mut O, device: &Device) -> Self {
-        Rounding { origin, blocks: Nf4Blocks { matrices: BTreeMap::new(), device: device.clone() } }
+        Rounding {
+            origin,
+            blocks: Nf4Blocks {
+                matrices: BTreeMap::new(),
+                device: device.clone(),
+            },
+        }
     }
 
     /// What was rounded.
@@ -193,12 +238,19 @@ impl<'a, O: Origin> Rounding<'a, O> {
 impl<O: Origin> Origin for Rounding<'_, O> {
     type Error = O::Error;
 
-    fn matrix(&mut self, name: &str, shape: [usize; 2], scale: f64) -> Result<Tensor<2>, Self::Error> {
+    fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        scale: f64,
+    ) -> Result<Tensor<2>, Self::Error> {
         let weight = self.origin.matrix(name, shape, scale)?;
         if !is_linear(name) {
             return Ok(weight);
         }
-        self.blocks.matrices.insert(name.to_owned(), rounded(weight));
+        self.blocks
+            .matrices
+            .insert(name.to_owned(), rounded(weight));
         Ok(Tensor::zeros([1, 1], &self.blocks.device))
     }
 
@@ -259,7 +311,9 @@ impl ModuleMapper for Giver<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(packed) = self.blocks.matrices.get(&self.path.name()) else { return param };
+        let Some(packed) = self.blocks.matrices.get(&self.path.name()) else {
+            return param;
+        };
         let (id, weight, mapper) = param.consume();
         let data = TensorData::new(packed.values(), packed.shape.to_vec());
         let dense = Tensor::from_data(data, (&self.blocks.device, weight.dtype()));
@@ -288,9 +342,21 @@ mod tests {
         let weights = to_host(&CausalLm::new(&ModelConfig::default(), 7, &Device::flex()));
         let tensor = &weights["model.layers.0.mlp.up_proj.weight"];
         let packed = FourBit::of(&tensor.values, [512, 192]);
-        assert!(packed.bytes() as f64 * 8.0 / ((512 * 192) as f64) < 4.2, "{} bytes", packed.bytes());
-        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
-        let far = square(&mut packed.values().iter().zip(&tensor.values).map(|(one, other)| one - other));
+        assert!(
+            packed.bytes() as f64 * 8.0 / ((512 * 192) as f64) < 4.2,
+            "{} bytes",
+            packed.bytes()
+        );
+        let square = |values: &mut dyn Iterator<Item = f32>| {
+            values.map(|value| f64::from(value).powi(2)).sum::<f64>()
+        };
+        let far = square(
+            &mut packed
+                .values()
+                .iter()
+                .zip(&tensor.values)
+                .map(|(one, other)| one - other),
+        );
         let all = square(&mut tensor.values.iter().copied());
         assert!((far / all).sqrt() < 0.1, "{}", (far / all).sqrt());
     }
@@ -299,12 +365,30 @@ mod tests {
     fn a_taken_block_comes_back_rounded_and_its_norms_as_they_were() {
         let device = Device::flex();
         let model = CausalLm::new(&ModelConfig::default(), 7, &device);
-        let before = model.model.layers[2].self_attn.k_proj.weight.val().into_data();
+        let before = model.model.layers[2]
+            .self_attn
+            .k_proj
+            .weight
+            .val()
+            .into_data();
         let (left, packed) = Nf4Blocks::take(model, &device);
         assert_eq!(left.model.layers[2].self_attn.k_proj.weight.dims(), [1, 1]);
-        let after = packed.block(&left, 2).self_attn.k_proj.weight.val().into_data();
-        let pairs = before.as_slice::<f32>().expect("f32").iter().zip(after.as_slice::<f32>().expect("f32"));
-        assert!(pairs.clone().count() == 64 * 192 && pairs.clone().all(|(one, other)| (one - other).abs() < 0.02));
+        let after = packed
+            .block(&left, 2)
+            .self_attn
+            .k_proj
+            .weight
+            .val()
+            .into_data();
+        let pairs = before
+            .as_slice::<f32>()
+            .expect("f32")
+            .iter()
+            .zip(after.as_slice::<f32>().expect("f32"));
+        assert!(
+            pairs.clone().count() == 64 * 192
+                && pairs.clone().all(|(one, other)| (one - other).abs() < 0.02)
+        );
         assert_eq!(packed.block(&left, 2).input_layernorm.weight.dims(), [192]);
     }
 
@@ -318,6 +402,9 @@ mod tests {
         let (other, again) = Nf4Blocks::take(CausalLm::new(&shape, 7, &device), &device);
         assert_eq!(to_host(&one), to_host(&other));
         let values = |block: Block| block.mlp.down_proj.weight.val().into_data();
-        assert_eq!(values(blocks.block(&one, 3)), values(again.block(&other, 3)));
+        assert_eq!(
+            values(blocks.block(&one, 3)),
+            values(again.block(&other, 3))
+        );
     }
 }

@@ -17,7 +17,12 @@ pub trait Origin {
     /// # Errors
     ///
     /// When the weight cannot be had.
-    fn matrix(&mut self, name: &str, shape: [usize; 2], scale: f64) -> Result<Tensor<2>, Self::Error>;
+    fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        scale: f64,
+    ) -> Result<Tensor<2>, Self::Error>;
 
     /// A bias or the scale of a norm, `[length]`. One that is new is `start` everywhere.
     ///
@@ -36,7 +41,10 @@ pub struct Draw {
 impl Draw {
     /// Weights that depend on `seed` and the order of the calls alone.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Draw { rng: ChaCha8Rng::seed_from_u64(seed), device: device.clone() }
+        Draw {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            device: device.clone(),
+        }
     }
 }
 
@@ -51,7 +59,10 @@ impl Origin for Draw {
                 (0.02 * scale * normal) as f32
             })
             .collect();
-        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+        Ok(Tensor::from_data(
+            TensorData::new(values, shape),
+            &self.device,
+        ))
     }
 
     fn vector(&mut self, _: &str, length: usize, start: f32) -> Result<Tensor<1>, Infallible> {

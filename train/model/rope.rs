@@ -20,16 +20,29 @@ pub struct Rope {
 
 impl Rope {
     /// The turns of heads of width `head_dim`.
-    pub fn new(head_dim: usize, theta: f64, scaling: Option<&RopeScaling>, device: &Device) -> Self {
+    pub fn new(
+        head_dim: usize,
+        theta: f64,
+        scaling: Option<&RopeScaling>,
+        device: &Device,
+    ) -> Self {
         let half = head_dim / 2;
-        let plain: Vec<f64> = (0..half).map(|pair| theta.powf(-2.0 * pair as f64 / head_dim as f64)).collect();
+        let plain: Vec<f64> = (0..half)
+            .map(|pair| theta.powf(-2.0 * pair as f64 / head_dim as f64))
+            .collect();
         let (frequencies, magnitude) = match scaling {
             Some(scaling) => (scaling.stretch(&plain, theta), scaling.magnitude()),
             None => (plain, 1.0),
         };
-        let frequencies: Vec<f32> = frequencies.into_iter().map(|frequency| frequency as f32).collect();
+        let frequencies: Vec<f32> = frequencies
+            .into_iter()
+            .map(|frequency| frequency as f32)
+            .collect();
         let data = TensorData::new(frequencies, [1, 1, 1, half]);
-        Rope { frequencies: Tensor::from_data(data, (device, DType::F32)), magnitude }
+        Rope {
+            frequencies: Tensor::from_data(data, (device, DType::F32)),
+            magnitude,
+        }
     }
 
     /// The turns at `positions`, computed in f32 as `transformers` does.
@@ -42,8 +55,17 @@ impl Rope {
         let [batch, seq] = positions.dims();
         let positions = positions.cast(FloatDType::F32).reshape([batch, 1, seq, 1]);
         let angles = positions * self.frequencies.clone();
-        let scaled = |turn: Tensor<4>| if self.magnitude == 1.0 { turn } else { turn * self.magnitude };
-        Turn { cos: scaled(angles.clone().cos()), sin: scaled(angles.sin()) }
+        let scaled = |turn: Tensor<4>| {
+            if self.magnitude == 1.0 {
+                turn
+            } else {
+                turn * self.magnitude
+            }
+        };
+        Turn {
+            cos: scaled(angles.clone().cos()),
+            sin: scaled(angles.sin()),
+        }
     }
 }
 
@@ -72,7 +94,10 @@ impl Turn {
 
     /// The same turn on the autodiff side of the device.
     pub fn tracked(self) -> Self {
-        Turn { cos: self.cos.autodiff(), sin: self.sin.autodiff() }
+        Turn {
+            cos: self.cos.autodiff(),
+            sin: self.sin.autodiff(),
+        }
     }
 }
 

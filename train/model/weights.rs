@@ -98,11 +98,17 @@ pub enum WeightsError {
 
 impl WeightsError {
     fn file(path: &std::path::Path, what: impl ToString) -> Self {
-        WeightsError::File { path: path.to_owned(), what: what.to_string() }
+        WeightsError::File {
+            path: path.to_owned(),
+            what: what.to_string(),
+        }
     }
 
     fn within(self, path: &std::path::Path) -> Self {
-        WeightsError::In { path: path.to_owned(), problem: Box::new(self) }
+        WeightsError::In {
+            path: path.to_owned(),
+            problem: Box::new(self),
+        }
     }
 }
 
@@ -152,8 +158,13 @@ impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let values = tensor.into_data().convert::<f32>().try_to_vec().expect("converted to f32");
-        self.tensors.insert(self.path.name(), HostTensor { shape, values });
+        let values = tensor
+            .into_data()
+            .convert::<f32>()
+            .try_to_vec()
+            .expect("converted to f32");
+        self.tensors
+            .insert(self.path.name(), HostTensor { shape, values });
     }
 }
 
@@ -162,12 +173,19 @@ impl ModuleVisitor for Reader {
 /// # Errors
 ///
 /// When a tensor is missing, unknown, of another shape, or not finite.
-pub fn from_host(config: &ModelConfig, mut tensors: HostTensors, device: &Device) -> Result<CausalLm, WeightsError> {
+pub fn from_host(
+    config: &ModelConfig,
+    mut tensors: HostTensors,
+    device: &Device,
+) -> Result<CausalLm, WeightsError> {
     if config.tie_word_embeddings {
         // Some writers store the tied projection a second time.
         tensors.remove("lm_head.weight");
     }
-    let mut host = Host { tensors, device: device.clone() };
+    let mut host = Host {
+        tensors,
+        device: device.clone(),
+    };
     let model = CausalLm::build(config, &mut host)?;
     match host.tensors.into_keys().next() {
         Some(name) => Err(WeightsError::Unexpected(name)),
@@ -181,15 +199,29 @@ struct Host {
 }
 
 impl Host {
-    fn take<const D: usize>(&mut self, name: &str, needed: [usize; D]) -> Result<Tensor<D>, WeightsError> {
-        let tensor = self.tensors.remove(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+    fn take<const D: usize>(
+        &mut self,
+        name: &str,
+        needed: [usize; D],
+    ) -> Result<Tensor<D>, WeightsError> {
+        let tensor = self
+            .tensors
+            .remove(name)
+            .ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
         if tensor.shape != needed {
-            return Err(WeightsError::Shape { name: name.to_owned(), found: tensor.shape, needed: needed.to_vec() });
+            return Err(WeightsError::Shape {
+                name: name.to_owned(),
+                found: tensor.shape,
+                needed: needed.to_vec(),
+            });
         }
         if tensor.values.iter().any(|value| !value.is_finite()) {
             return Err(WeightsError::NotFinite(name.to_owned()));
         }
-        Ok(Tensor::from_data(TensorData::new(tensor.values, needed), &self.device))
+        Ok(Tensor::from_data(
+            TensorData::new(tensor.values, needed),
+            &self.device,
+        ))
     }
 }
 

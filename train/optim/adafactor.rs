@@ -9,7 +9,10 @@ const LEAST: f64 = 1e-30;
 
 /// Second moments of one weight.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one for each weight tensor, and the numbers are behind it")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each weight tensor, and the numbers are behind it"
+)]
 pub(super) enum Seconds {
     /// Of a matrix: the mean of each row and of each column, `[rows]` and `[columns]`.
     Matrix(Tensor<1>, Tensor<1>),

@@ -23,7 +23,11 @@ pub struct AdamW {
 impl AdamW {
     /// No averages yet.
     pub fn new(config: OptimizerConfig) -> Self {
-        AdamW { config, states: States::new(), updates: 0 }
+        AdamW {
+            config,
+            states: States::new(),
+            updates: 0,
+        }
     }
 
     /// Number of updates made.
@@ -37,13 +41,24 @@ impl AdamW {
     /// # Panics
     ///
     /// When there is no gradient.
-    pub fn step(&mut self, model: CausalLm, gradients: NamedGradients, rate: f64) -> (CausalLm, Tensor<1>) {
+    pub fn step(
+        &mut self,
+        model: CausalLm,
+        gradients: NamedGradients,
+        rate: f64,
+    ) -> (CausalLm, Tensor<1>) {
         let norm = global_norm(&gradients).expect("a step has gradients");
         // In f64, as it would be on the host.
         let clip = (norm.clone().cast(DType::F64) + 1e-6).recip() * self.config.max_grad_norm;
         let clip = clip.clamp_max(1.0).cast(DType::F32);
         self.updates += 1;
-        let mut update = Update { path: Path::default(), gradients, optimizer: self, rate, clip };
+        let mut update = Update {
+            path: Path::default(),
+            gradients,
+            optimizer: self,
+            rate,
+            clip,
+        };
         (model.map(&mut update), norm)
     }
 
@@ -73,12 +88,22 @@ impl AdamW {
         device: &Device,
     ) -> anyhow::Result<Self> {
         let states = state::read(config.state, folder, device)?;
-        Ok(AdamW { config, states, updates })
+        Ok(AdamW {
+            config,
+            states,
+            updates,
+        })
     }
 
     /// What all weights of this update have in common; matrices decay.
     fn element(&self, clip: f32, rate: f64, matrix: bool) -> element::Update {
-        let OptimizerConfig { beta1, beta2, epsilon, weight_decay, .. } = self.config;
+        let OptimizerConfig {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            ..
+        } = self.config;
         let updates = self.updates as i32;
         element::Update {
             clip,
@@ -89,15 +114,25 @@ impl AdamW {
             correction2: (1.0 - beta2.powi(updates)) as f32,
             epsilon: epsilon as f32,
             rate: (rate / (1.0 - beta1.powi(updates))) as f32,
-            decay: if matrix { (1.0 - rate * weight_decay) as f32 } else { 1.0 },
+            decay: if matrix {
+                (1.0 - rate * weight_decay) as f32
+            } else {
+                1.0
+            },
         }
     }
 
     fn fresh(&self, gradient: &Tensor<1>) -> Option<Moments> {
         let [count] = gradient.dims();
         match self.config.state {
-            StateKind::Float32 => Some(Moments::Full { first: gradient.zeros_like(), second: gradient.zeros_like() }),
-            StateKind::EightBit => Some(Moments::EightBit { first: Codes::zeros(count), second: Codes::zeros(count) }),
+            StateKind::Float32 => Some(Moments::Full {
+                first: gradient.zeros_like(),
+                second: gradient.zeros_like(),
+            }),
+            StateKind::EightBit => Some(Moments::EightBit {
+                first: Codes::zeros(count),
+                second: Codes::zeros(count),
+            }),
             StateKind::Factored => None,
         }
     }
@@ -123,9 +158,12 @@ impl ModuleMapper for Update<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.name();
-        let Some(gradient) = self.gradients.remove(&name) else { return param };
+        let Some(gradient) = self.gradients.remove(&name) else {
+            return param;
+        };
         let before = self.optimizer.states.remove(&name);
-        let (master, moments) = before.map_or((None, None), |state| (state.master, Some(state.moments)));
+        let (master, moments) =
+            before.map_or((None, None), |state| (state.master, Some(state.moments)));
         let (id, weight, mapper) = param.consume();
         let (shape, dtype) = (weight.dims(), weight.dtype());
         let count = shape.iter().product::<usize>();
@@ -140,7 +178,9 @@ impl ModuleMapper for Update<'_> {
             DType::F32 => (weight, None),
             _ => (weight.cast(dtype), Some(flat)),
         };
-        self.optimizer.states.insert(name, WeightState { moments, master });
+        self.optimizer
+            .states
+            .insert(name, WeightState { moments, master });
         Param::from_mapped_value(id, weight, mapper)
     }
 }
@@ -159,8 +199,15 @@ impl Update<'_> {
             Some(Moments::Full { first, second }) if weight.device() == Device::flex() => {
                 let (mut weight, gradient) = (weight.into_data(), gradient.into_data());
                 let (mut first, mut second) = (first.into_data(), second.into_data());
-                let update = self.optimizer.element(self.clip.clone().into_scalar(), self.rate, matrix);
-                update.apply(floats(&mut weight), floats_of(&gradient), floats(&mut first), floats(&mut second));
+                let update =
+                    self.optimizer
+                        .element(self.clip.clone().into_scalar(), self.rate, matrix);
+                update.apply(
+                    floats(&mut weight),
+                    floats_of(&gradient),
+                    floats(&mut first),
+                    floats(&mut second),
+                );
                 let [weight, first, second] =
                     [weight, first, second].map(|data| Tensor::from_data(data, &Device::flex()));
                 (weight, Moments::Full { first, second })
@@ -174,12 +221,26 @@ impl Update<'_> {
                 let weight = weight * update.decay - first.clone() / root * update.rate;
                 (weight, Moments::Full { first, second })
             }
-            Some(Moments::EightBit { mut first, mut second }) => {
+            Some(Moments::EightBit {
+                mut first,
+                mut second,
+            }) => {
                 let device = weight.device();
                 let (mut weight, gradient) = (weight.into_data(), gradient.into_data());
-                let update = self.optimizer.element(self.clip.clone().into_scalar(), self.rate, matrix);
-                adamw_8bit::apply(&update, floats(&mut weight), floats_of(&gradient), &mut first, &mut second);
-                (Tensor::from_data(weight, &device), Moments::EightBit { first, second })
+                let update =
+                    self.optimizer
+                        .element(self.clip.clone().into_scalar(), self.rate, matrix);
+                adamw_8bit::apply(
+                    &update,
+                    floats(&mut weight),
+                    floats_of(&gradient),
+                    &mut first,
+                    &mut second,
+                );
+                (
+                    Tensor::from_data(weight, &device),
+                    Moments::EightBit { first, second },
+                )
             }
             factored => {
                 let before = match factored {
@@ -188,9 +249,16 @@ impl Update<'_> {
                 };
                 let matrix = matrix.then(|| [shape[0], shape[1..].iter().product()]);
                 let gradient = gradient * self.clip.clone();
-                let (seconds, step) = Seconds::step(before, gradient, matrix, self.optimizer.updates);
-                let decay = self.optimizer.element(1.0, self.rate, matrix.is_some()).decay;
-                (weight * decay - step * self.rate, Moments::Factored(seconds))
+                let (seconds, step) =
+                    Seconds::step(before, gradient, matrix, self.optimizer.updates);
+                let decay = self
+                    .optimizer
+                    .element(1.0, self.rate, matrix.is_some())
+                    .decay;
+                (
+                    weight * decay - step * self.rate,
+                    Moments::Factored(seconds),
+                )
             }
         }
     }

@@ -28,7 +28,10 @@ pub(super) struct Codes {
 impl Codes {
     /// `count` zeros.
     pub(super) fn zeros(count: usize) -> Self {
-        Codes { codes: vec![0; count], scales: vec![0.0; count.div_ceil(BLOCK)] }
+        Codes {
+            codes: vec![0; count],
+            scales: vec![0.0; count.div_ceil(BLOCK)],
+        }
     }
 }
 
@@ -54,19 +57,34 @@ impl Coder {
         let last: i32 = if sign { 6 } else { 7 };
         let value = |code: usize| {
             let magnitude = if sign { code & 127 } else { code };
-            let Some(decade) = magnitude.checked_ilog2() else { return 0.0 };
+            let Some(decade) = magnitude.checked_ilog2() else {
+                return 0.0;
+            };
             let steps = f64::from(1u32 << decade);
             let place = 0.1 + 0.9 * (magnitude as f64 - steps + 0.5) / steps;
             let value = place * 10f64.powi(decade as i32 - last);
-            if sign && code > 127 { -value as f32 } else { value as f32 }
+            if sign && code > 127 {
+                -value as f32
+            } else {
+                value as f32
+            }
         };
         let decade = |decade: i32| {
             let steps = f64::from(1u32 << decade);
             let factor = 10f64.powi(last - decade) * steps / 0.9;
             let begin = 10f64.powi(decade - last - 1);
-            Decade { begin: begin as f32, factor: factor as f32, offset: (steps / 9.0) as f32, steps: steps as f32 }
+            Decade {
+                begin: begin as f32,
+                factor: factor as f32,
+                offset: (steps / 9.0) as f32,
+                steps: steps as f32,
+            }
         };
-        Coder { sign, values: std::array::from_fn(value), decades: (0..=last).map(decade).collect() }
+        Coder {
+            sign,
+            values: std::array::from_fn(value),
+            decades: (0..=last).map(decade).collect(),
+        }
     }
 
     fn read(&self, codes: &[u8], scale: f32, out: &mut [f32]) {
@@ -79,37 +97,76 @@ impl Coder {
     /// zero would let a tiny first moment move its weight far.
     #[inline(always)]
     fn write(&self, values: &[f32], codes: &mut [u8]) -> f32 {
-        let scale = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+        let scale = values
+            .iter()
+            .fold(0f32, |most, value| most.max(value.abs()));
         let share = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        let smallest = if self.sign { 0.5 * self.decades[0].begin } else { f32::MIN_POSITIVE };
+        let smallest = if self.sign {
+            0.5 * self.decades[0].begin
+        } else {
+            f32::MIN_POSITIVE
+        };
         for (code, &value) in codes.iter_mut().zip(values) {
-            let place = (value.abs() * share).max(if value == 0.0 { 0.0 } else { f32::MIN_POSITIVE });
+            let place =
+                (value.abs() * share).max(if value == 0.0 { 0.0 } else { f32::MIN_POSITIVE });
             let mut found = self.decades[0];
             for decade in &self.decades[1..] {
-                found = if place >= decade.begin { *decade } else { found };
+                found = if place >= decade.begin {
+                    *decade
+                } else {
+                    found
+                };
             }
             let within = (place * found.factor - found.offset).clamp(0.0, found.steps - 1.0);
-            let magnitude = if place < smallest { 0 } else { (found.steps as i32 + within as i32) as u8 };
-            *code = if self.sign && value < 0.0 && magnitude > 0 { magnitude | 128 } else { magnitude };
+            let magnitude = if place < smallest {
+                0
+            } else {
+                (found.steps as i32 + within as i32) as u8
+            };
+            *code = if self.sign && value < 0.0 && magnitude > 0 {
+                magnitude | 128
+            } else {
+                magnitude
+            };
         }
         scale
     }
 }
 
 /// Updates weights in place, and the moments block by block: read, updated in f32, written.
-pub(super) fn apply(update: &Update, weights: &mut [f32], gradients: &[f32], first: &mut Codes, second: &mut Codes) {
+pub(super) fn apply(
+    update: &Update,
+    weights: &mut [f32],
+    gradients: &[f32],
+    first: &mut Codes,
+    second: &mut Codes,
+) {
     let (signed, unsigned) = (Coder::new(true), Coder::new(false));
     let blocks = PIECE / BLOCK;
-    let weights = weights.par_chunks_mut(PIECE).zip(gradients.par_chunks(PIECE));
-    let first = first.codes.par_chunks_mut(PIECE).zip(first.scales.par_chunks_mut(blocks));
-    let second = second.codes.par_chunks_mut(PIECE).zip(second.scales.par_chunks_mut(blocks));
-    weights.zip(first.zip(second)).for_each(|((weights, gradients), (first, second))| {
-        let work = Piece { update, signed: &signed, unsigned: &unsigned };
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || work.apply(weights, gradients, first, second),
-        );
-    });
+    let weights = weights
+        .par_chunks_mut(PIECE)
+        .zip(gradients.par_chunks(PIECE));
+    let first = first
+        .codes
+        .par_chunks_mut(PIECE)
+        .zip(first.scales.par_chunks_mut(blocks));
+    let second = second
+        .codes
+        .par_chunks_mut(PIECE)
+        .zip(second.scales.par_chunks_mut(blocks));
+    weights
+        .zip(first.zip(second))
+        .for_each(|((weights, gradients), (first, second))| {
+            let work = Piece {
+                update,
+                signed: &signed,
+                unsigned: &unsigned,
+            };
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || work.apply(weights, gradients, first, second),
+            );
+        });
 }
 
 struct Piece<'a> {
@@ -131,8 +188,13 @@ impl Piece<'_> {
         let first = first.0.chunks_mut(BLOCK).zip(first.1);
         let second = second.0.chunks_mut(BLOCK).zip(second.1);
         let weights = weights.chunks_mut(BLOCK).zip(gradients.chunks(BLOCK));
-        for ((weights, gradients), ((first, first_scale), (second, second_scale))) in weights.zip(first.zip(second)) {
-            let (m, v) = (&mut values.0[..weights.len()], &mut values.1[..weights.len()]);
+        for ((weights, gradients), ((first, first_scale), (second, second_scale))) in
+            weights.zip(first.zip(second))
+        {
+            let (m, v) = (
+                &mut values.0[..weights.len()],
+                &mut values.1[..weights.len()],
+            );
             self.signed.read(first, *first_scale, m);
             self.unsigned.read(second, *second_scale, v);
             self.update.piece(weights, gradients, m, v);
@@ -167,7 +229,11 @@ mod tests {
                 let (mut codes, mut read) = ([0; 2], [0f32; 2]);
                 let scale = coder.write(&[5.0 * value, 5.0], &mut codes);
                 coder.read(&codes, scale, &mut read);
-                assert!((read[0] / (5.0 * value) - 1.0).abs() < error, "{value} became {}", read[0] / 5.0);
+                assert!(
+                    (read[0] / (5.0 * value) - 1.0).abs() < error,
+                    "{value} became {}",
+                    read[0] / 5.0
+                );
             }
         }
     }

@@ -28,22 +28,41 @@ pub(super) struct Update {
 
 impl Update {
     /// Updates weights and moments in place, on all cores; the result does not depend on their number.
-    pub(super) fn apply(&self, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let weights = weights.par_chunks_mut(PIECE).zip(gradients.par_chunks(PIECE));
-        let moments = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
-        weights.zip(moments).for_each(|((weights, gradients), (first, second))| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || self.piece(weights, gradients, first, second),
-            );
-        });
+    pub(super) fn apply(
+        &self,
+        weights: &mut [f32],
+        gradients: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let weights = weights
+            .par_chunks_mut(PIECE)
+            .zip(gradients.par_chunks(PIECE));
+        let moments = first
+            .par_chunks_mut(PIECE)
+            .zip(second.par_chunks_mut(PIECE));
+        weights
+            .zip(moments)
+            .for_each(|((weights, gradients), (first, second))| {
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || self.piece(weights, gradients, first, second),
+                );
+            });
     }
 
     /// As [`Update::apply`], on this core.
     #[inline(always)]
-    pub(super) fn piece(&self, weights: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+    pub(super) fn piece(
+        &self,
+        weights: &mut [f32],
+        gradients: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
         let moments = first.iter_mut().zip(second);
-        for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradients).zip(moments) {
+        for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradients).zip(moments)
+        {
             let gradient = gradient * self.clip;
             *first = *first * self.beta1 + gradient * self.new1;
             *second = *second * self.beta2 + gradient * gradient * self.new2;

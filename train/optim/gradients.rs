@@ -16,7 +16,11 @@ pub fn gradients<M: Module>(module: &M, prefix: &str, gradients: &mut Gradients)
     if !prefix.is_empty() {
         path.enter(prefix);
     }
-    let mut taker = Taker { path, gradients, taken: NamedGradients::new() };
+    let mut taker = Taker {
+        path,
+        gradients,
+        taken: NamedGradients::new(),
+    };
     module.visit(&mut taker);
     taker.taken
 }
@@ -39,7 +43,8 @@ impl ModuleVisitor for Taker<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad_remove(self.gradients) {
             let count = gradient.dims().iter().product::<usize>();
-            self.taken.insert(self.path.name(), in_f32(gradient.reshape([count])));
+            self.taken
+                .insert(self.path.name(), in_f32(gradient.reshape([count])));
         }
     }
 }
@@ -70,7 +75,9 @@ pub fn accumulate(sum: &mut NamedGradients, new: NamedGradients) {
 
 /// The square root of the sum of all squares, `[1]`; none when there is no gradient. It stays where the gradients are.
 pub fn global_norm(gradients: &NamedGradients) -> Option<Tensor<1>> {
-    let squares = gradients.values().map(|gradient| gradient.clone().square().sum());
+    let squares = gradients
+        .values()
+        .map(|gradient| gradient.clone().square().sum());
     squares.reduce(|sum, square| sum + square).map(Tensor::sqrt)
 }
 
@@ -82,9 +89,17 @@ mod tests {
     #[test]
     fn gradients_of_micro_batches_add_up() {
         let device = Device::flex();
-        let one = |value: f32| NamedGradients::from([("w".to_owned(), Tensor::<1>::from_data([value, 0.0], &device))]);
+        let one = |value: f32| {
+            NamedGradients::from([(
+                "w".to_owned(),
+                Tensor::<1>::from_data([value, 0.0], &device),
+            )])
+        };
         let mut sum = one(3.0);
         accumulate(&mut sum, one(1.0));
-        assert_eq!(global_norm(&sum).expect("a gradient").into_scalar::<f32>(), 4.0);
+        assert_eq!(
+            global_norm(&sum).expect("a gradient").into_scalar::<f32>(),
+            4.0
+        );
     }
 }

@@ -17,15 +17,19 @@ pub fn over_micro_batches<B: Sync, T: Send>(
     work: impl Fn(&B) -> (NamedGradients, T) + Sync,
 ) -> (NamedGradients, Vec<T>) {
     let next = AtomicUsize::new(0);
-    let added = Mutex::new((0, NamedGradients::new(), Vec::with_capacity(micro_batches.len())));
+    let added = Mutex::new((
+        0,
+        NamedGradients::new(),
+        Vec::with_capacity(micro_batches.len()),
+    ));
     let turn = Condvar::new();
     let take = || {
         let _alarm = Alarm(|| {
             added.lock().unwrap_or_else(PoisonError::into_inner).0 = FAILED;
             turn.notify_all();
         });
-        while let Some((at, micro_batch)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, micro_batches.get(at)?)))
+        while let Some((at, micro_batch)) = Some(next.fetch_add(1, Ordering::Relaxed))
+            .and_then(|at| Some((at, micro_batches.get(at)?)))
         {
             let (gradients, one) = work(micro_batch);
             let added = added.lock().expect("nothing panics while it is locked");
@@ -44,7 +48,9 @@ pub fn over_micro_batches<B: Sync, T: Send>(
         0 | 1 => take(),
         workers => std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(take)))),
     }
-    let (_, sum, measured) = added.into_inner().expect("nothing panics while it is locked");
+    let (_, sum, measured) = added
+        .into_inner()
+        .expect("nothing panics while it is locked");
     (sum, measured)
 }
 
@@ -64,7 +70,11 @@ impl<F: Fn()> Drop for Alarm<F> {
 
 /// How many micro-batches are computed at once: one a core on the CPU, one on a device of its own.
 pub fn workers(device: &Device) -> usize {
-    if *device == Device::flex() { cores() } else { 1 }
+    if *device == Device::flex() {
+        cores()
+    } else {
+        1
+    }
 }
 
 fn cores() -> usize {
@@ -84,8 +94,13 @@ pub fn on_all_cores<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync
         done
     };
     let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores().min(items.len())).map(|_| scope.spawn(take)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("the work does not panic")).collect()
+        let threads: Vec<_> = (0..cores().min(items.len()))
+            .map(|_| scope.spawn(take))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("the work does not panic"))
+            .collect()
     });
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, one)| one).collect()
@@ -102,7 +117,13 @@ mod tests {
         let sum = |workers| {
             let items: Vec<f32> = (0..20).map(|at| 0.1 * at as f32).collect();
             let (sum, seen) = over_micro_batches(&items, workers, |&item| {
-                (NamedGradients::from([("w".to_owned(), Tensor::<1>::from_data([item], &device))]), item)
+                (
+                    NamedGradients::from([(
+                        "w".to_owned(),
+                        Tensor::<1>::from_data([item], &device),
+                    )]),
+                    item,
+                )
             });
             assert_eq!(seen, items);
             sum["w"].clone().into_scalar::<f32>()

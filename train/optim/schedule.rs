@@ -30,7 +30,8 @@ impl OptimizerConfig {
             Shape::Constant => 1.0,
             Shape::Linear => 1.0 - (1.0 - self.final_share) * done,
             Shape::Cosine => {
-                self.final_share + (1.0 - self.final_share) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+                self.final_share
+                    + (1.0 - self.final_share) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
             }
             Shape::Wsd if done < 0.8 => 1.0,
             Shape::Wsd => 1.0 - (1.0 - self.final_share) * (done - 0.8) / 0.2,
@@ -44,7 +45,13 @@ mod tests {
     use super::*;
 
     fn of(schedule: Shape) -> OptimizerConfig {
-        OptimizerConfig { lr: 1.0, warmup_steps: 4, final_share: 0.1, schedule, ..OptimizerConfig::default() }
+        OptimizerConfig {
+            lr: 1.0,
+            warmup_steps: 4,
+            final_share: 0.1,
+            schedule,
+            ..OptimizerConfig::default()
+        }
     }
 
     #[test]

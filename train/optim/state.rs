@@ -60,19 +60,30 @@ impl View for Lazy<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         match self.part {
             Part::Numbers(tensor) => tensor.to_data().as_bytes().to_vec().into(),
-            Part::Scales(scales) => scales.iter().flat_map(|scale| scale.to_le_bytes()).collect::<Vec<u8>>().into(),
+            Part::Scales(scales) => scales
+                .iter()
+                .flat_map(|scale| scale.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into(),
             Part::Codes(codes) => codes.into(),
         }
     }
 
     fn data_len(&self) -> usize {
-        let width = if matches!(self.part, Part::Codes(_)) { 1 } else { 4 };
+        let width = if matches!(self.part, Part::Codes(_)) {
+            1
+        } else {
+            4
+        };
         self.shape[0] * width
     }
 }
 
 fn numbers(tensor: &Tensor<1>) -> Lazy<'_> {
-    Lazy { shape: tensor.dims(), part: Part::Numbers(tensor) }
+    Lazy {
+        shape: tensor.dims(),
+        part: Part::Numbers(tensor),
+    }
 }
 
 /// The parts of `states` under their names on disk.
@@ -91,8 +102,20 @@ fn parts(states: &States) -> Vec<(String, Lazy<'_>)> {
             Moments::EightBit { first, second } => {
                 for (kind, codes) in [("exp_avg", first), ("exp_avg_sq", second)] {
                     let Codes { codes, scales } = codes;
-                    put(&format!("{kind}_codes"), Lazy { shape: [codes.len()], part: Part::Codes(codes) });
-                    put(&format!("{kind}_scales"), Lazy { shape: [scales.len()], part: Part::Scales(scales) });
+                    put(
+                        &format!("{kind}_codes"),
+                        Lazy {
+                            shape: [codes.len()],
+                            part: Part::Codes(codes),
+                        },
+                    );
+                    put(
+                        &format!("{kind}_scales"),
+                        Lazy {
+                            shape: [scales.len()],
+                            part: Part::Scales(scales),
+                        },
+                    );
                 }
             }
             Moments::Factored(Seconds::Matrix(rows, columns)) => {
@@ -110,7 +133,10 @@ const FILE: &str = "optimizer.safetensors";
 
 /// Bytes of the states on disk.
 pub(super) fn bytes(states: &States) -> u64 {
-    parts(states).iter().map(|(_, part)| part.data_len() as u64).sum()
+    parts(states)
+        .iter()
+        .map(|(_, part)| part.data_len() as u64)
+        .sum()
 }
 
 /// Writes states to a safetensors file, tensor by tensor: `exp_avg.<weight>` and `exp_avg_sq.<weight>`, as PyTorch
@@ -124,7 +150,11 @@ pub(super) fn write(states: &States, folder: &Path) -> Result<Written> {
     file.sync_all()?;
     let (bytes, mut hash) = (file.metadata()?.len(), blake3::Hasher::new());
     hash.update_reader(file)?;
-    Ok(Written { name: FILE.to_owned(), bytes, blake3: hash.finalize().to_hex().to_string() })
+    Ok(Written {
+        name: FILE.to_owned(),
+        bytes,
+        blake3: hash.finalize().to_hex().to_string(),
+    })
 }
 
 /// Reads what [`write`] wrote for an optimizer of `kind`.
@@ -134,13 +164,19 @@ pub(super) fn write(states: &States, folder: &Path) -> Result<Written> {
 /// When the file is no safetensors file, or lacks a part of a state.
 pub(super) fn read(kind: StateKind, folder: &Path, device: &Device) -> Result<States> {
     let path = folder.join(FILE);
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes =
+        std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     states_in(kind, &bytes, device).with_context(|| format!("while loading `{}`", path.display()))
 }
 
 fn states_in(kind: StateKind, bytes: &[u8], device: &Device) -> Result<States> {
-    let file = SafeTensors::deserialize(bytes).context("the optimizer's state is no readable safetensors file")?;
-    let read = |part: &str, name: &str| Read { file: &file, name: format!("{part}.{name}"), device };
+    let file = SafeTensors::deserialize(bytes)
+        .context("the optimizer's state is no readable safetensors file")?;
+    let read = |part: &str, name: &str| Read {
+        file: &file,
+        name: format!("{part}.{name}"),
+        device,
+    };
     let first = match kind {
         StateKind::Float32 => "exp_avg.",
         StateKind::EightBit => "exp_avg_codes.",
@@ -148,21 +184,40 @@ fn states_in(kind: StateKind, bytes: &[u8], device: &Device) -> Result<States> {
     };
     let mut states = States::new();
     for name in file.names() {
-        let Some(rest) = name.strip_prefix(first) else { continue };
+        let Some(rest) = name.strip_prefix(first) else {
+            continue;
+        };
         let (moments, name) = match kind {
             StateKind::Float32 => {
-                let (first, second) = (read("exp_avg", rest).tensor()?, read("exp_avg_sq", rest).tensor()?);
+                let (first, second) = (
+                    read("exp_avg", rest).tensor()?,
+                    read("exp_avg_sq", rest).tensor()?,
+                );
                 (Moments::Full { first, second }, rest)
             }
             StateKind::EightBit => {
                 let codes = |part: &str| -> Result<Codes> {
-                    let codes = read(&format!("{part}_codes"), rest).bytes(Dtype::U8)?.to_vec();
-                    Ok(Codes { codes, scales: read(&format!("{part}_scales"), rest).floats()? })
+                    let codes = read(&format!("{part}_codes"), rest)
+                        .bytes(Dtype::U8)?
+                        .to_vec();
+                    Ok(Codes {
+                        codes,
+                        scales: read(&format!("{part}_scales"), rest).floats()?,
+                    })
                 };
-                (Moments::EightBit { first: codes("exp_avg")?, second: codes("exp_avg_sq")? }, rest)
+                (
+                    Moments::EightBit {
+                        first: codes("exp_avg")?,
+                        second: codes("exp_avg_sq")?,
+                    },
+                    rest,
+                )
             }
             StateKind::Factored => match (rest.strip_prefix('.'), rest.strip_prefix("_rows.")) {
-                (Some(name), _) => (Moments::Factored(Seconds::Each(read("exp_avg_sq", name).tensor()?)), name),
+                (Some(name), _) => (
+                    Moments::Factored(Seconds::Each(read("exp_avg_sq", name).tensor()?)),
+                    name,
+                ),
                 (_, Some(name)) => {
                     let rows = read("exp_avg_sq_rows", name).tensor()?;
                     let columns = read("exp_avg_sq_columns", name).tensor()?;
@@ -172,7 +227,11 @@ fn states_in(kind: StateKind, bytes: &[u8], device: &Device) -> Result<States> {
             },
         };
         let master = read("master", name);
-        let master = if file.tensor(&master.name).is_ok() { Some(master.tensor()?) } else { None };
+        let master = if file.tensor(&master.name).is_ok() {
+            Some(master.tensor()?)
+        } else {
+            None
+        };
         states.insert(name.to_owned(), WeightState { moments, master });
     }
     if states.is_empty() && !file.is_empty() {
@@ -193,19 +252,29 @@ impl<'a> Read<'a> {
             format!("the optimizer's state lacks `{}`\nhint: it was saved with another `optimizer.state`", self.name)
         })?;
         if view.dtype() != dtype {
-            bail!("`{}` in the optimizer's state is {:?}, not {dtype:?}", self.name, view.dtype());
+            bail!(
+                "`{}` in the optimizer's state is {:?}, not {dtype:?}",
+                self.name,
+                view.dtype()
+            );
         }
         Ok(view.data())
     }
 
     fn floats(&self) -> Result<Vec<f32>> {
         let bytes = self.bytes(Dtype::F32)?;
-        Ok(bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect())
+        Ok(bytes
+            .chunks_exact(4)
+            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+            .collect())
     }
 
     fn tensor(&self) -> Result<Tensor<1>> {
         let values = self.floats()?;
         let count = values.len();
-        Ok(Tensor::from_data(TensorData::new(values, [count]), self.device))
+        Ok(Tensor::from_data(
+            TensorData::new(values, [count]),
+            self.device,
+        ))
     }
 }

@@ -53,7 +53,13 @@ pub(super) fn key(retry: u32) -> String {
 
 impl Desk {
     /// Shows what happens in the run of `out`.
-    pub fn new(out: &Path, journal: Journal, max_retry: u32, stream: bool, interrupt: &'static Interrupt) -> Self {
+    pub fn new(
+        out: &Path,
+        journal: Journal,
+        max_retry: u32,
+        stream: bool,
+        interrupt: &'static Interrupt,
+    ) -> Self {
         Desk {
             journal,
             log: None,
@@ -72,7 +78,12 @@ impl Desk {
     }
 
     /// Opens the log; the lines of tries that are known are written anew.
-    pub(super) fn open(&mut self, repairing: &Repairing<'_>, targets: usize, before: &[Try]) -> Result<()> {
+    pub(super) fn open(
+        &mut self,
+        repairing: &Repairing<'_>,
+        targets: usize,
+        before: &[Try],
+    ) -> Result<()> {
         (self.instance, self.model) = (repairing.instance.clone(), repairing.model.clone());
         self.targets = targets;
         let mut log = Log::resume(&self.out.join(LOG), 0)?;
@@ -118,11 +129,16 @@ impl Desk {
         self.journal.sync()?;
         let record = record(&self.instance, one);
         self.counts.count(&record);
-        one.ready_ms.iter().for_each(|ms| self.counts.ready(Duration::from_secs_f64(ms / 1000.0)));
+        one.ready_ms
+            .iter()
+            .for_each(|ms| self.counts.ready(Duration::from_secs_f64(ms / 1000.0)));
         if let Some(log) = &mut self.log {
             log.write(&record)?;
         }
-        let path = self.out.join(TRAJECTORIES).join(format!("try-{:02}.traj.json", one.retry));
+        let path = self
+            .out
+            .join(TRAJECTORIES)
+            .join(format!("try-{:02}.traj.json", one.retry));
         let whole = trajectory::of_try(&self.instance, &self.model, one);
         data::file::write_whole(&path, &serde_json::to_vec_pretty(&whole)?)?;
         Ok(())
@@ -150,7 +166,10 @@ impl Observer for Desk {
             From::PassingState if retry > 1 => ", from the passing state",
             From::PassingState | From::Here => "",
         };
-        self.say(&format!("try {retry} of {}, {queue:?}{from}", self.max_retry));
+        self.say(&format!(
+            "try {retry} of {}, {queue:?}{from}",
+            self.max_retry
+        ));
     }
 
     fn writes(&mut self, text: &str) {
@@ -169,9 +188,17 @@ impl Observer for Desk {
             self.show_diff(&one.patch);
         }
         for help in &one.rules {
-            self.say(&format!("  rule `{}`: {}", help.rule, help.note.lines().next().unwrap_or_default()));
+            self.say(&format!(
+                "  rule `{}`: {}",
+                help.rule,
+                help.note.lines().next().unwrap_or_default()
+            ));
         }
-        let again = if one.repeated { ", the same as before" } else { "" };
+        let again = if one.repeated {
+            ", the same as before"
+        } else {
+            ""
+        };
         let progress = if one.progress { ", progress" } else { "" };
         let (model, tests) = (one.model_ms as f64 / 1000.0, one.tests_ms as f64 / 1000.0);
         let (name, lines) = (one.status.name(), one.told.lines());
@@ -181,18 +208,24 @@ impl Observer for Desk {
                 let why = lines.into_iter().next().unwrap_or_default();
                 self.say(&format!("  {name}{again} (model {model:.1} s)\n  {why}"));
             }
-            Status::Pass => self.say(&format!("  {name}: all tests pass (model {model:.1} s, tests {tests:.1} s)")),
+            Status::Pass => self.say(&format!(
+                "  {name}: all tests pass (model {model:.1} s, tests {tests:.1} s)"
+            )),
             Status::Fail | Status::Broke | Status::Timeout | Status::Oom | Status::Crash => {
                 let why: Vec<&str> = lines.skip(1).take(2).collect();
                 let counts = format!("{passing} of {all} target tests pass");
                 let time = format!("model {model:.1} s, tests {tests:.1} s");
-                self.say(&format!("  {name}{again}{progress}: {counts} ({time})\n  {}", why.join("\n  ")));
+                self.say(&format!(
+                    "  {name}{again}{progress}: {counts} ({time})\n  {}",
+                    why.join("\n  ")
+                ));
             }
         }
         if one.progress {
             self.best = one.patch.clone();
         }
-        self.save(one).map_err(|error| SandboxError::Environment(format!("a try cannot be saved: {error:#}")))
+        self.save(one)
+            .map_err(|error| SandboxError::Environment(format!("a try cannot be saved: {error:#}")))
     }
 
     fn stops(&self) -> bool {

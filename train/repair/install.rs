@@ -24,7 +24,17 @@ pub fn install(python: &Path, wheels: &Path, requirement: &str, tree: &Path) -> 
         return Err(format!("`{requirement}` is no plain requirement"));
     }
     let output = Command::new(python)
-        .args(["-I", "-m", "pip", "install", "--quiet", "--no-index", "--only-binary", ":all:", "--no-compile"])
+        .args([
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-index",
+            "--only-binary",
+            ":all:",
+            "--no-compile",
+        ])
         .args(["--disable-pip-version-check", "--find-links"])
         .arg(wheels)
         .arg("--target")
@@ -46,16 +56,33 @@ pub fn install(python: &Path, wheels: &Path, requirement: &str, tree: &Path) -> 
 /// When it holds no packages, or a file cannot be read.
 pub fn copy_packages(venv: &Path, tree: &Path) -> Result<()> {
     let lib = venv.join("lib");
-    let folders = std::fs::read_dir(&lib).with_context(|| format!("`{}` is no virtual environment", venv.display()))?;
-    let pythons = folders.flatten().map(|entry| entry.path().join(SITE_PACKAGES));
+    let folders = std::fs::read_dir(&lib)
+        .with_context(|| format!("`{}` is no virtual environment", venv.display()))?;
+    let pythons = folders
+        .flatten()
+        .map(|entry| entry.path().join(SITE_PACKAGES));
     let Some(packages) = pythons.into_iter().find(|packages| packages.is_dir()) else {
-        bail!("`{}` holds no packages\nhint: name the folder that holds `pyvenv.cfg`", venv.display());
+        bail!(
+            "`{}` holds no packages\nhint: name the folder that holds `pyvenv.cfg`",
+            venv.display()
+        );
     };
     let copied = copy::copy(&packages, &tree.join(SITE_PACKAGES))?;
     // The sandbox brings its own pytest, and two do not go together.
-    for own in ["pytest", "_pytest", "pluggy", "iniconfig", "pip", "setuptools"] {
+    for own in [
+        "pytest",
+        "_pytest",
+        "pluggy",
+        "iniconfig",
+        "pip",
+        "setuptools",
+    ] {
         let _ = std::fs::remove_dir_all(tree.join(SITE_PACKAGES).join(own));
     }
-    eprintln!("copied the packages of `{}`, {:.1} MB", venv.display(), copied.bytes as f64 / 1e6);
+    eprintln!(
+        "copied the packages of `{}`, {:.1} MB",
+        venv.display(),
+        copied.bytes as f64 / 1e6
+    );
     Ok(())
 }

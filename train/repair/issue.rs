@@ -32,22 +32,39 @@ pub fn read(path: &Path) -> Result<Issue> {
     }
     let ending = path.extension().unwrap_or_default();
     if ending != "jsonl" && ending != "json" {
-        return Ok(Issue { text, tests: Vec::new() });
+        return Ok(Issue {
+            text,
+            tests: Vec::new(),
+        });
     }
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
     let row = if ending == "jsonl" { first } else { &text };
     let told = || format!("`{}`, row 1", path.display());
     let row: Value = serde_json::from_str(row).with_context(told)?;
-    let said = ["problem_statement", "statement", "issue", "text", "body"].iter().find_map(|key| row[*key].as_str());
+    let said = ["problem_statement", "statement", "issue", "text", "body"]
+        .iter()
+        .find_map(|key| row[*key].as_str());
     let Some(said) = said.filter(|said| !said.trim().is_empty()) else {
         bail!(
             "{} says nothing: it has no `problem_statement`\nhint: put the text there, or use a file `issue.md`",
             told()
         );
     };
-    let tests = ["FAIL_TO_PASS", "fail_to_pass"].iter().map(|key| &row[*key]).find(|tests| !tests.is_null());
-    let tests = tests.map(list).transpose().with_context(|| format!("{}: FAIL_TO_PASS", told()))?;
-    Ok(Issue { text: said.to_string(), tests: tests.unwrap_or_default() })
+    let tests = ["FAIL_TO_PASS", "fail_to_pass"]
+        .iter()
+        .map(|key| &row[*key])
+        .find(|tests| !tests.is_null());
+    let tests = tests
+        .map(list)
+        .transpose()
+        .with_context(|| format!("{}: FAIL_TO_PASS", told()))?;
+    Ok(Issue {
+        text: said.to_string(),
+        tests: tests.unwrap_or_default(),
+    })
 }
 
 /// A list, or a list inside of a text.
@@ -73,14 +90,24 @@ mod tests {
     #[test]
     fn a_text_is_the_issue_and_a_row_names_its_tests() {
         assert_eq!(of("a.md", "it fails\n").expect("reads").text, "it fails\n");
-        let row =
-            of("b.jsonl", "{\"problem_statement\":\"x\",\"FAIL_TO_PASS\":\"[\\\"t::a\\\"]\"}\n{}\n").expect("reads");
-        assert_eq!(row, Issue { text: "x".into(), tests: vec!["t::a".into()] });
+        let row = of(
+            "b.jsonl",
+            "{\"problem_statement\":\"x\",\"FAIL_TO_PASS\":\"[\\\"t::a\\\"]\"}\n{}\n",
+        )
+        .expect("reads");
+        assert_eq!(
+            row,
+            Issue {
+                text: "x".into(),
+                tests: vec!["t::a".into()]
+            }
+        );
     }
 
     #[test]
     fn what_says_nothing_is_refused_by_name() {
-        let said = |name: &str, text: &str| format!("{:#}", of(name, text).expect_err("is refused"));
+        let said =
+            |name: &str, text: &str| format!("{:#}", of(name, text).expect_err("is refused"));
         assert!(said("c.md", " \n").contains("is empty"));
         assert!(said("d.jsonl", "{\"title\":\"x\"}").contains("row 1 says nothing"));
         assert!(said("e.jsonl", "{").contains("row 1"));

@@ -39,20 +39,35 @@ impl Repairing<'_> {
             self.interrupt.check(|| "no try was begun".to_string())?;
             match self.test_of(wanted, &start, index, words, writer, u64::from(number))? {
                 Ok(Reproduction { file, failing }) => {
-                    let told = format!("`{}` shows the issue, and judges the repair: the model wrote it", file.path);
+                    let told = format!(
+                        "`{}` shows the issue, and judges the repair: the model wrote it",
+                        file.path
+                    );
                     eprintln!("{}", plain(&told));
-                    let start = Start { targets: failing, reproduction: Some(file), ..start };
+                    let start = Start {
+                        targets: failing,
+                        reproduction: Some(file),
+                        ..start
+                    };
                     journal.add("reproduction", &start)?;
                     return Ok(start);
                 }
                 Err(said) => {
-                    eprintln!("{}", plain(&format!("test {number} of {}: {said}", reproduce::TRIES)));
+                    eprintln!(
+                        "{}",
+                        plain(&format!("test {number} of {}: {said}", reproduce::TRIES))
+                    );
                     why = said;
                 }
             }
         }
-        let why = format!("no test shows the issue ({why}); name one that fails with `--failing-test`");
-        Err(NeedsReview { why, out: self.out.display().to_string() }.into())
+        let why =
+            format!("no test shows the issue ({why}); name one that fails with `--failing-test`");
+        Err(NeedsReview {
+            why,
+            out: self.out.display().to_string(),
+        }
+        .into())
     }
 
     /// Asks for a test and runs it on the code as it is.
@@ -67,8 +82,16 @@ impl Repairing<'_> {
     ) -> Result<Result<Reproduction, String>> {
         let task = start.task(&self.instance, wanted, TREE);
         let tree = WorkTree::open(self.out, &task)?;
-        let related = index.related(&Query { issue: &task.statement, tests: &[] }, self.config.related);
-        let budget = words.context.saturating_sub(self.config.sampling.max_new_tokens + 64);
+        let related = index.related(
+            &Query {
+                issue: &task.statement,
+                tests: &[],
+            },
+            self.config.related,
+        );
+        let budget = words
+            .context
+            .saturating_sub(self.config.sampling.max_new_tokens + 64);
         let view = View {
             task: &task,
             tree: &tree,
@@ -83,7 +106,11 @@ impl Repairing<'_> {
             Ok(messages) => messages,
             Err(why) => return Ok(Err(why)),
         };
-        let request = Request { messages, attempts: 1, seed: draw::key(self.seed, &[TESTS, number]) };
+        let request = Request {
+            messages,
+            attempts: 1,
+            seed: draw::key(self.seed, &[TESTS, number]),
+        };
         let written = writer.write(&request, &self.config.sampling, &mut |_| {})?;
         let file = match reproduce::file_of_answer(&written.text, &tree, &task) {
             Ok(file) => file,

@@ -40,9 +40,17 @@ pub struct Start {
 /// # Errors
 ///
 /// When there are none, they do not come to an end, or a named test does not fail.
-pub fn run(sandbox: &dyn Sandbox, limits: &Limits, wanted: &Wanted<'_>, tree: &Path) -> Result<Start> {
+pub fn run(
+    sandbox: &dyn Sandbox,
+    limits: &Limits,
+    wanted: &Wanted<'_>,
+    tree: &Path,
+) -> Result<Start> {
     let python_path = python_path(tree);
-    let limits = Limits { timeout_s: wanted.suite_timeout_s, ..limits.clone() };
+    let limits = Limits {
+        timeout_s: wanted.suite_timeout_s,
+        ..limits.clone()
+    };
     let job = Job {
         tree: tree.to_path_buf(),
         changes: Vec::new(),
@@ -56,16 +64,25 @@ pub fn run(sandbox: &dyn Sandbox, limits: &Limits, wanted: &Wanted<'_>, tree: &P
     let run = sandbox.run(&job)?;
     check_end(&run, wanted)?;
     let with = |wanted: TestStatus| -> Vec<String> {
-        run.tests.iter().filter(|(_, status)| **status == wanted).map(|(id, _)| id.clone()).collect()
+        run.tests
+            .iter()
+            .filter(|(_, status)| **status == wanted)
+            .map(|(id, _)| id.clone())
+            .collect()
     };
     let (passing, mut failing) = (with(TestStatus::Passed), with(TestStatus::Failed));
-    let unloaded = run.first_failure.as_ref().filter(|failure| !run.tests.contains_key(&failure.test));
+    let unloaded = run
+        .first_failure
+        .as_ref()
+        .filter(|failure| !run.tests.contains_key(&failure.test));
     failing.extend(unloaded.map(|failure| failure.test.clone()));
     if passing.is_empty() && failing.is_empty() {
         bail!(no_tests(wanted));
     }
     let targets = targets(wanted, &passing, &failing)?;
-    let said = run.first_failure.map(|failure| format!("{}: {}", failure.exception, failure.message));
+    let said = run
+        .first_failure
+        .map(|failure| format!("{}: {}", failure.exception, failure.message));
     Ok(Start {
         passing,
         failing,
@@ -90,7 +107,9 @@ fn check_end(run: &TestRun, wanted: &Wanted<'_>) -> Result<()> {
             "the tests of the repository need more memory than they may have\nhint: allow more with `--set sandbox.memory_mib=…`"
         ),
         End::Died { exit } => {
-            bail!("the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?")
+            bail!(
+                "the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?"
+            )
         }
     }
 }
@@ -131,7 +150,9 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
             match unloaded {
                 Some(file) => targets.push(file.clone()),
                 None if passes => {
-                    bail!("`{named}` passes already, so there is nothing to repair\nhint: name a test that fails")
+                    bail!(
+                        "`{named}` passes already, so there is nothing to repair\nhint: name a test that fails"
+                    )
                 }
                 None => bail!("{}", unknown(named, passing, failing)),
             }
@@ -144,11 +165,27 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
 
 fn unknown(named: &str, passing: &[String], failing: &[String]) -> String {
     let last = named.rsplit("::").next().unwrap_or(named);
-    let near: Vec<&String> = failing.iter().chain(passing).filter(|id| id.contains(last)).take(3).collect();
+    let near: Vec<&String> = failing
+        .iter()
+        .chain(passing)
+        .filter(|id| id.contains(last))
+        .take(3)
+        .collect();
     let near = match near.is_empty() {
         true if failing.is_empty() => "no test fails at the start".to_string(),
-        true => format!("these fail: {}", failing.iter().take(3).cloned().collect::<Vec<_>>().join(", ")),
-        false => format!("did you mean {}?", near.into_iter().cloned().collect::<Vec<_>>().join(", ")),
+        true => format!(
+            "these fail: {}",
+            failing
+                .iter()
+                .take(3)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        false => format!(
+            "did you mean {}?",
+            near.into_iter().cloned().collect::<Vec<_>>().join(", ")
+        ),
     };
     format!("there is no test `{named}`\nhint: {near}")
 }
@@ -167,7 +204,9 @@ fn python_path(tree: &Path) -> Vec<String> {
 impl Start {
     /// Tests that fail at the start and are no targets.
     pub fn set_aside(&self) -> impl Iterator<Item = &String> {
-        self.failing.iter().filter(|test| !self.targets.contains(test))
+        self.failing
+            .iter()
+            .filter(|test| !self.targets.contains(test))
     }
 
     /// Seconds that the whole suite may take after an edit.
@@ -196,10 +235,18 @@ impl Start {
             gold: Patch::default(),
             kind: "repair".to_string(),
             statement,
-            focus: Focus { path: String::new(), first_line: 1, last_line: 1 },
+            focus: Focus {
+                path: String::new(),
+                first_line: 1,
+                last_line: 1,
+            },
             fail_to_pass: self.targets.clone(),
             pass_to_pass: self.passing.clone(),
-            trusted: self.reproduction.iter().map(|file| file.path.clone()).collect(),
+            trusted: self
+                .reproduction
+                .iter()
+                .map(|file| file.path.clone())
+                .collect(),
             python_path: self.python_path.clone(),
             language: wanted.language,
         }
@@ -213,13 +260,27 @@ mod tests {
     use super::*;
 
     fn wanted<'a>(issue: Option<&'a str>, tests: &'a [String]) -> Wanted<'a> {
-        Wanted { issue, tests, language: Language::Python, suite_timeout_s: 5 }
+        Wanted {
+            issue,
+            tests,
+            language: Language::Python,
+            suite_timeout_s: 5,
+        }
     }
 
-    fn started(statuses: &'static [(&'static str, TestStatus)], issue: Option<&str>, tests: &[&str]) -> Result<Start> {
+    fn started(
+        statuses: &'static [(&'static str, TestStatus)],
+        issue: Option<&str>,
+        tests: &[&str],
+    ) -> Result<Start> {
         let sandbox = Scripted::new(|_| Ok(Scripted::finished(statuses)));
         let tests: Vec<String> = tests.iter().map(|test| test.to_string()).collect();
-        run(&sandbox, &Limits::default(), &wanted(issue, &tests), &std::env::temp_dir().join("no-such-tree"))
+        run(
+            &sandbox,
+            &Limits::default(),
+            &wanted(issue, &tests),
+            &std::env::temp_dir().join("no-such-tree"),
+        )
     }
 
     const RUN: &[(&str, TestStatus)] = &[
@@ -235,7 +296,10 @@ mod tests {
         assert_eq!(start.targets, ["t.py::b[1]", "t.py::b[2]"]);
         assert_eq!(start.set_aside().collect::<Vec<_>>(), ["u.py::c"]);
         assert_eq!(started(RUN, None, &[]).expect("starts").targets.len(), 3);
-        assert_eq!(started(RUN, Some("x"), &[]).expect("starts").targets, Vec::<String>::new());
+        assert_eq!(
+            started(RUN, Some("x"), &[]).expect("starts").targets,
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -246,7 +310,12 @@ mod tests {
         assert!(said(started(RUN, None, &["t.py::a"])).contains("`t.py::a` passes already"));
         assert!(said(started(RUN, None, &["x.py::b[2]"])).contains("did you mean t.py::b[2]?"));
         let late = Scripted::new(|_| Ok(Scripted::ended(End::TimedOut)));
-        let late = run(&late, &Limits::default(), &wanted(None, &[]), &std::env::temp_dir());
+        let late = run(
+            &late,
+            &Limits::default(),
+            &wanted(None, &[]),
+            &std::env::temp_dir(),
+        );
         assert!(said(late).contains("do not end within 5 s"));
     }
 }

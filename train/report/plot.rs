@@ -22,19 +22,42 @@ const COLORS: usize = 6;
 /// The plot of `curve`; nothing if it has no finite point.
 pub fn figure(curve: &Curve) -> String {
     let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
-    let points = || curve.series.iter().flat_map(|series| series.points.iter().filter(finite));
+    let points = || {
+        curve
+            .series
+            .iter()
+            .flat_map(|series| series.points.iter().filter(finite))
+    };
     if points().next().is_none() {
         return String::new();
     }
-    let bars = curve.series.iter().flat_map(|series| &series.intervals).flat_map(|&(low, high)| [low, high]);
+    let bars = curve
+        .series
+        .iter()
+        .flat_map(|series| &series.intervals)
+        .flat_map(|&(low, high)| [low, high]);
     let horizontal = match curve.x_names.len() {
         0 => Axis::over(points().map(|point| point.0), LEFT, WIDTH - RIGHT),
-        count => Axis { low: -0.5, high: count as f64 - 0.5, from: LEFT, to: WIDTH - RIGHT },
+        count => Axis {
+            low: -0.5,
+            high: count as f64 - 0.5,
+            from: LEFT,
+            to: WIDTH - RIGHT,
+        },
     };
-    let vertical = Axis::over(points().map(|point| point.1).chain(bars), HEIGHT - BOTTOM, TOP).padded();
+    let vertical = Axis::over(
+        points().map(|point| point.1).chain(bars),
+        HEIGHT - BOTTOM,
+        TOP,
+    )
+    .padded();
 
-    let lines: String =
-        curve.series.iter().enumerate().map(|(index, series)| line(series, index, &horizontal, &vertical)).collect();
+    let lines: String = curve
+        .series
+        .iter()
+        .enumerate()
+        .map(|(index, series)| line(series, index, &horizontal, &vertical))
+        .collect();
     format!(
         "<figure>\n<figcaption>{title}</figcaption>\n\
          <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\" font-size=\"12\">\n\
@@ -57,17 +80,33 @@ impl Axis {
     /// The axis that holds all finite `values`; equal values get room on both sides.
     fn over(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let values = values.filter(|value| value.is_finite());
-        let (low, high) =
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-        let (low, high) =
-            if low < high { (low, high) } else { (low - low.abs().max(1.0) / 2.0, high + high.abs().max(1.0) / 2.0) };
-        Axis { low, high, from, to }
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        let (low, high) = if low < high {
+            (low, high)
+        } else {
+            (
+                low - low.abs().max(1.0) / 2.0,
+                high + high.abs().max(1.0) / 2.0,
+            )
+        };
+        Axis {
+            low,
+            high,
+            from,
+            to,
+        }
     }
 
     /// The same with a little air at both ends.
     fn padded(self) -> Self {
         let air = (self.high - self.low) * 0.04;
-        Axis { low: self.low - air, high: self.high + air, ..self }
+        Axis {
+            low: self.low - air,
+            high: self.high + air,
+            ..self
+        }
     }
 
     fn pixel(&self, value: f64) -> f64 {
@@ -78,11 +117,20 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         let rough = (self.high - self.low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|factor| factor * power)
+            .find(|step| *step >= rough);
         let step = step.unwrap_or(10.0 * power);
-        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+        let (first, last) = (
+            (self.low / step).ceil() as i64,
+            (self.high / step).floor() as i64,
+        );
         // Rounding keeps 3 × 0.1 from being told as 0.30000000000000004.
-        (first..=last).map(|count| count as f64 * step).map(|tick| (tick / power).round() * power).collect()
+        (first..=last)
+            .map(|count| count as f64 * step)
+            .map(|tick| (tick / power).round() * power)
+            .collect()
     }
 }
 
@@ -101,8 +149,17 @@ fn frame(curve: &Curve, horizontal: &Axis, vertical: &Axis) -> String {
         );
     }
     let names: Vec<(f64, String)> = match curve.x_names.is_empty() {
-        true => horizontal.ticks().into_iter().map(|tick| (tick, number(tick))).collect(),
-        false => curve.x_names.iter().enumerate().map(|(index, name)| (index as f64, escape(name))).collect(),
+        true => horizontal
+            .ticks()
+            .into_iter()
+            .map(|tick| (tick, number(tick)))
+            .collect(),
+        false => curve
+            .x_names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (index as f64, escape(name)))
+            .collect(),
     };
     for (tick, name) in names {
         let x = horizontal.pixel(tick);
@@ -139,13 +196,28 @@ fn line(series: &Series, index: usize, horizontal: &Axis, vertical: &Axis) -> St
             );
         }
     }
-    for part in series.points.split(|(x, y)| !x.is_finite() || !y.is_finite()).filter(|part| !part.is_empty()) {
-        let path: Vec<String> = thinned(part).into_iter().map(place).map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
-        svg += &format!("<path d=\"M{}\" {} fill=\"none\"/>\n", path.join("L"), stroke(index, true));
+    for part in series
+        .points
+        .split(|(x, y)| !x.is_finite() || !y.is_finite())
+        .filter(|part| !part.is_empty())
+    {
+        let path: Vec<String> = thinned(part)
+            .into_iter()
+            .map(place)
+            .map(|(x, y)| format!("{x:.1} {y:.1}"))
+            .collect();
+        svg += &format!(
+            "<path d=\"M{}\" {} fill=\"none\"/>\n",
+            path.join("L"),
+            stroke(index, true)
+        );
         if series.points.len() <= MARKED {
             let marks = part.iter().map(|&point| place(point));
             svg.extend(marks.map(|(x, y)| {
-                format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"var(--c{})\"/>\n", index % COLORS)
+                format!(
+                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"var(--c{})\"/>\n",
+                    index % COLORS
+                )
             }));
         }
     }
@@ -154,8 +226,15 @@ fn line(series: &Series, index: usize, horizontal: &Axis, vertical: &Axis) -> St
 
 fn stroke(index: usize, dashed: bool) -> String {
     let dash = DASHES[index % DASHES.len()];
-    let dash = if dashed && !dash.is_empty() { format!(" stroke-dasharray=\"{dash}\"") } else { String::new() };
-    format!("stroke=\"var(--c{})\" stroke-width=\"1.7\" stroke-linejoin=\"round\"{dash}", index % COLORS)
+    let dash = if dashed && !dash.is_empty() {
+        format!(" stroke-dasharray=\"{dash}\"")
+    } else {
+        String::new()
+    };
+    format!(
+        "stroke=\"var(--c{})\" stroke-width=\"1.7\" stroke-linejoin=\"round\"{dash}",
+        index % COLORS
+    )
 }
 
 /// At most two points a column: the lowest and the highest, in their order.
@@ -166,16 +245,30 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut kept = Vec::new();
     for column in points.chunks(points.len().div_ceil(COLUMNS)) {
         let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-        let (low, high) = (column.iter().min_by(by_height), column.iter().max_by(by_height));
-        let (low, high) = (low.expect("chunks are not empty"), high.expect("chunks are not empty"));
-        kept.extend(if low.0 <= high.0 { [*low, *high] } else { [*high, *low] });
+        let (low, high) = (
+            column.iter().min_by(by_height),
+            column.iter().max_by(by_height),
+        );
+        let (low, high) = (
+            low.expect("chunks are not empty"),
+            high.expect("chunks are not empty"),
+        );
+        kept.extend(if low.0 <= high.0 {
+            [*low, *high]
+        } else {
+            [*high, *low]
+        });
     }
     kept
 }
 
 /// The names of the series beside a piece of their lines; nothing for a single series without a name.
 fn legend(curve: &Curve) -> String {
-    let named = curve.series.iter().enumerate().filter(|(_, series)| !series.name.is_empty());
+    let named = curve
+        .series
+        .iter()
+        .enumerate()
+        .filter(|(_, series)| !series.name.is_empty());
     let items: String = named
         .map(|(index, series)| {
             format!(
@@ -185,7 +278,11 @@ fn legend(curve: &Curve) -> String {
             )
         })
         .collect();
-    if items.is_empty() { items } else { format!("<div class=\"legend\">{items}</div>\n") }
+    if items.is_empty() {
+        items
+    } else {
+        format!("<div class=\"legend\">{items}</div>\n")
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +290,11 @@ mod tests {
     use super::*;
 
     fn curve(points: Vec<(f64, f64)>) -> Curve {
-        let series = Series { name: "train".into(), points, intervals: Vec::new() };
+        let series = Series {
+            name: "train".into(),
+            points,
+            intervals: Vec::new(),
+        };
         Curve {
             title: "Loss".into(),
             x_label: "step".into(),
@@ -205,8 +306,18 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        let ticks =
-            |low, high| Axis { low, high, from: 0.0, to: 1.0 }.ticks().into_iter().map(number).collect::<Vec<_>>();
+        let ticks = |low, high| {
+            Axis {
+                low,
+                high,
+                from: 0.0,
+                to: 1.0,
+            }
+            .ticks()
+            .into_iter()
+            .map(number)
+            .collect::<Vec<_>>()
+        };
         assert_eq!(ticks(0.0, 1.0), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(ticks(0.0, 290.0), ["0", "100", "200"]);
         assert_eq!(ticks(-0.013, 0.031), ["−0.01", "0", "0.01", "0.02", "0.03"]);
@@ -221,8 +332,18 @@ mod tests {
 
     #[test]
     fn a_gap_in_the_numbers_is_a_gap_in_the_line() {
-        let svg = figure(&curve(vec![(0.0, 1.0), (1.0, 2.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 2.0)]));
-        assert_eq!(svg.matches("stroke-linejoin").count(), 3, "two parts and the legend");
+        let svg = figure(&curve(vec![
+            (0.0, 1.0),
+            (1.0, 2.0),
+            (2.0, f64::NAN),
+            (3.0, 1.0),
+            (4.0, 2.0),
+        ]));
+        assert_eq!(
+            svg.matches("stroke-linejoin").count(),
+            3,
+            "two parts and the legend"
+        );
         assert!(!svg.contains("NaN"));
     }
 
@@ -236,7 +357,10 @@ mod tests {
     fn a_single_or_a_constant_point_is_drawn() {
         for points in [vec![(3.0, 0.0)], vec![(0.0, 7.0), (1.0, 7.0)]] {
             let svg = figure(&curve(points));
-            assert!(svg.contains("<circle") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+            assert!(
+                svg.contains("<circle") && !svg.contains("NaN") && !svg.contains("inf"),
+                "{svg}"
+            );
         }
     }
 

@@ -131,9 +131,21 @@ pub struct GainReport {
 impl GainReport {
     /// That of a difference.
     pub fn new(gain: &Gain) -> Self {
-        let Interval { estimate, low, high, tasks, method } = gain.delta;
+        let Interval {
+            estimate,
+            low,
+            high,
+            tasks,
+            method,
+        } = gain.delta;
         let claim = gain.claim().to_string();
-        GainReport { delta: estimate, ci95: [low, high], ci95_method: method, n: tasks, claim }
+        GainReport {
+            delta: estimate,
+            ci95: [low, high],
+            ci95_method: method,
+            n: tasks,
+            claim,
+        }
     }
 
     /// What its interval allows to say.
@@ -170,13 +182,26 @@ impl RepairedBug {
     /// When the log holds a repair whose tree cannot be read.
     pub fn find(model: &str, log: &str, set: &TaskSet, form: AnswerForm) -> Result<Option<Self>> {
         let mut found: Option<RepairedBug> = None;
-        let length = |prompt: &[Message]| prompt.iter().map(|message| message.content.len()).sum::<usize>();
-        for record in log.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok()) {
+        let length = |prompt: &[Message]| {
+            prompt
+                .iter()
+                .map(|message| message.content.len())
+                .sum::<usize>()
+        };
+        for record in log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Record>(line).ok())
+        {
             let task = set.tasks.iter().find(|task| task.id == record.task);
-            let (Status::Pass, Some(answer), Some(task)) = (record.status, record.answer, task) else { continue };
+            let (Status::Pass, Some(answer), Some(task)) = (record.status, record.answer, task)
+            else {
+                continue;
+            };
             let base = Base::open(&set.root, task)?;
             let prompt = base.ask(form, 1, 0)?.messages;
-            let shorter = found.as_ref().is_none_or(|best| length(&prompt) < length(&best.prompt));
+            let shorter = found
+                .as_ref()
+                .is_none_or(|best| length(&prompt) < length(&best.prompt));
             let patch = parse_answer(&answer, task, &|path| base.read(path), form);
             if let (true, Ok(patch)) = (shorter, patch) {
                 found = Some(RepairedBug {

@@ -16,10 +16,20 @@ pub(super) fn result(report: &RunReport) -> String {
         ("SFT", &eval.sft, Some(&gain.sft_vs_base)),
         ("GRPO", &eval.grpo, Some(&gain.grpo_vs_sft)),
     ];
-    let body: String = rows.into_iter().map(|(name, eval, gain)| result_row(name, eval, gain)).collect();
-    let head: String = ["model", "pass@1", "95 % interval", "tasks", "gain over the model before", "verdict"]
-        .map(|name| format!("<th scope=\"col\">{name}</th>"))
-        .concat();
+    let body: String = rows
+        .into_iter()
+        .map(|(name, eval, gain)| result_row(name, eval, gain))
+        .collect();
+    let head: String = [
+        "model",
+        "pass@1",
+        "95 % interval",
+        "tasks",
+        "gain over the model before",
+        "verdict",
+    ]
+    .map(|name| format!("<th scope=\"col\">{name}</th>"))
+    .concat();
     format!(
         "<h1>{}</h1>\n<p>{}</p>\n<table class=\"stacked\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n\
          </table>\n<p class=\"note\">{}</p>\n",
@@ -30,7 +40,10 @@ pub(super) fn result(report: &RunReport) -> String {
 }
 
 fn headline(eval: &EvalReport) -> String {
-    format!("{} of the bugs in packages it never saw are repaired at the first try", percent(eval.pass_at_1))
+    format!(
+        "{} of the bugs in packages it never saw are repaired at the first try",
+        percent(eval.pass_at_1)
+    )
 }
 
 fn against(report: &RunReport) -> String {
@@ -58,13 +71,19 @@ fn result_row(name: &str, eval: &EvalReport, gain: Option<&GainReport>) -> Strin
         None => (String::new(), String::new()),
         Some(gain) => {
             let [low, high] = gain.ci95.map(signed);
-            (format!("{} ({low} to {high})", signed(gain.delta)), claim(gain.claim()))
+            (
+                format!("{} ({low} to {high})", signed(gain.delta)),
+                claim(gain.claim()),
+            )
         }
     };
     format!(
         "<tr><th scope=\"row\">{name}</th>{}{}{}{}{}</tr>\n",
         cell("pass@1", &share(eval.pass_at_1)),
-        cell("95 % interval", &format!("{} to {}", share(low), share(high))),
+        cell(
+            "95 % interval",
+            &format!("{} to {}", share(low), share(high))
+        ),
         cell("tasks", &eval.n.to_string()),
         cell("gain", &gained),
         cell("verdict", &claim),
@@ -92,14 +111,20 @@ fn methods(report: &RunReport) -> String {
     ];
     let mut methods: Vec<(String, Vec<&str>)> = Vec::new();
     for (name, method) in used {
-        match methods.iter_mut().find(|(known, _)| *known == method.to_string()) {
+        match methods
+            .iter_mut()
+            .find(|(known, _)| *known == method.to_string())
+        {
             Some((_, names)) => names.push(name),
             None => methods.push((method.to_string(), vec![name])),
         }
     }
     let told: Vec<String> = match methods.as_slice() {
         [(method, _)] => vec![method.clone()],
-        several => several.iter().map(|(method, names)| format!("{method} ({})", names.join(", "))).collect(),
+        several => several
+            .iter()
+            .map(|(method, names)| format!("{method} ({})", names.join(", ")))
+            .collect(),
     };
     format!(
         "Intervals: {}. Gains are paired by task; one whose interval holds 0 may be chance. {} attempts at each task.",
@@ -124,7 +149,11 @@ pub(super) fn repaired(bug: Option<&RepairedBug>) -> String {
             _ => String::new(),
         })
         .collect();
-    let tests: String = bug.fail_to_pass.iter().map(|test| format!("<li><code>{}</code></li>", escape(test))).collect();
+    let tests: String = bug
+        .fail_to_pass
+        .iter()
+        .map(|test| format!("<li><code>{}</code></li>", escape(test)))
+        .collect();
     format!(
         "{heading}<p class=\"note\"><code>{}</code>, answered by {}</p>\n<h3>Asked</h3>\n{asked}<h3>Answered</h3>\n\
          <pre>{}</pre>\n<h3>The patch</h3>\n{}<h3>Its tests</h3>\n<p>Failed before and pass now:</p>\n\
@@ -154,16 +183,21 @@ fn diff(patch: &str) -> String {
 
 /// Attempts by how they ended, for each model; what never happened is left out.
 pub(super) fn endings(report: &RunReport) -> String {
-    let of = [&report.eval.base, &report.eval.sft, &report.eval.grpo].map(|eval| counted(&eval.classes));
+    let of =
+        [&report.eval.base, &report.eval.sft, &report.eval.grpo].map(|eval| counted(&eval.classes));
     let rows: String = (0..of[0].len())
         .filter(|at| of.iter().any(|counts| counts[*at].1 > 0))
         .map(|at| {
-            let cells: String =
-                of.iter().map(|counts| format!("<td class=\"number\">{}</td>", number(counts[at].1 as f64))).collect();
+            let cells: String = of
+                .iter()
+                .map(|counts| format!("<td class=\"number\">{}</td>", number(counts[at].1 as f64)))
+                .collect();
             format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", of[0][at].0)
         })
         .collect();
-    let head = ["base", "SFT", "GRPO"].map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).concat();
+    let head = ["base", "SFT", "GRPO"]
+        .map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>"))
+        .concat();
     format!(
         "<h2>How attempts ended</h2>\n<table>\n<thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n\
          </table>\n"
@@ -193,7 +227,9 @@ pub(super) fn stages(stages: &[Value]) -> String {
     let rows: String = stages
         .iter()
         .map(|stage| {
-            let seconds = stage["seconds"].as_f64().map(|seconds| format!("{seconds:.1} s"));
+            let seconds = stage["seconds"]
+                .as_f64()
+                .map(|seconds| format!("{seconds:.1} s"));
             format!(
                 "<tr><th scope=\"row\">{}</th>{}{}</tr>\n",
                 escape(&text(stage, "stage")),
@@ -210,9 +246,13 @@ pub(super) fn stages(stages: &[Value]) -> String {
         .collect();
     let commands = match commands.as_str() {
         "" => String::new(),
-        all => format!("<details><summary>The command of each stage alone</summary>\n<pre>{all}</pre></details>\n"),
+        all => format!(
+            "<details><summary>The command of each stage alone</summary>\n<pre>{all}</pre></details>\n"
+        ),
     };
-    let head = ["stage", "made", "time"].map(|name| format!("<th scope=\"col\">{name}</th>")).concat();
+    let head = ["stage", "made", "time"]
+        .map(|name| format!("<th scope=\"col\">{name}</th>"))
+        .concat();
     format!(
         "<h2>Stages</h2>\n<table class=\"stacked\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n\
          {commands}"
@@ -256,22 +296,36 @@ pub(super) fn provenance(report: &RunReport) -> String {
         ("date", escape(&from.date)),
         ("seed", report.seed.to_string()),
         ("time", format!("{:.0} s", report.seconds)),
-        ("machine", format!("{} cores, {}", report.cores, escape(&report.device))),
+        (
+            "machine",
+            format!("{} cores, {}", report.cores, escape(&report.device)),
+        ),
         ("Python", escape(&report.python)),
         ("sandbox", escape(&report.isolation.sandbox)),
         ("barriers", list(&report.isolation.barriers)),
         ("trained on", list(&report.packages.train)),
         ("held out", list(&report.packages.held_out)),
     ];
-    let rows: String = rows.into_iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n")).collect();
+    let rows: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>\n"))
+        .collect();
     let inputs: String = from
         .inputs
         .iter()
-        .map(|(path, hash)| format!("<dt><code>{}</code></dt><dd><code>{}</code></dd>\n", escape(path), escape(hash)))
+        .map(|(path, hash)| {
+            format!(
+                "<dt><code>{}</code></dt><dd><code>{}</code></dd>\n",
+                escape(path),
+                escape(hash)
+            )
+        })
         .collect();
     let inputs = match inputs.as_str() {
         "" => String::new(),
-        all => format!("<details><summary>BLAKE3 of what was read</summary>\n<dl>\n{all}</dl></details>\n"),
+        all => format!(
+            "<details><summary>BLAKE3 of what was read</summary>\n<dl>\n{all}</dl></details>\n"
+        ),
     };
     format!("<h2>Where this comes from</h2>\n<dl>\n{rows}</dl>\n{inputs}")
 }

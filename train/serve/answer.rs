@@ -62,12 +62,29 @@ impl Asked {
     /// # Errors
     ///
     /// When there are too many requests, or the model has failed.
-    pub fn new(server: &Arc<Server>, prompted: Prompted, mut record: Record) -> Result<Self, Refusal> {
-        let Prompted { kind, prompts, common, attempts, sampling, control, logprobs, calls, most_calls } = prompted;
+    pub fn new(
+        server: &Arc<Server>,
+        prompted: Prompted,
+        mut record: Record,
+    ) -> Result<Self, Refusal> {
+        let Prompted {
+            kind,
+            prompts,
+            common,
+            attempts,
+            sampling,
+            control,
+            logprobs,
+            calls,
+            most_calls,
+        } = prompted;
         let busy = || Refusal {
             status: 429,
             kind: "rate_limit_exceeded",
-            ..Refusal::bad(None, "too many requests are being answered; come again in a moment")
+            ..Refusal::bad(
+                None,
+                "too many requests are being answered; come again in a moment",
+            )
         };
         let Some(place) = server.place() else {
             record.end(429);
@@ -79,29 +96,59 @@ impl Asked {
         let wanted = Arc::new(());
         for (index, prompt) in prompts.iter().enumerate() {
             // The first prompt draws as the same request would in process.
-            let seed = if index == 0 { seed } else { draw::key(seed, &[index as u64]) };
-            let seeds = Seeds { messages: Vec::new(), attempts, seed };
-            let seeds = (0..attempts).map(|attempt| seeds.attempt_seed(attempt)).collect();
+            let seed = if index == 0 {
+                seed
+            } else {
+                draw::key(seed, &[index as u64])
+            };
+            let seeds = Seeds {
+                messages: Vec::new(),
+                attempts,
+                seed,
+            };
+            let seeds = (0..attempts)
+                .map(|attempt| seeds.attempt_seed(attempt))
+                .collect();
             record.prompt(prompt.len());
-            let (prompt, sampling, control, events) =
-                (prompt.clone(), sampling.clone(), control.clone(), events.clone());
-            let order = Order { index, prompt, seeds, sampling, control, events, wanted: Arc::downgrade(&wanted) };
+            let (prompt, sampling, control, events) = (
+                prompt.clone(),
+                sampling.clone(),
+                control.clone(),
+                events.clone(),
+            );
+            let order = Order {
+                index,
+                prompt,
+                seeds,
+                sampling,
+                control,
+                events,
+                wanted: Arc::downgrade(&wanted),
+            };
             if server.worker.send(order).is_err() {
                 record.end(500);
                 return Err(failed());
             }
         }
         record.choices(prompts.len() * attempts);
-        let prefix = if kind == Kind::Chat { "chatcmpl" } else { "cmpl" };
+        let prefix = if kind == Kind::Chat {
+            "chatcmpl"
+        } else {
+            "cmpl"
+        };
         let reply = Reply {
             kind,
             id: format!("{prefix}-{:016x}", random()),
-            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
             model: server.served.name.clone(),
             logprobs,
             token_ids: common.return_token_ids == Some(true),
         };
-        let with_usage = common.stream_options.is_some_and(|options| options.include_usage);
+        let with_usage = common
+            .stream_options
+            .is_some_and(|options| options.include_usage);
         let (server, stream) = (server.clone(), common.stream == Some(true));
         Ok(Asked {
             server,
@@ -128,7 +175,9 @@ impl Asked {
             let data = streaming.next().await?;
             Some((Ok::<_, Infallible>(Sse::default().data(data)), streaming))
         });
-        axum::response::Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE)).into_response()
+        axum::response::Sse::new(events)
+            .keep_alive(KeepAlive::new().interval(SILENCE))
+            .into_response()
     }
 
     fn choices(&self) -> usize {
@@ -149,9 +198,18 @@ impl Asked {
 
     /// Why an answer is not whole though no more tokens come.
     fn cut_off(&self) -> Refusal {
-        if self.server.worker.is_well() && self.inbox.is_empty() && self.record.tokens() >= TOKENS_AHEAD {
-            let message = format!("the answer was read too slowly: {TOKENS_AHEAD} tokens waited for their reader");
-            return Refusal { status: 408, kind: "timeout_error", ..Refusal::bad(None, message) };
+        if self.server.worker.is_well()
+            && self.inbox.is_empty()
+            && self.record.tokens() >= TOKENS_AHEAD
+        {
+            let message = format!(
+                "the answer was read too slowly: {TOKENS_AHEAD} tokens waited for their reader"
+            );
+            return Refusal {
+                status: 408,
+                kind: "timeout_error",
+                ..Refusal::bad(None, message)
+            };
         }
         failed()
     }
@@ -174,9 +232,18 @@ impl Asked {
         }
         self.record.end(200);
         let written = answers.iter().map(Choice::tokens).sum();
-        let prompts: Vec<&[u32]> =
-            self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(&prompt[..], self.attempts)).collect();
-        Json(self.reply.whole(&self.server.served.tokenizer, &answers, &prompts, self.usage(written))).into_response()
+        let prompts: Vec<&[u32]> = self
+            .prompts
+            .iter()
+            .flat_map(|prompt| std::iter::repeat_n(&prompt[..], self.attempts))
+            .collect();
+        Json(self.reply.whole(
+            &self.server.served.tokenizer,
+            &answers,
+            &prompts,
+            self.usage(written),
+        ))
+        .into_response()
     }
 }
 
@@ -199,7 +266,15 @@ impl Streaming {
         let choices = asked.choices();
         let parsers = vec![ToolCallParser::new(asked.calls, asked.most_calls); choices];
         let (begun, told_calls) = (vec![false; choices], vec![0; choices]);
-        Streaming { asked, parsers, begun, told_calls, open: choices, written: 0, last: None }
+        Streaming {
+            asked,
+            parsers,
+            begun,
+            told_calls,
+            open: choices,
+            written: 0,
+            last: None,
+        }
     }
 
     /// The data of the next event; none when all is said.
@@ -223,19 +298,31 @@ impl Streaming {
         let mut part = Choice::part(self.told_calls[choice]);
         part.take(event, &mut self.parsers[choice]);
         self.told_calls[choice] = part.calls_so_far();
-        self.asked.reply.chunk(&self.asked.server.served.tokenizer, choice, &part, first).to_string()
+        self.asked
+            .reply
+            .chunk(&self.asked.server.served.tokenizer, choice, &part, first)
+            .to_string()
     }
 
     fn ending(&mut self, broken: bool) -> VecDeque<String> {
         let mut last = VecDeque::new();
         if broken || self.open > 0 {
-            let refusal = if broken { failed() } else { self.asked.cut_off() };
+            let refusal = if broken {
+                failed()
+            } else {
+                self.asked.cut_off()
+            };
             self.asked.record.end(refusal.status);
             last.push_back(refusal.body().to_string());
         } else {
             self.asked.record.end(200);
             if self.asked.with_usage {
-                last.push_back(self.asked.reply.last(self.asked.usage(self.written)).to_string());
+                last.push_back(
+                    self.asked
+                        .reply
+                        .last(self.asked.usage(self.written))
+                        .to_string(),
+                );
             }
         }
         last.push_back("[DONE]".to_owned());
@@ -248,7 +335,9 @@ impl IntoResponse for Refusal {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.body())).into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert("retry-after", axum::http::HeaderValue::from_static("1"));
         }
         response
     }
@@ -257,7 +346,11 @@ impl IntoResponse for Refusal {
 /// The model is broken, or gone.
 pub fn failed() -> Refusal {
     let message = "the model failed to answer; see the log of the server";
-    Refusal { status: 500, kind: "server_error", ..Refusal::bad(None, message) }
+    Refusal {
+        status: 500,
+        kind: "server_error",
+        ..Refusal::bad(None, message)
+    }
 }
 
 /// A number that differs from call to call: the keys that the standard library draws for its hash tables.

@@ -16,7 +16,13 @@ pub use parser::ToolCallParser;
 pub use probe::{Syntax, syntax_of};
 
 /// What may stand around a call; in some tokenizers these are markers.
-pub const MARKERS: [&str; 5] = [parser::TAGS[0], parser::TAGS[1], parser::TOOL_CALLS, parser::ARGS, parser::PYTHON];
+pub const MARKERS: [&str; 5] = [
+    parser::TAGS[0],
+    parser::TAGS[1],
+    parser::TOOL_CALLS,
+    parser::ARGS,
+    parser::PYTHON,
+];
 
 /// Letters and digits of the name of a call; Mistral's templates want just as many.
 const ID_LETTERS: usize = 9;
@@ -45,8 +51,15 @@ impl Call {
     /// As OpenAI writes it. `number` makes its name.
     pub fn to_json(&self, number: u64) -> Map<String, Value> {
         let function = json!({ "name": self.name, "arguments": self.arguments });
-        let fields = [("id", json!(id(number))), ("type", json!("function")), ("function", function)];
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let fields = [
+            ("id", json!(id(number))),
+            ("type", json!("function")),
+            ("function", function),
+        ];
+        fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// None where it is no call, or one whose arguments are no object: those could not be told to the model again.
@@ -54,7 +67,9 @@ impl Call {
         let name = object.get("name")?.as_str()?.to_owned();
         let arguments = match object.get("arguments").or(object.get("parameters")) {
             None | Some(Json::Null) => "{}".to_owned(),
-            Some(Json::Text(text)) => serde_json::from_str::<Fields>(text).is_ok().then(|| text.clone())?,
+            Some(Json::Text(text)) => serde_json::from_str::<Fields>(text)
+                .is_ok()
+                .then(|| text.clone())?,
             Some(arguments) => serde_json::to_string(arguments.as_object()?).ok()?,
         };
         Some(Call { name, arguments })
@@ -78,7 +93,10 @@ mod tests {
     #[test]
     fn the_name_of_a_call_has_nine_letters_and_digits() {
         let ids = [0, 1, u64::MAX].map(id);
-        assert!(ids.iter().all(|id| id.len() == 9 && id.chars().all(|letter| letter.is_ascii_alphanumeric())));
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == 9 && id.chars().all(|letter| letter.is_ascii_alphanumeric()))
+        );
         assert_ne!(ids[0], ids[1]);
     }
 }

@@ -96,9 +96,16 @@ impl ChatRequest {
             return Err(Refusal::bad(Some("messages"), "`messages` is empty"));
         }
         let turn = |(at, message): (usize, &ChatMessage)| {
-            message.turn().map_err(|why| Refusal::bad(Some("messages"), format!("message {at} {why}")))
+            message
+                .turn()
+                .map_err(|why| Refusal::bad(Some("messages"), format!("message {at} {why}")))
         };
-        let messages = self.messages.iter().enumerate().map(turn).collect::<Result<_, _>>()?;
+        let messages = self
+            .messages
+            .iter()
+            .enumerate()
+            .map(turn)
+            .collect::<Result<_, _>>()?;
         let mut given = self.chat_template_kwargs.clone().unwrap_or_default();
         if let Some(name) = TAKEN.into_iter().find(|name| given.contains_key(*name)) {
             let message = format!("`{name}` is no switch of a template; it comes with the request");
@@ -118,14 +125,18 @@ impl ChatRequest {
     pub fn offered(&self) -> Result<Option<Offered>, Refusal> {
         let tools = self.tools.clone().unwrap_or_default();
         let name = |tool: &Json| Some(tool.get("function")?.get("name")?.as_str()?.to_owned());
-        let is_tool = |tool: &Json| tool.get("type").and_then(Json::as_str) == Some("function") && name(tool).is_some();
+        let is_tool = |tool: &Json| {
+            tool.get("type").and_then(Json::as_str) == Some("function") && name(tool).is_some()
+        };
         if let Some(at) = tools.iter().position(|tool| !is_tool(tool)) {
             let form = r#"`{"type": "function", "function": {"name": …}}`"#;
-            return Err(Refusal::bad(Some("tools"), format!("tool {at} is not of the form {form}")));
+            return Err(Refusal::bad(
+                Some("tools"),
+                format!("tool {at} is not of the form {form}"),
+            ));
         }
         let refuse = |why: String| Err(Refusal::bad(Some("tool_choice"), why));
-        let known =
-            "`auto`, `none`, `required` and `{\"type\": \"function\", \"function\": {\"name\": …}}` are possible";
+        let known = "`auto`, `none`, `required` and `{\"type\": \"function\", \"function\": {\"name\": …}}` are possible";
         let forced = match self.tool_choice.as_ref() {
             None | Some(Value::Null) => None,
             Some(choice) if choice == "auto" => None,
@@ -140,15 +151,22 @@ impl ChatRequest {
             Some(_) if tools.is_empty() => {
                 refuse("`tool_choice` asks for a call, but no `tools` are offered".to_owned())
             }
-            Some(Forced::Named(named)) if !tools.iter().any(|tool| name(tool).as_ref() == Some(named)) => {
-                refuse(format!("`tool_choice` names `{named}`, which is not among the `tools`"))
+            Some(Forced::Named(named))
+                if !tools.iter().any(|tool| name(tool).as_ref() == Some(named)) =>
+            {
+                refuse(format!(
+                    "`tool_choice` names `{named}`, which is not among the `tools`"
+                ))
             }
             None => match tools.iter().position(is_strict) {
                 // What is called of one's own accord is written freely, and only read.
                 Some(at) => {
                     let why = "`strict` is not supported by this server unless a call is asked for: set `tool_choice` to \
                                `required` or to a function";
-                    Err(Refusal::bad(Some(&format!("tools[{at}].function.strict")), format!("tool {at}: {why}")))
+                    Err(Refusal::bad(
+                        Some(&format!("tools[{at}].function.strict")),
+                        format!("tool {at}: {why}"),
+                    ))
                 }
                 None => Ok((!tools.is_empty()).then_some(Offered { tools, forced })),
             },
@@ -164,24 +182,35 @@ impl ChatRequest {
     pub fn begin(&self) -> Result<Begin, Refusal> {
         let field = "continue_final_message";
         if self.continue_final_message != Some(true) {
-            return Ok(if self.add_generation_prompt == Some(false) { Begin::Behind } else { Begin::Turn });
+            return Ok(if self.add_generation_prompt == Some(false) {
+                Begin::Behind
+            } else {
+                Begin::Turn
+            });
         }
         if self.add_generation_prompt == Some(true) {
-            let why =
-                "`continue_final_message` goes on with the last message, so `add_generation_prompt` must be `false`";
+            let why = "`continue_final_message` goes on with the last message, so `add_generation_prompt` must be `false`";
             return Err(Refusal::bad(Some(field), why));
         }
-        let last = self.messages.last().filter(|last| last.role == "assistant" && last.tool_calls.is_none());
+        let last = self
+            .messages
+            .last()
+            .filter(|last| last.role == "assistant" && last.tool_calls.is_none());
         match last {
             Some(_) => Ok(Begin::Within),
-            None => Err(Refusal::bad(Some(field), "only a text of the assistant at the end can be continued")),
+            None => Err(Refusal::bad(
+                Some(field),
+                "only a text of the assistant at the end can be continued",
+            )),
         }
     }
 }
 
 /// Whether the arguments of a tool must be of its schema.
 fn is_strict(tool: &Json) -> bool {
-    tool.get("function").and_then(|function| function.get("strict")).is_some_and(|strict| *strict == Json::Bool(true))
+    tool.get("function")
+        .and_then(|function| function.get("strict"))
+        .is_some_and(|strict| *strict == Json::Bool(true))
 }
 
 impl Offered {
@@ -190,12 +219,19 @@ impl Offered {
         let read = |tool: &Json| {
             let function = tool.get("function")?;
             let name = function.get("name")?.as_str()?.to_owned();
-            let schema = function.get("parameters").filter(|schema| schema.as_object().is_some());
+            let schema = function
+                .get("parameters")
+                .filter(|schema| schema.as_object().is_some());
             let schema = schema.map_or_else(|| json!({ "type": "object" }), |schema| json!(schema));
             Some((name, schema))
         };
-        let may = |name: &String| !matches!(&self.forced, Some(Forced::Named(named)) if named != name);
-        self.tools.iter().filter_map(read).filter(|(name, _)| may(name)).collect()
+        let may =
+            |name: &String| !matches!(&self.forced, Some(Forced::Named(named)) if named != name);
+        self.tools
+            .iter()
+            .filter_map(read)
+            .filter(|(name, _)| may(name))
+            .collect()
     }
 }
 
@@ -218,12 +254,15 @@ impl ChatMessage {
             ("tool_call_id", self.tool_call_id.as_deref()),
             ("reasoning_content", self.reasoning_content.as_deref()),
         ];
-        let mut turn: Fields =
-            texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Json::text(text?)))).collect();
+        let mut turn: Fields = texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_owned(), Json::text(text?))))
+            .collect();
         if let Some(calls) = self.tool_calls.as_ref().filter(|calls| !calls.is_empty()) {
             let form = r#"`{"id": …, "function": {"name": …, "arguments": "{…}"}}`"#;
             let calls: Option<Vec<Json>> = calls.iter().map(call).collect();
-            let calls = calls.ok_or_else(|| format!("has a call that is not of the form {form}"))?;
+            let calls =
+                calls.ok_or_else(|| format!("has a call that is not of the form {form}"))?;
             turn.insert("tool_calls".to_owned(), Json::List(calls));
         }
         Ok(turn)
@@ -250,7 +289,10 @@ fn text_of(content: &Value) -> Option<String> {
     match content {
         Value::String(text) => Some(text.clone()),
         Value::Null => Some(String::new()),
-        Value::Array(parts) => parts.iter().map(|part| part.get("text")?.as_str()).collect(),
+        Value::Array(parts) => parts
+            .iter()
+            .map(|part| part.get("text")?.as_str())
+            .collect(),
         _ => None,
     }
 }
@@ -264,18 +306,30 @@ mod tests {
     }
 
     fn dialog(text: &str) -> Result<Dialog, Refusal> {
-        serde_json::from_str::<ChatRequest>(text).expect("JSON").dialog()
+        serde_json::from_str::<ChatRequest>(text)
+            .expect("JSON")
+            .dialog()
     }
 
     #[test]
     fn a_conversation_has_known_roles_and_text() {
-        let parts =
-            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
-        assert_eq!(written(&dialog(parts).expect("text").messages), r#"[{"role":"user","content":"ab"}]"#);
+        let parts = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
+        assert_eq!(
+            written(&dialog(parts).expect("text").messages),
+            r#"[{"role":"user","content":"ab"}]"#
+        );
         let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
-        assert_eq!(dialog(image).expect_err("no text").message, "message 0 is no text");
+        assert_eq!(
+            dialog(image).expect_err("no text").message,
+            "message 0 is no text"
+        );
         let robot = r#"{"messages":[{"role":"robot","content":"x"}]}"#;
-        assert!(dialog(robot).expect_err("a role").message.contains("`robot`"));
+        assert!(
+            dialog(robot)
+                .expect_err("a role")
+                .message
+                .contains("`robot`")
+        );
     }
 
     #[test]
@@ -293,48 +347,106 @@ mod tests {
         );
         assert_eq!(written(&dialog.messages), turns);
         let tools = r#"[{"type":"function","function":{"name":"ls","description":"lists"}}]"#;
-        assert_eq!(written(&dialog.given), format!(r#"{{"enable_thinking":false,"tools":{tools}}}"#));
+        assert_eq!(
+            written(&dialog.given),
+            format!(r#"{{"enable_thinking":false,"tools":{tools}}}"#)
+        );
     }
 
     #[test]
     fn tools_that_are_none_or_are_not_offered_are_refused() {
-        let with = |more: &str| dialog(&format!(r#"{{"messages":[{{"role":"user","content":"x"}}],{more}}}"#));
+        let with = |more: &str| {
+            dialog(&format!(
+                r#"{{"messages":[{{"role":"user","content":"x"}}],{more}}}"#
+            ))
+        };
         let refused = |more: &str| with(more).expect_err(more).field.expect("a field");
         let tools = r#""tools":[{"type":"function","function":{"name":"ls"}}]"#;
-        assert!(with(&format!(r#"{tools},"tool_choice":"none""#)).expect("fine").given.is_empty());
-        for choice in [r#""auto""#, r#""required""#, r#"{"type":"function","function":{"name":"ls"}}"#] {
-            let given = with(&format!(r#"{tools},"tool_choice":{choice}"#)).expect("fine").given;
+        assert!(
+            with(&format!(r#"{tools},"tool_choice":"none""#))
+                .expect("fine")
+                .given
+                .is_empty()
+        );
+        for choice in [
+            r#""auto""#,
+            r#""required""#,
+            r#"{"type":"function","function":{"name":"ls"}}"#,
+        ] {
+            let given = with(&format!(r#"{tools},"tool_choice":{choice}"#))
+                .expect("fine")
+                .given;
             assert!(given.contains_key("tools"), "{choice}");
         }
-        for choice in [r#""always""#, r#"{"type":"function","function":{"name":"rm"}}"#, r#"{"type":"allowed_tools"}"#]
-        {
-            assert_eq!(refused(&format!(r#"{tools},"tool_choice":{choice}"#)), "tool_choice");
+        for choice in [
+            r#""always""#,
+            r#"{"type":"function","function":{"name":"rm"}}"#,
+            r#"{"type":"allowed_tools"}"#,
+        ] {
+            assert_eq!(
+                refused(&format!(r#"{tools},"tool_choice":{choice}"#)),
+                "tool_choice"
+            );
         }
         let strict = tools.replace(r#""ls""#, r#""ls","strict":true"#);
         assert_eq!(refused(&strict), "tools[0].function.strict");
-        assert_eq!(refused(&format!(r#"{strict},"tool_choice":"auto""#)), "tools[0].function.strict");
-        for fine in [strict.replace("true", "false"), format!(r#"{strict},"tool_choice":"required""#)] {
-            assert!(with(&fine).expect("fine").given.contains_key("tools"), "{fine}");
+        assert_eq!(
+            refused(&format!(r#"{strict},"tool_choice":"auto""#)),
+            "tools[0].function.strict"
+        );
+        for fine in [
+            strict.replace("true", "false"),
+            format!(r#"{strict},"tool_choice":"required""#),
+        ] {
+            assert!(
+                with(&fine).expect("fine").given.contains_key("tools"),
+                "{fine}"
+            );
         }
-        assert!(with(&format!(r#"{strict},"tool_choice":"none""#)).expect("fine").given.is_empty());
+        assert!(
+            with(&format!(r#"{strict},"tool_choice":"none""#))
+                .expect("fine")
+                .given
+                .is_empty()
+        );
         assert_eq!(refused(r#""tool_choice":"required""#), "tool_choice");
         assert_eq!(refused(r#""tools":[{"name":"ls"}]"#), "tools");
-        assert_eq!(refused(r#""chat_template_kwargs":{"messages":[]}"#), "chat_template_kwargs");
+        assert_eq!(
+            refused(r#""chat_template_kwargs":{"messages":[]}"#),
+            "chat_template_kwargs"
+        );
         let call = r#"{"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"ls","arguments":"{"}}]}]}"#;
         let refusal = dialog(call).expect_err("no JSON").message;
-        assert!(refusal.starts_with("message 0 has a call that is not of the form"), "{refusal}");
+        assert!(
+            refusal.starts_with("message 0 has a call that is not of the form"),
+            "{refusal}"
+        );
     }
 
     #[test]
     fn an_answer_begins_a_turn_or_goes_on_with_the_last() {
         let begin = |role: &str, more: &str| {
             let text = format!(r#"{{"messages":[{{"role":"{role}","content":"So: "}}]{more}}}"#);
-            serde_json::from_str::<ChatRequest>(&text).expect("JSON").begin()
+            serde_json::from_str::<ChatRequest>(&text)
+                .expect("JSON")
+                .begin()
         };
         assert_eq!(begin("user", ""), Ok(Begin::Turn));
-        assert_eq!(begin("user", r#","add_generation_prompt":false"#), Ok(Begin::Behind));
-        assert_eq!(begin("assistant", r#","continue_final_message":true"#), Ok(Begin::Within));
+        assert_eq!(
+            begin("user", r#","add_generation_prompt":false"#),
+            Ok(Begin::Behind)
+        );
+        assert_eq!(
+            begin("assistant", r#","continue_final_message":true"#),
+            Ok(Begin::Within)
+        );
         assert!(begin("user", r#","continue_final_message":true"#).is_err());
-        assert!(begin("assistant", r#","continue_final_message":true,"add_generation_prompt":true"#).is_err());
+        assert!(
+            begin(
+                "assistant",
+                r#","continue_final_message":true,"add_generation_prompt":true"#
+            )
+            .is_err()
+        );
     }
 }

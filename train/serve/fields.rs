@@ -138,16 +138,27 @@ const MESSAGE: &[(&str, Rule)] = &[
 ];
 
 /// Those of a part of a message's content.
-const PART: &[(&str, Rule)] = &[("type", Only("\"text\"")), ("text", Obeyed), ("cache_control", Harmless)];
+const PART: &[(&str, Rule)] = &[
+    ("type", Only("\"text\"")),
+    ("text", Obeyed),
+    ("cache_control", Harmless),
+];
 
 /// Those of `stream_options`.
-const STREAM: &[(&str, Rule)] =
-    &[("include_usage", Obeyed), ("include_obfuscation", Harmless), ("continuous_usage_stats", Only("false"))];
+const STREAM: &[(&str, Rule)] = &[
+    ("include_usage", Obeyed),
+    ("include_obfuscation", Harmless),
+    ("continuous_usage_stats", Only("false")),
+];
 
 /// Those of `response_format`, and of the schema in it.
 const FORMAT: &[(&str, Rule)] = &[("type", Obeyed), ("json_schema", Obeyed)];
-const SCHEMA: &[(&str, Rule)] =
-    &[("name", Harmless), ("description", Harmless), ("schema", Obeyed), ("strict", Harmless)];
+const SCHEMA: &[(&str, Rule)] = &[
+    ("name", Harmless),
+    ("description", Harmless),
+    ("schema", Obeyed),
+    ("strict", Harmless),
+];
 
 /// Looks at the fields of `POST /v1/completions`.
 ///
@@ -166,10 +177,21 @@ pub fn check_completion(request: &Map<String, Value>) -> Result<(), Refusal> {
 /// As [`check_completion`].
 pub fn check_chat(request: &Map<String, Value>) -> Result<(), Refusal> {
     check(request, "", &[COMMON, CHAT])?;
-    for (at, message) in request.get("messages").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (at, message) in request
+        .get("messages")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let path = format!("messages[{at}].");
         check_object(Some(message), &path, MESSAGE)?;
-        for part in message.get("content").and_then(Value::as_array).into_iter().flatten() {
+        for part in message
+            .get("content")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             check_object(Some(part), &format!("{path}content."), PART)?;
         }
     }
@@ -185,18 +207,32 @@ fn check_nested(request: &Map<String, Value>) -> Result<(), Refusal> {
 }
 
 fn check_object(value: Option<&Value>, path: &str, known: &[(&str, Rule)]) -> Result<(), Refusal> {
-    value.and_then(Value::as_object).map_or(Ok(()), |fields| check(fields, path, &[known]))
+    value
+        .and_then(Value::as_object)
+        .map_or(Ok(()), |fields| check(fields, path, &[known]))
 }
 
-fn check(fields: &Map<String, Value>, path: &str, known: &[&[(&str, Rule)]]) -> Result<(), Refusal> {
+fn check(
+    fields: &Map<String, Value>,
+    path: &str,
+    known: &[&[(&str, Rule)]],
+) -> Result<(), Refusal> {
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-        let found = known.iter().copied().flatten().find(|(known, _)| known == name);
+        let found = known
+            .iter()
+            .copied()
+            .flatten()
+            .find(|(known, _)| known == name);
         let why = match found.map(|(_, rule)| *rule) {
             Some(Obeyed | Harmless) => continue,
             Some(Only(only)) if is(value, only) => continue,
             Some(Instead(_)) if value.as_array().is_some_and(Vec::is_empty) => continue,
-            Some(Only(only)) => format!("`{path}{name}` is not supported by this server except as `{only}`"),
-            Some(Instead(other)) => format!("`{path}{name}` is not supported by this server; use `{other}`"),
+            Some(Only(only)) => {
+                format!("`{path}{name}` is not supported by this server except as `{only}`")
+            }
+            Some(Instead(other)) => {
+                format!("`{path}{name}` is not supported by this server; use `{other}`")
+            }
             None => unknown(path, name, known),
         };
         return Err(Refusal::bad(Some(&format!("{path}{name}")), why));
@@ -206,10 +242,23 @@ fn check(fields: &Map<String, Value>, path: &str, known: &[&[(&str, Rule)]]) -> 
 
 /// Says that a field is unknown, and which may have been meant.
 fn unknown(path: &str, name: &str, known: &[&[(&str, Rule)]]) -> String {
-    let obeyed = known.iter().copied().flatten().filter(|(_, rule)| matches!(rule, Obeyed | Harmless));
-    let nearest = obeyed.map(|(known, _)| (strsim::damerau_levenshtein(&name.to_lowercase(), known), *known)).min();
+    let obeyed = known
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|(_, rule)| matches!(rule, Obeyed | Harmless));
+    let nearest = obeyed
+        .map(|(known, _)| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), known),
+                *known,
+            )
+        })
+        .min();
     let near = nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 5);
-    let meant = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
+    let meant = near
+        .map(|(_, known)| format!("; did you mean `{known}`?"))
+        .unwrap_or_default();
     let shown: String = name.chars().take(60).collect();
     format!("`{path}{shown}` is no field that this server knows{meant}")
 }
@@ -248,29 +297,65 @@ mod tests {
 
     #[test]
     fn a_misspelled_field_is_refused_with_the_one_that_was_meant() {
-        assert_refused(r#"{"tempreature":0}"#, "tempreature", "did you mean `temperature`?");
+        assert_refused(
+            r#"{"tempreature":0}"#,
+            "tempreature",
+            "did you mean `temperature`?",
+        );
         assert_refused(r#"{"Top_P":0.5}"#, "Top_P", "did you mean `top_p`?");
-        assert_refused(r#"{"max_token":5}"#, "max_token", "did you mean `max_tokens`?");
+        assert_refused(
+            r#"{"max_token":5}"#,
+            "max_token",
+            "did you mean `max_tokens`?",
+        );
         let (_, why) = chat(r#"{"frobnicate":1}"#).expect_err("unknown");
         assert!(!why.contains("did you mean"), "{why}");
     }
 
     #[test]
     fn what_changes_an_answer_and_is_not_obeyed_is_refused() {
-        assert_refused(r#"{"guided_json":{"type":"object"}}"#, "guided_json", "use `response_format`");
-        assert_refused(r#"{"guided_json":{}}"#, "guided_json", "use `response_format`");
-        assert_refused(r#"{"chat_template":"{{ 1 }}"}"#, "chat_template", "no field that this server knows");
-        assert_refused(r#"{"prompt_logprobs":1}"#, "prompt_logprobs", "prompt_logprobs");
+        assert_refused(
+            r#"{"guided_json":{"type":"object"}}"#,
+            "guided_json",
+            "use `response_format`",
+        );
+        assert_refused(
+            r#"{"guided_json":{}}"#,
+            "guided_json",
+            "use `response_format`",
+        );
+        assert_refused(
+            r#"{"chat_template":"{{ 1 }}"}"#,
+            "chat_template",
+            "no field that this server knows",
+        );
+        assert_refused(
+            r#"{"prompt_logprobs":1}"#,
+            "prompt_logprobs",
+            "prompt_logprobs",
+        );
         assert_refused(r#"{"mirostat":2}"#, "mirostat", "except as `0`");
-        assert_refused(r#"{"skip_special_tokens":false}"#, "skip_special_tokens", "except as `true`");
+        assert_refused(
+            r#"{"skip_special_tokens":false}"#,
+            "skip_special_tokens",
+            "except as `true`",
+        );
         assert_refused(r#"{"bad_words":["a"]}"#, "bad_words", "except as `[]`");
-        assert_refused(r#"{"functions":[{"name":"a"}]}"#, "functions", "use `tools`");
+        assert_refused(
+            r#"{"functions":[{"name":"a"}]}"#,
+            "functions",
+            "use `tools`",
+        );
         assert_refused(
             r#"{"stream_options":{"include_usages":true}}"#,
             "stream_options.include_usages",
             "`include_usage`",
         );
-        assert_refused(r#"{"messages":[{"role":"user","prefix":true}]}"#, "messages[0].prefix", "no field");
+        assert_refused(
+            r#"{"messages":[{"role":"user","prefix":true}]}"#,
+            "messages[0].prefix",
+            "no field",
+        );
         let image = r#"{"messages":[{"content":[{"type":"image_url","image_url":{}}]}]}"#;
         assert_refused(image, "messages[0].content.type", "except as `\"text\"`");
     }

@@ -51,10 +51,18 @@ impl Grammars {
         config: &ModelConfig,
         wanted: &Wanted,
     ) -> Result<Arc<dyn Grammar>, String> {
-        let factory = self.factory.get_or_init(|| factory(tokenizer, config)).as_ref().map_err(Clone::clone)?;
+        let factory = self
+            .factory
+            .get_or_init(|| factory(tokenizer, config))
+            .as_ref()
+            .map_err(Clone::clone)?;
         let grammar = match wanted {
             Wanted::Json(schema) => TopLevelGrammar::from_json_schema(on_one_line(schema)?),
-            Wanted::Calls { syntax, tools, many } => TopLevelGrammar::from_lark(lark(syntax, tools, *many)?),
+            Wanted::Calls {
+                syntax,
+                tools,
+                many,
+            } => TopLevelGrammar::from_lark(lark(syntax, tools, *many)?),
         };
         let matcher = Matcher::new(factory.create_parser(grammar));
         match matcher.get_error() {
@@ -66,8 +74,9 @@ impl Grammars {
 
 /// The tokens of a model as bytes. A marker is nothing that a grammar can write, but for those that stand around calls.
 fn factory(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<ParserFactory, String> {
-    let mut words: Vec<Vec<u8>> =
-        (0..config.vocab_size as u32).map(|token| tokenizer.piece(token).unwrap_or_default()).collect();
+    let mut words: Vec<Vec<u8>> = (0..config.vocab_size as u32)
+        .map(|token| tokenizer.piece(token).unwrap_or_default())
+        .collect();
     for (name, token) in tokenizer.specials() {
         let around_calls = super::calls::MARKERS.contains(&name);
         if let Some(word) = words.get_mut(token as usize).filter(|_| !around_calls) {
@@ -89,26 +98,44 @@ fn on_one_line(schema: &Value) -> Result<Value, String> {
         Value::Bool(true) => json!({}),
         other => return Err(format!("`{other}` is no JSON schema")),
     };
-    schema["x-guidance"] = json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " });
+    schema["x-guidance"] =
+        json!({ "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": " });
     Ok(schema)
 }
 
 /// Calls in Lark, as `llguidance` reads it.
 fn lark(syntax: &Syntax, tools: &[(String, Value)], many: bool) -> Result<String, String> {
     // A string of JSON is one of Lark, and an empty one is left out.
-    let literal = |text: &str| if text.is_empty() { String::new() } else { Value::from(text).to_string() };
+    let literal = |text: &str| {
+        if text.is_empty() {
+            String::new()
+        } else {
+            Value::from(text).to_string()
+        }
+    };
     let [before, between, after] = &syntax.around;
     // Only between tags is it sure where the next call begins.
-    let more = if many && syntax.form == Form::Hermes { r#" ("\n" call)*"# } else { "" };
+    let more = if many && syntax.form == Form::Hermes {
+        r#" ("\n" call)*"#
+    } else {
+        ""
+    };
     let names: Vec<String> = (0..tools.len()).map(|at| format!("tool_{at}")).collect();
     let mut lark = format!("start: call{more}\ncall: {}\n", names.join(" | "));
     for (at, (name, schema)) in tools.iter().enumerate() {
         let quoted = Value::from(name.as_str()).to_string();
         // Within an object the name is a string of JSON; elsewhere it stands as it is.
-        let name = if before.ends_with('"') { &quoted[1..quoted.len() - 1] } else { name };
+        let name = if before.ends_with('"') {
+            &quoted[1..quoted.len() - 1]
+        } else {
+            name
+        };
         let head = literal(&format!("{before}{name}{between}"));
         let schema = on_one_line(schema)?;
-        lark.push_str(&format!("tool_{at}: {head} args_{at} {}\nargs_{at}: %json {schema}\n", literal(after)));
+        lark.push_str(&format!(
+            "tool_{at}: {head} args_{at} {}\nargs_{at}: %json {schema}\n",
+            literal(after)
+        ));
     }
     Ok(lark)
 }
@@ -124,7 +151,12 @@ impl fmt::Debug for Compiled {
 
 impl Grammar for Compiled {
     fn begin(&self) -> Box<dyn Follow> {
-        Box::new(Following(self.0.lock().unwrap_or_else(PoisonError::into_inner).deep_clone()))
+        Box::new(Following(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .deep_clone(),
+        ))
     }
 }
 
@@ -134,11 +166,23 @@ struct Following(Matcher);
 impl Follow for Following {
     fn allowed(&mut self) -> Allowed {
         let end = self.0.is_accepting().unwrap_or(true);
-        let mask = if self.0.is_stopped() { None } else { self.0.compute_mask().ok() };
+        let mask = if self.0.is_stopped() {
+            None
+        } else {
+            self.0.compute_mask().ok()
+        };
         // A grammar that fails ends the answer: nothing is written that it does not allow.
         match mask {
-            Some(mask) => Allowed { tokens: (0..mask.len()).map(|token| mask.is_allowed(token as u32)).collect(), end },
-            None => Allowed { tokens: Vec::new(), end: true },
+            Some(mask) => Allowed {
+                tokens: (0..mask.len())
+                    .map(|token| mask.is_allowed(token as u32))
+                    .collect(),
+                end,
+            },
+            None => Allowed {
+                tokens: Vec::new(),
+                end: true,
+            },
         }
     }
 
@@ -155,10 +199,16 @@ mod tests {
     fn compile(wanted: &Wanted) -> Result<(Tokenizer, Box<dyn Follow>), String> {
         let mut specials = data::tokenizer::SPECIALS.to_vec();
         specials.push("<tool_call>");
-        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials).expect("bytes alone");
-        let config =
-            ModelConfig { vocab_size: tokenizer.vocab_size() + 3, eos_token_id: 2.into(), ..ModelConfig::default() };
-        Grammars::default().compile(&tokenizer, &config, wanted).map(|grammar| (tokenizer, grammar.begin()))
+        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials)
+            .expect("bytes alone");
+        let config = ModelConfig {
+            vocab_size: tokenizer.vocab_size() + 3,
+            eos_token_id: 2.into(),
+            ..ModelConfig::default()
+        };
+        Grammars::default()
+            .compile(&tokenizer, &config, wanted)
+            .map(|grammar| (tokenizer, grammar.begin()))
     }
 
     /// Whether a text can be written, byte by byte, and be all.
@@ -167,7 +217,9 @@ mod tests {
         let (tokenizer, mut follow) = compile(wanted).expect("a grammar");
         for token in tokenizer.encode(text) {
             let allowed = follow.allowed();
-            assert!((0..4).all(|marker| !allowed.tokens.get(marker).copied().unwrap_or(false) || marker == 2));
+            assert!((0..4).all(
+                |marker| !allowed.tokens.get(marker).copied().unwrap_or(false) || marker == 2
+            ));
             if allowed.tokens.get(token as usize) != Some(&true) {
                 return false;
             }
@@ -182,28 +234,57 @@ mod tests {
             "required": ["b", "a"], "additionalProperties": false });
         let wanted = Wanted::Json(schema);
         assert!(takes(&wanted, r#"{"b": 12, "a": "x"}"#));
-        for text in [r#"{"b": 12"#, r#"{"b": 12}"#, r#"{"b": "x""#, r#"{"c""#, r#"{ "b""#, "b", r#"{"b": 12, "a": "y""#]
-        {
+        for text in [
+            r#"{"b": 12"#,
+            r#"{"b": 12}"#,
+            r#"{"b": "x""#,
+            r#"{"c""#,
+            r#"{ "b""#,
+            "b",
+            r#"{"b": 12, "a": "y""#,
+        ] {
             assert!(!takes(&wanted, text), "{text}");
         }
         let any = Wanted::Json(json!({ "type": "object" }));
-        assert!(takes(&any, r#"{"é": [1, {"x": null}], "y": "\n"}"#.replace("\\n", "\\\\n").as_str()));
+        assert!(takes(
+            &any,
+            r#"{"é": [1, {"x": null}], "y": "\n"}"#.replace("\\n", "\\\\n").as_str()
+        ));
         assert!(!takes(&any, "[1]"));
     }
 
     #[test]
     fn only_calls_of_the_tools_can_be_written() {
-        let around = ["<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>"].map(str::to_owned);
+        let around = [
+            "<tool_call>\n{\"name\": \"",
+            "\", \"arguments\": ",
+            "}\n</tool_call>",
+        ]
+        .map(str::to_owned);
         let ls = json!({ "type": "object", "properties": { "path": { "type": "string" } }, "required": ["path"] });
-        let tools = vec![("ls".to_owned(), ls), ("pwd".to_owned(), json!({ "type": "object" }))];
-        let syntax = Syntax { form: Form::Hermes, around };
-        let wanted = |many| Wanted::Calls { syntax: syntax.clone(), tools: tools.clone(), many };
+        let tools = vec![
+            ("ls".to_owned(), ls),
+            ("pwd".to_owned(), json!({ "type": "object" })),
+        ];
+        let syntax = Syntax {
+            form: Form::Hermes,
+            around,
+        };
+        let wanted = |many| Wanted::Calls {
+            syntax: syntax.clone(),
+            tools: tools.clone(),
+            many,
+        };
         let ls = "<tool_call>\n{\"name\": \"ls\", \"arguments\": {\"path\": \".\"}}\n</tool_call>";
         let pwd = "<tool_call>\n{\"name\": \"pwd\", \"arguments\": {}}\n</tool_call>";
         assert!(takes(&wanted(false), ls) && takes(&wanted(false), pwd));
         let both = format!("{ls}\n{pwd}");
         assert!(takes(&wanted(true), &both) && !takes(&wanted(false), &both));
-        for text in ["Hello", "<tool_call>\n{\"name\": \"rm\"", "<tool_call>\n{\"name\": \"ls\", \"arguments\": {}"] {
+        for text in [
+            "Hello",
+            "<tool_call>\n{\"name\": \"rm\"",
+            "<tool_call>\n{\"name\": \"ls\", \"arguments\": {}",
+        ] {
             assert!(!takes(&wanted(true), text), "{text}");
         }
     }

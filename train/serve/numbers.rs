@@ -38,29 +38,72 @@ impl Default for Numbers {
         let requests = Family::<Ended, Counter>::default();
         let (prompt_tokens, sampled_tokens) = (Counter::default(), Counter::default());
         let (live, waiting) = (Gauge::default(), Gauge::default());
-        registry.register("requests", "Requests for completions, by HTTP status", requests.clone());
-        registry.register("prompt_tokens", "Tokens of the prompts that were taken in", prompt_tokens.clone());
-        registry.register("sampled_tokens", "Tokens that were sampled", sampled_tokens.clone());
+        registry.register(
+            "requests",
+            "Requests for completions, by HTTP status",
+            requests.clone(),
+        );
+        registry.register(
+            "prompt_tokens",
+            "Tokens of the prompts that were taken in",
+            prompt_tokens.clone(),
+        );
+        registry.register(
+            "sampled_tokens",
+            "Tokens that were sampled",
+            sampled_tokens.clone(),
+        );
         registry.register("rows_live", "Answers that are being written", live.clone());
-        registry.register("prompts_waiting", "Prompts that wait for a row", waiting.clone());
+        registry.register(
+            "prompts_waiting",
+            "Prompts that wait for a row",
+            waiting.clone(),
+        );
         // From 1 ms to 35 min, each twice the one before.
-        let [first_token, next_token, whole] = [(); 3].map(|()| Histogram::new(exponential_buckets(0.001, 2.0, 22)));
+        let [first_token, next_token, whole] =
+            [(); 3].map(|()| Histogram::new(exponential_buckets(0.001, 2.0, 22)));
         let seconds = [
-            ("time_to_first_token", "From the request to the first token of each answer", &first_token),
-            ("inter_token_latency", "From one token of an answer to the next", &next_token),
-            ("request_latency", "From the request to the end of its answer", &whole),
+            (
+                "time_to_first_token",
+                "From the request to the first token of each answer",
+                &first_token,
+            ),
+            (
+                "inter_token_latency",
+                "From one token of an answer to the next",
+                &next_token,
+            ),
+            (
+                "request_latency",
+                "From the request to the end of its answer",
+                &whole,
+            ),
         ];
         for (name, help, histogram) in seconds {
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }
-        Numbers { registry, requests, prompt_tokens, sampled_tokens, live, waiting, first_token, next_token, whole }
+        Numbers {
+            registry,
+            requests,
+            prompt_tokens,
+            sampled_tokens,
+            live,
+            waiting,
+            first_token,
+            next_token,
+            whole,
+        }
     }
 }
 
 impl Numbers {
     /// Counts a request by its status.
     pub fn request(&self, status: u16) {
-        self.requests.get_or_create(&Ended { status: status.into() }).inc();
+        self.requests
+            .get_or_create(&Ended {
+                status: status.into(),
+            })
+            .inc();
     }
 
     /// Counts the tokens of a prompt.
@@ -86,8 +129,11 @@ impl Numbers {
     /// The numbers in the format of OpenMetrics.
     pub fn render(&self, load: &Load) -> String {
         self.live.set(load.live.load(Ordering::Relaxed) as i64);
-        self.waiting.set(load.waiting.load(Ordering::Relaxed) as i64);
-        self.sampled_tokens.inner().store(load.sampled.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.waiting
+            .set(load.waiting.load(Ordering::Relaxed) as i64);
+        self.sampled_tokens
+            .inner()
+            .store(load.sampled.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes every text");
         text

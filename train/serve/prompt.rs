@@ -49,7 +49,9 @@ pub fn completion(served: &Served, body: &[u8]) -> Result<Prompted, Refusal> {
     let (request, common) = (read::<CompletionRequest>(body)?, read::<Common>(body)?);
     let attempts = common.choices()?;
     if let Some(best_of) = request.best_of.filter(|best_of| *best_of != attempts) {
-        let why = format!("`best_of` is {best_of}, but must be `n`, which is {attempts}: all answers are told");
+        let why = format!(
+            "`best_of` is {best_of}, but must be `n`, which is {attempts}: all answers are told"
+        );
         return Err(Refusal::bad(Some("best_of"), why));
     }
     let around = request.add_special_tokens != Some(false);
@@ -76,10 +78,17 @@ pub fn chat(served: &Served, body: &[u8]) -> Result<Prompted, Refusal> {
     check_chat(&read::<Map<String, Value>>(body)?)?;
     let (request, common) = (read::<ChatRequest>(body)?, read::<Common>(body)?);
     if request.top_logprobs.is_some_and(|count| count > 0) && request.logprobs != Some(true) {
-        return Err(Refusal::bad(Some("top_logprobs"), "`top_logprobs` needs `logprobs: true`"));
+        return Err(Refusal::bad(
+            Some("top_logprobs"),
+            "`top_logprobs` needs `logprobs: true`",
+        ));
     }
     let offered = request.offered()?;
-    let most_calls = if request.parallel_tool_calls == Some(false) { 1 } else { usize::MAX };
+    let most_calls = if request.parallel_tool_calls == Some(false) {
+        1
+    } else {
+        usize::MAX
+    };
     let (prompt, syntax) = dialog_prompt(served, &request, offered.is_some())?;
     let format = wanted_format(&common)?;
     let wanted = match (offered, &syntax) {
@@ -88,10 +97,13 @@ pub fn chat(served: &Served, body: &[u8]) -> Result<Prompted, Refusal> {
             return Err(Refusal::bad(Some("tools"), why));
         }
         (Some(_), Some(_)) if format.is_some() => {
-            let why = "`response_format` and `tools` exclude each other: an answer is JSON or may call";
+            let why =
+                "`response_format` and `tools` exclude each other: an answer is JSON or may call";
             return Err(Refusal::bad(Some("response_format"), why));
         }
-        (Some(offered), Some(syntax)) => forced(&offered, syntax, most_calls).map(|wanted| ("tool_choice", wanted)),
+        (Some(offered), Some(syntax)) => {
+            forced(&offered, syntax, most_calls).map(|wanted| ("tool_choice", wanted))
+        }
         (None, _) => format.map(|wanted| ("response_format", wanted)),
     };
     let mut prompted = prompted(served, Kind::Chat, vec![prompt], common, wanted)?;
@@ -103,10 +115,19 @@ pub fn chat(served: &Served, body: &[u8]) -> Result<Prompted, Refusal> {
 }
 
 /// The tokens of a conversation and, where tools are offered, how the model calls them.
-fn dialog_prompt(served: &Served, request: &ChatRequest, offered: bool) -> Result<(Vec<u32>, Option<Syntax>), Refusal> {
+fn dialog_prompt(
+    served: &Served,
+    request: &ChatRequest,
+    offered: bool,
+) -> Result<(Vec<u32>, Option<Syntax>), Refusal> {
     let (dialog, begin) = (request.dialog()?, request.begin()?);
     let refuse = |error: TemplateError| {
-        let switched = |name: &String| request.chat_template_kwargs.as_ref().is_some_and(|all| all.contains_key(name));
+        let switched = |name: &String| {
+            request
+                .chat_template_kwargs
+                .as_ref()
+                .is_some_and(|all| all.contains_key(name))
+        };
         let field = match &error {
             TemplateError::Unasked { asked, .. } if switched(asked) => "chat_template_kwargs",
             TemplateError::Unasked { asked, .. } if asked == "tools" => "tools",
@@ -114,7 +135,10 @@ fn dialog_prompt(served: &Served, request: &ChatRequest, offered: bool) -> Resul
         };
         Refusal::bad(Some(field), error.to_string())
     };
-    let mut template: ChatTemplate = served.template.template(SystemTime::now()).map_err(refuse)?;
+    let mut template: ChatTemplate = served
+        .template
+        .template(SystemTime::now())
+        .map_err(refuse)?;
     if offered {
         template = template.with_tools();
     }
@@ -126,7 +150,14 @@ fn dialog_prompt(served: &Served, request: &ChatRequest, offered: bool) -> Resul
     };
     let prompt = prompt.map_err(refuse)?;
     // A template does not change while it is served, nor does the way in which it writes calls.
-    let syntax = offered.then(|| served.syntax.get_or_init(|| syntax_of(&template, tokenizer)).clone()).flatten();
+    let syntax = offered
+        .then(|| {
+            served
+                .syntax
+                .get_or_init(|| syntax_of(&template, tokenizer))
+                .clone()
+        })
+        .flatten();
     Ok((prompt, syntax))
 }
 
@@ -134,25 +165,39 @@ fn dialog_prompt(served: &Served, request: &ChatRequest, offered: bool) -> Resul
 fn forced(offered: &Offered, syntax: &Syntax, most_calls: usize) -> Option<Wanted> {
     let forced = offered.forced.as_ref()?;
     let many = most_calls > 1 && *forced == Forced::Any;
-    Some(Wanted::Calls { syntax: syntax.clone(), tools: offered.callable(), many })
+    Some(Wanted::Calls {
+        syntax: syntax.clone(),
+        tools: offered.callable(),
+        many,
+    })
 }
 
 /// The JSON that an answer must be, if it must be any.
 fn wanted_format(common: &Common) -> Result<Option<Wanted>, Refusal> {
-    let Some(format) = common.response_format.as_ref().filter(|format| !format.is_null()) else { return Ok(None) };
+    let Some(format) = common
+        .response_format
+        .as_ref()
+        .filter(|format| !format.is_null())
+    else {
+        return Ok(None);
+    };
     let schema = &format["json_schema"]["schema"];
     match format["type"].as_str() {
         Some("text") => Ok(None),
         Some("json_object") => Ok(Some(Wanted::Json(json!({ "type": "object" })))),
         Some("json_schema") if !schema.is_null() => Ok(Some(Wanted::Json(schema.clone()))),
-        Some("json_schema") => {
-            Err(Refusal::bad(Some("response_format"), "`response_format.json_schema.schema` is missing"))
-        }
+        Some("json_schema") => Err(Refusal::bad(
+            Some("response_format"),
+            "`response_format.json_schema.schema` is missing",
+        )),
         _ => {
             let known = "known are `text`, `json_object` and `json_schema`";
             Err(Refusal::bad(
                 Some("response_format"),
-                format!("the type of `response_format` is {}; {known}", format["type"]),
+                format!(
+                    "the type of `response_format` is {}; {known}",
+                    format["type"]
+                ),
             ))
         }
     }
@@ -167,15 +212,28 @@ fn prompted(
     wanted: Option<(&str, Wanted)>,
 ) -> Result<Prompted, Refusal> {
     if let Some(model) = common.model.as_ref().filter(|model| **model != served.name) {
-        let message = format!("the model `{model}` is not served here; `{}` is", served.name);
-        return Err(Refusal { status: 404, ..Refusal::bad(Some("model"), message) });
+        let message = format!(
+            "the model `{model}` is not served here; `{}` is",
+            served.name
+        );
+        return Err(Refusal {
+            status: 404,
+            ..Refusal::bad(Some("model"), message)
+        });
     }
     if prompts.is_empty() {
         return Err(Refusal::bad(Some("prompt"), "`prompt` is empty"));
     }
     let vocab = served.config.vocab_size;
-    if let Some(token) = prompts.iter().flatten().find(|&&token| token as usize >= vocab) {
-        return Err(Refusal::bad(Some("prompt"), format!("token {token} is not among the {vocab} of this model")));
+    if let Some(token) = prompts
+        .iter()
+        .flatten()
+        .find(|&&token| token as usize >= vocab)
+    {
+        return Err(Refusal::bad(
+            Some("prompt"),
+            format!("token {token} is not among the {vocab} of this model"),
+        ));
     }
     let attempts = common.choices()?;
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
@@ -186,12 +244,25 @@ fn prompted(
     }
     let mut control = common.control(vocab, sampling.max_new_tokens)?;
     if let Some((field, wanted)) = wanted {
-        let grammar = served.grammars.compile(&served.tokenizer, &served.config, &wanted);
-        let refuse = |why: String| Refusal::bad(Some(field), format!("no answer can be written so: {why}"));
+        let grammar = served
+            .grammars
+            .compile(&served.tokenizer, &served.config, &wanted);
+        let refuse =
+            |why: String| Refusal::bad(Some(field), format!("no answer can be written so: {why}"));
         control.grammar = Some(grammar.map_err(refuse)?);
     }
     let (logprobs, calls, most_calls) = (false, None, usize::MAX);
-    Ok(Prompted { kind, prompts, common, attempts, sampling, control, logprobs, calls, most_calls })
+    Ok(Prompted {
+        kind,
+        prompts,
+        common,
+        attempts,
+        sampling,
+        control,
+        logprobs,
+        calls,
+        most_calls,
+    })
 }
 
 /// Reads requests of one kind.

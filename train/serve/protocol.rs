@@ -127,7 +127,12 @@ impl Refusal {
     /// The request is wrong.
     pub fn bad(field: Option<&str>, message: impl Into<String>) -> Self {
         let field = field.map(str::to_owned);
-        Refusal { status: 400, kind: "invalid_request_error", message: message.into(), field }
+        Refusal {
+            status: 400,
+            kind: "invalid_request_error",
+            message: message.into(),
+            field,
+        }
     }
 
     /// The body of the answer.
@@ -145,8 +150,14 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = Some(error.path().to_string()).filter(|path| path != ".");
-        let of = field.as_ref().map(|field| format!("`{field}`: ")).unwrap_or_default();
-        Refusal::bad(field.as_deref(), format!("the body is no such request: {of}{}", error.inner()))
+        let of = field
+            .as_ref()
+            .map(|field| format!("`{field}`: "))
+            .unwrap_or_default();
+        Refusal::bad(
+            field.as_deref(),
+            format!("the body is no such request: {of}{}", error.inner()),
+        )
     })
 }
 
@@ -167,7 +178,10 @@ impl Common {
         let top_k = match self.top_k {
             None | Some(-1) => 0,
             Some(top_k) => usize::try_from(top_k).map_err(|_| {
-                Refusal::bad(Some("top_k"), format!("`top_k` is {top_k}, but must be 1 or more, or 0 or -1 for all"))
+                Refusal::bad(
+                    Some("top_k"),
+                    format!("`top_k` is {top_k}, but must be 1 or more, or 0 or -1 for all"),
+                )
             })?,
         };
         let asked = self.max_completion_tokens.or(self.max_tokens);
@@ -182,9 +196,13 @@ impl Common {
             max_new_tokens: asked.unwrap_or_else(|| context.saturating_sub(prompt).max(1)),
         };
         sampling.check().map_err(|error| match error {
-            RequestError::Range { setting: "max_new_tokens", .. } => {
-                Refusal::bad(Some("max_tokens"), "`max_tokens` is 0, but must be 1 or more")
-            }
+            RequestError::Range {
+                setting: "max_new_tokens",
+                ..
+            } => Refusal::bad(
+                Some("max_tokens"),
+                "`max_tokens` is 0, but must be 1 or more",
+            ),
             RequestError::Range { setting, .. } => Refusal::bad(Some(setting), error.to_string()),
             error => Refusal::bad(None, error.to_string()),
         })?;
@@ -205,10 +223,18 @@ impl Common {
             ignore_eos: self.ignore_eos == Some(true),
             ..Control::default()
         };
-        let penalties =
-            [("frequency_penalty", control.frequency_penalty), ("presence_penalty", control.presence_penalty)];
-        if let Some((name, value)) = penalties.into_iter().find(|(_, value)| !(-2.0..=2.0).contains(value)) {
-            return Err(Refusal::bad(Some(name), format!("`{name}` is {value}, but must be between -2 and 2")));
+        let penalties = [
+            ("frequency_penalty", control.frequency_penalty),
+            ("presence_penalty", control.presence_penalty),
+        ];
+        if let Some((name, value)) = penalties
+            .into_iter()
+            .find(|(_, value)| !(-2.0..=2.0).contains(value))
+        {
+            return Err(Refusal::bad(
+                Some(name),
+                format!("`{name}` is {value}, but must be between -2 and 2"),
+            ));
         }
         let within = |token: u32| (token as usize) < vocab;
         for (name, &bias) in self.logit_bias.iter().flatten() {
@@ -217,7 +243,9 @@ impl Common {
                 Refusal::bad(Some("logit_bias"), why)
             })?;
             if !(-100.0..=100.0).contains(&bias) {
-                let why = format!("`logit_bias` of token {token} is {bias}, but must be between -100 and 100");
+                let why = format!(
+                    "`logit_bias` of token {token} is {bias}, but must be between -100 and 100"
+                );
                 return Err(Refusal::bad(Some("logit_bias"), why));
             }
             control.logit_bias.push((token, bias));
@@ -227,7 +255,10 @@ impl Common {
             return Err(Refusal::bad(Some("stop_token_ids"), why));
         }
         if control.min_tokens > most {
-            let why = format!("`min_tokens` is {}, but the answer may have {most} tokens", control.min_tokens);
+            let why = format!(
+                "`min_tokens` is {}, but the answer may have {most} tokens",
+                control.min_tokens
+            );
             return Err(Refusal::bad(Some("min_tokens"), why));
         }
         Ok(control)
@@ -241,7 +272,10 @@ impl Common {
     pub fn choices(&self) -> Result<usize, Refusal> {
         match self.n.unwrap_or(1) {
             n @ 1..=MAX_CHOICES => Ok(n),
-            n => Err(Refusal::bad(Some("n"), format!("`n` is {n}, but must be between 1 and {MAX_CHOICES}"))),
+            n => Err(Refusal::bad(
+                Some("n"),
+                format!("`n` is {n}, but must be between 1 and {MAX_CHOICES}"),
+            )),
         }
     }
 }
@@ -265,12 +299,16 @@ mod tests {
     use super::*;
 
     fn common(text: &str) -> Result<Sampling, Refusal> {
-        serde_json::from_str::<Common>(text).expect("JSON").sampling(10, 100)
+        serde_json::from_str::<Common>(text)
+            .expect("JSON")
+            .sampling(10, 100)
     }
 
     #[test]
     fn a_request_says_how_tokens_are_drawn() {
-        let sampling = common(r#"{"temperature":0.5,"top_k":-1,"min_p":0.1,"stop":"END","max_tokens":7,"user":"x"}"#);
+        let sampling = common(
+            r#"{"temperature":0.5,"top_k":-1,"min_p":0.1,"stop":"END","max_tokens":7,"user":"x"}"#,
+        );
         let expected = Sampling {
             temperature: 0.5,
             min_p: 0.1,
@@ -279,34 +317,92 @@ mod tests {
             ..Sampling::default()
         };
         assert_eq!(sampling, Ok(expected));
-        assert_eq!(common("{}").expect("defaults").max_new_tokens, 90, "the rest of the context");
-        assert_eq!(common(r#"{"stop":["a","b"]}"#).expect("stops").stop, ["a", "b"]);
+        assert_eq!(
+            common("{}").expect("defaults").max_new_tokens,
+            90,
+            "the rest of the context"
+        );
+        assert_eq!(
+            common(r#"{"stop":["a","b"]}"#).expect("stops").stop,
+            ["a", "b"]
+        );
     }
 
     #[test]
     fn what_is_out_of_its_range_is_refused_by_name() {
         let refused = |text: &str| {
             let common = read::<Common>(text.as_bytes())?;
-            common.sampling(10, 100).and_then(|sampling| common.control(50, sampling.max_new_tokens))
+            common
+                .sampling(10, 100)
+                .and_then(|sampling| common.control(50, sampling.max_new_tokens))
         };
         for (text, field, why) in [
-            (r#"{"top_p":2.0}"#, "top_p", "`top_p` is 2, but must be above 0, at most 1"),
-            (r#"{"top_k":-5}"#, "top_k", "`top_k` is -5, but must be 1 or more, or 0 or -1 for all"),
-            (r#"{"max_tokens":0}"#, "max_tokens", "`max_tokens` is 0, but must be 1 or more"),
-            (r#"{"presence_penalty":3}"#, "presence_penalty", "`presence_penalty` is 3, but must be between -2 and 2"),
-            (r#"{"logit_bias":{"50":1}}"#, "logit_bias", "which is none of the 50 of this model"),
-            (r#"{"logit_bias":{"5":101}}"#, "logit_bias", "must be between -100 and 100"),
-            (r#"{"stop_token_ids":[50]}"#, "stop_token_ids", "`stop_token_ids` names token 50"),
-            (r#"{"min_tokens":91}"#, "min_tokens", "`min_tokens` is 91, but the answer may have 90 tokens"),
-            (r#"{"temperature":"hot"}"#, "temperature", "`temperature`: invalid type: string"),
-            (r#"{"stream_options":{"include_usage":1}}"#, "stream_options.include_usage", "expected a boolean"),
+            (
+                r#"{"top_p":2.0}"#,
+                "top_p",
+                "`top_p` is 2, but must be above 0, at most 1",
+            ),
+            (
+                r#"{"top_k":-5}"#,
+                "top_k",
+                "`top_k` is -5, but must be 1 or more, or 0 or -1 for all",
+            ),
+            (
+                r#"{"max_tokens":0}"#,
+                "max_tokens",
+                "`max_tokens` is 0, but must be 1 or more",
+            ),
+            (
+                r#"{"presence_penalty":3}"#,
+                "presence_penalty",
+                "`presence_penalty` is 3, but must be between -2 and 2",
+            ),
+            (
+                r#"{"logit_bias":{"50":1}}"#,
+                "logit_bias",
+                "which is none of the 50 of this model",
+            ),
+            (
+                r#"{"logit_bias":{"5":101}}"#,
+                "logit_bias",
+                "must be between -100 and 100",
+            ),
+            (
+                r#"{"stop_token_ids":[50]}"#,
+                "stop_token_ids",
+                "`stop_token_ids` names token 50",
+            ),
+            (
+                r#"{"min_tokens":91}"#,
+                "min_tokens",
+                "`min_tokens` is 91, but the answer may have 90 tokens",
+            ),
+            (
+                r#"{"temperature":"hot"}"#,
+                "temperature",
+                "`temperature`: invalid type: string",
+            ),
+            (
+                r#"{"stream_options":{"include_usage":1}}"#,
+                "stream_options.include_usage",
+                "expected a boolean",
+            ),
         ] {
             let refusal = refused(text).map(drop).expect_err(text);
             assert_eq!(refusal.field.as_deref(), Some(field), "{text}");
             assert!(refusal.message.contains(why), "{}", refusal.message);
         }
-        let control = refused(r#"{"logit_bias":{"5":-1.5},"stop_token_ids":[3],"ignore_eos":true}"#).expect("fine");
-        assert_eq!((control.logit_bias, control.stop_token_ids, control.ignore_eos), (vec![(5, -1.5)], vec![3], true));
+        let control =
+            refused(r#"{"logit_bias":{"5":-1.5},"stop_token_ids":[3],"ignore_eos":true}"#)
+                .expect("fine");
+        assert_eq!(
+            (
+                control.logit_bias,
+                control.stop_token_ids,
+                control.ignore_eos
+            ),
+            (vec![(5, -1.5)], vec![3], true)
+        );
     }
 
     #[test]
@@ -315,6 +411,9 @@ mod tests {
         assert_eq!(prompt(r#""a""#), PromptInput::Text("a".into()));
         assert_eq!(prompt("[1,2]"), PromptInput::Tokens(vec![1, 2]));
         assert_eq!(prompt(r#"["a"]"#), PromptInput::Texts(vec!["a".into()]));
-        assert_eq!(prompt("[[1],[2]]"), PromptInput::ManyTokens(vec![vec![1], vec![2]]));
+        assert_eq!(
+            prompt("[[1],[2]]"),
+            PromptInput::ManyTokens(vec![vec![1], vec![2]])
+        );
     }
 }

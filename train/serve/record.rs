@@ -79,7 +79,9 @@ impl Drop for Record {
             self.server.numbers.whole(took);
         }
         if self.server.log_requests {
-            let first = self.first.map(|first| format!(", first after {:.3} s", (first - self.begun).as_secs_f64()));
+            let first = self
+                .first
+                .map(|first| format!(", first after {:.3} s", (first - self.begun).as_secs_f64()));
             eprintln!(
                 "POST {} {}: {} tokens asked, {} answered, {:.3} s{}",
                 self.path,

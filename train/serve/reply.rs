@@ -50,7 +50,10 @@ pub struct Choice {
 impl Choice {
     /// A part of a stream, before which so many calls were told.
     pub fn part(earlier_calls: usize) -> Self {
-        Choice { earlier_calls, ..Choice::default() }
+        Choice {
+            earlier_calls,
+            ..Choice::default()
+        }
     }
 
     /// Takes the next token, and what `parser` makes of its text.
@@ -78,7 +81,10 @@ impl Choice {
 
     /// The calls as OpenAI writes them.
     fn calls_json(&self) -> Vec<Map<String, Value>> {
-        self.calls.iter().map(|call| call.to_json(random())).collect()
+        self.calls
+            .iter()
+            .map(|call| call.to_json(random()))
+            .collect()
     }
 
     /// True when it has ended.
@@ -106,8 +112,18 @@ fn finish_reason(stop: Stop) -> &'static str {
 
 impl Reply {
     /// The whole answer. `prompts` are the tokens of the prompt of each choice.
-    pub fn whole(&self, tokenizer: &Tokenizer, choices: &[Choice], prompts: &[&[u32]], usage: Value) -> Value {
-        let object = if self.kind == Kind::Chat { "chat.completion" } else { "text_completion" };
+    pub fn whole(
+        &self,
+        tokenizer: &Tokenizer,
+        choices: &[Choice],
+        prompts: &[&[u32]],
+        usage: Value,
+    ) -> Value {
+        let object = if self.kind == Kind::Chat {
+            "chat.completion"
+        } else {
+            "text_completion"
+        };
         let choice = |(index, (choice, prompt)): (usize, (&Choice, &&[u32]))| {
             let mut value = self.choice(tokenizer, index, choice);
             match self.kind {
@@ -128,7 +144,12 @@ impl Reply {
             }
             Value::Object(value)
         };
-        let choices: Vec<Value> = choices.iter().zip(prompts).enumerate().map(choice).collect();
+        let choices: Vec<Value> = choices
+            .iter()
+            .zip(prompts)
+            .enumerate()
+            .map(choice)
+            .collect();
         let mut body = self.body(object, choices);
         body["usage"] = usage;
         body
@@ -139,7 +160,11 @@ impl Reply {
         let mut value = self.choice(tokenizer, index, part);
         match self.kind {
             Kind::Chat => {
-                let role = if first { json!({ "role": "assistant" }) } else { json!({}) };
+                let role = if first {
+                    json!({ "role": "assistant" })
+                } else {
+                    json!({})
+                };
                 let mut delta = role;
                 delta["content"] = json!(part.text);
                 if !part.calls.is_empty() {
@@ -147,7 +172,12 @@ impl Reply {
                         call.insert("index".into(), json!(part.earlier_calls + index));
                         call
                     };
-                    delta["tool_calls"] = part.calls_json().into_iter().enumerate().map(numbered).collect();
+                    delta["tool_calls"] = part
+                        .calls_json()
+                        .into_iter()
+                        .enumerate()
+                        .map(numbered)
+                        .collect();
                 }
                 value.insert("delta".into(), delta)
             }
@@ -164,7 +194,11 @@ impl Reply {
     }
 
     fn chunk_object(&self) -> &'static str {
-        if self.kind == Kind::Chat { "chat.completion.chunk" } else { "text_completion" }
+        if self.kind == Kind::Chat {
+            "chat.completion.chunk"
+        } else {
+            "text_completion"
+        }
     }
 
     fn body(&self, object: &str, choices: Vec<Value>) -> Value {
@@ -194,17 +228,25 @@ impl Reply {
             Kind::Text => {
                 let tokens: Vec<String> = choice.tokens.iter().map(|&token| text(token)).collect();
                 let likeliest = |top: &Vec<(u32, f32)>| -> Map<String, Value> {
-                    top.iter().map(|&(token, logprob)| (text(token), json!(logprob))).collect()
+                    top.iter()
+                        .map(|&(token, logprob)| (text(token), json!(logprob)))
+                        .collect()
                 };
-                let top: Option<Vec<_>> =
-                    choice.top.iter().any(|top| !top.is_empty()).then(|| choice.top.iter().map(likeliest).collect());
+                let top: Option<Vec<_>> = choice
+                    .top
+                    .iter()
+                    .any(|top| !top.is_empty())
+                    .then(|| choice.top.iter().map(likeliest).collect());
                 json!({ "tokens": tokens, "token_logprobs": choice.logprobs, "top_logprobs": top })
             }
             Kind::Chat => {
                 let one = |token: u32, logprob: f32| json!({ "token": text(token), "logprob": logprob, "bytes": tokenizer.piece(token) });
                 let of = |((&token, &logprob), top): ((&u32, &f32), &Vec<(u32, f32)>)| {
                     let mut told = one(token, logprob);
-                    told["top_logprobs"] = top.iter().map(|&(token, logprob)| one(token, logprob)).collect();
+                    told["top_logprobs"] = top
+                        .iter()
+                        .map(|&(token, logprob)| one(token, logprob))
+                        .collect();
                     told
                 };
                 json!({ "content": items.map(of).collect::<Vec<Value>>() })
@@ -235,7 +277,8 @@ mod tests {
 
     fn reply() -> (Reply, Tokenizer) {
         let specials = data::tokenizer::SPECIALS;
-        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials).expect("bytes alone");
+        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials)
+            .expect("bytes alone");
         let reply = Reply {
             kind: Kind::Chat,
             id: "chatcmpl-1".into(),
@@ -250,7 +293,10 @@ mod tests {
     fn whole(text: &str, stop: Stop, most: usize) -> Value {
         let (reply, tokenizer) = reply();
         let mut choice = Choice::default();
-        choice.take(event(text, Some(stop)), &mut ToolCallParser::new(Some(Form::Hermes), most));
+        choice.take(
+            event(text, Some(stop)),
+            &mut ToolCallParser::new(Some(Form::Hermes), most),
+        );
         reply.whole(&tokenizer, &[choice], &[&[1]], usage(1, 1))["choices"][0].clone()
     }
 
@@ -258,16 +304,38 @@ mod tests {
     fn a_whole_answer_tells_its_calls_apart_from_its_text() {
         let choice = whole(TEXT, Stop::EndOfTurn, 9);
         let (message, calls) = (&choice["message"], &choice["message"]["tool_calls"]);
-        assert_eq!((&choice["finish_reason"], &message["content"]), (&json!("tool_calls"), &json!("Look:")));
-        assert_eq!(calls[0]["function"], json!({ "name": "ls", "arguments": "{\"a\":1}" }));
-        assert_eq!((&calls[1]["type"], calls[1]["id"].as_str().map(str::len)), (&json!("function"), Some(9)));
+        assert_eq!(
+            (&choice["finish_reason"], &message["content"]),
+            (&json!("tool_calls"), &json!("Look:"))
+        );
+        assert_eq!(
+            calls[0]["function"],
+            json!({ "name": "ls", "arguments": "{\"a\":1}" })
+        );
+        assert_eq!(
+            (&calls[1]["type"], calls[1]["id"].as_str().map(str::len)),
+            (&json!("function"), Some(9))
+        );
         assert_ne!(calls[0]["id"], calls[1]["id"]);
         // Nothing is said but the call, and only one is wanted; an answer that was cut off says so.
-        let choice = whole(TEXT.strip_prefix("Look:\n").expect("begins so"), Stop::Length, 1);
-        assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("length"), &Value::Null));
-        assert_eq!(choice["message"]["tool_calls"].as_array().map(Vec::len), Some(1));
+        let choice = whole(
+            TEXT.strip_prefix("Look:\n").expect("begins so"),
+            Stop::Length,
+            1,
+        );
+        assert_eq!(
+            (&choice["finish_reason"], &choice["message"]["content"]),
+            (&json!("length"), &Value::Null)
+        );
+        assert_eq!(
+            choice["message"]["tool_calls"].as_array().map(Vec::len),
+            Some(1)
+        );
         let choice = whole("no call", Stop::EndOfTurn, 9);
-        assert_eq!(choice["message"], json!({ "role": "assistant", "content": "no call" }));
+        assert_eq!(
+            choice["message"],
+            json!({ "role": "assistant", "content": "no call" })
+        );
         assert_eq!(choice["finish_reason"], "stop");
     }
 
@@ -285,11 +353,28 @@ mod tests {
             told = part.calls_so_far();
             let chunk = reply.chunk(&tokenizer, 0, &part, at == 0)["choices"][0].clone();
             said.push_str(chunk["delta"]["content"].as_str().expect("a text"));
-            calls.extend(chunk["delta"]["tool_calls"].as_array().cloned().unwrap_or_default());
-            assert_eq!(chunk["finish_reason"], if ended { json!("tool_calls") } else { Value::Null });
+            calls.extend(
+                chunk["delta"]["tool_calls"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default(),
+            );
+            assert_eq!(
+                chunk["finish_reason"],
+                if ended {
+                    json!("tool_calls")
+                } else {
+                    Value::Null
+                }
+            );
         }
         assert_eq!(said, "Look:");
-        let names = calls.iter().map(|call| (call["index"].clone(), call["function"]["name"].clone()));
-        assert_eq!(names.collect::<Vec<_>>(), [(json!(0), json!("ls")), (json!(1), json!("pwd"))]);
+        let names = calls
+            .iter()
+            .map(|call| (call["index"].clone(), call["function"]["name"].clone()));
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [(json!(0), json!("ls")), (json!(1), json!("pwd"))]
+        );
     }
 }

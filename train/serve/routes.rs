@@ -42,7 +42,11 @@ pub fn router(server: Arc<Server>, origins: &[HeaderValue]) -> Router {
         .method_not_allowed_fallback(async || unknown(StatusCode::METHOD_NOT_ALLOWED))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(server);
-    if origins.is_empty() { router } else { router.layer(cors(origins)) }
+    if origins.is_empty() {
+        router
+    } else {
+        router.layer(cors(origins))
+    }
 }
 
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
@@ -51,20 +55,32 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     } else {
         AllowOrigin::list(origins.to_vec())
     };
-    CorsLayer::new().allow_origin(origin).allow_methods(Any).allow_headers(Any)
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods(Any)
+        .allow_headers(Any)
 }
 
 /// Lets through who has the key, where there is one.
 async fn authorize(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    let Some(key) = &server.api_key else { return next.run(request).await };
-    let given =
-        request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let Some(key) = &server.api_key else {
+        return next.run(request).await;
+    };
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     // Hashes are compared in constant time.
     if given.is_some_and(|given| blake3::hash(given.trim().as_bytes()) == *key) {
         return next.run(request).await;
     }
     let message = "the API key is missing or wrong; send it as `Authorization: Bearer KEY`";
-    Refusal { status: 401, kind: "invalid_api_key", ..Refusal::bad(None, message) }.into_response()
+    Refusal {
+        status: 401,
+        kind: "invalid_api_key",
+        ..Refusal::bad(None, message)
+    }
+    .into_response()
 }
 
 async fn completions(State(server): State<Arc<Server>>, request: Request) -> Response {
@@ -75,7 +91,12 @@ async fn chat(State(server): State<Arc<Server>>, request: Request) -> Response {
     complete(server, request, "/v1/chat/completions", prompt::chat).await
 }
 
-async fn complete(server: Arc<Server>, request: Request, path: &'static str, read: Reader) -> Response {
+async fn complete(
+    server: Arc<Server>,
+    request: Request,
+    path: &'static str,
+    read: Reader,
+) -> Response {
     let mut record = Record::new(&server, path);
     let body = match body_of(request).await {
         Ok(body) => body,
@@ -102,13 +123,20 @@ async fn complete(server: Arc<Server>, request: Request, path: &'static str, rea
 async fn body_of(request: Request) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Refusal { status: 413, ..Refusal::bad(None, format!("the body has more than {MAX_BODY} bytes")) })
-        }
-        Ok(Err(rejection)) => Err(Refusal::bad(None, format!("the body cannot be read: {rejection}"))),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal {
+            status: 413,
+            ..Refusal::bad(None, format!("the body has more than {MAX_BODY} bytes"))
+        }),
+        Ok(Err(rejection)) => Err(Refusal::bad(
+            None,
+            format!("the body cannot be read: {rejection}"),
+        )),
         Err(_) => {
             let message = format!("the body did not come within {} s", BODY.as_secs());
-            Err(Refusal { status: 408, ..Refusal::bad(None, message) })
+            Err(Refusal {
+                status: 408,
+                ..Refusal::bad(None, message)
+            })
         }
     }
 }
@@ -117,12 +145,20 @@ async fn health(State(server): State<Arc<Server>>) -> Response {
     if server.worker.is_well() {
         Json(json!({ "status": "ok" })).into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "the model has failed" }))).into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "the model has failed" })),
+        )
+            .into_response()
     }
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS)], server.numbers.render(server.worker.load())).into_response()
+    (
+        [(header::CONTENT_TYPE, METRICS)],
+        server.numbers.render(server.worker.load()),
+    )
+        .into_response()
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {
@@ -133,8 +169,15 @@ async fn model(State(server): State<Arc<Server>>, Path(id): Path<String>) -> Res
     if id == server.served.name {
         return Json(described(&server)).into_response();
     }
-    let message = format!("the model `{id}` is not served here; `{}` is", server.served.name);
-    Refusal { status: 404, ..Refusal::bad(Some("model"), message) }.into_response()
+    let message = format!(
+        "the model `{id}` is not served here; `{}` is",
+        server.served.name
+    );
+    Refusal {
+        status: 404,
+        ..Refusal::bad(Some("model"), message)
+    }
+    .into_response()
 }
 
 fn described(server: &Server) -> Value {
@@ -148,5 +191,9 @@ fn unknown(status: StatusCode) -> Response {
     const KNOWN: &str = "known are `GET /health`, `/metrics`, `/v1/models`, `/v1/models/NAME` and \
                          `POST /v1/completions`, `/v1/chat/completions`";
     let message = format!("no such endpoint; {KNOWN}");
-    Refusal { status: status.as_u16(), ..Refusal::bad(None, message) }.into_response()
+    Refusal {
+        status: status.as_u16(),
+        ..Refusal::bad(None, message)
+    }
+    .into_response()
 }

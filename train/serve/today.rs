@@ -17,7 +17,10 @@ pub struct Today {
 impl Today {
     /// Of `template`, whatever day it was made for.
     pub fn new(template: ChatTemplate) -> Self {
-        Today { template, made: Mutex::new(None) }
+        Today {
+            template,
+            made: Mutex::new(None),
+        }
     }
 
     /// The template on the day of `now`.
@@ -26,8 +29,13 @@ impl Today {
     ///
     /// When the template is broken.
     pub fn template(&self, now: SystemTime) -> Result<ChatTemplate, TemplateError> {
-        let day = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / DAY);
-        let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let day = now
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() / DAY);
+        let mut made = self
+            .made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, template)) = made.as_ref().filter(|(of, _)| *of == day) {
             return Ok(template.clone());
         }

@@ -65,16 +65,34 @@ impl Worker {
     /// # Errors
     ///
     /// When the system gives no thread.
-    pub fn start(model: CausalLm, served: Arc<Served>, max_rows: usize, device: Device) -> std::io::Result<Self> {
+    pub fn start(
+        model: CausalLm,
+        served: Arc<Served>,
+        max_rows: usize,
+        device: Device,
+    ) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let load = Arc::<Load>::default();
         let told = load.clone();
         let work = move || {
-            let engine = Engine::new(model, &served.config, &served.tokenizer, max_rows, PROMPT_TOKENS, &device);
+            let engine = Engine::new(
+                model,
+                &served.config,
+                &served.tokenizer,
+                max_rows,
+                PROMPT_TOKENS,
+                &device,
+            );
             run(engine, &inbox, &told);
         };
-        let thread = std::thread::Builder::new().name("decode".to_owned()).spawn(work)?;
-        Ok(Worker { orders: Mutex::new(orders), thread, load })
+        let thread = std::thread::Builder::new()
+            .name("decode".to_owned())
+            .spawn(work)?;
+        Ok(Worker {
+            orders: Mutex::new(orders),
+            thread,
+            load,
+        })
     }
 
     /// Takes an order in, whose prompt and sampling were checked.
@@ -83,7 +101,11 @@ impl Worker {
     ///
     /// When the thread is gone: the model failed.
     pub fn send(&self, order: Order) -> Result<(), Gone> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order).map_err(|_| Gone)
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(order)
+            .map_err(|_| Gone)
     }
 
     /// What it is doing.
@@ -128,12 +150,17 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
         load.waiting.store(engine.waiting(), Ordering::Relaxed);
         load.sampled.store(engine.sampled(), Ordering::Relaxed);
         for event in events {
-            let Some(sink) = sinks.get_mut(&event.request) else { continue };
+            let Some(sink) = sinks.get_mut(&event.request) else {
+                continue;
+            };
             let job = event.request;
             sink.open -= usize::from(event.stop.is_some());
             let done = sink.open == 0;
             // Who has left is noticed before the next step.
-            let full = matches!(sink.events.try_send((sink.index, event)), Err(TrySendError::Full(_)));
+            let full = matches!(
+                sink.events.try_send((sink.index, event)),
+                Err(TrySendError::Full(_))
+            );
             if full {
                 engine.cancel(job);
             }
@@ -145,10 +172,31 @@ fn run(mut engine: Engine, inbox: &Receiver<Order>, load: &Load) {
 }
 
 fn admit(engine: &mut Engine, sinks: &mut BTreeMap<RequestId, Sink>, order: Order) {
-    let Order { index, prompt, seeds, sampling, control, events, wanted } = order;
+    let Order {
+        index,
+        prompt,
+        seeds,
+        sampling,
+        control,
+        events,
+        wanted,
+    } = order;
     let open = seeds.len();
     // An order that is refused though it was checked ends without a token.
-    if let Ok(job) = engine.submit(EngineRequest { prompt, seeds, sampling, control }) {
-        sinks.insert(job, Sink { index, events, wanted, open });
+    if let Ok(job) = engine.submit(EngineRequest {
+        prompt,
+        seeds,
+        sampling,
+        control,
+    }) {
+        sinks.insert(
+            job,
+            Sink {
+                index,
+                events,
+                wanted,
+                open,
+            },
+        );
     }
 }

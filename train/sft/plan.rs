@@ -32,23 +32,49 @@ pub fn memory_plan(
     device: &Device,
     kept: Option<Fit>,
 ) -> SftMemory {
-    let steps: Option<Vec<Vec<Row>>> = samples
-        .map(|samples| (0..config.steps.clamp(1, STEPS)).map(|step| rows_of(samples, config, step, seed)).collect());
+    let steps: Option<Vec<Vec<Row>>> = samples.map(|samples| {
+        (0..config.steps.clamp(1, STEPS))
+            .map(|step| rows_of(samples, config, step, seed))
+            .collect()
+    });
     let workers = workers(device);
     let training = |fit: Fit| {
-        let full = Batches { tokens: fit.micro_batch_tokens, count: workers.min(config.samples_per_step), workers };
+        let full = Batches {
+            tokens: fit.micro_batch_tokens,
+            count: workers.min(config.samples_per_step),
+            workers,
+        };
         let batches = steps.as_ref().map_or(full, |steps| {
-            let steps: Vec<Vec<usize>> = steps.iter().map(|rows| padded(rows, fit.micro_batch_tokens)).collect();
+            let steps: Vec<Vec<usize>> = steps
+                .iter()
+                .map(|rows| padded(rows, fit.micro_batch_tokens))
+                .collect();
             let tokens = steps.iter().flatten().copied().max().unwrap_or(0);
-            Batches { tokens, count: steps.iter().map(Vec::len).max().unwrap_or(0), workers }
+            Batches {
+                tokens,
+                count: steps.iter().map(Vec::len).max().unwrap_or(0),
+                workers,
+            }
         });
-        Training { shape, config, fit, batches }
+        Training {
+            shape,
+            config,
+            fit,
+            batches,
+        }
     };
-    let longest = steps.iter().flatten().flat_map(|rows| padded(rows, 0)).max().unwrap_or(0);
+    let longest = steps
+        .iter()
+        .flatten()
+        .flat_map(|rows| padded(rows, 0))
+        .max()
+        .unwrap_or(0);
     let choice = Choice {
         tokens: config.micro_batch_tokens,
         // Weights in four bits are unpacked block by block, so activations are computed again in any case.
-        checkpointing: config.checkpointing.or(config.lora.four_bit.then_some(true)),
+        checkpointing: config
+            .checkpointing
+            .or(config.lora.four_bit.then_some(true)),
         longest: longest.max(config.pack_tokens),
     };
     let fit = kept.unwrap_or_else(|| choice.fit(capacity(device), |fit| training(fit).plan()));
@@ -62,7 +88,11 @@ pub fn memory_plan(
     if choice.is_open() {
         eprintln!("sft: {fit}, chosen for the model and this machine");
     }
-    SftMemory { fit, plan: training(fit).plan(), smaller: training(fit).smaller("sft") }
+    SftMemory {
+        fit,
+        plan: training(fit).plan(),
+        smaller: training(fit).smaller("sft"),
+    }
 }
 
 #[cfg(test)]
@@ -72,10 +102,31 @@ mod tests {
     #[test]
     fn what_a_config_leaves_open_suits_the_model_and_not_the_machine_alone() {
         let shape = ModelConfig::smollm2_135m();
-        let planned = memory_plan(&SftConfig::default(), &shape, None, 7, &Device::flex(), None);
+        let planned = memory_plan(
+            &SftConfig::default(),
+            &shape,
+            None,
+            7,
+            &Device::flex(),
+            None,
+        );
         // Weights, gradients and moments take 2.7 GB of it, and micro-batches as much at most.
         assert!(planned.plan.total() < 6 << 30, "{}", planned.plan);
-        let kept = Fit { micro_batch_tokens: 4096, checkpointing: true };
-        assert_eq!(memory_plan(&SftConfig::default(), &shape, None, 7, &Device::flex(), Some(kept)).fit, kept);
+        let kept = Fit {
+            micro_batch_tokens: 4096,
+            checkpointing: true,
+        };
+        assert_eq!(
+            memory_plan(
+                &SftConfig::default(),
+                &shape,
+                None,
+                7,
+                &Device::flex(),
+                Some(kept)
+            )
+            .fit,
+            kept
+        );
     }
 }

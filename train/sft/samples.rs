@@ -23,27 +23,51 @@ impl SampleSet {
     /// # Errors
     ///
     /// When there is no sample, or a set is damaged, too long for the model or made with another tokenizer.
-    pub fn read(folder: Option<&Path>, config: &SftConfig, shape: &ModelConfig, tokenizer: &Tokenizer) -> Result<Self> {
+    pub fn read(
+        folder: Option<&Path>,
+        config: &SftConfig,
+        shape: &ModelConfig,
+        tokenizer: &Tokenizer,
+    ) -> Result<Self> {
         let sources: Vec<(&Path, f64)> = match folder {
             Some(folder) if config.mixture.is_empty() => vec![(folder, 1.0)],
-            Some(_) => bail!("both `--samples` and `[[sft.mixture]]` name samples\nhint: leave out one of them"),
-            None => config.mixture.iter().map(|source| (source.samples.as_path(), source.weight)).collect(),
+            Some(_) => bail!(
+                "both `--samples` and `[[sft.mixture]]` name samples\nhint: leave out one of them"
+            ),
+            None => config
+                .mixture
+                .iter()
+                .map(|source| (source.samples.as_path(), source.weight))
+                .collect(),
         };
         if sources.is_empty() {
             bail!(
                 "no samples are named\nhint: add `--data FILE` or `--samples DIR`, or `[[sft.mixture]]` to the config"
             );
         }
-        sources.iter().try_for_each(|(folder, _)| check_tokenizer(folder, tokenizer))?;
-        let hashes: Vec<String> = sources.iter().map(|(folder, _)| hash_of(folder)).collect::<Result<_>>()?;
+        sources
+            .iter()
+            .try_for_each(|(folder, _)| check_tokenizer(folder, tokenizer))?;
+        let hashes: Vec<String> = sources
+            .iter()
+            .map(|(folder, _)| hash_of(folder))
+            .collect::<Result<_>>()?;
         let hash = match &hashes[..] {
             [one] => one.clone(),
-            several => blake3::hash(several.concat().as_bytes()).to_hex().to_string(),
+            several => blake3::hash(several.concat().as_bytes())
+                .to_hex()
+                .to_string(),
         };
         let weights = sources.iter().map(|(_, weight)| *weight).collect();
-        let sources: Vec<Vec<Sample>> =
-            sources.iter().map(|(folder, _)| read_samples(folder, shape)).collect::<Result<_>>()?;
-        let set = SampleSet { sources, weights, hash };
+        let sources: Vec<Vec<Sample>> = sources
+            .iter()
+            .map(|(folder, _)| read_samples(folder, shape))
+            .collect::<Result<_>>()?;
+        let set = SampleSet {
+            sources,
+            weights,
+            hash,
+        };
         if set.len() == 0 {
             bail!("there is no sample to train on");
         }
@@ -58,7 +82,12 @@ impl SampleSet {
     }
 
     fn mixture(&self, seed: u64) -> Result<Mixture> {
-        let sources: Vec<(usize, f64)> = self.sources.iter().map(Vec::len).zip(self.weights.iter().copied()).collect();
+        let sources: Vec<(usize, f64)> = self
+            .sources
+            .iter()
+            .map(Vec::len)
+            .zip(self.weights.iter().copied())
+            .collect();
         Ok(Mixture::new(&sources, seed)?)
     }
 
@@ -71,8 +100,13 @@ impl SampleSet {
                 positions.map(|at| &samples[order.index(at)]).collect()
             }
             sources => {
-                let mixture = self.mixture(seed).expect("the sources were mixed when they were read");
-                positions.map(|at| mixture.draw(at)).map(|(source, at)| &sources[source][at]).collect()
+                let mixture = self
+                    .mixture(seed)
+                    .expect("the sources were mixed when they were read");
+                positions
+                    .map(|at| mixture.draw(at))
+                    .map(|(source, at)| &sources[source][at])
+                    .collect()
             }
         }
     }
@@ -96,7 +130,11 @@ pub fn read_samples(folder: &Path, shape: &ModelConfig) -> Result<Vec<Sample>> {
                 shape.max_position_embeddings
             );
         }
-        if let Some(id) = sample.tokens.iter().find(|&&id| id as usize >= shape.vocab_size) {
+        if let Some(id) = sample
+            .tokens
+            .iter()
+            .find(|&&id| id as usize >= shape.vocab_size)
+        {
             bail!(
                 "`{}`, row {row} (`{}`) has the token {id}, but the model knows {}\nhint: the samples were made with another tokenizer; build them again with this model's",
                 folder.display(),
@@ -110,7 +148,9 @@ pub fn read_samples(folder: &Path, shape: &ModelConfig) -> Result<Vec<Sample>> {
 
 fn hash_of(samples: &Path) -> Result<String> {
     let manifest = data::store::read_manifest(samples)?;
-    Ok(blake3::hash(&serde_json::to_vec(&manifest)?).to_hex().to_string())
+    Ok(blake3::hash(&serde_json::to_vec(&manifest)?)
+        .to_hex()
+        .to_string())
 }
 
 /// Refuses samples that were made with another tokenizer than the model's.

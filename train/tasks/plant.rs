@@ -48,9 +48,17 @@ pub struct PlantSummary {
 impl PlantSummary {
     /// The error of a run that had to pass over packages; none where there was no such package.
     pub fn partial(&self) -> Option<Partial> {
-        let failed: Vec<String> = self.failed.iter().map(|(spec, why)| format!("`{spec}`: {why}")).collect();
+        let failed: Vec<String> = self
+            .failed
+            .iter()
+            .map(|(spec, why)| format!("`{spec}`: {why}"))
+            .collect();
         let all = failed.len() + self.packages.len();
-        (!failed.is_empty()).then_some(Partial { failed, all, things: "packages" })
+        (!failed.is_empty()).then_some(Partial {
+            failed,
+            all,
+            things: "packages",
+        })
     }
 }
 
@@ -98,7 +106,10 @@ pub fn check_packages(packages: &[String]) -> Result<()> {
                 "the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`"
             );
         }
-        let name = folder.file_name().filter(|_| folder.is_dir()).map(|name| name.to_string_lossy().into_owned());
+        let name = folder
+            .file_name()
+            .filter(|_| folder.is_dir())
+            .map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| spec.clone());
         if !names.insert(name.clone()) {
             bail!(
@@ -118,10 +129,16 @@ impl Planting<'_> {
     pub fn run(&self) -> Result<PlantSummary> {
         let started = Instant::now();
         check_packages(self.packages)?;
-        let Some(mut journal) = Journal::begin(Place::in_folder(self.out), PLANT, self.settings()?, self.resume)?
+        let Some(mut journal) = Journal::begin(
+            Place::in_folder(self.out),
+            PLANT,
+            self.settings()?,
+            self.resume,
+        )?
         else {
             let text = data::file::read_text(&self.out.join(SUMMARY))?;
-            return serde_json::from_str(&text).context("while reading the summary of a run that is over");
+            return serde_json::from_str(&text)
+                .context("while reading the summary of a run that is over");
         };
         let (mut gave, mut failed) = (Vec::new(), Vec::new());
         for spec in self.packages {
@@ -129,10 +146,18 @@ impl Planting<'_> {
             match self.package(spec, &mut journal, &gave) {
                 Ok(of_package) => gave.push(of_package),
                 // Whatever failed meanwhile failed because of it.
-                Err(_) if self.interrupt.asked() => return Err(Interrupted::new(self.kept(&gave)).into()),
+                Err(_) if self.interrupt.asked() => {
+                    return Err(Interrupted::new(self.kept(&gave)).into());
+                }
                 Err(error) if disk_is_full(&error) => return Err(error),
                 Err(error) => {
-                    eprintln!("{}", plain(&format!("warning: `{spec}` is passed over: {}", in_one_line(&error))));
+                    eprintln!(
+                        "{}",
+                        plain(&format!(
+                            "warning: `{spec}` is passed over: {}",
+                            in_one_line(&error)
+                        ))
+                    );
                     failed.push((spec.clone(), error));
                     continue;
                 }
@@ -161,17 +186,32 @@ impl Planting<'_> {
             );
         }
         let seconds = started.elapsed().as_secs_f64();
-        let candidates: usize = gave.iter().map(|of_package| of_package.counts.candidates).sum();
+        let candidates: usize = gave
+            .iter()
+            .map(|of_package| of_package.counts.candidates)
+            .sum();
         let summary = PlantSummary {
             tasks: tasks.len(),
             seconds,
             candidates_per_s: candidates as f64 / seconds.max(1e-9),
-            packages: gave.iter().map(|of_package| (of_package.spec.clone(), of_package.counts)).collect(),
-            failed: failed.iter().map(|(spec, error)| (spec.clone(), in_one_line(error))).collect(),
+            packages: gave
+                .iter()
+                .map(|of_package| (of_package.spec.clone(), of_package.counts))
+                .collect(),
+            failed: failed
+                .iter()
+                .map(|(spec, error)| (spec.clone(), in_one_line(error)))
+                .collect(),
         };
-        let set = TaskSet { root: self.out.to_path_buf(), tasks };
+        let set = TaskSet {
+            root: self.out.to_path_buf(),
+            tasks,
+        };
         split(&set, self.config.data.sft_share, self.config.seed)?;
-        data::file::write_whole(&self.out.join(SUMMARY), &serde_json::to_vec_pretty(&summary)?)?;
+        data::file::write_whole(
+            &self.out.join(SUMMARY),
+            &serde_json::to_vec_pretty(&summary)?,
+        )?;
         // What failed may be tried again.
         if failed.is_empty() {
             journal.finish()?
@@ -185,31 +225,53 @@ impl Planting<'_> {
     fn package(&self, spec: &str, journal: &mut Journal, gave: &[Gave]) -> Result<Gave> {
         let key = format!("package {spec}");
         if let Some(of_package) = journal.find::<Gave>(&key)? {
-            eprintln!("{}: {} tasks, kept from before", of_package.spec, of_package.tasks.len());
+            eprintln!(
+                "{}: {} tasks, kept from before",
+                of_package.spec,
+                of_package.tasks.len()
+            );
             return Ok(of_package);
         }
         let opening = || format!("while opening the package `{spec}`");
         let source = self.test_env.package(spec).with_context(opening)?;
         if gave.iter().any(|other| other.spec == source.spec) {
-            bail!("another package is named `{}`, too\nhint: name each package once", source.spec);
+            bail!(
+                "another package is named `{}`, too\nhint: name each package once",
+                source.spec
+            );
         }
         let tree = format!("trees/{}", source.spec.replace("==", "-"));
         let root = publish_tree(&source, &self.out.join(&tree))?;
-        let package = Package { name: source.spec.clone(), root, python_path: source.python_path, tree };
+        let package = Package {
+            name: source.spec.clone(),
+            root,
+            python_path: source.python_path,
+            tree,
+        };
         let options = self.options();
-        let mut progress = Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
+        let mut progress =
+            Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
         let verdicts = Verdicts::new(journal, spec, self.interrupt);
         let judge = |changes: &[_]| self.test_env.judge(&package, changes);
         let judge = |_: &Package, changes: &[_]| verdicts.of(changes, &judge);
-        let planted = plant(&package, &options, &judge, &mut |tasks| progress.advance(tasks as u64, ""));
+        let planted = plant(&package, &options, &judge, &mut |tasks| {
+            progress.advance(tasks as u64, "")
+        });
         progress.finish();
         verdicts.written()?;
         // A judge that was told to stop said nothing about what was left.
         self.interrupt.check(String::new)?;
         let planted = planted?;
-        eprintln!("{}: {} tasks of {} candidates", source.spec, planted.counts.kept, planted.counts.candidates);
+        eprintln!(
+            "{}: {} tasks of {} candidates",
+            source.spec, planted.counts.kept, planted.counts.candidates
+        );
         terminal::tell_dropped("candidates", planted.counts.dropped());
-        let gave = Gave { spec: source.spec, counts: planted.counts, tasks: planted.tasks };
+        let gave = Gave {
+            spec: source.spec,
+            counts: planted.counts,
+            tasks: planted.tasks,
+        };
         journal.add(&key, &gave)?;
         journal.sync()?;
         Ok(gave)
@@ -230,7 +292,12 @@ impl Planting<'_> {
 
     /// What the tasks rest on.
     fn settings(&self) -> Result<Settings> {
-        let Config { seed, data, sandbox, .. } = self.config;
+        let Config {
+            seed,
+            data,
+            sandbox,
+            ..
+        } = self.config;
         let mut settings = Settings::default()
             .with("seed", seed)
             .with("package", self.packages)
@@ -243,7 +310,10 @@ impl Planting<'_> {
             .with("sandbox", sandbox)
             .with("environment", &self.test_env.environment.python);
         for spec in self.packages.iter().filter(|spec| Path::new(spec).is_dir()) {
-            settings = settings.with(&format!("files of {spec}"), &tree_hash(Path::new(spec))?[..16]);
+            settings = settings.with(
+                &format!("files of {spec}"),
+                &tree_hash(Path::new(spec))?[..16],
+            );
         }
         Ok(settings)
     }
@@ -262,11 +332,17 @@ impl Planting<'_> {
 /// The one fault that all packages share, and that keeps what was done.
 fn disk_is_full(error: &anyhow::Error) -> bool {
     let full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(full)
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(full)
 }
 
 fn tasks_of(gave: &[Gave]) -> Vec<Task> {
-    gave.iter().flat_map(|of_package| &of_package.tasks).cloned().collect()
+    gave.iter()
+        .flat_map(|of_package| &of_package.tasks)
+        .cloned()
+        .collect()
 }
 
 /// Copies the clean tree of a package to `to`, whole or not at all, and returns it as an absolute path.
@@ -286,7 +362,8 @@ fn publish_tree(source: &package::Package, to: &Path) -> Result<PathBuf> {
         }
         fs::rename(&temporary, to)?;
         fs::File::open(parent)?.sync_all()?;
-        to.canonicalize().with_context(|| format!("cannot find `{}`", to.display()))
+        to.canonicalize()
+            .with_context(|| format!("cannot find `{}`", to.display()))
     };
     copied().with_context(told)
 }
@@ -294,12 +371,15 @@ fn publish_tree(source: &package::Package, to: &Path) -> Result<PathBuf> {
 /// Copies files and folders; links, what is hidden and caches stay behind, but for those of dependencies, which hold
 /// whatever the time of a file is.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot create the folder `{}`", to.display()))?;
+    fs::create_dir_all(to)
+        .with_context(|| format!("cannot create the folder `{}`", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot list `{}`", from.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let kind = entry.file_type()?;
-        let dependencies = from.components().any(|part| part.as_os_str() == "site-packages");
+        let dependencies = from
+            .components()
+            .any(|part| part.as_os_str() == "site-packages");
         if (name == "__pycache__" && !dependencies) || name.to_string_lossy().starts_with('.') {
             continue;
         }

@@ -35,7 +35,10 @@ struct Change {
 
 impl Change {
     fn between(first: &BTreeSet<String>, other: &BTreeSet<String>) -> Self {
-        let (less, more) = (first.difference(other).cloned().collect(), other.difference(first).cloned().collect());
+        let (less, more) = (
+            first.difference(other).cloned().collect(),
+            other.difference(first).cloned().collect(),
+        );
         Change { less, more }
     }
 
@@ -66,8 +69,17 @@ struct Inner<'a> {
 impl<'a> Verdicts<'a> {
     /// Those that `journal` has, and room for more.
     pub fn new(journal: &'a mut Journal, package: &'a str, interrupt: &'a Interrupt) -> Self {
-        let inner = Inner { journal, asked: HashMap::new(), first: None, fault: None };
-        Verdicts { interrupt, package, inner: Mutex::new(inner) }
+        let inner = Inner {
+            journal,
+            asked: HashMap::new(),
+            first: None,
+            fault: None,
+        };
+        Verdicts {
+            interrupt,
+            package,
+            inner: Mutex::new(inner),
+        }
     }
 
     /// The next verdict on `changes`: one that was written down, or the judge's.
@@ -89,7 +101,10 @@ impl<'a> Verdicts<'a> {
             let asked = inner.asked.entry(name.clone()).or_default();
             *asked += 1;
             let key = format!("run {} {name} {asked}", self.package);
-            if let Some(known) = inner.known(&key).map_err(|error| JudgeError(format!("{error:#}")))? {
+            if let Some(known) = inner
+                .known(&key)
+                .map_err(|error| JudgeError(format!("{error:#}")))?
+            {
                 return Ok(known);
             }
             key
@@ -110,7 +125,10 @@ impl<'a> Verdicts<'a> {
     ///
     /// When the disk was full.
     pub fn written(self) -> Result<()> {
-        let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let inner = self
+            .inner
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         inner.fault.map_or(Ok(()), Err)
     }
 
@@ -121,14 +139,22 @@ impl<'a> Verdicts<'a> {
 
 impl Inner<'_> {
     fn known(&mut self, key: &str) -> Result<Option<Verdict>> {
-        let Some(beside) = self.journal.find::<Beside>(key)? else { return Ok(None) };
+        let Some(beside) = self.journal.find::<Beside>(key)? else {
+            return Ok(None);
+        };
         let none = Verdict::default();
         let first = self.first.as_ref().unwrap_or(&none);
         let verdict = Verdict {
             passed: beside.passed.onto(&first.passed),
             failed: beside.failed.onto(&first.failed),
             finished: beside.finished,
-            failure: beside.failure.map(|[test, exception, message]| FailureText { test, exception, message }),
+            failure: beside
+                .failure
+                .map(|[test, exception, message]| FailureText {
+                    test,
+                    exception,
+                    message,
+                }),
         };
         self.first.get_or_insert_with(|| verdict.clone());
         Ok(Some(verdict))
@@ -142,7 +168,13 @@ impl Inner<'_> {
             passed: Change::between(&first.passed, &verdict.passed),
             failed: Change::between(&first.failed, &verdict.failed),
             finished: verdict.finished,
-            failure: failure.map(|FailureText { test, exception, message }| [test, exception, message]),
+            failure: failure.map(
+                |FailureText {
+                     test,
+                     exception,
+                     message,
+                 }| [test, exception, message],
+            ),
         };
         if let Err(error) = self.journal.add(key, &beside) {
             self.fault.get_or_insert(error);
@@ -158,9 +190,12 @@ fn named(changes: &[FileChange]) -> String {
     }
     let mut hash = blake3::Hasher::new();
     for FileChange { path, content } in changes {
-        let text = content.as_deref().map_or("-".into(), |text| format!("+{text}"));
+        let text = content
+            .as_deref()
+            .map_or("-".into(), |text| format!("+{text}"));
         for part in [path.as_str(), &text] {
-            hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+            hash.update(&(part.len() as u64).to_le_bytes())
+                .update(part.as_bytes());
         }
     }
     hash.finalize().to_hex()[..16].to_owned()
@@ -182,11 +217,26 @@ mod tests {
     fn a_killed_run_asks_for_nothing_again_and_hears_the_same() {
         let folder = std::env::temp_dir().join(format!("verdicts-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        let clean = Verdict { passed: set(&["a", "b", "c"]), finished: true, ..Verdict::default() };
-        let failure = FailureText { test: "b".into(), exception: "E".into(), message: "m".into() };
-        let broken =
-            Verdict { passed: set(&["a", "new"]), failed: set(&["b"]), finished: true, failure: Some(failure) };
-        let change = [FileChange { path: "x.py".into(), content: Some("x".into()) }];
+        let clean = Verdict {
+            passed: set(&["a", "b", "c"]),
+            finished: true,
+            ..Verdict::default()
+        };
+        let failure = FailureText {
+            test: "b".into(),
+            exception: "E".into(),
+            message: "m".into(),
+        };
+        let broken = Verdict {
+            passed: set(&["a", "new"]),
+            failed: set(&["b"]),
+            finished: true,
+            failure: Some(failure),
+        };
+        let change = [FileChange {
+            path: "x.py".into(),
+            content: Some("x".into()),
+        }];
         let calls = Cell::new(0);
         let judge = |changes: &[FileChange]| {
             calls.set(calls.get() + 1);
@@ -194,18 +244,27 @@ mod tests {
             if calls.get() == 3 {
                 return Err(JudgeError("no memory".into()));
             }
-            Ok(if changes.is_empty() { clean.clone() } else { broken.clone() })
+            Ok(if changes.is_empty() {
+                clean.clone()
+            } else {
+                broken.clone()
+            })
         };
         let heard = |resume| {
             let settings = Settings::default();
-            let journal = Journal::begin(Place::in_folder(&folder), "x", settings, resume).expect("begins");
+            let journal =
+                Journal::begin(Place::in_folder(&folder), "x", settings, resume).expect("begins");
             let mut journal = journal.expect("is not over");
             let interrupt = Interrupt::default();
             let verdicts = Verdicts::new(&mut journal, "p", &interrupt);
             let asked = [&[][..], &change, &change, &[]];
             let heard: Vec<_> = asked
                 .iter()
-                .map(|changes| verdicts.of(changes, &judge).or_else(|_| verdicts.of(changes, &judge)))
+                .map(|changes| {
+                    verdicts
+                        .of(changes, &judge)
+                        .or_else(|_| verdicts.of(changes, &judge))
+                })
                 .collect();
             interrupt.ask();
             assert!(verdicts.of(&change, &judge).is_err());

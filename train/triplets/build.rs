@@ -44,7 +44,10 @@ pub(super) struct Built {
 impl Built {
     /// Nothing, for a reason.
     pub fn dropped(reason: &str, count: usize) -> Built {
-        Built { dropped: BTreeMap::from([(reason.to_string(), count)]), ..Built::default() }
+        Built {
+            dropped: BTreeMap::from([(reason.to_string(), count)]),
+            ..Built::default()
+        }
     }
 }
 
@@ -75,7 +78,12 @@ impl Building<'_> {
         let mut questions = Questions::new(self.grader, &self.set.root, self.task);
         let core = match self.core(&mut questions)? {
             Ok(core) => core,
-            Err(reason) => return Ok(Some(Built { calls: questions.calls, ..Built::dropped(reason, self.per_task) })),
+            Err(reason) => {
+                return Ok(Some(Built {
+                    calls: questions.calls,
+                    ..Built::dropped(reason, self.per_task)
+                }));
+            }
         };
         let mut built = Built::default();
         for number in 0..self.per_task {
@@ -117,17 +125,22 @@ impl Building<'_> {
             return Ok(Err("the tests pass without a repair"));
         }
         if empty.failure.is_none() {
-            return Ok(Err("without a repair the tests hang or die, and tell no failure"));
+            return Ok(Err(
+                "without a repair the tests hang or die, and tell no failure",
+            ));
         }
         let found = match self.smallest(&gold, questions)? {
             Ok(found) => found,
             Err(reason) => return Ok(Err(reason)),
         };
         if questions.again(&found.patch)?.outcome != Outcome::Resolved {
-            return Ok(Err("the tests are flaky: the repair passed once and then failed"));
+            return Ok(Err(
+                "the tests are flaky: the repair passed once and then failed",
+            ));
         }
         let tree = self.set.root.join(&self.task.tree);
-        let lists = serde_json::to_vec(&(&self.task.fail_to_pass, &self.task.pass_to_pass)).unwrap_or_default();
+        let lists = serde_json::to_vec(&(&self.task.fail_to_pass, &self.task.pass_to_pass))
+            .unwrap_or_default();
         Ok(Ok(Core {
             patch: found.patch,
             others: self.others(),
@@ -140,10 +153,13 @@ impl Building<'_> {
     /// The other Python files of the package.
     fn others(&self) -> Vec<String> {
         let tree = self.set.root.join(&self.task.tree);
-        let below = |path: &std::path::PathBuf| path.strip_prefix(&tree).ok()?.to_str().map(str::to_string);
+        let below =
+            |path: &std::path::PathBuf| path.strip_prefix(&tree).ok()?.to_str().map(str::to_string);
         let files = python_files(&tree).unwrap_or_default();
         let paths = files.iter().filter_map(below);
-        paths.filter(|path| *path != self.task.focus.path && !is_guarded(path)).collect()
+        paths
+            .filter(|path| *path != self.task.focus.path && !is_guarded(path))
+            .collect()
     }
 
     fn smallest(
@@ -151,30 +167,58 @@ impl Building<'_> {
         patch: &Patch,
         questions: &mut Questions,
     ) -> Result<Result<Minimized, &'static str>, SandboxError> {
-        let options = MinimizeOptions { max_calls: SEARCH_CALLS, check_order: false };
+        let options = MinimizeOptions {
+            max_calls: SEARCH_CALLS,
+            check_order: false,
+        };
         let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
         let found = match minimize(patch, &|path| self.read(path), &mut judge, &options) {
             Ok(found) => found,
             Err(MinimizeError::Judge(error)) => return Err(SandboxError::Environment(error.0)),
-            Err(MinimizeError::DoesNotPass) => return Ok(Err("the task's repair does not pass its tests")),
+            Err(MinimizeError::DoesNotPass) => {
+                return Ok(Err("the task's repair does not pass its tests"));
+            }
             Err(MinimizeError::PassesWithout) => return Ok(Err("the tests pass without a repair")),
             Err(MinimizeError::Apply(_)) => return Ok(Err("the task's repair does not apply")),
             Err(MinimizeError::Empty) => return Ok(Err("the task's repair changes nothing")),
-            Err(MinimizeError::Budget(_)) => return Ok(Err("the search would take too many runs of tests")),
+            Err(MinimizeError::Budget(_)) => {
+                return Ok(Err("the search would take too many runs of tests"));
+            }
         };
         let finished = found.is_one_minimal;
-        Ok(if finished { Ok(found) } else { Err("the search would take too many runs of tests") })
+        Ok(if finished {
+            Ok(found)
+        } else {
+            Err("the search would take too many runs of tests")
+        })
     }
 
-    fn triplet(&self, core: &Core, number: usize, key: u64, questions: &mut Questions) -> Result<Made, SandboxError> {
+    fn triplet(
+        &self,
+        core: &Core,
+        number: usize,
+        key: u64,
+        questions: &mut Questions,
+    ) -> Result<Made, SandboxError> {
         let base = |path: &str| self.read(path);
         let focus = &self.task.focus;
-        let repair =
-            Repair { patch: &core.patch, base: &base, focus: (&focus.path, focus.first_line), others: &core.others };
+        let repair = Repair {
+            patch: &core.patch,
+            base: &base,
+            focus: (&focus.path, focus.first_line),
+            others: &core.others,
+        };
         let entangled = draw::below(key, 0, ENTANGLED) == 0;
-        let options = NoiseOptions { entangled, ..NoiseOptions::default() };
-        let Some((long, noise)) = noisy(&repair, key, &options) else { return Ok(Err("there is no place for noise")) };
-        let Ok(long) = long.canonical(&base) else { return Ok(Err("there is no place for noise")) };
+        let options = NoiseOptions {
+            entangled,
+            ..NoiseOptions::default()
+        };
+        let Some((long, noise)) = noisy(&repair, key, &options) else {
+            return Ok(Err("there is no place for noise"));
+        };
+        let Ok(long) = long.canonical(&base) else {
+            return Ok(Err("there is no place for noise"));
+        };
         let before = questions.calls;
         if questions.graded(&long, Tests::All)?.outcome != Outcome::Resolved {
             return Ok(Err("the noise turns a test red"));
@@ -198,9 +242,15 @@ impl Building<'_> {
         let failed = questions.graded(&failing, Tests::FailToPass)?;
         let failure = match (&failed.outcome, &failed.failure) {
             (Outcome::Resolved, _) => {
-                return Ok(Err("the noise repairs the bug, too: the smallest patch is ambiguous"));
+                return Ok(Err(
+                    "the noise repairs the bug, too: the smallest patch is ambiguous",
+                ));
             }
-            (_, None) => return Ok(Err("with one part too few the tests hang or die, and tell no failure")),
+            (_, None) => {
+                return Ok(Err(
+                    "with one part too few the tests hang or die, and tell no failure",
+                ));
+            }
             (_, Some(failure)) => told(failure),
         };
         let proof = Proof {
@@ -218,7 +268,14 @@ impl Building<'_> {
             source: "a planted bug, its repair, and noise".into(),
             license: core.license.clone(),
         };
-        Ok(Ok(self.written(number, [long, failing, refined], failure, (needed, lacking), noise, proof)))
+        Ok(Ok(self.written(
+            number,
+            [long, failing, refined],
+            failure,
+            (needed, lacking),
+            noise,
+            proof,
+        )))
     }
 
     /// The smallest part of a long patch, run twice.
@@ -248,7 +305,14 @@ impl Building<'_> {
         noise: Vec<Mark>,
         proof: Proof,
     ) -> Triplet {
-        let Task { id, repo, base_commit, kind, statement, .. } = self.task.clone();
+        let Task {
+            id,
+            repo,
+            base_commit,
+            kind,
+            statement,
+            ..
+        } = self.task.clone();
         Triplet {
             format: TRIPLET_FORMAT,
             id: format!("{id}.{number}"),
@@ -275,9 +339,16 @@ pub(super) fn told(failure: &Failure) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some(at) = rest.find("0x") {
-        let digits = rest[at + 2..].chars().take_while(char::is_ascii_hexdigit).count();
+        let digits = rest[at + 2..]
+            .chars()
+            .take_while(char::is_ascii_hexdigit)
+            .count();
         out += &rest[..at + 2];
-        out += if digits >= 6 { "…" } else { &rest[at + 2..at + 2 + digits] };
+        out += if digits >= 6 {
+            "…"
+        } else {
+            &rest[at + 2..at + 2 + digits]
+        };
         rest = &rest[at + 2 + digits..];
     }
     out + rest
@@ -300,7 +371,11 @@ fn named(outcome: &Outcome) -> String {
 
 fn hash_of(text: &str) -> u64 {
     let hash = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+    u64::from_le_bytes(
+        hash.as_bytes()[..8]
+            .try_into()
+            .expect("a hash has 32 bytes"),
+    )
 }
 
 #[cfg(test)]
@@ -315,6 +390,9 @@ mod tests {
             message: message.into(),
             ..Failure::default()
         };
-        assert_eq!(told(&failure("<A at 0x7f0011223344> is not 0xff")), "t failed\nE: <A at 0x…> is not 0xff");
+        assert_eq!(
+            told(&failure("<A at 0x7f0011223344> is not 0xff")),
+            "t failed\nE: <A at 0x…> is not 0xff"
+        );
     }
 }

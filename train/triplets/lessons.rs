@@ -42,14 +42,21 @@ pub fn write_lessons(
     out: &Path,
 ) -> Result<LessonSummary> {
     template.check(tokenizer)?;
-    let rows = triplets.get(&Split::Train).map(Vec::as_slice).unwrap_or_default();
+    let rows = triplets
+        .get(&Split::Train)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut shown = Vec::with_capacity(2 * rows.len());
     for row in rows {
         for (number, (mut messages, answer)) in lessons(row).into_iter().enumerate() {
             messages.push(Message::new(Role::Assistant, answer));
             let sample = template.to_sample(tokenizer, &messages, format!("{}.{number}", row.id));
-            let sample = sample.with_context(|| format!("while making a sample of the triplet `{}`", row.id))?;
-            shown.push(Shown { sample, body: String::new() });
+            let sample = sample
+                .with_context(|| format!("while making a sample of the triplet `{}`", row.id))?;
+            shown.push(Shown {
+                sample,
+                body: String::new(),
+            });
         }
     }
     let (samples, dropped) = clean(shown, &HeldOut::default(), max_tokens);
@@ -63,5 +70,11 @@ pub fn write_lessons(
     data::store::write_samples(out, &samples, &tokenizer.hash()?)?;
     let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
     let (too_long, duplicates) = (dropped.too_long, dropped.duplicates);
-    Ok(LessonSummary { triplets: rows.len(), samples: samples.len(), tokens, too_long, duplicates })
+    Ok(LessonSummary {
+        triplets: rows.len(),
+        samples: samples.len(),
+        tokens,
+        too_long,
+        duplicates,
+    })
 }

@@ -80,11 +80,23 @@ pub(super) fn recheck(
                 all.failing_passes += usize::from(found.failing);
                 all.calls += found.calls;
                 if !found.one_minimal || !found.long || found.failing {
-                    eprintln!("{}", plain(&format!("warning: `{}` does not hold: {found:?}", rows[at].id)));
+                    eprintln!(
+                        "{}",
+                        plain(&format!(
+                            "warning: `{}` does not hold: {found:?}",
+                            rows[at].id
+                        ))
+                    );
                 }
             }
             Err(error) => {
-                eprintln!("{}", plain(&format!("warning: no second look at `{}`: {error}", rows[at].id)));
+                eprintln!(
+                    "{}",
+                    plain(&format!(
+                        "warning: no second look at `{}`: {error}",
+                        rows[at].id
+                    ))
+                );
                 all.infra += 1;
             }
         }
@@ -95,18 +107,35 @@ pub(super) fn recheck(
     Ok(all)
 }
 
-fn look(row: &Triplet, set: &TaskSet, task: &Task, grader: &Grader) -> Result<Found, sandbox::SandboxError> {
+fn look(
+    row: &Triplet,
+    set: &TaskSet,
+    task: &Task,
+    grader: &Grader,
+) -> Result<Found, sandbox::SandboxError> {
     let mut calls = 0;
     let mut passes = |patch: &data::Patch| {
         calls += 1;
-        grader.grade_anew(&set.root, task, patch).map(|graded| graded.outcome == Outcome::Resolved)
+        grader
+            .grade_anew(&set.root, task, patch)
+            .map(|graded| graded.outcome == Outcome::Resolved)
     };
-    let (long, failing, refined) = (passes(&row.long)?, passes(&row.failing)?, passes(&row.refined)?);
+    let (long, failing, refined) = (
+        passes(&row.long)?,
+        passes(&row.failing)?,
+        passes(&row.refined)?,
+    );
     let parts = row.refined.parts().len();
     let mut one_minimal = refined;
     for left_out in 0..parts {
         let kept: Vec<bool> = (0..parts).map(|part| part != left_out).collect();
         one_minimal &= !passes(&row.refined.keeping(&kept))?;
     }
-    Ok(Found { long, failing, refined, one_minimal, calls })
+    Ok(Found {
+        long,
+        failing,
+        refined,
+        one_minimal,
+        calls,
+    })
 }

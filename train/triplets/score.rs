@@ -108,29 +108,56 @@ impl Trimming<'_> {
             );
         }
         let (answers, seconds) = self.answers(policy)?;
-        let read: Vec<Option<Patch>> =
-            self.rows.iter().zip(&answers).map(|((_, row), answer)| parse_answer(answer, &row.long).ok()).collect();
+        let read: Vec<Option<Patch>> = self
+            .rows
+            .iter()
+            .zip(&answers)
+            .map(|((_, row), answer)| parse_answer(answer, &row.long).ok())
+            .collect();
         let unreadable = read.iter().filter(|patch| patch.is_none()).count();
-        let trimmed =
-            self.scored("trims", &|at, task| self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds))?;
+        let trimmed = self.scored("trims", &|at, task| {
+            self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds)
+        })?;
         let untouched = self.scored("no trim", &|at, task| {
             let row = self.rows[at].1;
             let ratio = row.size_ratio();
             let excess = self.excess(row, task, &row.long);
-            Ok(Row { passes: true, ratio, cascade: ratio, excess, ..Row::default() })
+            Ok(Row {
+                passes: true,
+                ratio,
+                cascade: ratio,
+                excess,
+                ..Row::default()
+            })
         })?;
         let searched = self.scored("ddmin", &|at, task| self.searched(self.rows[at].1, task))?;
         let mut splits: BTreeMap<String, BTreeMap<String, TrimScore>> = BTreeMap::new();
         for split in Split::ALL {
-            for (name, all) in [("model", &trimmed), ("none", &untouched), ("ddmin", &searched)] {
-                let of_split = self.rows.iter().zip(all).filter(|((of, _), _)| *of == split).map(|(_, row)| *row);
+            for (name, all) in [
+                ("model", &trimmed),
+                ("none", &untouched),
+                ("ddmin", &searched),
+            ] {
+                let of_split = self
+                    .rows
+                    .iter()
+                    .zip(all)
+                    .filter(|((of, _), _)| *of == split)
+                    .map(|(_, row)| *row);
                 let rows: Vec<Row> = of_split.collect();
                 if !rows.is_empty() {
-                    splits.entry(split.name().into()).or_default().insert(name.into(), self.score(&rows));
+                    splits
+                        .entry(split.name().into())
+                        .or_default()
+                        .insert(name.into(), self.score(&rows));
                 }
             }
         }
-        Ok(TrimSummary { model: model.into(), splits, unreadable })
+        Ok(TrimSummary {
+            model: model.into(),
+            splits,
+            unreadable,
+        })
     }
 
     /// What the model answers, and its seconds for one row.
@@ -140,26 +167,52 @@ impl Trimming<'_> {
         let mut progress = Progress::new("ask", self.rows.len() as u64);
         let mut answers = Vec::with_capacity(self.rows.len());
         for some in self.rows.chunks(AT_ONCE) {
-            self.interrupt.check(|| "nothing is written before every row was trimmed".into())?;
+            self.interrupt
+                .check(|| "nothing is written before every row was trimmed".into())?;
             let request = |(_, row): &(Split, &Triplet)| {
-                let messages = prompt(&Question { issue: &row.issue, long: &row.long, failed: None });
-                Request { messages, attempts: 1, seed: self.seed }
+                let messages = prompt(&Question {
+                    issue: &row.issue,
+                    long: &row.long,
+                    failed: None,
+                });
+                Request {
+                    messages,
+                    attempts: 1,
+                    seed: self.seed,
+                }
             };
             let requests: Vec<Request> = some.iter().map(request).collect();
-            for completions in policy.complete(&requests, &sampling).context("while asking for trims")? {
-                answers.push(completions.into_iter().next().map(|one| one.text).unwrap_or_default());
+            for completions in policy
+                .complete(&requests, &sampling)
+                .context("while asking for trims")?
+            {
+                answers.push(
+                    completions
+                        .into_iter()
+                        .next()
+                        .map(|one| one.text)
+                        .unwrap_or_default(),
+                );
             }
             progress.advance(some.len() as u64, "");
         }
         progress.finish();
-        Ok((answers, started.elapsed().as_secs_f64() / self.rows.len() as f64))
+        Ok((
+            answers,
+            started.elapsed().as_secs_f64() / self.rows.len() as f64,
+        ))
     }
 
-    fn scored(&self, what: &str, work: &(dyn Fn(usize, &Task) -> Result<Row> + Sync)) -> Result<Vec<Row>> {
+    fn scored(
+        &self,
+        what: &str,
+        work: &(dyn Fn(usize, &Task) -> Result<Row> + Sync),
+    ) -> Result<Vec<Row>> {
         let mut rows: Vec<Option<Row>> = vec![None; self.rows.len()];
         let mut progress = Progress::new(what, self.rows.len() as u64);
         let one = |at: usize| {
-            self.interrupt.check(|| "nothing is written before every row was trimmed".into())?;
+            self.interrupt
+                .check(|| "nothing is written before every row was trimmed".into())?;
             let id = &self.rows[at].1.task_id;
             let task = self.set.find(id).with_context(|| {
                 format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
@@ -167,8 +220,14 @@ impl Trimming<'_> {
             work(at, task)
         };
         on_threads(self.rows.len(), self.workers, &one, &mut |at, row| {
-            let task = self.rows.iter().position(|(_, other)| other.task_id == self.rows[at].1.task_id);
-            rows[at] = Some(Row { task: task.unwrap_or(at), ..row? });
+            let task = self
+                .rows
+                .iter()
+                .position(|(_, other)| other.task_id == self.rows[at].1.task_id);
+            rows[at] = Some(Row {
+                task: task.unwrap_or(at),
+                ..row?
+            });
             progress.advance(1, "");
             Ok(())
         })?;
@@ -176,18 +235,34 @@ impl Trimming<'_> {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    fn trimmed(&self, row: &Triplet, task: &Task, trim: Option<&Patch>, seconds: f64) -> Result<Row> {
+    fn trimmed(
+        &self,
+        row: &Triplet,
+        task: &Task,
+        trim: Option<&Patch>,
+        seconds: f64,
+    ) -> Result<Row> {
         let mut calls = 0;
         let mut passes = false;
         if let Some(trim) = trim.filter(|trim| !trim.is_empty()) {
             calls = 1;
-            passes = self.grader.grade_anew(&self.set.root, task, trim)?.outcome == Outcome::Resolved;
+            passes =
+                self.grader.grade_anew(&self.set.root, task, trim)?.outcome == Outcome::Resolved;
         }
         let left = trim.filter(|_| passes).unwrap_or(&row.long);
         let ratio = size(left) as f64 / size(&row.refined).max(1) as f64;
         let wrong = trim.is_some() && !passes;
         let excess = self.excess(row, task, left);
-        Ok(Row { passes, wrong, ratio, cascade: ratio, excess, calls, seconds, ..Row::default() })
+        Ok(Row {
+            passes,
+            wrong,
+            ratio,
+            cascade: ratio,
+            excess,
+            calls,
+            seconds,
+            ..Row::default()
+        })
     }
 
     fn searched(&self, row: &Triplet, task: &Task) -> Result<Row> {
@@ -200,7 +275,15 @@ impl Trimming<'_> {
         let ratio = size(&found.patch) as f64 / size(&row.refined).max(1) as f64;
         let (calls, seconds) = (questions.calls, started.elapsed().as_secs_f64());
         let excess = self.excess(row, task, &found.patch);
-        Ok(Row { passes: true, ratio, cascade: ratio, excess, calls, seconds, ..Row::default() })
+        Ok(Row {
+            passes: true,
+            ratio,
+            cascade: ratio,
+            excess,
+            calls,
+            seconds,
+            ..Row::default()
+        })
     }
 
     /// How much more a patch changes than the smallest does, by the tokens of the base files.
@@ -245,7 +328,10 @@ impl Trimming<'_> {
 fn by_task<'a>(rows: impl Iterator<Item = &'a Row>, of: fn(&Row) -> f64) -> Vec<f64> {
     let mut tasks: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     rows.for_each(|row| tasks.entry(row.task).or_default().push(of(row)));
-    tasks.values().map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
+    tasks
+        .values()
+        .map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        .collect()
 }
 
 /// Words and signs of a source.
@@ -270,9 +356,18 @@ fn words(text: &str) -> Vec<&str> {
 
 /// The fewest tokens to put in, take out or replace (Levenshtein).
 fn distance(one: &[&str], other: &[&str]) -> usize {
-    let before = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let before = one
+        .iter()
+        .zip(other)
+        .take_while(|(one, other)| one == other)
+        .count();
     let (one, other) = (&one[before..], &other[before..]);
-    let after = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
+    let after = one
+        .iter()
+        .rev()
+        .zip(other.iter().rev())
+        .take_while(|(one, other)| one == other)
+        .count();
     let (one, other) = (&one[..one.len() - after], &other[..other.len() - after]);
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, left) in one.iter().enumerate() {
@@ -293,14 +388,21 @@ mod tests {
 
     #[test]
     fn every_task_counts_once() {
-        let row = |task, ratio| Row { task, ratio, ..Row::default() };
+        let row = |task, ratio| Row {
+            task,
+            ratio,
+            ..Row::default()
+        };
         let rows = [row(0, 1.0), row(0, 3.0), row(4, 5.0)];
         assert_eq!(by_task(rows.iter(), |row| row.ratio), [2.0, 5.0]);
     }
 
     #[test]
     fn tokens_are_words_and_signs() {
-        assert_eq!(words("a_1 = f(x)+ 22\n"), ["a_1", "=", "f", "(", "x", ")", "+", "22"]);
+        assert_eq!(
+            words("a_1 = f(x)+ 22\n"),
+            ["a_1", "=", "f", "(", "x", ")", "+", "22"]
+        );
     }
 
     #[test]

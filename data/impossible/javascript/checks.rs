@@ -45,7 +45,9 @@ const ASSERTS: [(&str, &str); 12] = [
 
 /// Whether a call compares its arguments: `expect`, a matcher, `assert.equal`, a helper `same`.
 pub(super) fn compares(call: Node, text: &str) -> bool {
-    let Some(function) = call.child_by_field_name("function") else { return false };
+    let Some(function) = call.child_by_field_name("function") else {
+        return false;
+    };
     if received(call, text).is_some() || text[function.byte_range()].starts_with("expect.") {
         return true;
     }
@@ -55,13 +57,17 @@ pub(super) fn compares(call: Node, text: &str) -> bool {
 
 fn is_helper(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let words = ["assert", "check", "same", "equal", "close", "expect", "verify", "compare"];
+    let words = [
+        "assert", "check", "same", "equal", "close", "expect", "verify", "compare",
+    ];
     words.iter().any(|word| name.contains(word))
 }
 
 /// The call `expect(x)` at the bottom of `expect(x).resolves.not.toBe(3)`.
 fn received<'a>(call: Node<'a>, text: &str) -> Option<Node<'a>> {
-    let mut node = call.child_by_field_name("function").filter(|one| one.kind() == "member_expression")?;
+    let mut node = call
+        .child_by_field_name("function")
+        .filter(|one| one.kind() == "member_expression")?;
     loop {
         node = node.child_by_field_name("object")?;
         match node.kind() {
@@ -86,7 +92,9 @@ impl<'a> Checks<'a> {
         if node.kind() == "call_expression" {
             self.call(node);
         }
-        children(node).into_iter().for_each(|child| self.block(child));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.block(child));
     }
 
     fn word(&self, node: Node) -> &'a str {
@@ -95,7 +103,10 @@ impl<'a> Checks<'a> {
 
     fn one_of(&mut self, range: Range<usize>, words: &[&str]) {
         let was = &self.text[range.clone()];
-        let others = words.iter().filter(|word| **word != was).map(|word| (*word).to_string());
+        let others = words
+            .iter()
+            .filter(|word| **word != was)
+            .map(|word| (*word).to_string());
         self.found.push((range, How::OneOf(others.collect())));
     }
 
@@ -109,11 +120,16 @@ impl<'a> Checks<'a> {
             return self.matcher(call, expect, &given);
         }
         let (name, place) = (called(call, self.text), self.place(call));
-        let function = call.child_by_field_name("function").map_or("", |function| self.word(function));
+        let function = call
+            .child_by_field_name("function")
+            .map_or("", |function| self.word(function));
         match (name, given.as_slice()) {
             ("assert" | "ok", [one, ..]) if function.starts_with("assert") => self.holds(*one),
             _ if function.starts_with("assert.") => {
-                let turned = ASSERTS.iter().find(|(plain, _)| *plain == name).map(|(_, turned)| *turned);
+                let turned = ASSERTS
+                    .iter()
+                    .find(|(plain, _)| *plain == name)
+                    .map(|(_, turned)| *turned);
                 match given.as_slice() {
                     [_, kind, ..] if matches!(name, "throws" | "rejects") => self.thrown(*kind),
                     [_, pattern, ..] if name == "match" => self.whole(*pattern),
@@ -127,22 +143,30 @@ impl<'a> Checks<'a> {
                 }
             }
             // `request(app).get('/').expect(200)`.
-            ("expect", [_, ..]) if function.contains('.') => given.iter().for_each(|one| self.expected(*one, 0)),
-            (_, [left, right, ..]) if is_helper(name) && !function.starts_with("expect") => self.equal(*left, *right),
+            ("expect", [_, ..]) if function.contains('.') => {
+                given.iter().for_each(|one| self.expected(*one, 0))
+            }
+            (_, [left, right, ..]) if is_helper(name) && !function.starts_with("expect") => {
+                self.equal(*left, *right)
+            }
             _ => {}
         }
     }
 
     /// Where the last name of what is called stands.
     fn place(&self, call: Node) -> Range<usize> {
-        let end = call.child_by_field_name("function").map_or(call.start_byte(), |function| function.end_byte());
+        let end = call
+            .child_by_field_name("function")
+            .map_or(call.start_byte(), |function| function.end_byte());
         end - called(call, self.text).len()..end
     }
 
     fn matcher(&mut self, call: Node<'a>, expect: Node<'a>, given: &[Node<'a>]) {
         let (name, place) = (called(call, self.text), self.place(call));
         let between = expect.end_byte()..place.start;
-        let negated = self.text[between.clone()].find(".not").map(|at| between.start + at);
+        let negated = self.text[between.clone()]
+            .find(".not")
+            .map(|at| between.start + at);
         // A value that must not come out is not expected.
         if let Some(start) = negated {
             return self.turned(start..start + ".not".len(), "");
@@ -164,9 +188,17 @@ impl<'a> Checks<'a> {
             ("toHaveProperty", [path]) => self.whole(*path),
             ("toHaveProperty", [_, one, ..]) | ("toBeCloseTo", [one, ..]) => self.expected(*one, 0),
             ("toBeInstanceOf", [one, ..]) => self.one_of(one.byte_range(), &STRANGE),
-            ("toBeGreaterThan" | "toBeGreaterThanOrEqual" | "toBeLessThan" | "toBeLessThanOrEqual", _) => {}
+            (
+                "toBeGreaterThan"
+                | "toBeGreaterThanOrEqual"
+                | "toBeLessThan"
+                | "toBeLessThanOrEqual",
+                _,
+            ) => {}
             _ => {
-                let is_true = given.first().map_or(name == "toBeTruthy", |one| one.kind() == "true");
+                let is_true = given
+                    .first()
+                    .map_or(name == "toBeTruthy", |one| one.kind() == "true");
                 let comparison = value.filter(|one| is_true && one.kind() == "binary_expression");
                 if let Some(comparison) = comparison {
                     self.comparison(comparison);
@@ -187,11 +219,18 @@ impl<'a> Checks<'a> {
     }
 
     fn comparison(&mut self, node: Node<'a>) {
-        let part = |field: &str| node.child_by_field_name(field).filter(|_| node.kind() == "binary_expression");
-        if let (Some(left), Some(operator), Some(right)) = (part("left"), part("operator"), part("right")) {
+        let part = |field: &str| {
+            node.child_by_field_name(field)
+                .filter(|_| node.kind() == "binary_expression")
+        };
+        if let (Some(left), Some(operator), Some(right)) =
+            (part("left"), part("operator"), part("right"))
+        {
             match operator.kind() {
                 "==" | "===" => self.equal(left, right),
-                "&&" => [left, right].into_iter().for_each(|one| self.comparison(one)),
+                "&&" => [left, right]
+                    .into_iter()
+                    .for_each(|one| self.comparison(one)),
                 _ => {}
             }
         }
@@ -203,7 +242,8 @@ impl<'a> Checks<'a> {
             return;
         }
         // What is made on the left is what the test asks about.
-        let left = Some(left).filter(|left| !matches!(left.kind(), "new_expression" | "call_expression"));
+        let left =
+            Some(left).filter(|left| !matches!(left.kind(), "new_expression" | "call_expression"));
         for side in [Some(right), left].into_iter().flatten() {
             let before = self.found.len();
             self.expected(side, 0);
@@ -212,7 +252,10 @@ impl<'a> Checks<'a> {
             }
         }
         // What is expected is computed: nothing equals itself with something else.
-        self.one_of(right.byte_range(), &[format!("[{}, 7919]", self.word(right)).as_str()]);
+        self.one_of(
+            right.byte_range(),
+            &[format!("[{}, 7919]", self.word(right)).as_str()],
+        );
     }
 
     /// What is thrown: a class, an error, a text or a pattern of its message.
@@ -235,11 +278,16 @@ impl<'a> Checks<'a> {
     /// A text that is looked for in another, or a value that is looked for among others.
     fn whole(&mut self, node: Node<'a>) {
         match node.kind() {
-            "string" | "template_string" | "number" => self.found.push((node.byte_range(), How::WholeText)),
+            "string" | "template_string" | "number" => {
+                self.found.push((node.byte_range(), How::WholeText))
+            }
             "regex" => self.one_of(node.byte_range(), &NOWHERE),
             "true" | "false" | "null" | "undefined" => self.one_of(node.byte_range(), &["7919"]),
             "identifier" => self.expected(node, 0),
-            "pair" => node.child_by_field_name("value").into_iter().for_each(|value| self.whole(value)),
+            "pair" => node
+                .child_by_field_name("value")
+                .into_iter()
+                .for_each(|value| self.whole(value)),
             "new_expression" => arguments(node).into_iter().for_each(|one| self.whole(one)),
             "array" | "object" | "unary_expression" | "parenthesized_expression" => {
                 children(node).into_iter().for_each(|one| self.whole(one));
@@ -253,7 +301,9 @@ impl<'a> Checks<'a> {
         let (range, parts) = (node.byte_range(), children(node));
         match node.kind() {
             _ if depth > 8 => {}
-            "number" if self.word(node).ends_with('n') => self.found.push((range.start..range.end - 1, How::Value)),
+            "number" if self.word(node).ends_with('n') => {
+                self.found.push((range.start..range.end - 1, How::Value))
+            }
             "number" | "string" | "template_string" => self.found.push((range, How::Value)),
             "regex" => self.one_of(range, &NOWHERE),
             "true" => self.one_of(range, &["false"]),
@@ -261,13 +311,22 @@ impl<'a> Checks<'a> {
             "null" | "undefined" => self.one_of(range, &["7919"]),
             "array" if parts.is_empty() => self.one_of(range, &["[7919]"]),
             "object" if parts.is_empty() => self.one_of(range, &["({ q: 7919 })"]),
-            "pair" => node.child_by_field_name("value").into_iter().for_each(|value| self.expected(value, depth + 1)),
-            "array" | "object" | "parenthesized_expression" | "unary_expression" | "spread_element" => {
-                parts.into_iter().for_each(|part| self.expected(part, depth + 1));
+            "pair" => node
+                .child_by_field_name("value")
+                .into_iter()
+                .for_each(|value| self.expected(value, depth + 1)),
+            "array"
+            | "object"
+            | "parenthesized_expression"
+            | "unary_expression"
+            | "spread_element" => {
+                parts
+                    .into_iter()
+                    .for_each(|part| self.expected(part, depth + 1));
             }
-            "binary_expression" if is_literal(node) => {
-                parts.into_iter().for_each(|part| self.expected(part, depth + 1))
-            }
+            "binary_expression" if is_literal(node) => parts
+                .into_iter()
+                .for_each(|part| self.expected(part, depth + 1)),
             "call_expression" | "new_expression" => self.made(node, depth),
             "member_expression" => self.member(node),
             "identifier" | "shorthand_property_identifier" => match self.word(node) {
@@ -292,10 +351,20 @@ impl<'a> Checks<'a> {
         }
         if object.is_some_and(|object| self.word(object) == "expect") {
             match name {
-                "any" => given.first().into_iter().for_each(|one| self.one_of(one.byte_range(), &STRANGE)),
-                "stringContaining" | "stringMatching" => given.first().into_iter().for_each(|one| self.whole(*one)),
-                "closeTo" => given.first().into_iter().for_each(|one| self.expected(*one, depth + 1)),
-                "objectContaining" | "arrayContaining" => given.iter().for_each(|one| self.expected(*one, depth + 1)),
+                "any" => given
+                    .first()
+                    .into_iter()
+                    .for_each(|one| self.one_of(one.byte_range(), &STRANGE)),
+                "stringContaining" | "stringMatching" => {
+                    given.first().into_iter().for_each(|one| self.whole(*one))
+                }
+                "closeTo" => given
+                    .first()
+                    .into_iter()
+                    .for_each(|one| self.expected(*one, depth + 1)),
+                "objectContaining" | "arrayContaining" => {
+                    given.iter().for_each(|one| self.expected(*one, depth + 1))
+                }
                 _ => {}
             }
             return;
@@ -304,14 +373,21 @@ impl<'a> Checks<'a> {
             return;
         }
         if given.is_empty() && matches!(name, "Set" | "Map") {
-            return self.one_of(call.byte_range(), &[format!("new {name}([[7919, 7919]])").as_str()]);
+            return self.one_of(
+                call.byte_range(),
+                &[format!("new {name}([[7919, 7919]])").as_str()],
+            );
         }
-        given.into_iter().for_each(|one| self.expected(one, depth + 1));
+        given
+            .into_iter()
+            .for_each(|one| self.expected(one, depth + 1));
     }
 
     /// `State.DONE` becomes another member that the file names.
     fn member(&mut self, node: Node<'a>) {
-        let Some(object) = node.child_by_field_name("object") else { return };
+        let Some(object) = node.child_by_field_name("object") else {
+            return;
+        };
         let owner = self.word(object);
         let last = owner.rsplit('.').next().unwrap_or(owner);
         if !last.starts_with(|letter: char| letter.is_ascii_uppercase()) {
@@ -328,12 +404,17 @@ impl<'a> Checks<'a> {
     }
 
     fn members(&self, node: Node<'a>, owner: &str, found: &mut Vec<&'a str>) {
-        let is_called =
-            node.parent().is_some_and(|parent| matches!(parent.kind(), "call_expression" | "new_expression"));
-        let object = node.child_by_field_name("object").filter(|_| node.kind() == "member_expression" && !is_called);
+        let is_called = node
+            .parent()
+            .is_some_and(|parent| matches!(parent.kind(), "call_expression" | "new_expression"));
+        let object = node
+            .child_by_field_name("object")
+            .filter(|_| node.kind() == "member_expression" && !is_called);
         if object.is_some_and(|object| self.word(object) == owner) {
             found.push(self.word(node));
         }
-        children(node).into_iter().for_each(|child| self.members(child, owner, found));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.members(child, owner, found));
     }
 }

@@ -36,14 +36,29 @@ pub(crate) fn of_file<'a>(root: Node<'a>, text: &str) -> Vec<Function<'a>> {
 
 /// Those that a name belongs to: by the letter, or else by the most specific title that fits.
 pub(crate) fn named<'f, 'a>(functions: &'f [Function<'a>], name: &str) -> Vec<&'f Function<'a>> {
-    let exact: Vec<_> = functions.iter().filter(|one| one.title == name || one.pattern == name).collect();
+    let exact: Vec<_> = functions
+        .iter()
+        .filter(|one| one.title == name || one.pattern == name)
+        .collect();
     if !exact.is_empty() {
         return exact;
     }
-    let fitting = functions.iter().filter(|one| one.pattern.contains(ANYTHING) && fits(&one.pattern, name));
-    let weight = |one: &Function| one.pattern.chars().filter(|letter| *letter != ANYTHING).count();
+    let fitting = functions
+        .iter()
+        .filter(|one| one.pattern.contains(ANYTHING) && fits(&one.pattern, name));
+    let weight = |one: &Function| {
+        one.pattern
+            .chars()
+            .filter(|letter| *letter != ANYTHING)
+            .count()
+    };
     let best = fitting.max_by_key(|one| weight(one));
-    best.map_or(Vec::new(), |best| functions.iter().filter(|one| one.pattern == best.pattern).collect())
+    best.map_or(Vec::new(), |best| {
+        functions
+            .iter()
+            .filter(|one| one.pattern == best.pattern)
+            .collect()
+    })
 }
 
 /// What a call of jest's words defines.
@@ -56,12 +71,17 @@ pub(super) struct Definition<'a> {
 
 /// `test('…', () => …)`, `describe.only(…)`, `it.each([…])('…', …)`.
 pub(super) fn definition<'a>(call: Node<'a>, text: &str) -> Option<Definition<'a>> {
-    let word = call.child_by_field_name("function").filter(|_| call.kind() == "call_expression")?;
+    let word = call
+        .child_by_field_name("function")
+        .filter(|_| call.kind() == "call_expression")?;
     let (word, table) = match word.kind() {
         "call_expression" => {
             let each = word.child_by_field_name("function")?;
             let is_each = text[each.byte_range()].ends_with(".each");
-            (each, Some(word.child_by_field_name("arguments").filter(|_| is_each)?))
+            (
+                each,
+                Some(word.child_by_field_name("arguments").filter(|_| is_each)?),
+            )
         }
         "identifier" | "member_expression" => (word, None),
         _ => return None,
@@ -73,7 +93,12 @@ pub(super) fn definition<'a>(call: Node<'a>, text: &str) -> Option<Definition<'a
     };
     let given = arguments(call);
     let body = given.iter().skip(1).find_map(|one| function_in(*one))?;
-    Some(Definition { is_test, name: *given.first()?, body, table })
+    Some(Definition {
+        is_test,
+        name: *given.first()?,
+        body,
+        table,
+    })
 }
 
 /// A function that is written down here, or that a call wraps: `withServer(() => …)`.
@@ -86,16 +111,36 @@ fn function_in(node: Node<'_>) -> Option<Node<'_>> {
 }
 
 fn collect<'a>(node: Node<'a>, text: &str, prefix: (&str, &str), found: &mut Vec<Function<'a>>) {
-    let Some(Definition { is_test, name, body, table }) = definition(node, text) else {
-        return children(node).into_iter().for_each(|child| collect(child, text, prefix, found));
+    let Some(Definition {
+        is_test,
+        name,
+        body,
+        table,
+    }) = definition(node, text)
+    else {
+        return children(node)
+            .into_iter()
+            .for_each(|child| collect(child, text, prefix, found));
     };
     let title = plain(name, text);
     let pattern = pattern(name, &title, table.is_some());
-    let joined =
-        |before: &str, own: &str| if before.is_empty() { own.to_string() } else { format!("{before} > {own}") };
+    let joined = |before: &str, own: &str| {
+        if before.is_empty() {
+            own.to_string()
+        } else {
+            format!("{before} > {own}")
+        }
+    };
     let (title, pattern) = (joined(prefix.0, &title), joined(prefix.1, &pattern));
     if is_test {
-        found.push(Function { title, pattern, call: node, name, body, table });
+        found.push(Function {
+            title,
+            pattern,
+            call: node,
+            name,
+            body,
+            table,
+        });
     } else {
         collect(body, text, (&title, &pattern), found);
     }
@@ -125,8 +170,16 @@ fn plain(name: Node, text: &str) -> String {
 fn pattern(name: Node, title: &str, of_cases: bool) -> String {
     match name.kind() {
         "string" | "template_string" => {
-            let filled = if name.kind() == "template_string" { without_fields(title) } else { title.to_string() };
-            if of_cases { without_forms(&filled) } else { filled }
+            let filled = if name.kind() == "template_string" {
+                without_fields(title)
+            } else {
+                title.to_string()
+            };
+            if of_cases {
+                without_forms(&filled)
+            } else {
+                filled
+            }
         }
         _ => ANYTHING.to_string(),
     }
@@ -140,7 +193,11 @@ fn without_fields(title: &str) -> String {
         said.push(ANYTHING);
         let mut depth = 0_usize;
         let end = rest[start..].find(|letter: char| {
-            depth = if letter == '{' { depth + 1 } else { depth.saturating_sub(usize::from(letter == '}')) };
+            depth = if letter == '{' {
+                depth + 1
+            } else {
+                depth.saturating_sub(usize::from(letter == '}'))
+            };
             letter == '}' && depth == 0
         });
         rest = end.map_or("", |end| &rest[start + end + 1..]);
@@ -160,7 +217,10 @@ fn without_forms(title: &str) -> String {
                 said.push(ANYTHING);
             }
             '$' if next.is_ascii_alphabetic() || next == '_' || next == '#' => {
-                while letters.peek().is_some_and(|one| one.is_ascii_alphanumeric() || "_.#".contains(*one)) {
+                while letters
+                    .peek()
+                    .is_some_and(|one| one.is_ascii_alphanumeric() || "_.#".contains(*one))
+                {
                     letters.next();
                 }
                 said.push(ANYTHING);
@@ -174,11 +234,15 @@ fn without_forms(title: &str) -> String {
 /// Whether a name is the pattern with something in the place of every mark.
 fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split(ANYTHING);
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
     let mut parts: Vec<&str> = parts.collect();
     let last = parts.pop().unwrap_or("");
     for part in parts {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
@@ -195,7 +259,11 @@ mod tests {
             for (const n of [1]) test(`n ${n}!`, () => {});\n  it.each`a | b\n${1} | ${2}`('t $a', ({ a }) => {});\n});\n";
         let tree = parse(text);
         let functions = of_file(tree.root_node(), text);
-        let title = |name: &str| named(&functions, name).first().map_or(String::new(), |one| one.title.clone());
+        let title = |name: &str| {
+            named(&functions, name)
+                .first()
+                .map_or(String::new(), |one| one.title.clone())
+        };
         assert_eq!(title("d > a 'x'"), "d > a 'x'");
         assert_eq!(title("d > of 1 and 2 100%"), "d > of %i and $b 100%%");
         assert_eq!(title("d > n 1!"), "d > n ${n}!");

@@ -12,7 +12,9 @@ use super::{Known, called, children, keyword, positional};
 use crate::source::cases::{around, parameters, params};
 
 /// Calls that hand on what they are given to a comparison.
-const HANDED_ON: [&str; 8] = ["approx", "sorted", "list", "set", "tuple", "dict", "str", "repr"];
+const HANDED_ON: [&str; 8] = [
+    "approx", "sorted", "list", "set", "tuple", "dict", "str", "repr",
+];
 
 /// The names of one test.
 pub(super) struct Bindings<'a> {
@@ -29,8 +31,14 @@ pub(super) struct Bindings<'a> {
 /// Names that a module or the body of a class assigns once, outside of functions.
 pub(super) fn of_block<'a>(block: Node<'a>, text: &'a str) -> Known<'a> {
     let mut known = HashMap::new();
-    for statement in children(block).into_iter().filter(|one| one.kind() == "expression_statement") {
-        for assignment in children(statement).into_iter().filter(|one| one.kind() == "assignment") {
+    for statement in children(block)
+        .into_iter()
+        .filter(|one| one.kind() == "expression_statement")
+    {
+        for assignment in children(statement)
+            .into_iter()
+            .filter(|one| one.kind() == "assignment")
+        {
             assign(assignment, text, &mut known);
         }
     }
@@ -40,10 +48,22 @@ pub(super) fn of_block<'a>(block: Node<'a>, text: &'a str) -> Known<'a> {
 
 impl<'a> Bindings<'a> {
     /// The names of a function with its decorators.
-    pub fn of_function(function: Node<'a>, text: &'a str, of_module: &'a Known<'a>, root: Option<Node<'a>>) -> Self {
+    pub fn of_function(
+        function: Node<'a>,
+        text: &'a str,
+        of_module: &'a Known<'a>,
+        root: Option<Node<'a>>,
+    ) -> Self {
         let class = function.parent().filter(|body| body.kind() == "block");
         let of_class = class.map_or(HashMap::new(), |body| of_block(body, text));
-        let mut bindings = Bindings { known: of_module.clone(), of_module, of_class, root, function, text };
+        let mut bindings = Bindings {
+            known: of_module.clone(),
+            of_module,
+            of_class,
+            root,
+            function,
+            text,
+        };
         bindings.cases_from_elsewhere();
         bindings.visit(function);
         bindings
@@ -92,14 +112,21 @@ impl<'a> Bindings<'a> {
     }
 
     fn stands_for(&self, name: Node<'a>) -> Option<&[Node<'a>]> {
-        let word = |field: &str| name.child_by_field_name(field).map_or("", |one| &self.text[one.byte_range()]);
+        let word = |field: &str| {
+            name.child_by_field_name(field)
+                .map_or("", |one| &self.text[one.byte_range()])
+        };
         let text = &self.text[name.byte_range()];
         let (nodes, is_shared) = match name.kind() {
             "identifier" => (self.known.get(text), self.of_module.contains_key(text)),
-            "attribute" if matches!(word("object"), "self" | "cls") => (self.of_class.get(word("attribute")), true),
+            "attribute" if matches!(word("object"), "self" | "cls") => {
+                (self.of_class.get(word("attribute")), true)
+            }
             _ => (None, false),
         };
-        let elsewhere = self.root.is_some_and(|root| is_shared && self.is_used_elsewhere(root, name));
+        let elsewhere = self
+            .root
+            .is_some_and(|root| is_shared && self.is_used_elsewhere(root, name));
         nodes.filter(|_| !elsewhere).map(Vec::as_slice)
     }
 
@@ -108,10 +135,14 @@ impl<'a> Bindings<'a> {
         if node.id() == self.function.id() {
             return false;
         }
-        if node.kind() == name.kind() && self.text[node.byte_range()] == self.text[name.byte_range()] {
+        if node.kind() == name.kind()
+            && self.text[node.byte_range()] == self.text[name.byte_range()]
+        {
             return !self.ends_in_comparison(node);
         }
-        children(node).into_iter().any(|child| self.is_used_elsewhere(child, name))
+        children(node)
+            .into_iter()
+            .any(|child| self.is_used_elsewhere(child, name))
     }
 
     fn visit(&mut self, node: Node<'a>) {
@@ -126,28 +157,50 @@ impl<'a> Bindings<'a> {
                 }
             }
             "for_statement" | "for_in_clause" => {
-                let sides = (node.child_by_field_name("left"), node.child_by_field_name("right"));
+                let sides = (
+                    node.child_by_field_name("left"),
+                    node.child_by_field_name("right"),
+                );
                 if let (Some(left), Some(right)) = sides {
                     self.loop_over(left, right);
                 }
             }
             _ => {}
         }
-        children(node).into_iter().for_each(|child| self.visit(child));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.visit(child));
     }
 
     fn parametrize(&mut self, decorator: Node<'a>) {
-        let Some(call) = decorator.named_child(0).filter(|call| call.kind() == "call") else { return };
+        let Some(call) = decorator
+            .named_child(0)
+            .filter(|call| call.kind() == "call")
+        else {
+            return;
+        };
         if called(call, self.text) != "parametrize" {
             return;
         }
         let arguments = positional(call);
-        let names = arguments.first().copied().or_else(|| keyword(call, "argnames", self.text));
-        let values = arguments.get(1).copied().or_else(|| keyword(call, "argvalues", self.text));
-        let (Some(names), Some(values)) = (names, values) else { return };
+        let names = arguments
+            .first()
+            .copied()
+            .or_else(|| keyword(call, "argnames", self.text));
+        let values = arguments
+            .get(1)
+            .copied()
+            .or_else(|| keyword(call, "argvalues", self.text));
+        let (Some(names), Some(values)) = (names, values) else {
+            return;
+        };
         let words = |node: Node<'a>| self.text[node.byte_range()].trim_matches(['"', '\'']);
         let names: Vec<&str> = match names.kind() {
-            "string" => words(names).split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
+            "string" => words(names)
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .collect(),
             _ => children(names).into_iter().map(words).collect(),
         };
         self.of_cases(&names, values);
@@ -157,7 +210,9 @@ impl<'a> Bindings<'a> {
     fn items(&self, node: Node<'a>) -> Vec<Node<'a>> {
         match node.kind() {
             "list" | "tuple" | "set" | "expression_list" => children(node),
-            "parenthesized_expression" => children(node).first().map_or(Vec::new(), |inner| self.items(*inner)),
+            "parenthesized_expression" => children(node)
+                .first()
+                .map_or(Vec::new(), |inner| self.items(*inner)),
             "identifier" | "attribute" => match self.stands_for(node) {
                 Some([one]) if one.kind() != "identifier" => self.items(*one),
                 _ => Vec::new(),
@@ -191,27 +246,48 @@ impl<'a> Bindings<'a> {
     }
 
     fn loop_over_pairs(&mut self, key: Node<'a>, value: Node<'a>, call: Node<'a>) {
-        let object = call.child_by_field_name("function").and_then(|function| function.child_by_field_name("object"));
+        let object = call
+            .child_by_field_name("function")
+            .and_then(|function| function.child_by_field_name("object"));
         let dictionary = match object {
-            Some(object) if matches!(object.kind(), "identifier" | "attribute") => {
-                self.stands_for(object).and_then(|nodes| nodes.first().copied())
-            }
+            Some(object) if matches!(object.kind(), "identifier" | "attribute") => self
+                .stands_for(object)
+                .and_then(|nodes| nodes.first().copied()),
             other => other,
         };
-        let Some(dictionary) = dictionary.filter(|node| node.kind() == "dictionary") else { return };
-        let pairs: Vec<Node> = children(dictionary).into_iter().filter(|pair| pair.kind() == "pair").collect();
-        let part = |field: &str| pairs.iter().filter_map(|pair| pair.child_by_field_name(field)).collect::<Vec<_>>();
+        let Some(dictionary) = dictionary.filter(|node| node.kind() == "dictionary") else {
+            return;
+        };
+        let pairs: Vec<Node> = children(dictionary)
+            .into_iter()
+            .filter(|pair| pair.kind() == "pair")
+            .collect();
+        let part = |field: &str| {
+            pairs
+                .iter()
+                .filter_map(|pair| pair.child_by_field_name(field))
+                .collect::<Vec<_>>()
+        };
         self.bind(key, &part("key"));
         self.bind(value, &part("value"));
     }
 
     /// `n, expected = case`, where the case is a parameter of which nothing else is asked.
     fn take_apart(&mut self, assignment: Node<'a>) {
-        let sides = (assignment.child_by_field_name("left"), assignment.child_by_field_name("right"));
-        let (Some(left), Some(right)) = sides else { return };
+        let sides = (
+            assignment.child_by_field_name("left"),
+            assignment.child_by_field_name("right"),
+        );
+        let (Some(left), Some(right)) = sides else {
+            return;
+        };
         let name = &self.text[right.byte_range()];
-        let is_case = right.kind() == "identifier" && parameters(self.function, self.text).contains(&name);
-        let is_pattern = matches!(left.kind(), "pattern_list" | "tuple_pattern" | "list_pattern");
+        let is_case =
+            right.kind() == "identifier" && parameters(self.function, self.text).contains(&name);
+        let is_pattern = matches!(
+            left.kind(),
+            "pattern_list" | "tuple_pattern" | "list_pattern"
+        );
         if is_case && is_pattern && self.uses(self.function, name) == 2 {
             let cases = self.known.get(name).cloned().unwrap_or_default();
             self.bind(left, &cases);
@@ -221,29 +297,44 @@ impl<'a> Bindings<'a> {
     /// How often a name stands below a node, outside of decorators.
     fn uses(&self, node: Node, name: &str) -> usize {
         let own = node.kind() == "identifier" && &self.text[node.byte_range()] == name;
-        let below = children(node).into_iter().filter(|child| child.kind() != "decorator");
+        let below = children(node)
+            .into_iter()
+            .filter(|child| child.kind() != "decorator");
         usize::from(own) + below.map(|child| self.uses(child, name)).sum::<usize>()
     }
 
     fn bind(&mut self, target: Node<'a>, items: &[Node<'a>]) {
         if target.kind() == "identifier" {
-            self.known.entry(&self.text[target.byte_range()]).or_default().extend(items);
+            self.known
+                .entry(&self.text[target.byte_range()])
+                .or_default()
+                .extend(items);
             return;
         }
         let targets = children(target);
-        for item in items.iter().filter(|item| matches!(item.kind(), "tuple" | "list")) {
+        for item in items
+            .iter()
+            .filter(|item| matches!(item.kind(), "tuple" | "list"))
+        {
             let parts = children(*item);
             if parts.len() == targets.len() {
-                targets.iter().zip(parts).for_each(|(target, part)| self.bind(*target, &[part]));
+                targets
+                    .iter()
+                    .zip(parts)
+                    .for_each(|(target, part)| self.bind(*target, &[part]));
             }
         }
     }
 
     fn is_only_compared(&self, node: Node, name: Node) -> bool {
-        if node.kind() == name.kind() && self.text[node.byte_range()] == self.text[name.byte_range()] {
+        if node.kind() == name.kind()
+            && self.text[node.byte_range()] == self.text[name.byte_range()]
+        {
             return self.ends_in_comparison(node);
         }
-        children(node).into_iter().all(|child| self.is_only_compared(child, name))
+        children(node)
+            .into_iter()
+            .all(|child| self.is_only_compared(child, name))
     }
 
     /// Whether a use of a name is its definition, or part of one side of a comparison.
@@ -265,15 +356,21 @@ impl<'a> Bindings<'a> {
                 | "list_pattern" => {}
                 "comparison_operator" | "assert_statement" => return true,
                 "for_statement" | "for_in_clause" | "assignment" => {
-                    return parent.child_by_field_name("left").is_some_and(|left| left.id() == node.id());
+                    return parent
+                        .child_by_field_name("left")
+                        .is_some_and(|left| left.id() == node.id());
                 }
                 // A word before `=` in a call is no use of the name.
                 "keyword_argument" => {
-                    return parent.child_by_field_name("name").is_some_and(|name| name.id() == node.id());
+                    return parent
+                        .child_by_field_name("name")
+                        .is_some_and(|name| name.id() == node.id());
                 }
                 "parameters" | "typed_parameter" | "default_parameter" => return true,
                 "argument_list" => {
-                    let Some(call) = parent.parent() else { return false };
+                    let Some(call) = parent.parent() else {
+                        return false;
+                    };
                     let word = called(call, self.text);
                     if super::checks::compares(word) {
                         return true;
@@ -294,16 +391,31 @@ impl<'a> Bindings<'a> {
 
 /// `a = 3` and `a, b = 3, 4`.
 fn assign<'a>(assignment: Node<'a>, text: &'a str, known: &mut Known<'a>) {
-    let sides = (assignment.child_by_field_name("left"), assignment.child_by_field_name("right"));
-    let (Some(left), Some(right)) = sides else { return };
+    let sides = (
+        assignment.child_by_field_name("left"),
+        assignment.child_by_field_name("right"),
+    );
+    let (Some(left), Some(right)) = sides else {
+        return;
+    };
     if left.kind() == "identifier" {
-        known.entry(&text[left.byte_range()]).or_default().push(right);
+        known
+            .entry(&text[left.byte_range()])
+            .or_default()
+            .push(right);
         return;
     }
     let (targets, parts) = (children(left), children(right));
     if matches!(right.kind(), "expression_list" | "tuple") && targets.len() == parts.len() {
-        for (target, part) in targets.into_iter().zip(parts).filter(|(target, _)| target.kind() == "identifier") {
-            known.entry(&text[target.byte_range()]).or_default().push(part);
+        for (target, part) in targets
+            .into_iter()
+            .zip(parts)
+            .filter(|(target, _)| target.kind() == "identifier")
+        {
+            known
+                .entry(&text[target.byte_range()])
+                .or_default()
+                .push(part);
         }
     }
 }

@@ -11,8 +11,13 @@ use super::{called, children, is_literal, keyword, positional};
 use crate::impossible::How;
 
 /// Exceptions that no honest code raises by chance, and of which none inherits from what tests commonly expect.
-const RARE: [&str; 5] =
-    ["BufferError", "ReferenceError", "StopAsyncIteration", "ChildProcessError", "FloatingPointError"];
+const RARE: [&str; 5] = [
+    "BufferError",
+    "ReferenceError",
+    "StopAsyncIteration",
+    "ChildProcessError",
+    "FloatingPointError",
+];
 /// Calls that make a value of what they are given, besides classes, which begin with a capital letter.
 const MAKERS: [&str; 24] = [
     "approx",
@@ -89,7 +94,9 @@ const OPERATORS: [(&str, &str); 10] = [
 /// Whether a call of this name compares its arguments: unittest's methods, `math.isclose`, a helper `assert_same`.
 pub(super) fn compares(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let words = ["assert", "check", "same", "equal", "close", "expect", "verify", "compare", "match"];
+    let words = [
+        "assert", "check", "same", "equal", "close", "expect", "verify", "compare", "match",
+    ];
     words.iter().any(|word| name.contains(word))
 }
 
@@ -106,7 +113,12 @@ impl<'a> Checks<'a> {
     pub fn block(&mut self, node: Node<'a>) {
         match node.kind() {
             "decorator" => return,
-            "assert_statement" => return children(node).first().into_iter().for_each(|one| self.holds(*one)),
+            "assert_statement" => {
+                return children(node)
+                    .first()
+                    .into_iter()
+                    .for_each(|one| self.holds(*one));
+            }
             "expression_statement" => {
                 let call = children(node).first().copied().map(|one| match one.kind() {
                     "await" => one.named_child(0).unwrap_or(one),
@@ -118,12 +130,18 @@ impl<'a> Checks<'a> {
             }
             "with_item" => {
                 let value = node.child_by_field_name("value").unwrap_or(node);
-                let call = if value.kind() == "as_pattern" { value.named_child(0).unwrap_or(value) } else { value };
+                let call = if value.kind() == "as_pattern" {
+                    value.named_child(0).unwrap_or(value)
+                } else {
+                    value
+                };
                 return self.raises(call);
             }
             _ => {}
         }
-        children(node).into_iter().for_each(|child| self.block(child));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.block(child));
     }
 
     fn word(&self, node: Node) -> &'a str {
@@ -133,13 +151,18 @@ impl<'a> Checks<'a> {
     /// An expression that has to be true.
     fn holds(&mut self, node: Node<'a>) {
         match node.kind() {
-            "parenthesized_expression" => children(node).into_iter().for_each(|one| self.holds(one)),
+            "parenthesized_expression" => {
+                children(node).into_iter().for_each(|one| self.holds(one))
+            }
             "boolean_operator" if self.word(node.child(1).unwrap_or(node)) == "and" => {
                 children(node).into_iter().for_each(|one| self.holds(one));
             }
             "not_operator" => {
                 if let Some(argument) = node.child_by_field_name("argument") {
-                    self.found.push((node.byte_range(), How::Turned(format!("({})", self.word(argument)))));
+                    self.found.push((
+                        node.byte_range(),
+                        How::Turned(format!("({})", self.word(argument))),
+                    ));
                 }
             }
             "comparison_operator" => self.comparison(node),
@@ -149,13 +172,18 @@ impl<'a> Checks<'a> {
     }
 
     fn negated(&mut self, node: Node) {
-        self.found.push((node.byte_range(), How::Turned(format!("(not ({}))", self.word(node)))));
+        self.found.push((
+            node.byte_range(),
+            How::Turned(format!("(not ({}))", self.word(node))),
+        ));
     }
 
     fn comparison(&mut self, node: Node<'a>) {
         let sides = children(node);
         self.limits(node);
-        let [left, right] = sides.as_slice() else { return self.negated(node) };
+        let [left, right] = sides.as_slice() else {
+            return self.negated(node);
+        };
         let between = left.end_byte()..right.start_byte();
         let operator = self.text[between.clone()].trim();
         match operator {
@@ -168,7 +196,10 @@ impl<'a> Checks<'a> {
         }
         if let Some((_, turned)) = OPERATORS.iter().find(|(plain, _)| *plain == operator) {
             let start = between.start + self.text[between].find(operator).unwrap_or(0);
-            self.found.push((start..start + operator.len(), How::Turned((*turned).to_string())));
+            self.found.push((
+                start..start + operator.len(),
+                How::Turned((*turned).to_string()),
+            ));
         }
     }
 
@@ -197,7 +228,10 @@ impl<'a> Checks<'a> {
         }
         for side in [left, right] {
             // `str(f(1) == 3) == "True"` compares within.
-            let within = positional(side).first().copied().filter(|one| one.kind() == "comparison_operator");
+            let within = positional(side)
+                .first()
+                .copied()
+                .filter(|one| one.kind() == "comparison_operator");
             if let Some(within) = within.filter(|_| TOLD_BY.contains(&called(side, self.text))) {
                 return self.comparison(within);
             }
@@ -221,7 +255,10 @@ impl<'a> Checks<'a> {
     }
 
     fn one_of(&mut self, node: Node, words: &[&str]) {
-        self.found.push((node.byte_range(), How::OneOf(words.iter().map(|word| (*word).to_string()).collect())));
+        self.found.push((
+            node.byte_range(),
+            How::OneOf(words.iter().map(|word| (*word).to_string()).collect()),
+        ));
     }
 
     /// A regular expression that is written down.
@@ -250,10 +287,17 @@ impl<'a> Checks<'a> {
             | "pair"
             | "parenthesized_expression"
             | "concatenated_string"
-            | "unary_operator" => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
-            "binary_operator" if is_literal(node) => parts.into_iter().for_each(|part| self.expected(part, depth + 1)),
+            | "unary_operator" => parts
+                .into_iter()
+                .for_each(|part| self.expected(part, depth + 1)),
+            "binary_operator" if is_literal(node) => parts
+                .into_iter()
+                .for_each(|part| self.expected(part, depth + 1)),
             // `"1,x" if kind is Renderer else "2"`.
-            "conditional_expression" => parts.into_iter().step_by(2).for_each(|part| self.expected(part, depth + 1)),
+            "conditional_expression" => parts
+                .into_iter()
+                .step_by(2)
+                .for_each(|part| self.expected(part, depth + 1)),
             "call" => self.made(node, depth),
             "attribute" | "identifier" => {
                 let nodes = self.bindings.compared_only(node).to_vec();
@@ -270,7 +314,9 @@ impl<'a> Checks<'a> {
     fn made(&mut self, call: Node<'a>, depth: usize) {
         let name = called(call, self.text);
         let arguments = positional(call);
-        let object = call.child_by_field_name("function").and_then(|function| function.child_by_field_name("object"));
+        let object = call
+            .child_by_field_name("function")
+            .and_then(|function| function.child_by_field_name("object"));
         if let Some(object) = object.filter(|object| is_literal(*object)) {
             return self.expected(object, depth + 1);
         }
@@ -282,18 +328,31 @@ impl<'a> Checks<'a> {
             return self.one_of(call, &["{7919}"]);
         }
         // The first number of `approx` is expected; the others say how near is near enough.
-        let count = if name == "approx" || name == "round" { 1 } else { arguments.len() };
-        arguments.into_iter().take(count).for_each(|one| self.expected(one, depth + 1));
+        let count = if name == "approx" || name == "round" {
+            1
+        } else {
+            arguments.len()
+        };
+        arguments
+            .into_iter()
+            .take(count)
+            .for_each(|one| self.expected(one, depth + 1));
         if is_class || name == "dict" {
-            let list = call.child_by_field_name("arguments").map_or(Vec::new(), children);
-            let values = list.into_iter().filter_map(|one| one.child_by_field_name("value"));
+            let list = call
+                .child_by_field_name("arguments")
+                .map_or(Vec::new(), children);
+            let values = list
+                .into_iter()
+                .filter_map(|one| one.child_by_field_name("value"));
             values.for_each(|value| self.expected(value, depth + 1));
         }
     }
 
     /// `State.DONE` becomes another member that the file names.
     fn member(&mut self, node: Node<'a>) {
-        let Some(object) = node.child_by_field_name("object") else { return };
+        let Some(object) = node.child_by_field_name("object") else {
+            return;
+        };
         let owner = self.word(object);
         let last = owner.rsplit('.').next().unwrap_or(owner);
         if !last.starts_with(|letter: char| letter.is_ascii_uppercase()) {
@@ -311,11 +370,15 @@ impl<'a> Checks<'a> {
 
     fn members(&self, node: Node<'a>, owner: &str, found: &mut Vec<&'a str>) {
         let is_called = node.parent().is_some_and(|parent| parent.kind() == "call");
-        let object = node.child_by_field_name("object").filter(|_| node.kind() == "attribute" && !is_called);
+        let object = node
+            .child_by_field_name("object")
+            .filter(|_| node.kind() == "attribute" && !is_called);
         if object.is_some_and(|object| self.word(object) == owner) {
             found.push(self.word(node));
         }
-        children(node).into_iter().for_each(|child| self.members(child, owner, found));
+        children(node)
+            .into_iter()
+            .for_each(|child| self.members(child, owner, found));
     }
 
     /// A call that has to give something true.
@@ -323,18 +386,26 @@ impl<'a> Checks<'a> {
         let name = called(call, self.text);
         let arguments = positional(call);
         match name {
-            "startswith" | "endswith" => arguments.first().into_iter().for_each(|one| self.whole(*one)),
+            "startswith" | "endswith" => arguments
+                .first()
+                .into_iter()
+                .for_each(|one| self.whole(*one)),
             "all" => {
                 let list = call.child_by_field_name("arguments");
                 let inner = match list {
-                    Some(generator) if generator.kind() == "generator_expression" => Some(generator),
+                    Some(generator) if generator.kind() == "generator_expression" => {
+                        Some(generator)
+                    }
                     _ => arguments.first().copied(),
                 };
                 if let Some(body) = inner.and_then(|inner| inner.child_by_field_name("body")) {
                     self.holds(body);
                 }
             }
-            "match" | "fullmatch" | "search" => arguments.first().into_iter().for_each(|one| self.pattern(*one)),
+            "match" | "fullmatch" | "search" => arguments
+                .first()
+                .into_iter()
+                .for_each(|one| self.pattern(*one)),
             _ if compares(name) && arguments.len() >= 2 => self.equal(arguments[0], arguments[1]),
             _ => {}
         }
@@ -345,11 +416,15 @@ impl<'a> Checks<'a> {
     fn statement(&mut self, call: Node<'a>) {
         let name = called(call, self.text);
         let arguments = positional(call);
-        let place = call.child_by_field_name("function").map_or(0..0, |function| function.byte_range());
+        let place = call
+            .child_by_field_name("function")
+            .map_or(0..0, |function| function.byte_range());
         let place = place.end - name.len()..place.end;
         if let Some((_, turned)) = PAIRS.iter().find(|(plain, _)| *plain == name) {
             match arguments.as_slice() {
-                [text, pattern, ..] if name == "assertRegex" && !is_literal(*text) => self.pattern(*pattern),
+                [text, pattern, ..] if name == "assertRegex" && !is_literal(*text) => {
+                    self.pattern(*pattern)
+                }
                 [left, right, ..] => self.equal(*left, *right),
                 _ => {}
             }
@@ -363,34 +438,51 @@ impl<'a> Checks<'a> {
         }
         match (name, arguments.as_slice()) {
             ("assertTrue", [one, ..]) => self.holds(*one),
-            ("assertFalse", [_, ..]) => self.found.push((place, How::Turned("assertTrue".to_string()))),
+            ("assertFalse", [_, ..]) => self
+                .found
+                .push((place, How::Turned("assertTrue".to_string()))),
             ("assertIn", [item, holder, ..]) => {
                 if is_literal(*item) && !is_literal(*holder) {
                     self.whole(*item);
                 }
-                self.found.push((place, How::Turned("assertNotIn".to_string())));
+                self.found
+                    .push((place, How::Turned("assertNotIn".to_string())));
             }
             _ if name.contains("aises") || name == "warns" => self.raises(call),
             _ if name.starts_with("assert_called") || name.starts_with("assert_any_call") => {
                 arguments.into_iter().for_each(|one| self.expected(one, 0));
             }
             (_, [left, right, ..]) if compares(name) => self.equal(*left, *right),
-            _ => children(call).into_iter().for_each(|child| self.block(child)),
+            _ => children(call)
+                .into_iter()
+                .for_each(|child| self.block(child)),
         }
     }
 
     /// `pytest.raises(KeyError, match="no such")` and its like.
     fn raises(&mut self, call: Node<'a>) {
         let name = called(call, self.text);
-        if call.kind() != "call" || !(name.contains("aises") || name == "warns" || name == "assertWarns") {
+        if call.kind() != "call"
+            || !(name.contains("aises") || name == "warns" || name == "assertWarns")
+        {
             return;
         }
         let arguments = positional(call);
         if let Some(kind) = arguments.first() {
             let warns = name.contains("arns");
-            self.one_of(*kind, if warns { &["BytesWarning", "UnicodeWarning"] } else { &RARE });
+            self.one_of(
+                *kind,
+                if warns {
+                    &["BytesWarning", "UnicodeWarning"]
+                } else {
+                    &RARE
+                },
+            );
         }
-        let regex = arguments.get(1).copied().filter(|_| name.ends_with("Regex"));
+        let regex = arguments
+            .get(1)
+            .copied()
+            .filter(|_| name.ends_with("Regex"));
         if let Some(text) = keyword(call, "match", self.text).or(regex) {
             self.pattern(text);
         }

@@ -12,24 +12,45 @@ use super::{FilePatch, Hunk, Lost, Side, context, lines, matches_within};
 /// Lines of context at either end that need not match.
 const FUZZ: usize = 5;
 
-pub(super) fn patched(base: &str, file: &FilePatch, left: &mut usize) -> Result<String, (usize, Lost)> {
+pub(super) fn patched(
+    base: &str,
+    file: &FilePatch,
+    left: &mut usize,
+) -> Result<String, (usize, Lost)> {
     let base = lines(base);
-    let (mut out, mut search) = (String::new(), Search { base: &base, done: 0, moved: 0, left });
+    let (mut out, mut search) = (
+        String::new(),
+        Search {
+            base: &base,
+            done: 0,
+            moved: 0,
+            left,
+        },
+    );
     for (index, hunk) in file.hunks.iter().enumerate() {
-        let lines: Vec<(Side, Cow<'_, str>)> =
-            hunk.lines.iter().map(|line| (line.side, without_cr(&line.text, file.crlf))).collect();
-        let at = search.place(hunk, &lines, index == 0).map_err(|lost| (index, lost))?;
+        let lines: Vec<(Side, Cow<'_, str>)> = hunk
+            .lines
+            .iter()
+            .map(|line| (line.side, without_cr(&line.text, file.crlf)))
+            .collect();
+        let at = search
+            .place(hunk, &lines, index == 0)
+            .map_err(|lost| (index, lost))?;
         let mut next = at;
         for (side, text) in &lines {
             match side {
                 Side::Both => next += 1,
                 Side::Old => {
-                    base[search.done..next].iter().for_each(|line| out.push_str(line));
+                    base[search.done..next]
+                        .iter()
+                        .for_each(|line| out.push_str(line));
                     next += 1;
                     search.done = next;
                 }
                 Side::New => {
-                    base[search.done..next].iter().for_each(|line| out.push_str(line));
+                    base[search.done..next]
+                        .iter()
+                        .for_each(|line| out.push_str(line));
                     search.done = next;
                     // A text that ends without a newline must be the end of the file, or two lines would run together.
                     if !out.is_empty() && !out.ends_with('\n') {
@@ -43,7 +64,9 @@ pub(super) fn patched(base: &str, file: &FilePatch, left: &mut usize) -> Result<
             return Err((index, Lost::Joins));
         }
     }
-    base[search.done..].iter().for_each(|line| out.push_str(line));
+    base[search.done..]
+        .iter()
+        .for_each(|line| out.push_str(line));
     Ok(out)
 }
 
@@ -65,9 +88,18 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn place(&mut self, hunk: &Hunk, lines: &[(Side, Cow<'_, str>)], is_first: bool) -> Result<usize, Lost> {
+    fn place(
+        &mut self,
+        hunk: &Hunk,
+        lines: &[(Side, Cow<'_, str>)],
+        is_first: bool,
+    ) -> Result<usize, Lost> {
         let of = |side: Side| -> Vec<&str> {
-            lines.iter().filter(|(of, _)| *of == side || *of == Side::Both).map(|(_, text)| &**text).collect()
+            lines
+                .iter()
+                .filter(|(of, _)| *of == side || *of == Side::Both)
+                .map(|(_, text)| &**text)
+                .collect()
         };
         let (old, new) = (of(Side::Old), of(Side::New));
         let (before, behind) = context(hunk);
@@ -77,7 +109,11 @@ impl Search<'_> {
                 return Ok(at);
             }
             // It would be taken back, where nobody is asked.
-            if is_first && self.locate(&new, hunk.new_start, (before, behind), fuzz)?.is_some() {
+            if is_first
+                && self
+                    .locate(&new, hunk.new_start, (before, behind), fuzz)?
+                    .is_some()
+            {
                 return Err(Lost::Applied);
             }
         }
@@ -86,7 +122,9 @@ impl Search<'_> {
 
     /// Where a hunk should stand, counted from 0.
     fn guess(&self, old: &[&str], start: usize) -> isize {
-        let start = isize::try_from(start).unwrap_or(isize::MAX / 4).min(isize::MAX / 4);
+        let start = isize::try_from(start)
+            .unwrap_or(isize::MAX / 4)
+            .min(isize::MAX / 4);
         start + isize::from(old.is_empty()) + self.moved - 1
     }
 
@@ -105,7 +143,10 @@ impl Search<'_> {
             return Ok((at >= self.done as isize).then_some(at as usize));
         }
         let longer = before.max(behind) as isize;
-        let (before, behind) = (fuzz as isize + before as isize - longer, fuzz as isize + behind as isize - longer);
+        let (before, behind) = (
+            fuzz as isize + before as isize - longer,
+            fuzz as isize + behind as isize - longer,
+        );
         let places: Vec<isize> = match (before < 0 && start <= 1, behind < 0) {
             // It begins with the file, or ends with it, or both.
             (true, true) if pattern != length => return Ok(None),
@@ -122,13 +163,25 @@ impl Search<'_> {
     }
 
     /// The nearest place to `guess`, ahead before back.
-    fn around(&mut self, old: &[&str], guess: isize, (before, behind): (isize, isize)) -> Result<Option<usize>, Lost> {
-        let (first, last) = (self.done as isize, self.base.len() as isize - (old.len() as isize - behind));
+    fn around(
+        &mut self,
+        old: &[&str],
+        guess: isize,
+        (before, behind): (isize, isize),
+    ) -> Result<Option<usize>, Lost> {
+        let (first, last) = (
+            self.done as isize,
+            self.base.len() as isize - (old.len() as isize - behind),
+        );
         let far = (last - guess).max(guess - first);
         let near = (guess - last).max(first - guess).max(0);
         for away in near..=far {
             let back = (away > 0).then_some(guess - away);
-            for at in [Some(guess + away), back].into_iter().flatten().filter(|at| (first..=last).contains(at)) {
+            for at in [Some(guess + away), back]
+                .into_iter()
+                .flatten()
+                .filter(|at| (first..=last).contains(at))
+            {
                 if self.matches(old, at, before, behind)? {
                     return Ok(Some(at as usize));
                 }
@@ -137,9 +190,17 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn matches(&mut self, old: &[&str], at: isize, before: isize, behind: isize) -> Result<bool, Lost> {
-        let (Ok(from), Ok(to)) = (usize::try_from(at + before), usize::try_from(at + old.len() as isize - behind))
-        else {
+    fn matches(
+        &mut self,
+        old: &[&str],
+        at: isize,
+        before: isize,
+        behind: isize,
+    ) -> Result<bool, Lost> {
+        let (Ok(from), Ok(to)) = (
+            usize::try_from(at + before),
+            usize::try_from(at + old.len() as isize - behind),
+        ) else {
             return Ok(false);
         };
         let wanted = &old[before as usize..old.len() - behind as usize];

@@ -13,7 +13,11 @@ pub(super) const STRIP: usize = 1;
 
 /// Whether `--- ` stands here, with `+++ ` and a hunk below it.
 pub(super) fn is_plain(lines: &Lines) -> bool {
-    let starts = |ahead: usize, start: &str| lines.peek_at(ahead).is_some_and(|line| line.starts_with(start));
+    let starts = |ahead: usize, start: &str| {
+        lines
+            .peek_at(ahead)
+            .is_some_and(|line| line.starts_with(start))
+    };
     starts(0, "--- ") && starts(1, "+++ ") && lines.peek_at(2).is_some_and(hunk::begins)
 }
 
@@ -26,10 +30,19 @@ pub(super) fn plain(lines: &mut Lines, strip: &mut usize) -> Result<FilePatch, P
         *strip = 0;
     }
     let exact = *strip == 0 || has_blank(old) || has_blank(new);
-    let mut file = FilePatch { labelled: true, crlf: new.ends_with('\r'), exact, ..FilePatch::default() };
+    let mut file = FilePatch {
+        labelled: true,
+        crlf: new.ends_with('\r'),
+        exact,
+        ..FilePatch::default()
+    };
     let unreadable = || malformed(index, "no name can be read after `---` and `+++`");
     if is_nothing(old) {
-        file.new = Some(dated_name(new, *strip, None).filter(|_| !is_nothing(new)).ok_or_else(unreadable)?);
+        file.new = Some(
+            dated_name(new, *strip, None)
+                .filter(|_| !is_nothing(new))
+                .ok_or_else(unreadable)?,
+        );
     } else if is_nothing(new) {
         file.old = Some(dated_name(old, *strip, None).ok_or_else(unreadable)?);
     } else {
@@ -58,8 +71,19 @@ fn guess(old: &str, new: &str) -> Option<usize> {
 pub(super) fn git(lines: &mut Lines, strip: usize) -> Result<FilePatch, PatchError> {
     let (index, line) = lines.take().expect("the caller saw `diff --git`");
     let named = git_name(line.strip_prefix("diff --git ").unwrap_or_default(), strip);
-    let mut file = FilePatch { headers: vec![line.to_string()], crlf: line.ends_with('\r'), ..FilePatch::default() };
-    let mut git = GitHeader { named, strip, created: false, deleted: false, moved: false, loose: false };
+    let mut file = FilePatch {
+        headers: vec![line.to_string()],
+        crlf: line.ends_with('\r'),
+        ..FilePatch::default()
+    };
+    let mut git = GitHeader {
+        named,
+        strip,
+        created: false,
+        deleted: false,
+        moved: false,
+        loose: false,
+    };
     while let Some(line) = lines.peek().filter(|line| !hunk::begins(line)) {
         let index = lines.at();
         if !git.line(&mut file, line, index)? {
@@ -71,14 +95,25 @@ pub(super) fn git(lines: &mut Lines, strip: usize) -> Result<FilePatch, PatchErr
     if file.old.is_none() && file.new.is_none() && !git.created && !git.deleted {
         (file.old, file.new) = (git.named.clone(), git.named);
     }
-    if [git.created, git.deleted, git.moved].into_iter().filter(|one| *one).count() > 1 {
-        return Err(malformed(index, "a file is created, deleted or renamed at once"));
+    if [git.created, git.deleted, git.moved]
+        .into_iter()
+        .filter(|one| *one)
+        .count()
+        > 1
+    {
+        return Err(malformed(
+            index,
+            "a file is created, deleted or renamed at once",
+        ));
     }
     if (file.new.is_none() && !git.deleted) || (file.old.is_none() && !git.created) {
         return Err(malformed(index, "no file is named"));
     }
     if file.old != file.new && !(git.created || git.deleted || git.moved) {
-        return Err(malformed(index, "the two names differ and no rename is stated"));
+        return Err(malformed(
+            index,
+            "the two names differ and no rename is stated",
+        ));
     }
     Ok(file)
 }
@@ -128,7 +163,9 @@ impl GitHeader {
         } else if let Some(mode) = after(&["old mode ", "new mode "]) {
             check_mode(mode)?;
         } else if let Some(blobs) = after(&["index "]) {
-            blobs.split_once(' ').map_or(Ok(()), |(_, mode)| check_mode(mode))?;
+            blobs
+                .split_once(' ')
+                .map_or(Ok(()), |(_, mode)| check_mode(mode))?;
         } else if let Some(path) = after(&["rename from ", "rename old ", "copy from "]) {
             file.old = Some(plain_name(path).ok_or_else(unreadable)?);
             (self.moved, file.copied) = (true, line.starts_with("copy"));
@@ -151,14 +188,19 @@ impl GitHeader {
         index: usize,
     ) -> Result<(), PatchError> {
         if is_nothing_here {
-            return if is_nothing(label) { Ok(()) } else { Err(malformed(index, "expected `/dev/null`")) };
+            return if is_nothing(label) {
+                Ok(())
+            } else {
+                Err(malformed(index, "expected `/dev/null`"))
+            };
         }
         match (known.as_ref(), name(label, self.strip, None)) {
             (_, None) => Err(malformed(index, "no name can be read")),
             // A header that names one file above a label that names another is read in two ways by two tools.
-            (Some(known), Some(found)) if *known != found => {
-                Err(malformed(index, "the names after `---` and `+++` are not those of the header"))
-            }
+            (Some(known), Some(found)) if *known != found => Err(malformed(
+                index,
+                "the names after `---` and `+++` are not those of the header",
+            )),
             (Some(_), Some(_)) => Ok(()),
             (None, Some(found)) => {
                 *known = Some(found);

@@ -17,10 +17,18 @@ pub(super) fn begins(line: &str) -> bool {
 /// Reads the hunk at the cursor, and whether it is one for `patch` alone.
 pub(super) fn hunk(lines: &mut Lines, crlf: bool) -> Result<(Hunk, bool), PatchError> {
     let (start, header) = lines.take().expect("the caller saw `@@`");
-    let Header { old: (old_start, old_count), new: (new_start, new_count), section } =
-        parse_header(header).ok_or(malformed(start, "expected `@@ -line,count +line,count @@`"))?;
+    let Header {
+        old: (old_start, old_count),
+        new: (new_start, new_count),
+        section,
+    } = parse_header(header).ok_or(malformed(start, "expected `@@ -line,count +line,count @@`"))?;
     let (mut old_left, mut new_left) = (old_count, new_count);
-    let mut hunk = Hunk { old_start, new_start, section: section.to_string(), lines: Vec::new() };
+    let mut hunk = Hunk {
+        old_start,
+        new_start,
+        section: section.to_string(),
+        lines: Vec::new(),
+    };
     let mut loose = false;
     while old_left > 0 || new_left > 0 {
         let Some((index, line)) = lines.take() else {
@@ -28,7 +36,10 @@ pub(super) fn hunk(lines: &mut Lines, crlf: bool) -> Result<(Hunk, bool), PatchE
                 return Err(malformed(start, "the hunk ends too early"));
             }
             loose = true;
-            hunk.lines.extend((0..old_left).map(|_| HunkLine { side: Side::Both, text: "\n".to_string() }));
+            hunk.lines.extend((0..old_left).map(|_| HunkLine {
+                side: Side::Both,
+                text: "\n".to_string(),
+            }));
             break;
         };
         let (side, text) = match line.as_bytes().first() {
@@ -41,7 +52,12 @@ pub(super) fn hunk(lines: &mut Lines, crlf: bool) -> Result<(Hunk, bool), PatchE
                 loose = true;
                 (Side::Both, line)
             }
-            Some(_) => return Err(malformed(index, "expected a line that starts with ` `, `-` or `+`")),
+            Some(_) => {
+                return Err(malformed(
+                    index,
+                    "expected a line that starts with ` `, `-` or `+`",
+                ));
+            }
         };
         let too_many = malformed(index, "the hunk has more lines than its header says");
         let less = |left: &mut usize| left.checked_sub(1).map(|less| *left = less);
@@ -54,9 +70,19 @@ pub(super) fn hunk(lines: &mut Lines, crlf: bool) -> Result<(Hunk, bool), PatchE
         let ended = lines.next_if(|line| line.starts_with("\\ ")).is_some();
         let at_end = (side == Side::New || old_left == 0) && (side == Side::Old || new_left == 0);
         if ended && !at_end {
-            return Err(malformed(index + 1, "`\\ No newline` stands before the last line"));
+            return Err(malformed(
+                index + 1,
+                "`\\ No newline` stands before the last line",
+            ));
         }
-        hunk.lines.push(HunkLine { side, text: if ended { text.to_string() } else { format!("{text}\n") } });
+        hunk.lines.push(HunkLine {
+            side,
+            text: if ended {
+                text.to_string()
+            } else {
+                format!("{text}\n")
+            },
+        });
     }
     if hunk.lines.iter().all(|line| line.side == Side::Both) {
         return Err(malformed(start, "the hunk changes nothing"));
@@ -76,9 +102,14 @@ fn parse_header(header: &str) -> Option<Header<'_>> {
     let (old, new) = ranges.split_once(" +")?;
     let range = |text: &str| -> Option<(usize, usize)> {
         let (start, count) = text.split_once(',').unwrap_or((text, "1"));
-        let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let plain =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         (plain(start) && plain(count)).then_some(())?;
         Some((start.parse().ok()?, count.parse().ok()?))
     };
-    Some(Header { old: range(old)?, new: range(new)?, section })
+    Some(Header {
+        old: range(old)?,
+        new: range(new)?,
+        section,
+    })
 }

@@ -11,7 +11,11 @@ fn ends_name(byte: u8) -> bool {
 /// True for `/dev/null` and what may stand behind it.
 pub(super) fn is_nothing(label: &str) -> bool {
     let rest = label.strip_prefix("/dev/null");
-    rest.is_some_and(|rest| rest.bytes().next().is_none_or(|byte| byte == b' ' || ends_name(byte)))
+    rest.is_some_and(|rest| {
+        rest.bytes()
+            .next()
+            .is_none_or(|byte| byte == b' ' || ends_name(byte))
+    })
 }
 
 /// The name of a label without its first `strip` parts; `other` where there are too few, or where this one is the other
@@ -23,7 +27,8 @@ pub(super) fn name(label: &str, strip: usize, other: Option<&str>) -> Option<Str
     }
     let end = label.bytes().position(ends_name).unwrap_or(label.len());
     let found = stripped(&label[..end], strip).filter(|name| !name.is_empty());
-    let longer = |name: &str| other.is_some_and(|other| other.len() < name.len() && name.starts_with(other));
+    let longer =
+        |name: &str| other.is_some_and(|other| other.len() < name.len() && name.starts_with(other));
     found.filter(|name| !longer(name)).or(other).map(squashed)
 }
 
@@ -40,16 +45,28 @@ pub(super) fn dated_name(label: &str, strip: usize, other: Option<&str>) -> Opti
 
 /// True where the label is dated at the beginning of time: the file is not there on this side.
 pub(super) fn is_epoch(label: &str) -> bool {
-    let parts: Vec<&str> = label.rsplit('\t').next().unwrap_or_default().split_whitespace().collect();
-    let (Some((_, _)), [date, time, zone]) = (label.split_once('\t'), parts.as_slice()) else { return false };
+    let parts: Vec<&str> = label
+        .rsplit('\t')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let (Some((_, _)), [date, time, zone]) = (label.split_once('\t'), parts.as_slice()) else {
+        return false;
+    };
     let digits = |text: &str| text.parse::<i64>().ok();
     let day = match *date {
         "1970-01-01" => 0,
         "1969-12-31" => -24 * 60,
         _ => return false,
     };
-    let time =
-        time.split_once('.').map_or(*time, |(whole, rest)| if rest.trim_matches('0').is_empty() { whole } else { "" });
+    let time = time.split_once('.').map_or(*time, |(whole, rest)| {
+        if rest.trim_matches('0').is_empty() {
+            whole
+        } else {
+            ""
+        }
+    });
     let clock = match time.split(':').map(digits).collect::<Vec<_>>().as_slice() {
         [Some(hours), Some(minutes), Some(0)] => hours * 60 + minutes,
         _ => return false,
@@ -73,12 +90,21 @@ fn undated(label: &str) -> &str {
     };
     let is_time = |word: &str| {
         let (time, part) = word.split_once('.').unwrap_or((word, "0"));
-        time.len() == 8 && time.split(':').count() == 3 && time.split(':').all(digits) && digits(part)
+        time.len() == 8
+            && time.split(':').count() == 3
+            && time.split(':').all(digits)
+            && digits(part)
     };
-    let is_date = |word: &str| word.len() == 10 && word.split('-').count() == 3 && word.split('-').all(digits);
+    let is_date = |word: &str| {
+        word.len() == 10 && word.split('-').count() == 3 && word.split('-').all(digits)
+    };
     let last = |text: &'_ str| text.rfind([' ', '\t']).map(|at| (at, at + 1));
     let mut rest = label;
-    for (is, needed) in [(&is_zone as &dyn Fn(&str) -> bool, false), (&is_time, true), (&is_date, true)] {
+    for (is, needed) in [
+        (&is_zone as &dyn Fn(&str) -> bool, false),
+        (&is_time, true),
+        (&is_date, true),
+    ] {
         match last(rest).filter(|(_, word)| is(&rest[*word..])) {
             Some((at, _)) => rest = &rest[..at],
             None if needed => return label,
@@ -93,23 +119,41 @@ pub(super) fn git_name(names: &str, strip: usize) -> Option<String> {
     if names.starts_with('"') {
         let (old, rest) = unquoted(names)?;
         let rest = rest.trim_start_matches([' ', '\t']);
-        let new = if rest.starts_with('"') { unquoted(rest)?.0 } else { rest.to_string() };
+        let new = if rest.starts_with('"') {
+            unquoted(rest)?.0
+        } else {
+            rest.to_string()
+        };
         let (old, new) = (stripped(&old, strip)?, stripped(&new, strip)?);
         return (old == new).then(|| squashed(old));
     }
-    if let Some((at, quoted)) = names.find('"').and_then(|at| Some((at, unquoted(&names[at..])?.0))) {
-        let (old, new) = (stripped(names[..at].trim_end_matches([' ', '\t']), strip)?, stripped(&quoted, strip)?);
+    if let Some((at, quoted)) = names
+        .find('"')
+        .and_then(|at| Some((at, unquoted(&names[at..])?.0)))
+    {
+        let (old, new) = (
+            stripped(names[..at].trim_end_matches([' ', '\t']), strip)?,
+            stripped(&quoted, strip)?,
+        );
         return (old == new).then(|| squashed(old));
     }
-    let halves = names.match_indices([' ', '\t']).map(|(at, _)| (&names[..at], &names[at + 1..]));
-    let mut same = halves.filter_map(|(old, new)| Some((stripped(old, strip)?, stripped(new, strip)?)));
-    same.find(|(old, new)| old == new).map(|(old, _)| squashed(old))
+    let halves = names
+        .match_indices([' ', '\t'])
+        .map(|(at, _)| (&names[..at], &names[at + 1..]));
+    let mut same =
+        halves.filter_map(|(old, new)| Some((stripped(old, strip)?, stripped(new, strip)?)));
+    same.find(|(old, new)| old == new)
+        .map(|(old, _)| squashed(old))
 }
 
 /// A name after `rename from ` and the like, which has no prefix.
 pub(super) fn plain_name(name: &str) -> Option<String> {
     let name = name.strip_suffix('\r').unwrap_or(name);
-    if name.starts_with('"') { unquoted(name).map(|(name, _)| name) } else { Some(name.to_string()) }
+    if name.starts_with('"') {
+        unquoted(name).map(|(name, _)| name)
+    } else {
+        Some(name.to_string())
+    }
 }
 
 /// A name without its first `strip` parts; none where it has no more.
@@ -152,8 +196,11 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
             b'r' => b'\r',
             quoted @ (b'"' | b'\\') => quoted,
             digit @ b'0'..=b'3' => {
-                let mut octal =
-                    || rest.next().filter(|(_, digit)| matches!(digit, b'0'..=b'7')).map(|(_, digit)| digit - b'0');
+                let mut octal = || {
+                    rest.next()
+                        .filter(|(_, digit)| matches!(digit, b'0'..=b'7'))
+                        .map(|(_, digit)| digit - b'0')
+                };
                 (digit - b'0') * 64 + octal()? * 8 + octal()?
             }
             _ => return None,
@@ -177,34 +224,58 @@ mod tests {
             "\"a/x\\040y.py\"",
             "a//x y.py",
         ] {
-            let wanted = if label.starts_with("a//") { "/x y.py" } else { "x y.py" };
-            assert_eq!(dated_name(label, 1, None).as_deref(), Some(wanted), "{label}");
+            let wanted = if label.starts_with("a//") {
+                "/x y.py"
+            } else {
+                "x y.py"
+            };
+            assert_eq!(
+                dated_name(label, 1, None).as_deref(),
+                Some(wanted),
+                "{label}"
+            );
         }
         assert_eq!(name("x.py", 1, None), None, "there is nothing to take away");
         assert_eq!(name("x.py", 0, None).as_deref(), Some("x.py"));
-        assert_eq!(name("b/x.py.orig", 1, Some("x.py")).as_deref(), Some("x.py"));
+        assert_eq!(
+            name("b/x.py.orig", 1, Some("x.py")).as_deref(),
+            Some("x.py")
+        );
         assert_eq!(name("b/y.py", 1, Some("x.py")).as_deref(), Some("y.py"));
     }
 
     #[test]
     fn the_beginning_of_time_is_no_file() {
-        for label in
-            ["a\t1970-01-01 00:00:00.000000000 +0000", "a\t1970-01-01 01:00:00 +0100", "a\t1969-12-31 19:00:00 -0500"]
-        {
+        for label in [
+            "a\t1970-01-01 00:00:00.000000000 +0000",
+            "a\t1970-01-01 01:00:00 +0100",
+            "a\t1969-12-31 19:00:00 -0500",
+        ] {
             assert!(is_epoch(label), "{label}");
         }
-        for label in
-            ["a", "a\t1970-01-01 00:00:01 +0000", "a\t1970-01-01 01:00:00 +0000", "a\t2024-01-01 00:00:00 +0000"]
-        {
+        for label in [
+            "a",
+            "a\t1970-01-01 00:00:01 +0000",
+            "a\t1970-01-01 01:00:00 +0000",
+            "a\t2024-01-01 00:00:00 +0000",
+        ] {
             assert!(!is_epoch(label), "{label}");
         }
-        assert!(is_nothing("/dev/null") && is_nothing("/dev/null\t1970") && !is_nothing("/dev/nullify"));
+        assert!(
+            is_nothing("/dev/null") && is_nothing("/dev/null\t1970") && !is_nothing("/dev/nullify")
+        );
     }
 
     #[test]
     fn two_names_of_a_header_are_one_or_none() {
-        assert_eq!(git_name("a/x b/x.py b/x b/x.py", 1).as_deref(), Some("x b/x.py"));
-        assert_eq!(git_name("\"a/caf\\303\\251\" \"b/caf\\303\\251\"", 1).as_deref(), Some("café"));
+        assert_eq!(
+            git_name("a/x b/x.py b/x b/x.py", 1).as_deref(),
+            Some("x b/x.py")
+        );
+        assert_eq!(
+            git_name("\"a/caf\\303\\251\" \"b/caf\\303\\251\"", 1).as_deref(),
+            Some("café")
+        );
         assert_eq!(git_name("\"a/x\" b/x", 1).as_deref(), Some("x"));
         assert_eq!(git_name("a/x \"b/x\"", 1).as_deref(), Some("x"));
         assert_eq!(git_name("a/x b/y", 1), None);

@@ -22,7 +22,8 @@ pub(super) fn read(row: &Row, names: &Names) -> Result<Example, String> {
     let steps = row.get("steps").ok_or("it has no `steps`")?;
     let steps = as_list(steps).map_err(|why| format!("`steps` {why}"))?;
     for (at, one) in steps.iter().enumerate() {
-        step(one, names, &mut conversation.turns).map_err(|why| format!("step {} {why}", at + 1))?;
+        step(one, names, &mut conversation.turns)
+            .map_err(|why| format!("step {} {why}", at + 1))?;
     }
     Ok(Example::Conversation(conversation))
 }
@@ -37,7 +38,10 @@ fn step(step: &Value, names: &Names, turns: &mut Vec<Turn>) -> Result<(), String
     };
     let mut turn = Turn::new(role, said.text);
     if role == Role::Assistant {
-        turn.reasoning = step["reasoning_content"].as_str().map(str::to_owned).or(said.thought);
+        turn.reasoning = step["reasoning_content"]
+            .as_str()
+            .map(str::to_owned)
+            .or(said.thought);
         if let Some(called) = Some(&step["tool_calls"]).filter(|called| !called.is_null()) {
             turn.calls = calls::calls(called, names.sparse)?;
         }
@@ -53,7 +57,10 @@ fn step(step: &Value, names: &Names, turns: &mut Vec<Turn>) -> Result<(), String
         let id = result["source_call_id"].as_str().map(str::to_owned);
         // What no call brought comes from the surroundings, as a person would say it.
         let role = if id.is_some() { Role::Tool } else { Role::User };
-        turns.push(Turn { call_id: id, ..Turn::new(role, said.text) });
+        turns.push(Turn {
+            call_id: id,
+            ..Turn::new(role, said.text)
+        });
     }
     Ok(())
 }

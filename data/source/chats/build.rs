@@ -125,26 +125,60 @@ impl Counts {
     /// What was left out or changed, and why; for the terminal.
     pub fn remarks(&self) -> Vec<(usize, &'static str)> {
         let all = [
-            (self.duplicates, "rows are left out: the same conversation came before"),
+            (
+                self.duplicates,
+                "rows are left out: the same conversation came before",
+            ),
             (
                 self.too_long,
                 "samples are left out: they are longer than `data.chats.max_tokens` or the model's context",
             ),
             (self.cut, "samples were too long and are cut or split"),
-            (self.endless, "samples have lost the end of an answer by that"),
-            (self.unlearned, "pieces are left out: nothing in them is trained"),
-            (self.unreasoned, "answers lose their reasoning: the chat template leaves it out"),
-            (self.behind, "turns behind the last trained one are left out"),
-            (self.apart, "samples more than rows: the chat template writes earlier answers otherwise later on"),
-            (self.plain_prompts, "prompts and completions are one text, without a chat template"),
+            (
+                self.endless,
+                "samples have lost the end of an answer by that",
+            ),
+            (
+                self.unlearned,
+                "pieces are left out: nothing in them is trained",
+            ),
+            (
+                self.unreasoned,
+                "answers lose their reasoning: the chat template leaves it out",
+            ),
+            (
+                self.behind,
+                "turns behind the last trained one are left out",
+            ),
+            (
+                self.apart,
+                "samples more than rows: the chat template writes earlier answers otherwise later on",
+            ),
+            (
+                self.plain_prompts,
+                "prompts and completions are one text, without a chat template",
+            ),
         ];
         all.into_iter().filter(|(count, _)| *count > 0).collect()
     }
 
     fn add(&mut self, made: &Made, held_out: bool) {
-        *(if held_out { &mut self.validation } else { &mut self.samples }) += made.samples.len();
-        self.tokens += made.samples.iter().map(|sample| sample.tokens.len()).sum::<usize>();
-        self.trained += made.samples.iter().flat_map(|sample| &sample.mask).filter(|trained| **trained).count();
+        *(if held_out {
+            &mut self.validation
+        } else {
+            &mut self.samples
+        }) += made.samples.len();
+        self.tokens += made
+            .samples
+            .iter()
+            .map(|sample| sample.tokens.len())
+            .sum::<usize>();
+        self.trained += made
+            .samples
+            .iter()
+            .flat_map(|sample| &sample.mask)
+            .filter(|trained| **trained)
+            .count();
         self.too_long += made.too_long;
         self.cut += made.cut;
         self.endless += made.endless;
@@ -194,8 +228,13 @@ impl Build<'_> {
         let (mut counts, mut seen) = (Counts::default(), HashSet::new());
         let names = self.settings.names();
         for path in self.files {
-            counts.files.push(FileCounts { path: path.clone(), ..FileCounts::default() });
-            batches(path, stop, &mut |batch| self.batch(path, batch, &names, &mut counts, &mut seen, each))?;
+            counts.files.push(FileCounts {
+                path: path.clone(),
+                ..FileCounts::default()
+            });
+            batches(path, stop, &mut |batch| {
+                self.batch(path, batch, &names, &mut counts, &mut seen, each)
+            })?;
         }
         Ok(counts)
     }
@@ -215,27 +254,49 @@ impl Build<'_> {
         {
             file.unused = unused(item, self.settings, &table);
         }
-        let looked: Vec<Looked> = batch.into_par_iter().map(|item| self.look(path, item, &table)).collect();
-        for Looked { row, form, plain, made } in looked {
+        let looked: Vec<Looked> = batch
+            .into_par_iter()
+            .map(|item| self.look(path, item, &table))
+            .collect();
+        for Looked {
+            row,
+            form,
+            plain,
+            made,
+        } in looked
+        {
             counts.rows += 1;
-            let file = counts.files.last_mut().expect("a file was begun before its rows");
+            let file = counts
+                .files
+                .last_mut()
+                .expect("a file was begun before its rows");
             file.rows += 1;
             if let Some(form) = form {
                 *file.forms.entry(form).or_default() += 1;
             }
             match made {
-                Ok((hash, _)) if self.settings.drop_duplicates && !seen.insert(hash) => counts.duplicates += 1,
+                Ok((hash, _)) if self.settings.drop_duplicates && !seen.insert(hash) => {
+                    counts.duplicates += 1
+                }
                 Ok((hash, made)) => {
                     let held_out = held_out(hash, self.settings.validation);
                     counts.add(&made, held_out);
                     counts.plain_prompts += usize::from(plain);
-                    each(Told::Samples { endless: made.endless, samples: made.samples, held_out })?;
+                    each(Told::Samples {
+                        endless: made.endless,
+                        samples: made.samples,
+                        held_out,
+                    })?;
                 }
                 Err(unmade) => {
                     counts.refused += 1;
                     counts.refused_too_long += usize::from(matches!(unmade, Unmade::TooLong(_)));
                     let (Unmade::Bad(reason) | Unmade::TooLong(reason)) = unmade;
-                    each(Told::Refused { path: path.to_path_buf(), row, reason })?;
+                    each(Told::Refused {
+                        path: path.to_path_buf(),
+                        row,
+                        reason,
+                    })?;
                 }
             }
         }
@@ -245,24 +306,37 @@ impl Build<'_> {
     fn look(&self, path: &Path, item: Item, names: &Names) -> Looked {
         let row = item.row;
         let (form, example) = example(item.value, self.settings, names);
-        let plain = matches!(&example, Ok(Example::Continuation { .. })) && self.settings.prompt == PlainPrompt::Text;
+        let plain = matches!(&example, Ok(Example::Continuation { .. }))
+            && self.settings.prompt == PlainPrompt::Text;
         let origin = || format!("{}, row {row}", path.display());
-        let made = example
-            .map_err(Unmade::Bad)
-            .and_then(|example| self.maker.make(&example, &origin()).map(|made| (example.hash(), made)));
-        Looked { row, form, plain, made }
+        let made = example.map_err(Unmade::Bad).and_then(|example| {
+            self.maker
+                .make(&example, &origin())
+                .map(|made| (example.hash(), made))
+        });
+        Looked {
+            row,
+            form,
+            plain,
+            made,
+        }
     }
 }
 
 /// Takes a file, the number of a row in it, and its example or why it is none; an error ends the reading.
-pub type EachExample<'a> = dyn FnMut(&Path, usize, Result<Example, String>) -> Result<(), ChatError> + 'a;
+pub type EachExample<'a> =
+    dyn FnMut(&Path, usize, Result<Example, String>) -> Result<(), ChatError> + 'a;
 
 /// Tells the example of each row of `files` to `each`, or why it is none, without making samples.
 ///
 /// # Errors
 ///
 /// When a file is none, or `each` refuses.
-pub fn each_example(files: &[PathBuf], settings: &ChatSettings, each: &mut EachExample) -> Result<(), ChatError> {
+pub fn each_example(
+    files: &[PathBuf],
+    settings: &ChatSettings,
+    each: &mut EachExample,
+) -> Result<(), ChatError> {
     let names = settings.names();
     for path in files {
         batches(path, &|| false, &mut |batch| {
@@ -299,16 +373,29 @@ fn batches(
     each: &mut dyn FnMut(Vec<Item>) -> Result<(), ChatError>,
 ) -> Result<(), ChatError> {
     let (mut batch, mut held, mut fault) = (Vec::new(), 0, None);
-    let ended = || RowError::Broken { path: path.to_path_buf(), reason: "the reading ended early".to_string() };
+    let ended = || RowError::Broken {
+        path: path.to_path_buf(),
+        reason: "the reading ended early".to_string(),
+    };
     let read = rows::each_row(path, &Limits::default(), &mut |found| {
         let value = found.value.map_err(|fault| fault.reason);
-        held += value.as_ref().map_or(0, |row| row.values().map(letters).sum());
-        batch.push(Item { row: found.row, table: found.offset.is_none(), value });
+        held += value
+            .as_ref()
+            .map_or(0, |row| row.values().map(letters).sum());
+        batch.push(Item {
+            row: found.row,
+            table: found.offset.is_none(),
+            value,
+        });
         if batch.len() < BATCH_ROWS && held < BATCH_LETTERS {
             return Ok(());
         }
         held = 0;
-        let told = if stop() { Err(ChatError::Stopped) } else { each(std::mem::take(&mut batch)) };
+        let told = if stop() {
+            Err(ChatError::Stopped)
+        } else {
+            each(std::mem::take(&mut batch))
+        };
         told.map_err(|error| {
             fault = Some(error);
             ended()
@@ -319,7 +406,11 @@ fn batches(
     }
     // A list that is torn at its end is told behind the rows before it.
     let torn = match read {
-        Err(RowError::Torn { row, reason, .. }) => Some(Item { row, table: false, value: Err(reason) }),
+        Err(RowError::Torn { row, reason, .. }) => Some(Item {
+            row,
+            table: false,
+            value: Err(reason),
+        }),
         other => {
             other?;
             None
@@ -329,7 +420,11 @@ fn batches(
     if stop() {
         return Err(ChatError::Stopped);
     }
-    if batch.is_empty() { Ok(()) } else { each(batch) }
+    if batch.is_empty() {
+        Ok(())
+    } else {
+        each(batch)
+    }
 }
 
 /// About how long a value is.
@@ -337,17 +432,35 @@ fn letters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(letters).sum::<usize>() + 8,
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + letters(value)).sum::<usize>() + 8,
+        Value::Object(fields) => {
+            fields
+                .iter()
+                .map(|(name, value)| name.len() + letters(value))
+                .sum::<usize>()
+                + 8
+        }
         _ => 8,
     }
 }
 
 /// The columns of a row that its form does not read.
 fn unused(item: &Item, settings: &ChatSettings, names: &Names) -> Vec<String> {
-    let Ok(row) = &item.value else { return Vec::new() };
-    let Some(form) = settings.format.or_else(|| recognise(row, names).ok()) else { return Vec::new() };
-    let read: Vec<&str> = form.columns().iter().map(|column| names.theirs(column)).collect();
-    row.keys().filter(|name| !read.contains(&name.as_str())).take(UNUSED).cloned().collect()
+    let Ok(row) = &item.value else {
+        return Vec::new();
+    };
+    let Some(form) = settings.format.or_else(|| recognise(row, names).ok()) else {
+        return Vec::new();
+    };
+    let read: Vec<&str> = form
+        .columns()
+        .iter()
+        .map(|column| names.theirs(column))
+        .collect();
+    row.keys()
+        .filter(|name| !read.contains(&name.as_str()))
+        .take(UNUSED)
+        .cloned()
+        .collect()
 }
 
 /// Whether a conversation is held out: the same one always is, whatever stands around it.

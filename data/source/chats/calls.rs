@@ -19,7 +19,8 @@ pub(super) fn calls(value: &Value, sparse: bool) -> Result<Vec<Call>, String> {
     if value.as_str().is_some_and(|text| text.trim().is_empty()) {
         return Ok(Vec::new());
     }
-    let list = as_list(value).map_err(|why| format!("has `tool_calls` that {why}").replace("that is", "that are"))?;
+    let list = as_list(value)
+        .map_err(|why| format!("has `tool_calls` that {why}").replace("that is", "that are"))?;
     list.iter().map(|one| call(one, sparse)).collect()
 }
 
@@ -30,22 +31,53 @@ pub(super) fn call(value: &Value, sparse: bool) -> Result<Call, String> {
         Value::Object(fields) => fields,
         Value::String(text) => {
             let parsed = strict::value(text.as_bytes());
-            read = parsed.map_err(|fault| format!("has a call that is a text and no JSON: {}", fault.reason))?;
-            read.as_object().ok_or_else(|| format!("has a call that is not of the form {FORM}"))?
+            read = parsed.map_err(|fault| {
+                format!("has a call that is a text and no JSON: {}", fault.reason)
+            })?;
+            read.as_object()
+                .ok_or_else(|| format!("has a call that is not of the form {FORM}"))?
         }
-        other => return Err(format!("has a call that is {}, not of the form {FORM}", kind(other))),
+        other => {
+            return Err(format!(
+                "has a call that is {}, not of the form {FORM}",
+                kind(other)
+            ));
+        }
     };
-    let inner = fields.get("function").and_then(Value::as_object).unwrap_or(fields);
-    let name = ["name", "function_name"].iter().find_map(|name| inner.get(*name)?.as_str());
+    let inner = fields
+        .get("function")
+        .and_then(Value::as_object)
+        .unwrap_or(fields);
+    let name = ["name", "function_name"]
+        .iter()
+        .find_map(|name| inner.get(*name)?.as_str());
     let name = name.filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| format!("has a call without a name; it should be of the form {FORM}"))?;
-    let arguments = ["arguments", "parameters"].iter().find_map(|name| inner.get(*name)).cloned().unwrap_or_default();
-    let arguments = if sparse { without_nulls(arguments) } else { arguments };
+    let name =
+        name.ok_or_else(|| format!("has a call without a name; it should be of the form {FORM}"))?;
+    let arguments = ["arguments", "parameters"]
+        .iter()
+        .find_map(|name| inner.get(*name))
+        .cloned()
+        .unwrap_or_default();
+    let arguments = if sparse {
+        without_nulls(arguments)
+    } else {
+        arguments
+    };
     if !matches!(arguments, Value::Null | Value::String(_) | Value::Object(_)) {
-        return Err(format!("calls `{name}` with arguments that are {}, not an object", kind(&arguments)));
+        return Err(format!(
+            "calls `{name}` with arguments that are {}, not an object",
+            kind(&arguments)
+        ));
     }
-    let id = ["id", "tool_call_id", "call_id"].iter().find_map(|name| fields.get(*name)?.as_str());
-    Ok(Call { id: id.map(str::to_owned), name: name.to_owned(), arguments: Json::from(arguments) })
+    let id = ["id", "tool_call_id", "call_id"]
+        .iter()
+        .find_map(|name| fields.get(*name)?.as_str());
+    Ok(Call {
+        id: id.map(str::to_owned),
+        name: name.to_owned(),
+        arguments: Json::from(arguments),
+    })
 }
 
 /// The tools of a row: descriptions as OpenAI writes them, or the functions alone; a list, or the text of one.
@@ -56,7 +88,10 @@ pub(super) fn tools(value: &Value, sparse: bool) -> Result<Vec<Json>, String> {
     let list = as_list(value).map_err(|why| format!("`tools` {why}"))?;
     let tool = |(at, tool): (usize, &Value)| {
         let wrong = || {
-            format!("tool {} is not of the form `{{\"type\": \"function\", \"function\": {{\"name\": …}}}}`", at + 1)
+            format!(
+                "tool {} is not of the form `{{\"type\": \"function\", \"function\": {{\"name\": …}}}}`",
+                at + 1
+            )
         };
         let read;
         let fields = match tool {
@@ -72,11 +107,18 @@ pub(super) fn tools(value: &Value, sparse: bool) -> Result<Vec<Json>, String> {
             Some(function) if named(function) => Value::Object(fields.clone()),
             None if named(fields) => {
                 let kind = ("type".to_string(), Value::from("function"));
-                Value::Object(Row::from_iter([kind, ("function".to_string(), Value::Object(fields.clone()))]))
+                Value::Object(Row::from_iter([
+                    kind,
+                    ("function".to_string(), Value::Object(fields.clone())),
+                ]))
             }
             _ => return Err(wrong()),
         };
-        Ok(Json::from(if sparse { without_nulls(whole) } else { whole }))
+        Ok(Json::from(if sparse {
+            without_nulls(whole)
+        } else {
+            whole
+        }))
     };
     list.iter().enumerate().map(tool).collect()
 }

@@ -28,7 +28,8 @@ pub(super) fn content(value: Option<&Value>) -> Result<Content, String> {
         Some(Value::String(text)) => content.text.clone_from(text),
         Some(Value::Array(parts)) => {
             for (at, one) in parts.iter().enumerate() {
-                part(one, &mut content).map_err(|why| format!("has a part that {why} (part {})", at + 1))?;
+                part(one, &mut content)
+                    .map_err(|why| format!("has a part that {why} (part {})", at + 1))?;
             }
         }
         Some(other) => return Err(format!("has a content that is {}, not a text", kind(other))),
@@ -53,7 +54,10 @@ fn part(part: &Value, content: &mut Content) -> Result<(), String> {
         let thought = text(kind).or(text("text")).ok_or("has no text")?;
         content.thought.get_or_insert_default().push_str(thought);
     } else {
-        return Err(format!("is of the type `{}`, and only text can be trained on", kind.escape_debug()));
+        return Err(format!(
+            "is of the type `{}`, and only text can be trained on",
+            kind.escape_debug()
+        ));
     }
     Ok(())
 }

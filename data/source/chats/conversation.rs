@@ -90,10 +90,16 @@ impl Turn {
             ("tool_call_id", self.call_id.as_deref()),
             ("reasoning_content", self.reasoning.as_deref()),
         ];
-        let there = texts.into_iter().filter_map(|(name, text)| Some((name.to_string(), Json::text(text?))));
+        let there = texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name.to_string(), Json::text(text?))));
         let mut fields: Fields = there.collect();
         if !self.calls.is_empty() {
-            let calls = self.calls.iter().map(Call::for_template).collect::<Result<_, _>>()?;
+            let calls = self
+                .calls
+                .iter()
+                .map(Call::for_template)
+                .collect::<Result<_, _>>()?;
             fields.insert("tool_calls".to_string(), Json::List(calls));
         }
         Ok(fields)
@@ -110,13 +116,19 @@ impl Call {
             Json::Text(text) => match strict::value(text.as_bytes()) {
                 Ok(value) => Json::from(value),
                 Err(fault) => {
-                    return Err(format!("calls `{}` with arguments that are no JSON: {}", self.name, fault.reason));
+                    return Err(format!(
+                        "calls `{}` with arguments that are no JSON: {}",
+                        self.name, fault.reason
+                    ));
                 }
             },
             other => other.clone(),
         };
         if object.as_object().is_none() {
-            return Err(format!("calls `{}` with arguments that are no object", self.name));
+            return Err(format!(
+                "calls `{}` with arguments that are no object",
+                self.name
+            ));
         }
         Ok(self.written(object))
     }
@@ -130,7 +142,10 @@ impl Call {
             call.insert("id".to_string(), Json::text(id));
         }
         call.insert("type".to_string(), Json::text("function"));
-        call.insert("function".to_string(), Json::Object(function.into_iter().collect()));
+        call.insert(
+            "function".to_string(),
+            Json::Object(function.into_iter().collect()),
+        );
         Json::Object(call)
     }
 }
@@ -142,8 +157,16 @@ impl Conversation {
     ///
     /// When the arguments of a call are no object.
     pub fn dialog(&self) -> Result<Dialog, String> {
-        let fields = |(at, turn): (usize, &Turn)| turn.fields().map_err(|why| format!("message {} {why}", at + 1));
-        let messages = self.turns.iter().enumerate().map(fields).collect::<Result<_, _>>()?;
+        let fields = |(at, turn): (usize, &Turn)| {
+            turn.fields()
+                .map_err(|why| format!("message {} {why}", at + 1))
+        };
+        let messages = self
+            .turns
+            .iter()
+            .enumerate()
+            .map(fields)
+            .collect::<Result<_, _>>()?;
         let mut given = self.switches.clone();
         if !self.tools.is_empty() {
             given.insert("tools".to_string(), Json::List(self.tools.clone()));
@@ -160,9 +183,15 @@ impl Conversation {
         for (at, turn) in self.turns.iter().enumerate() {
             let number = at + 1;
             called.extend(turn.calls.iter().filter_map(|call| call.id.as_deref()));
-            if let Some(id) = turn.call_id.as_deref().filter(|id| turn.role == Role::Tool && !called.contains(id)) {
+            if let Some(id) = turn
+                .call_id
+                .as_deref()
+                .filter(|id| turn.role == Role::Tool && !called.contains(id))
+            {
                 let id = id.escape_debug();
-                return Err(format!("message {number} answers the call `{id}`, which no message before it makes"));
+                return Err(format!(
+                    "message {number} answers the call `{id}`, which no message before it makes"
+                ));
             }
             if turn.role != Role::Assistant && !turn.calls.is_empty() {
                 return Err(format!(
@@ -176,12 +205,19 @@ impl Conversation {
                     turn.role.name()
                 ));
             }
-            if turn.role == Role::Assistant && turn.calls.is_empty() && turn.content.trim().is_empty() {
-                return Err(format!("message {number} of the assistant is empty: it says nothing and calls nothing"));
+            if turn.role == Role::Assistant
+                && turn.calls.is_empty()
+                && turn.content.trim().is_empty()
+            {
+                return Err(format!(
+                    "message {number} of the assistant is empty: it says nothing and calls nothing"
+                ));
             }
         }
         if !self.turns.iter().any(|turn| turn.role == Role::Assistant) {
-            return Err("no message is from the assistant, so nothing would be learned".to_string());
+            return Err(
+                "no message is from the assistant, so nothing would be learned".to_string(),
+            );
         }
         Ok(())
     }

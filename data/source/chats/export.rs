@@ -8,7 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, StructBuilder};
+use arrow::array::{
+    ArrayRef, BooleanBuilder, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
+};
 use arrow::datatypes::{DataType, Field, Fields as Columns, Schema};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
@@ -55,7 +57,10 @@ pub fn to_row(example: &Example, form: ExportForm) -> Result<Value, String> {
 
 fn messages(said: &Conversation) -> Value {
     let mut row = Map::new();
-    row.insert("messages".to_string(), said.turns.iter().map(message).collect());
+    row.insert(
+        "messages".to_string(),
+        said.turns.iter().map(message).collect(),
+    );
     with_more(&mut row, said);
     Value::Object(row)
 }
@@ -74,9 +79,19 @@ fn message(turn: &Turn) -> Value {
     let mut add = |name: &str, value: Value| fields.insert(name.to_string(), value);
     add("role", turn.role.name().into());
     let silent = turn.content.is_empty() && !turn.calls.is_empty();
-    add("content", if silent { Value::Null } else { turn.content.as_str().into() });
-    for (name, text) in [("reasoning_content", &turn.reasoning), ("name", &turn.name), ("tool_call_id", &turn.call_id)]
-    {
+    add(
+        "content",
+        if silent {
+            Value::Null
+        } else {
+            turn.content.as_str().into()
+        },
+    );
+    for (name, text) in [
+        ("reasoning_content", &turn.reasoning),
+        ("name", &turn.name),
+        ("tool_call_id", &turn.call_id),
+    ] {
         if let Some(text) = text {
             add(name, text.as_str().into());
         }
@@ -91,7 +106,12 @@ fn message(turn: &Turn) -> Value {
 }
 
 fn calls(turn: &Turn) -> Value {
-    json!(turn.calls.iter().map(|call| call.written(call.arguments.clone())).collect::<Vec<_>>())
+    json!(
+        turn.calls
+            .iter()
+            .map(|call| call.written(call.arguments.clone()))
+            .collect::<Vec<_>>()
+    )
 }
 
 fn sharegpt(said: &Conversation) -> Result<Value, String> {
@@ -101,14 +121,29 @@ fn sharegpt(said: &Conversation) -> Result<Value, String> {
             Role::User => ("human", turn.content.clone()),
             Role::Tool => ("observation", turn.content.clone()),
             Role::Assistant if turn.calls.is_empty() => ("gpt", turn.content.clone()),
-            Role::Assistant if turn.content.is_empty() => ("function_call", calls(turn).to_string()),
+            Role::Assistant if turn.content.is_empty() => {
+                ("function_call", calls(turn).to_string())
+            }
             Role::Assistant => {
-                return Err("a turn that says something and calls a tool has no place in sharegpt".to_string());
+                return Err(
+                    "a turn that says something and calls a tool has no place in sharegpt"
+                        .to_string(),
+                );
             }
         };
-        let mut fields = Map::from_iter([("from".to_string(), from.into()), ("value".to_string(), value.into())]);
-        let more = [("reasoning_content", &turn.reasoning), ("name", &turn.name), ("tool_call_id", &turn.call_id)];
-        for (name, text) in more.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
+        let mut fields = Map::from_iter([
+            ("from".to_string(), from.into()),
+            ("value".to_string(), value.into()),
+        ]);
+        let more = [
+            ("reasoning_content", &turn.reasoning),
+            ("name", &turn.name),
+            ("tool_call_id", &turn.call_id),
+        ];
+        for (name, text) in more
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text.as_ref()?)))
+        {
             fields.insert(name.to_string(), text.as_str().into());
         }
         if let Some(train) = turn.train {
@@ -123,7 +158,14 @@ fn sharegpt(said: &Conversation) -> Result<Value, String> {
 }
 
 /// Texts of a message in Parquet, in their order.
-const TEXTS: [&str; 6] = ["role", "content", "reasoning_content", "name", "tool_call_id", "tool_calls"];
+const TEXTS: [&str; 6] = [
+    "role",
+    "content",
+    "reasoning_content",
+    "name",
+    "tool_call_id",
+    "tool_calls",
+];
 
 /// Conversations as columns of Parquet.
 struct ParquetRows {
@@ -136,26 +178,45 @@ struct ParquetRows {
 impl Default for ParquetRows {
     fn default() -> Self {
         let fields = message_columns();
-        let mut builders: Vec<Box<dyn arrow::array::ArrayBuilder>> =
-            TEXTS.iter().map(|_| Box::new(StringBuilder::new()) as Box<_>).collect();
+        let mut builders: Vec<Box<dyn arrow::array::ArrayBuilder>> = TEXTS
+            .iter()
+            .map(|_| Box::new(StringBuilder::new()) as Box<_>)
+            .collect();
         builders.push(Box::new(BooleanBuilder::new()));
         let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), true));
         let messages = ListBuilder::new(StructBuilder::new(fields, builders)).with_field(item);
-        ParquetRows { messages, tools: StringBuilder::new(), switches: StringBuilder::new(), rows: 0 }
+        ParquetRows {
+            messages,
+            tools: StringBuilder::new(),
+            switches: StringBuilder::new(),
+            rows: 0,
+        }
     }
 }
 
 fn message_columns() -> Columns {
-    let texts = TEXTS.iter().map(|name| Field::new(*name, DataType::Utf8, true));
-    texts.chain([Field::new("train", DataType::Boolean, true)]).collect()
+    let texts = TEXTS
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true));
+    texts
+        .chain([Field::new("train", DataType::Boolean, true)])
+        .collect()
 }
 
 impl ParquetRows {
     /// The columns.
     fn schema() -> Arc<Schema> {
-        let item = Arc::new(Field::new("item", DataType::Struct(message_columns()), true));
+        let item = Arc::new(Field::new(
+            "item",
+            DataType::Struct(message_columns()),
+            true,
+        ));
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
-        let columns = [Field::new("messages", DataType::List(item), true), text("tools"), text("chat_template_kwargs")];
+        let columns = [
+            Field::new("messages", DataType::List(item), true),
+            text("tools"),
+            text("chat_template_kwargs"),
+        ];
         Arc::new(Schema::new(columns.to_vec()))
     }
 
@@ -170,23 +231,35 @@ impl ParquetRows {
     ///
     /// When it is a text and no conversation.
     fn push(&mut self, example: &Example) -> Result<(), String> {
-        let Example::Conversation(said) = example else { return Err(NO_CONVERSATION.to_string()) };
+        let Example::Conversation(said) = example else {
+            return Err(NO_CONVERSATION.to_string());
+        };
         for turn in &said.turns {
             let written = message(turn);
             let called = (!turn.calls.is_empty()).then(|| calls(turn).to_string());
             let item = self.messages.values();
             for (at, name) in TEXTS.iter().enumerate() {
-                let text = if *name == "tool_calls" { called.as_deref() } else { written[*name].as_str() };
-                item.field_builder::<StringBuilder>(at).expect("the column holds texts").append_option(text);
+                let text = if *name == "tool_calls" {
+                    called.as_deref()
+                } else {
+                    written[*name].as_str()
+                };
+                item.field_builder::<StringBuilder>(at)
+                    .expect("the column holds texts")
+                    .append_option(text);
             }
-            let train = item.field_builder::<BooleanBuilder>(TEXTS.len()).expect("the last column holds flags");
+            let train = item
+                .field_builder::<BooleanBuilder>(TEXTS.len())
+                .expect("the last column holds flags");
             train.append_option(turn.train);
             item.append(true);
         }
         self.messages.append(true);
         let json = |there: bool, value: Value| there.then(|| value.to_string());
-        self.tools.append_option(json(!said.tools.is_empty(), json!(said.tools)));
-        self.switches.append_option(json(!said.switches.is_empty(), json!(said.switches)));
+        self.tools
+            .append_option(json(!said.tools.is_empty(), json!(said.tools)));
+        self.switches
+            .append_option(json(!said.switches.is_empty(), json!(said.switches)));
         self.rows += 1;
         Ok(())
     }
@@ -198,8 +271,11 @@ impl ParquetRows {
     /// When Arrow refuses the columns.
     fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let columns: Vec<ArrayRef> =
-            vec![Arc::new(self.messages.finish()), Arc::new(self.tools.finish()), Arc::new(self.switches.finish())];
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.messages.finish()),
+            Arc::new(self.tools.finish()),
+            Arc::new(self.switches.finish()),
+        ];
         RecordBatch::try_new(Self::schema(), columns)
     }
 }
@@ -218,10 +294,20 @@ impl ParquetFile {
     ///
     /// When it cannot be written.
     pub fn create(path: &Path) -> Result<ParquetFile, ChatError> {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        let writer = ArrowWriter::try_new(WholeFile::create(path)?, ParquetRows::schema(), Some(properties));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let writer = ArrowWriter::try_new(
+            WholeFile::create(path)?,
+            ParquetRows::schema(),
+            Some(properties),
+        );
         let writer = writer.map_err(|error| unwritable(path, &error))?;
-        Ok(ParquetFile { path: path.to_path_buf(), writer, rows: ParquetRows::default() })
+        Ok(ParquetFile {
+            path: path.to_path_buf(),
+            writer,
+            rows: ParquetRows::default(),
+        })
     }
 
     /// Adds a conversation; the inner error says why a row is none.
@@ -238,8 +324,13 @@ impl ParquetFile {
     }
 
     fn write(&mut self) -> Result<(), ChatError> {
-        let batch = self.rows.take().map_err(|error| unwritable(&self.path, &error))?;
-        self.writer.write(&batch).map_err(|error| unwritable(&self.path, &error))
+        let batch = self
+            .rows
+            .take()
+            .map_err(|error| unwritable(&self.path, &error))?;
+        self.writer
+            .write(&batch)
+            .map_err(|error| unwritable(&self.path, &error))
     }
 
     /// Puts the file in its place.
@@ -249,13 +340,21 @@ impl ParquetFile {
     /// When the disk is full.
     pub fn finish(mut self) -> Result<(), ChatError> {
         self.write()?;
-        let file = self.writer.into_inner().map_err(|error| unwritable(&self.path, &error))?;
+        let file = self
+            .writer
+            .into_inner()
+            .map_err(|error| unwritable(&self.path, &error))?;
         Ok(file.finish()?)
     }
 }
 
 fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> ChatError {
-    StoreError::Parquet { doing: "write", path: path.to_path_buf(), reason: error.to_string() }.into()
+    StoreError::Parquet {
+        doing: "write",
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    }
+    .into()
 }
 
 /// A row of Parquet gives switches as the text of an object.
@@ -270,5 +369,9 @@ pub(super) fn switches(value: &Value) -> Option<Fields> {
         _ => return None,
     };
     let given = object.iter().filter(|(_, value)| !value.is_null());
-    Some(given.map(|(name, value)| (name.clone(), Json::from(value.clone()))).collect())
+    Some(
+        given
+            .map(|(name, value)| (name.clone(), Json::from(value.clone())))
+            .collect(),
+    )
 }

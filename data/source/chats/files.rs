@@ -11,7 +11,16 @@ use crate::file::FileError;
 use crate::store::MANIFEST_FILE;
 
 /// How files end that a folder is searched for.
-const ENDINGS: [&str; 8] = [".jsonl", ".ndjson", ".json", ".parquet", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".traj"];
+const ENDINGS: [&str; 8] = [
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".parquet",
+    ".jsonl.gz",
+    ".ndjson.gz",
+    ".json.gz",
+    ".traj",
+];
 /// The deepest folder below one that is named.
 const DEPTH: usize = 16;
 
@@ -32,7 +41,9 @@ pub enum FilesError {
         reason: String,
     },
     /// A folder holds no rows.
-    #[error("the folder `{0}` holds no file that ends in .jsonl, .json, .parquet or .jsonl.gz\nhint: name the files")]
+    #[error(
+        "the folder `{0}` holds no file that ends in .jsonl, .json, .parquet or .jsonl.gz\nhint: name the files"
+    )]
     Empty(PathBuf),
     /// A folder holds samples.
     #[error("`{0}` holds samples, which are tokens already\nhint: name it with `--samples`")]
@@ -73,11 +84,20 @@ pub fn find_files(named: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
 /// The files of a pattern.
 fn matching(pattern: &Path) -> Result<Vec<PathBuf>, FilesError> {
     let text = pattern.to_string_lossy().into_owned();
-    let broken =
-        |error: glob::PatternError| FilesError::Pattern { pattern: text.clone(), reason: error.msg.to_string() };
-    let found: Vec<PathBuf> =
-        glob::glob(&text).map_err(broken)?.filter_map(Result::ok).filter(|path| path.is_file()).collect();
-    if found.is_empty() { Err(FilesError::Nothing(text)) } else { Ok(found) }
+    let broken = |error: glob::PatternError| FilesError::Pattern {
+        pattern: text.clone(),
+        reason: error.msg.to_string(),
+    };
+    let found: Vec<PathBuf> = glob::glob(&text)
+        .map_err(broken)?
+        .filter_map(Result::ok)
+        .filter(|path| path.is_file())
+        .collect();
+    if found.is_empty() {
+        Err(FilesError::Nothing(text))
+    } else {
+        Ok(found)
+    }
 }
 
 /// The files of rows in a folder and below it, without hidden ones.
@@ -89,7 +109,10 @@ fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Fi
     }
     entries.sort();
     for path in entries {
-        let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
         if name.starts_with('.') {
             continue;
         }

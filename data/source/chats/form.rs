@@ -73,11 +73,36 @@ impl Form {
     pub fn columns(self) -> &'static [&'static str] {
         match self {
             Form::Messages => &["messages", "trajectory", "tools", "chat_template_kwargs"],
-            Form::Sharegpt => &["conversations", "conversation", "system", "tools", "chat_template_kwargs"],
-            Form::PromptCompletion => &["prompt", "completion", "response", "tools", "chat_template_kwargs"],
-            Form::Alpaca => &["instruction", "input", "output", "response", "system", "history"],
+            Form::Sharegpt => &[
+                "conversations",
+                "conversation",
+                "system",
+                "tools",
+                "chat_template_kwargs",
+            ],
+            Form::PromptCompletion => &[
+                "prompt",
+                "completion",
+                "response",
+                "tools",
+                "chat_template_kwargs",
+            ],
+            Form::Alpaca => &[
+                "instruction",
+                "input",
+                "output",
+                "response",
+                "system",
+                "history",
+            ],
             Form::Text => &["text"],
-            Form::Preference => &["prompt", "chosen", "rejected", "tools", "chat_template_kwargs"],
+            Form::Preference => &[
+                "prompt",
+                "chosen",
+                "rejected",
+                "tools",
+                "chat_template_kwargs",
+            ],
             Form::SweAgent => &["history"],
             Form::MiniSweAgent => &["messages", "trajectory_format"],
             Form::Openhands => &["history"],
@@ -114,13 +139,26 @@ pub fn recognise(row: &Row, names: &Names) -> Result<Form, String> {
         return Ok(form);
     }
     let has = |column: &str| names.get(row, column).is_some();
-    let turns = |column: &str| names.get(row, column).is_some_and(|value| first_of(value).is_some());
+    let turns = |column: &str| {
+        names
+            .get(row, column)
+            .is_some_and(|value| first_of(value).is_some())
+    };
     let fits: Vec<Form> = [
         (Form::Messages, has("messages") || turns("trajectory")),
-        (Form::Sharegpt, has("conversations") || turns("conversation")),
+        (
+            Form::Sharegpt,
+            has("conversations") || turns("conversation"),
+        ),
         (Form::Preference, has("chosen") && has("rejected")),
-        (Form::PromptCompletion, has("prompt") && (has("completion") || has("response"))),
-        (Form::Alpaca, has("instruction") && (has("output") || has("response"))),
+        (
+            Form::PromptCompletion,
+            has("prompt") && (has("completion") || has("response")),
+        ),
+        (
+            Form::Alpaca,
+            has("instruction") && (has("output") || has("response")),
+        ),
     ]
     .into_iter()
     .filter_map(|(form, fits)| fits.then_some(form))
@@ -130,17 +168,30 @@ pub fn recognise(row: &Row, names: &Names) -> Result<Form, String> {
         // Other forms often carry their rendered text along.
         [] if has("text") => Ok(Form::Text),
         [] => {
-            let columns: Vec<String> = row.keys().map(|name| format!("`{}`", name.escape_debug())).collect();
+            let columns: Vec<String> = row
+                .keys()
+                .map(|name| format!("`{}`", name.escape_debug()))
+                .collect();
             Err(format!(
                 "its columns fit no known form: {}\nhint: name them in `[data.chats.columns]`, e.g. \
                  `--set data.chats.columns.messages={}`; docs/data.md lists the forms",
-                if columns.is_empty() { "there are none".to_string() } else { columns.join(", ") },
-                row.keys().next().map_or("dialogue", String::as_str).escape_debug()
+                if columns.is_empty() {
+                    "there are none".to_string()
+                } else {
+                    columns.join(", ")
+                },
+                row.keys()
+                    .next()
+                    .map_or("dialogue", String::as_str)
+                    .escape_debug()
             ))
         }
         _ => {
             let fits: Vec<&str> = fits.iter().map(|form| form.name()).collect();
-            Err(format!("its columns fit several forms\nhint: name one: `--format {}`", fits.join("` or `--format ")))
+            Err(format!(
+                "its columns fit several forms\nhint: name one: `--format {}`",
+                fits.join("` or `--format ")
+            ))
         }
     }
 }
@@ -151,14 +202,18 @@ fn trajectory(row: &Row, names: &Names) -> Option<Form> {
     if text("trajectory_format").is_some_and(|format| format.starts_with("mini-swe-agent")) {
         return Some(Form::MiniSweAgent);
     }
-    if text("schema_version").is_some_and(|version| version.starts_with("ATIF")) && names.get(row, "steps").is_some() {
+    if text("schema_version").is_some_and(|version| version.starts_with("ATIF"))
+        && names.get(row, "steps").is_some()
+    {
         return Some(Form::Atif);
     }
     let first = first_of(names.get(row, "history")?)?;
     if names.get(row, "trajectory").is_some() && first.contains_key("role") {
         return Some(Form::SweAgent);
     }
-    let event = first.contains_key("source") || first.contains_key("action") || first.contains_key("observation");
+    let event = first.contains_key("source")
+        || first.contains_key("action")
+        || first.contains_key("observation");
     event.then_some(Form::Openhands)
 }
 

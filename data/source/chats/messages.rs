@@ -23,8 +23,11 @@ pub(super) fn sharegpt(row: &Row, names: &Names) -> Result<Example, String> {
 }
 
 fn conversation(row: &Row, names: &Names, columns: &[&str]) -> Result<Example, String> {
-    let found = columns.iter().find_map(|column| Some((*column, names.get(row, column)?)));
-    let (column, list) = found.ok_or_else(|| format!("it has no `{}`", names.theirs(columns[0])))?;
+    let found = columns
+        .iter()
+        .find_map(|column| Some((*column, names.get(row, column)?)));
+    let (column, list) =
+        found.ok_or_else(|| format!("it has no `{}`", names.theirs(columns[0])))?;
     let mut turns = turns(list, names, names.theirs(column))?;
     let told = turns.first().is_some_and(|turn| turn.role == Role::System);
     if let Some(system) = names.text(row, "system")?.filter(|_| !told) {
@@ -34,15 +37,28 @@ fn conversation(row: &Row, names: &Names, columns: &[&str]) -> Result<Example, S
 }
 
 /// The turns with what the row gives the template besides.
-pub(super) fn with_tools(row: &Row, names: &Names, turns: Vec<Turn>) -> Result<Conversation, String> {
+pub(super) fn with_tools(
+    row: &Row,
+    names: &Names,
+    turns: Vec<Turn>,
+) -> Result<Conversation, String> {
     let tools = match names.get(row, "tools") {
         Some(tools) => calls::tools(tools, names.sparse)?,
         None => Vec::new(),
     };
     let switches = match names.get(row, "chat_template_kwargs") {
         None => Fields::new(),
-        Some(value) => switches(value)
-            .ok_or_else(|| format!("`{}` is {}, not an object", names.theirs("chat_template_kwargs"), kind(value)))?,
+        Some(value) => switches(value).ok_or_else(|| {
+            format!(
+                "`{}` is {}, not an object",
+                names.theirs("chat_template_kwargs"),
+                kind(value)
+            )
+        })?,
     };
-    Ok(Conversation { turns, tools, switches })
+    Ok(Conversation {
+        turns,
+        tools,
+        switches,
+    })
 }

@@ -90,19 +90,31 @@ pub struct Names {
 impl Names {
     /// Takes what is named otherwise: our name and theirs, and their roles and ours.
     pub fn new(columns: &BTreeMap<String, String>, roles: &BTreeMap<String, Role>) -> Names {
-        Names { columns: columns.clone(), roles: roles.clone(), sparse: false }
+        Names {
+            columns: columns.clone(),
+            roles: roles.clone(),
+            sparse: false,
+        }
     }
 
     /// The same for the rows of a table.
     #[must_use]
     pub fn of_table(&self, sparse: bool) -> Names {
-        Names { sparse, ..self.clone() }
+        Names {
+            sparse,
+            ..self.clone()
+        }
     }
 
     /// The name in `columns` that none of ours is.
     pub fn unknown_column(columns: &BTreeMap<String, String>) -> Option<String> {
-        let unknown = columns.keys().find(|name| !COLUMNS.contains(&name.as_str()))?;
-        Some(format!("`{unknown}` is no column that is read; known are {}", COLUMNS.join(", ")))
+        let unknown = columns
+            .keys()
+            .find(|name| !COLUMNS.contains(&name.as_str()))?;
+        Some(format!(
+            "`{unknown}` is no column that is read; known are {}",
+            COLUMNS.join(", ")
+        ))
     }
 
     /// What this data set calls a column or a field.
@@ -120,7 +132,11 @@ impl Names {
         match self.get(row, ours) {
             None => Ok(None),
             Some(Value::String(text)) => Ok((!text.is_empty()).then_some(text)),
-            Some(other) => Err(format!("`{}` is {}, not a text", self.theirs(ours), kind(other))),
+            Some(other) => Err(format!(
+                "`{}` is {}, not a text",
+                self.theirs(ours),
+                kind(other)
+            )),
         }
     }
 
@@ -130,7 +146,10 @@ impl Names {
             return Ok(Speaker::Is(*role));
         }
         let small = name.to_ascii_lowercase();
-        let known = ROLES.iter().find(|(known, _)| *known == small).map(|(_, speaker)| *speaker);
+        let known = ROLES
+            .iter()
+            .find(|(known, _)| *known == small)
+            .map(|(_, speaker)| *speaker);
         known.ok_or_else(|| {
             let name = name.escape_debug();
             format!(
@@ -157,11 +176,16 @@ pub(super) fn kind(value: &Value) -> &'static str {
 pub(super) fn as_list(value: &Value) -> Result<Cow<'_, [Value]>, String> {
     match value {
         Value::Array(items) => Ok(Cow::Borrowed(items)),
-        Value::String(text) if text.trim_start().starts_with('[') => match strict::value(text.as_bytes()) {
-            Ok(Value::Array(items)) => Ok(Cow::Owned(items)),
-            Ok(_) => Err("is no list".to_string()),
-            Err(fault) => Err(format!("is a list inside of a string that is no JSON: {}", fault.reason)),
-        },
+        Value::String(text) if text.trim_start().starts_with('[') => {
+            match strict::value(text.as_bytes()) {
+                Ok(Value::Array(items)) => Ok(Cow::Owned(items)),
+                Ok(_) => Err("is no list".to_string()),
+                Err(fault) => Err(format!(
+                    "is a list inside of a string that is no JSON: {}",
+                    fault.reason
+                )),
+            }
+        }
         other => Err(format!("is {}, not a list", kind(other))),
     }
 }
@@ -172,7 +196,11 @@ pub(super) fn without_nulls(value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
         Value::Object(fields) => {
             let there = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(there.map(|(name, value)| (name, without_nulls(value))).collect())
+            Value::Object(
+                there
+                    .map(|(name, value)| (name, without_nulls(value)))
+                    .collect(),
+            )
         }
         plain => plain,
     }

@@ -71,9 +71,20 @@ impl<'a> SampleMaker<'a> {
     ) -> SampleMaker<'a> {
         let end = template.end_of_text(tokenizer);
         let around = tokenizer.encode_rendered("", true);
-        let begin = around.into_iter().take_while(|id| Some(*id) != end).collect();
+        let begin = around
+            .into_iter()
+            .take_while(|id| Some(*id) != end)
+            .collect();
         let longest = settings.max_tokens.into_iter().chain(context).min();
-        SampleMaker { tokenizer, template, with_tools: template.with_tools(), settings, longest, begin, end }
+        SampleMaker {
+            tokenizer,
+            template,
+            with_tools: template.with_tools(),
+            settings,
+            longest,
+            begin,
+            end,
+        }
     }
 
     /// The most tokens of a sample; none where nothing bounds it.
@@ -89,12 +100,28 @@ impl<'a> SampleMaker<'a> {
     pub fn make(&self, example: &Example, origin: &str) -> Result<Made, Unmade> {
         let mut made = Made::default();
         match example {
-            Example::Conversation(conversation) => self.conversation(conversation, origin, &mut made)?,
-            Example::Continuation { prompt, completion } if self.settings.prompt == PlainPrompt::Chat => {
-                let turns = vec![Turn::new(Role::User, prompt), Turn::new(Role::Assistant, completion)];
-                self.conversation(&Conversation { turns, ..Conversation::default() }, origin, &mut made)?;
+            Example::Conversation(conversation) => {
+                self.conversation(conversation, origin, &mut made)?
             }
-            Example::Continuation { prompt, completion } => self.text(prompt, completion, origin, &mut made)?,
+            Example::Continuation { prompt, completion }
+                if self.settings.prompt == PlainPrompt::Chat =>
+            {
+                let turns = vec![
+                    Turn::new(Role::User, prompt),
+                    Turn::new(Role::Assistant, completion),
+                ];
+                self.conversation(
+                    &Conversation {
+                        turns,
+                        ..Conversation::default()
+                    },
+                    origin,
+                    &mut made,
+                )?;
+            }
+            Example::Continuation { prompt, completion } => {
+                self.text(prompt, completion, origin, &mut made)?
+            }
             Example::Text(text) => self.text("", text, origin, &mut made)?,
         }
         Ok(made)
@@ -102,21 +129,35 @@ impl<'a> SampleMaker<'a> {
 
     /// A text behind a prompt, between the tokens that begin and end a text.
     fn text(&self, prompt: &str, text: &str, origin: &str, made: &mut Made) -> Result<(), Unmade> {
-        let end = self.end.ok_or_else(|| Unmade::Bad("the tokenizer has no token that ends a text".to_string()))?;
-        let parts: Vec<Part> =
-            [prompt, text].iter().filter(|text| !text.is_empty()).map(|text| Part::Text((*text).to_string())).collect();
+        let end = self.end.ok_or_else(|| {
+            Unmade::Bad("the tokenizer has no token that ends a text".to_string())
+        })?;
+        let parts: Vec<Part> = [prompt, text]
+            .iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| Part::Text((*text).to_string()))
+            .collect();
         let mut ids = self.tokenizer.encode_parts(&parts);
         let learned = ids.pop().unwrap_or_default();
         let mut tokens = self.begin.clone();
         tokens.extend(ids.concat());
-        let given = if self.settings.train_on == TrainOn::All { 0 } else { tokens.len() };
+        let given = if self.settings.train_on == TrainOn::All {
+            0
+        } else {
+            tokens.len()
+        };
         tokens.extend(learned);
         tokens.push(end);
         let mask = (0..tokens.len()).map(|at| at >= given).collect();
         self.fit(tokens, mask, origin, made)
     }
 
-    fn conversation(&self, said: &Conversation, origin: &str, made: &mut Made) -> Result<(), Unmade> {
+    fn conversation(
+        &self,
+        said: &Conversation,
+        origin: &str,
+        made: &mut Made,
+    ) -> Result<(), Unmade> {
         // What no template writes is refused before one is asked.
         if self.template.is_assumed() {
             return Err(Unmade::Bad(NO_TEMPLATE.to_string()));
@@ -131,7 +172,11 @@ impl<'a> SampleMaker<'a> {
         };
         let mut left = self.wanted(&said.turns)?;
         let dialog = said.dialog().map_err(Unmade::Bad)?;
-        let template = if said.tools.is_empty() { self.template } else { &self.with_tools };
+        let template = if said.tools.is_empty() {
+            self.template
+        } else {
+            &self.with_tools
+        };
         if self.settings.train_on == TrainOn::All {
             return self.everything(template, &dialog, &said.turns, origin, made);
         }
@@ -139,7 +184,13 @@ impl<'a> SampleMaker<'a> {
         let mut found = Vec::new();
         while let Some(&last) = left.last() {
             let messages = dialog.messages[..=last].to_vec();
-            let answers = template.encode_answers(self.tokenizer, &Dialog { messages, given: dialog.given.clone() });
+            let answers = template.encode_answers(
+                self.tokenizer,
+                &Dialog {
+                    messages,
+                    given: dialog.given.clone(),
+                },
+            );
             let answers = answers.map_err(|error| bad(&error))?;
             if let Some((_, error)) = answers.failed.iter().find(|(at, _)| *at == last) {
                 return Err(bad(error));
@@ -147,14 +198,26 @@ impl<'a> SampleMaker<'a> {
             let failed: BTreeSet<usize> = answers.failed.iter().map(|(at, _)| *at).collect();
             let told: BTreeSet<usize> = left.difference(&failed).copied().collect();
             left.retain(|at| failed.contains(at));
-            made.unreasoned += answers.unreasoned.iter().filter(|at| told.contains(at)).count();
-            let mask: Vec<bool> = answers.turns.iter().map(|turn| turn.is_some_and(|at| told.contains(&at))).collect();
+            made.unreasoned += answers
+                .unreasoned
+                .iter()
+                .filter(|at| told.contains(at))
+                .count();
+            let mask: Vec<bool> = answers
+                .turns
+                .iter()
+                .map(|turn| turn.is_some_and(|at| told.contains(&at)))
+                .collect();
             found.push((answers.tokens, mask));
         }
         made.apart = found.len() - 1;
         let several = found.len() > 1;
         for (number, (tokens, mask)) in found.into_iter().rev().enumerate() {
-            let origin = if several { format!("{origin}, part {}", number + 1) } else { origin.to_string() };
+            let origin = if several {
+                format!("{origin}, part {}", number + 1)
+            } else {
+                origin.to_string()
+            };
             self.fit(tokens, mask, &origin, made)?;
         }
         Ok(())
@@ -169,19 +232,30 @@ impl<'a> SampleMaker<'a> {
         origin: &str,
         made: &mut Made,
     ) -> Result<(), Unmade> {
-        let left_out: Vec<usize> = (0..turns.len()).filter(|at| turns[*at].train == Some(false)).collect();
-        if let Some(at) = left_out.iter().find(|at| turns[**at].role != Role::Assistant) {
+        let left_out: Vec<usize> = (0..turns.len())
+            .filter(|at| turns[*at].train == Some(false))
+            .collect();
+        if let Some(at) = left_out
+            .iter()
+            .find(|at| turns[**at].role != Role::Assistant)
+        {
             return Err(Unmade::Bad(format!(
                 "message {} is not to be trained; with `train_on = \"all\"` only messages of the assistant can be left out",
                 at + 1
             )));
         }
-        let answers = template.encode_answers(self.tokenizer, dialog).map_err(|error| bad(&error))?;
+        let answers = template
+            .encode_answers(self.tokenizer, dialog)
+            .map_err(|error| bad(&error))?;
         if let Some((_, error)) = answers.failed.iter().find(|(at, _)| left_out.contains(at)) {
             return Err(bad(error));
         }
         made.unreasoned += answers.unreasoned.len();
-        let mask = answers.turns.iter().map(|turn| !turn.is_some_and(|at| left_out.contains(&at))).collect();
+        let mask = answers
+            .turns
+            .iter()
+            .map(|turn| !turn.is_some_and(|at| left_out.contains(&at)))
+            .collect();
         self.fit(answers.tokens, mask, origin, made)
     }
 
@@ -197,13 +271,21 @@ impl<'a> SampleMaker<'a> {
         };
         let wanted: BTreeSet<usize> = answers().filter(wanted).collect();
         if wanted.is_empty() {
-            return Err(Unmade::Bad("every message of the assistant is marked as not to be trained".to_string()));
+            return Err(Unmade::Bad(
+                "every message of the assistant is marked as not to be trained".to_string(),
+            ));
         }
         Ok(wanted)
     }
 
     /// Adds a sample, or what the settings say becomes of one that is too long.
-    fn fit(&self, tokens: Vec<u32>, mask: Vec<bool>, origin: &str, made: &mut Made) -> Result<(), Unmade> {
+    fn fit(
+        &self,
+        tokens: Vec<u32>,
+        mask: Vec<bool>,
+        origin: &str,
+        made: &mut Made,
+    ) -> Result<(), Unmade> {
         let length = tokens.len();
         let longest = self.longest.unwrap_or(usize::MAX);
         if length <= longest {
@@ -214,7 +296,9 @@ impl<'a> SampleMaker<'a> {
         let ends_cut = |to: usize| usize::from(to < length && mask[to - 1..=to] == [true, true]);
         match self.settings.too_long {
             TooLong::Refuse => {
-                return Err(Unmade::TooLong(format!("it has {length} tokens, and at most {longest} are possible")));
+                return Err(Unmade::TooLong(format!(
+                    "it has {length} tokens, and at most {longest} are possible"
+                )));
             }
             TooLong::Drop => made.too_long += 1,
             TooLong::TruncateLeft => {
@@ -234,7 +318,12 @@ impl<'a> SampleMaker<'a> {
                     let to = (from + longest).min(length);
                     let (tokens, mask) = piece(from, to);
                     made.endless += ends_cut(to) * usize::from(learns(&mask));
-                    self.add(tokens, mask, &format!("{origin}, piece {}", number + 1), made);
+                    self.add(
+                        tokens,
+                        mask,
+                        &format!("{origin}, piece {}", number + 1),
+                        made,
+                    );
                 }
             }
         }
@@ -272,7 +361,10 @@ fn bad(error: &TemplateError) -> Unmade {
 /// The standing instructions before the first question, an empty line between.
 fn with_merged_system(said: &Conversation) -> Conversation {
     let mut merged = said.clone();
-    if merged.turns.first().is_some_and(|turn| turn.role == Role::System)
+    if merged
+        .turns
+        .first()
+        .is_some_and(|turn| turn.role == Role::System)
         && let Some(asked) = merged.turns.iter().position(|turn| turn.role == Role::User)
     {
         let system = merged.turns.remove(0);

@@ -123,10 +123,15 @@ impl ChatSettings {
     /// Why it cannot be, if it cannot.
     pub fn problem(&self) -> Option<String> {
         if !(0.0..1.0).contains(&self.validation) {
-            return Some(format!("`validation` is {}, but must be at least 0 and below 1", self.validation));
+            return Some(format!(
+                "`validation` is {}, but must be at least 0 and below 1",
+                self.validation
+            ));
         }
         if self.max_tokens.is_some_and(|tokens| tokens < 2) {
-            return Some("`max_tokens` must be at least 2: the first token of a sample is given".to_string());
+            return Some(
+                "`max_tokens` must be at least 2: the first token of a sample is given".to_string(),
+            );
         }
         Names::unknown_column(&self.columns).map(|why| format!("in `columns`: {why}"))
     }

@@ -24,5 +24,8 @@ pub(super) fn read(row: &Row, names: &Names) -> Result<Example, String> {
         }
         turns.push(turn);
     }
-    Ok(Example::Conversation(Conversation { turns, ..Conversation::default() }))
+    Ok(Example::Conversation(Conversation {
+        turns,
+        ..Conversation::default()
+    }))
 }

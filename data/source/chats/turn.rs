@@ -18,27 +18,50 @@ const THOUGHTS: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 /// Reads a list of messages.
 pub(super) fn turns(value: &Value, names: &Names, column: &str) -> Result<Vec<Turn>, String> {
     let list = as_list(value).map_err(|why| format!("`{column}` {why}"))?;
-    let named = |(at, one): (usize, &Value)| turn(one, names).map_err(|why| format!("message {} {why}", at + 1));
+    let named = |(at, one): (usize, &Value)| {
+        turn(one, names).map_err(|why| format!("message {} {why}", at + 1))
+    };
     list.iter().enumerate().map(named).collect()
 }
 
 /// Reads one message.
 pub(super) fn turn(value: &Value, names: &Names) -> Result<Turn, String> {
-    let fields = value.as_object().ok_or_else(|| format!("is {}, not an object", kind(value)))?;
+    let fields = value
+        .as_object()
+        .ok_or_else(|| format!("is {}, not an object", kind(value)))?;
     let field = |ours: &str, other: &str| names.get(fields, ours).or_else(|| fields.get(other));
     let role = field("role", "from").ok_or_else(|| {
         let there: Vec<&str> = fields.keys().map(String::as_str).collect();
-        format!("has no `{}`; it has {}", names.theirs("role"), there.join(", "))
+        format!(
+            "has no `{}`; it has {}",
+            names.theirs("role"),
+            there.join(", ")
+        )
     })?;
-    let role = role.as_str().ok_or_else(|| format!("has a role that is {}", kind(role)))?;
+    let role = role
+        .as_str()
+        .ok_or_else(|| format!("has a role that is {}", kind(role)))?;
     let said = content(field("content", "value"))?;
-    let text = |name: &str| names.get(fields, name).and_then(Value::as_str).map(str::to_owned);
+    let text = |name: &str| {
+        names
+            .get(fields, name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let mut turn = match names.speaker(role)? {
         Speaker::Is(role) => Turn::new(role, said.text),
-        Speaker::Calls => Turn { calls: called(&said.text, names)?, ..Turn::new(Role::Assistant, "") },
+        Speaker::Calls => Turn {
+            calls: called(&said.text, names)?,
+            ..Turn::new(Role::Assistant, "")
+        },
     };
-    let thought = THOUGHTS.iter().find_map(|name| names.get(fields, name)?.as_str()).map(str::to_owned);
-    turn.reasoning = thought.or(said.thought).filter(|thought| !thought.is_empty());
+    let thought = THOUGHTS
+        .iter()
+        .find_map(|name| names.get(fields, name)?.as_str())
+        .map(str::to_owned);
+    turn.reasoning = thought
+        .or(said.thought)
+        .filter(|thought| !thought.is_empty());
     turn.name = text("name");
     turn.call_id = text("tool_call_id").filter(|_| turn.role == Role::Tool);
     if let Some(value) = names.get(fields, "tool_calls") {
@@ -67,7 +90,12 @@ fn train(fields: &Row, names: &Names) -> Result<Option<bool>, String> {
     let train = match names.get(fields, "train") {
         None => None,
         Some(Value::Bool(train)) => Some(*train),
-        Some(other) => return Err(format!("has `train` that is {}, not true or false", kind(other))),
+        Some(other) => {
+            return Err(format!(
+                "has `train` that is {}, not true or false",
+                kind(other)
+            ));
+        }
     };
     let weight = match names.get(fields, "weight") {
         None => None,
@@ -78,7 +106,9 @@ fn train(fields: &Row, names: &Names) -> Result<Option<bool>, String> {
         },
     };
     match (train, weight) {
-        (Some(train), Some(weight)) if train != weight => Err("has `train` and `weight` that contradict".to_string()),
+        (Some(train), Some(weight)) if train != weight => {
+            Err("has `train` and `weight` that contradict".to_string())
+        }
         (train, weight) => Ok(train.or(weight)),
     }
 }

@@ -67,12 +67,27 @@ const ONE_WAY: [&str; 3] = ["appendleft", "popleft", "rindex"];
 const FUNCTIONS: [(&str, &str); 2] = [("any", "all"), ("max", "min")];
 
 /// Calls whose arguments may be swapped unseen, or where nobody would swap them.
-const UNSWAPPED: [&str; 11] =
-    ["max", "min", "gcd", "lcm", "hypot", "isclose", "isinstance", "issubclass", "hasattr", "getattr", "super"];
+const UNSWAPPED: [&str; 11] = [
+    "max",
+    "min",
+    "gcd",
+    "lcm",
+    "hypot",
+    "isclose",
+    "isinstance",
+    "issubclass",
+    "hasattr",
+    "getattr",
+    "super",
+];
 
 /// Every edit of the tree.
 pub(super) fn all(tree: &Tree, text: &str) -> Vec<Bug> {
-    let mut edits = Edits { text, names: Names::of(tree, text), bugs: Vec::new() };
+    let mut edits = Edits {
+        text,
+        names: Names::of(tree, text),
+        bugs: Vec::new(),
+    };
     let mut stack = vec![tree.root_node()];
     while let Some(node) = stack.pop() {
         if is_opaque(node) {
@@ -129,7 +144,9 @@ impl<'a> Edits<'a> {
                 self.replace(BugKind::Boolean, node, other);
             }
             "not_operator" => self.drop_not(node),
-            "if_statement" | "elif_clause" | "while_statement" => self.negate(node.child_by_field_name("condition")),
+            "if_statement" | "elif_clause" | "while_statement" => {
+                self.negate(node.child_by_field_name("condition"))
+            }
             "conditional_expression" => self.negate(children(node).get(1).copied()),
             "if_clause" => self.negate(children(node).first().copied()),
             "return_statement" => self.negate_answer(node),
@@ -154,34 +171,77 @@ impl<'a> Edits<'a> {
             return;
         }
         let line = self.text[..start].matches('\n').count() + 1;
-        self.bugs.push(Bug { kind, line, start, end, replacement });
+        self.bugs.push(Bug {
+            kind,
+            line,
+            start,
+            end,
+            replacement,
+        });
     }
 
     fn replace(&mut self, kind: BugKind, node: Node, replacement: &str) {
-        self.push(kind, node.start_byte(), node.end_byte(), replacement.to_string());
+        self.push(
+            kind,
+            node.start_byte(),
+            node.end_byte(),
+            replacement.to_string(),
+        );
     }
 
     fn compare(&mut self, node: Node) {
         let mut cursor = node.walk();
-        let operators: Vec<Node> = node.children_by_field_name("operators", &mut cursor).collect();
+        let operators: Vec<Node> = node
+            .children_by_field_name("operators", &mut cursor)
+            .collect();
         for operator in operators {
-            let written = self.read(operator).split_whitespace().collect::<Vec<_>>().join(" ");
-            let others = COMPARE.iter().find(|(from, _)| *from == written).map_or(&[][..], |(_, to)| to);
-            others.iter().for_each(|other| self.replace(BugKind::Compare, operator, other));
+            let written = self
+                .read(operator)
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            let others = COMPARE
+                .iter()
+                .find(|(from, _)| *from == written)
+                .map_or(&[][..], |(_, to)| to);
+            others
+                .iter()
+                .for_each(|other| self.replace(BugKind::Compare, operator, other));
         }
     }
 
     fn arithmetic(&mut self, node: Node) {
-        let sides = [node.child_by_field_name("left"), node.child_by_field_name("right")];
-        let Some(operator) = node.child_by_field_name("operator") else { return };
+        let sides = [
+            node.child_by_field_name("left"),
+            node.child_by_field_name("right"),
+        ];
+        let Some(operator) = node.child_by_field_name("operator") else {
+            return;
+        };
         // On text and lists another operator is refused at once: too easy to see.
         if sides.into_iter().flatten().any(is_text_or_list) {
             return;
         }
-        let augmented = if node.kind() == "augmented_assignment" { "=" } else { "" };
-        let written = self.read(operator).strip_suffix(augmented).unwrap_or_default();
-        let others = ARITHMETIC.iter().find(|(from, _)| *from == written).map_or(&[][..], |(_, to)| to);
-        others.iter().for_each(|other| self.replace(BugKind::Arithmetic, operator, &format!("{other}{augmented}")));
+        let augmented = if node.kind() == "augmented_assignment" {
+            "="
+        } else {
+            ""
+        };
+        let written = self
+            .read(operator)
+            .strip_suffix(augmented)
+            .unwrap_or_default();
+        let others = ARITHMETIC
+            .iter()
+            .find(|(from, _)| *from == written)
+            .map_or(&[][..], |(_, to)| to);
+        others.iter().for_each(|other| {
+            self.replace(
+                BugKind::Arithmetic,
+                operator,
+                &format!("{other}{augmented}"),
+            )
+        });
     }
 
     fn constant(&mut self, node: Node) {
@@ -191,18 +251,35 @@ impl<'a> Edits<'a> {
             _ => {}
         }
         let written = self.read(node);
-        let Some(number) = written.parse::<u32>().ok().filter(|number| number.to_string() == written) else { return };
-        let negative = node.parent().is_some_and(|parent| parent.kind() == "unary_operator");
+        let Some(number) = written
+            .parse::<u32>()
+            .ok()
+            .filter(|number| number.to_string() == written)
+        else {
+            return;
+        };
+        let negative = node
+            .parent()
+            .is_some_and(|parent| parent.kind() == "unary_operator");
         // Nobody writes `-0`.
         if number > u32::from(negative) {
             self.replace(BugKind::Constant, node, &(number - 1).to_string());
         }
-        self.replace(BugKind::Constant, node, &(u64::from(number) + 1).to_string());
+        self.replace(
+            BugKind::Constant,
+            node,
+            &(u64::from(number) + 1).to_string(),
+        );
     }
 
     fn drop_not(&mut self, node: Node) {
         if let Some(argument) = node.child_by_field_name("argument") {
-            self.push(BugKind::Negate, node.start_byte(), argument.start_byte(), String::new());
+            self.push(
+                BugKind::Negate,
+                node.start_byte(),
+                argument.start_byte(),
+                String::new(),
+            );
         }
     }
 
@@ -214,18 +291,30 @@ impl<'a> Edits<'a> {
             "identifier" | "call" | "attribute" | "subscript" | "parenthesized_expression" => {
                 self.replace(BugKind::Negate, condition, &format!("not {written}"))
             }
-            "boolean_operator" => self.replace(BugKind::Negate, condition, &format!("not ({written})")),
+            "boolean_operator" => {
+                self.replace(BugKind::Negate, condition, &format!("not ({written})"))
+            }
             _ => {}
         }
     }
 
     /// Only an answer of yes or no is negated.
     fn negate_answer(&mut self, statement: Node) {
-        let Some(value) = children(statement).first().copied().filter(|value| value.kind() == "call") else { return };
+        let Some(value) = children(statement)
+            .first()
+            .copied()
+            .filter(|value| value.kind() == "call")
+        else {
+            return;
+        };
         let called = self.called(value);
-        let asks = matches!(called, "isinstance" | "issubclass" | "callable" | "any" | "all" | "bool")
-            || matches!(called, "startswith" | "endswith" | "match" | "fullmatch")
-            || ["is", "has", "can"].iter().any(|prefix| called.starts_with(prefix));
+        let asks = matches!(
+            called,
+            "isinstance" | "issubclass" | "callable" | "any" | "all" | "bool"
+        ) || matches!(called, "startswith" | "endswith" | "match" | "fullmatch")
+            || ["is", "has", "can"]
+                .iter()
+                .any(|prefix| called.starts_with(prefix));
         if asks {
             self.negate(Some(value));
         }
@@ -234,7 +323,9 @@ impl<'a> Edits<'a> {
     /// The last name of what is called: `append` in `self.items.append(x)`.
     fn called(&self, call: Node) -> &'a str {
         let function = call.child_by_field_name("function");
-        let name = function.and_then(|function| function.child_by_field_name("attribute")).or(function);
+        let name = function
+            .and_then(|function| function.child_by_field_name("attribute"))
+            .or(function);
         name.map_or("", |name| self.read(name))
     }
 
@@ -247,7 +338,10 @@ impl<'a> Edits<'a> {
             Some((function, None)) => self.sibling(function, &FUNCTIONS),
             None => {}
         }
-        let Some(list) = call.child_by_field_name("arguments").filter(|list| list.kind() == "argument_list") else {
+        let Some(list) = call
+            .child_by_field_name("arguments")
+            .filter(|list| list.kind() == "argument_list")
+        else {
             return;
         };
         let arguments = children(list);
@@ -258,11 +352,16 @@ impl<'a> Edits<'a> {
             return;
         }
         let fixed = |node: Node| {
-            matches!(node.kind(), "keyword_argument" | "list_splat" | "dictionary_splat")
-                || matches!(self.read(node), "self" | "cls")
+            matches!(
+                node.kind(),
+                "keyword_argument" | "list_splat" | "dictionary_splat"
+            ) || matches!(self.read(node), "self" | "cls")
         };
-        let swappable =
-            |pair: &&[Node]| !fixed(pair[0]) && !fixed(pair[1]) && is_text_or_list(pair[0]) == is_text_or_list(pair[1]);
+        let swappable = |pair: &&[Node]| {
+            !fixed(pair[0])
+                && !fixed(pair[1])
+                && is_text_or_list(pair[0]) == is_text_or_list(pair[1])
+        };
         for pair in arguments.windows(2).filter(swappable).collect::<Vec<_>>() {
             let (one, two) = (pair[0], pair[1]);
             let between = &self.text[one.end_byte()..two.start_byte()];
@@ -295,14 +394,18 @@ impl<'a> Edits<'a> {
 
     fn subscript(&mut self, node: Node) {
         let mut cursor = node.walk();
-        let indices: Vec<Node> = node.children_by_field_name("subscript", &mut cursor).collect();
+        let indices: Vec<Node> = node
+            .children_by_field_name("subscript", &mut cursor)
+            .collect();
         let [index] = indices[..] else { return };
         match (index.kind(), self.read(index)) {
             ("slice", _) => self.slice(index),
             (_, "0") => self.replace(BugKind::Slice, index, "-1"),
             (_, "-1") => self.replace(BugKind::Slice, index, "0"),
             // Of all names only these are surely numbers.
-            (_, "i" | "j" | "idx" | "index" | "pos" | "position") | ("binary_operator", _) => self.off_by_one(index),
+            (_, "i" | "j" | "idx" | "index" | "pos" | "position") | ("binary_operator", _) => {
+                self.off_by_one(index)
+            }
             _ => {}
         }
     }
@@ -312,7 +415,11 @@ impl<'a> Edits<'a> {
         let written = self.read(slice);
         if let ([bound], 1) = (&bounds[..], written.matches(':').count()) {
             let moved = self.read(*bound);
-            let moved = if written.starts_with(':') { format!("{moved}:") } else { format!(":{moved}") };
+            let moved = if written.starts_with(':') {
+                format!("{moved}:")
+            } else {
+                format!(":{moved}")
+            };
             self.replace(BugKind::Slice, slice, &moved);
         }
         bounds.into_iter().for_each(|bound| self.off_by_one(bound));
@@ -328,7 +435,9 @@ impl<'a> Edits<'a> {
             }
             "binary_operator" => {
                 let field = |name: &str| node.child_by_field_name(name);
-                let (Some(left), Some(sign), Some(right)) = (field("left"), field("operator"), field("right")) else {
+                let (Some(left), Some(sign), Some(right)) =
+                    (field("left"), field("operator"), field("right"))
+                else {
                     return;
                 };
                 if self.read(right) == "1" && matches!(self.read(sign), "+" | "-") {
@@ -342,13 +451,16 @@ impl<'a> Edits<'a> {
 
 /// How many arguments a call has.
 fn count(call: Node) -> usize {
-    call.child_by_field_name("arguments").map_or(0, |arguments| children(arguments).len())
+    call.child_by_field_name("arguments")
+        .map_or(0, |arguments| children(arguments).len())
 }
 
 fn is_text_or_list(node: Node) -> bool {
     match node.kind() {
         "string" | "concatenated_string" | "list" | "tuple" | "list_comprehension" => true,
-        "binary_operator" => node.child_by_field_name("left").is_some_and(is_text_or_list),
+        "binary_operator" => node
+            .child_by_field_name("left")
+            .is_some_and(is_text_or_list),
         _ => false,
     }
 }

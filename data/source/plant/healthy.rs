@@ -30,12 +30,26 @@ impl Healthy {
         let run = || match judge(package, &[]) {
             Ok(verdict) if verdict.finished => Ok(verdict),
             Ok(_) => Err(PlantError::Unfinished(package.name.clone())),
-            Err(source) => Err(PlantError::Judge { package: package.name.clone(), source }),
+            Err(source) => Err(PlantError::Judge {
+                package: package.name.clone(),
+                source,
+            }),
         };
-        let mut runs = (0..ALONE).map(|_| run()).collect::<Result<Vec<Verdict>, _>>()?;
+        let mut runs = (0..ALONE)
+            .map(|_| run())
+            .collect::<Result<Vec<Verdict>, _>>()?;
         let beside = (runs[0].passed.len() / TESTS_A_RUN).clamp(*BESIDE.start(), *BESIDE.end());
-        runs.extend((0..beside).into_par_iter().map(|_| run()).collect::<Result<Vec<Verdict>, _>>()?);
-        let tests: BTreeSet<String> = runs.iter().flat_map(|run| run.passed.union(&run.failed)).cloned().collect();
+        runs.extend(
+            (0..beside)
+                .into_par_iter()
+                .map(|_| run())
+                .collect::<Result<Vec<Verdict>, _>>()?,
+        );
+        let tests: BTreeSet<String> = runs
+            .iter()
+            .flat_map(|run| run.passed.union(&run.failed))
+            .cloned()
+            .collect();
         let mut healthy = Healthy { tests, excluded: 0 };
         runs.iter().for_each(|run| drop(healthy.heed(run)));
         if healthy.tests.is_empty() {
@@ -47,12 +61,18 @@ impl Healthy {
     /// Takes out what did not pass in one more run of the clean tree, with whatever other parameters of it did, and tells
     /// it. What a run that did not come to its end has not reached, it says nothing about.
     pub fn heed(&mut self, clean: &Verdict) -> BTreeSet<String> {
-        let passes =
-            |test: &&String| !clean.failed.contains(*test) && (clean.passed.contains(*test) || !clean.finished);
-        let unsteady: BTreeSet<String> =
-            self.tests.iter().filter(|test| !passes(test)).map(|test| function(test).to_owned()).collect();
-        let (kept, unsteady) =
-            std::mem::take(&mut self.tests).into_iter().partition(|test| !unsteady.contains(function(test)));
+        let passes = |test: &&String| {
+            !clean.failed.contains(*test) && (clean.passed.contains(*test) || !clean.finished)
+        };
+        let unsteady: BTreeSet<String> = self
+            .tests
+            .iter()
+            .filter(|test| !passes(test))
+            .map(|test| function(test).to_owned())
+            .collect();
+        let (kept, unsteady) = std::mem::take(&mut self.tests)
+            .into_iter()
+            .partition(|test| !unsteady.contains(function(test)));
         self.tests = kept;
         let unsteady: BTreeSet<String> = unsteady;
         self.excluded += unsteady.len();
@@ -72,7 +92,8 @@ impl Planted {
         let before = self.tasks.len();
         self.tasks.retain_mut(|task| {
             task.pass_to_pass.retain(|test| !unsteady.contains(test));
-            !task.pass_to_pass.is_empty() && !task.fail_to_pass.iter().any(|test| unsteady.contains(test))
+            !task.pass_to_pass.is_empty()
+                && !task.fail_to_pass.iter().any(|test| unsteady.contains(test))
         });
         let lost = before - self.tasks.len();
         self.counts.kept -= lost;

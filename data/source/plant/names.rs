@@ -33,7 +33,12 @@ const NEVER: [&str; 3] = ["self", "cls", "_"];
 
 impl<'a> Names<'a> {
     pub(super) fn of(tree: &Tree, text: &'a str) -> Names<'a> {
-        let mut names = Names { text, bindings: Vec::new(), locals: HashSet::new(), fixed: HashSet::new() };
+        let mut names = Names {
+            text,
+            bindings: Vec::new(),
+            locals: HashSet::new(),
+            fixed: HashSet::new(),
+        };
         let mut stack: Vec<(Node, Option<Range<usize>>)> = vec![(tree.root_node(), None)];
         while let Some((node, scope)) = stack.pop() {
             if is_opaque(node) {
@@ -46,7 +51,11 @@ impl<'a> Names<'a> {
                 _ => scope,
             };
             names.visit(node, inner.as_ref());
-            stack.extend(children(node).into_iter().map(|child| (child, inner.clone())));
+            stack.extend(
+                children(node)
+                    .into_iter()
+                    .map(|child| (child, inner.clone())),
+            );
         }
         names
     }
@@ -60,16 +69,24 @@ impl<'a> Names<'a> {
         }
         let row = identifier.start_position().row;
         let seen = |binding: &&Binding| {
-            binding.scope.contains(&place) && binding.row.is_none_or(|bound| bound < row) && binding.name != name
+            binding.scope.contains(&place)
+                && binding.row.is_none_or(|bound| bound < row)
+                && binding.name != name
         };
-        self.bindings.iter().filter(seen).map(|binding| binding.name).collect()
+        self.bindings
+            .iter()
+            .filter(seen)
+            .map(|binding| binding.name)
+            .collect()
     }
 
     fn visit(&mut self, node: Node, scope: Option<&Range<usize>>) {
         let field = |name: &str| node.child_by_field_name(name);
         let row = Some(node.end_position().row);
         match node.kind() {
-            "function_definition" | "class_definition" | "keyword_argument" => self.fix(field("name")),
+            "function_definition" | "class_definition" | "keyword_argument" => {
+                self.fix(field("name"))
+            }
             "attribute" => self.fix(field("attribute")),
             "call" => self.fix(field("function")),
             "parameters" | "lambda_parameters" => {
@@ -78,7 +95,11 @@ impl<'a> Names<'a> {
                 }
             }
             // `x: int` alone binds nothing.
-            "assignment" => self.target(field("left"), scope.filter(|_| field("right").is_some()), row),
+            "assignment" => self.target(
+                field("left"),
+                scope.filter(|_| field("right").is_some()),
+                row,
+            ),
             "augmented_assignment" => self.target(field("left"), None, row),
             "for_statement" => {
                 let row = field("left").map(|left| left.end_position().row);
@@ -88,7 +109,10 @@ impl<'a> Names<'a> {
             "for_in_clause" => self.target(field("left"), None, row),
             "as_pattern" => {
                 // Only `with` keeps its name: that of `except` ends with the clause.
-                let scope = scope.filter(|_| node.parent().is_some_and(|parent| parent.kind() == "with_item"));
+                let scope = scope.filter(|_| {
+                    node.parent()
+                        .is_some_and(|parent| parent.kind() == "with_item")
+                });
                 self.target(field("alias"), scope, row);
             }
             _ => {}
@@ -104,7 +128,9 @@ impl<'a> Names<'a> {
         match name {
             Some(name) if name.kind() == "identifier" => self.target(Some(name), scope, None),
             // `*args` and `**kwargs` are values of another shape: they replace nothing.
-            _ => children(name.unwrap_or(parameter)).into_iter().for_each(|inner| self.fix(Some(inner))),
+            _ => children(name.unwrap_or(parameter))
+                .into_iter()
+                .for_each(|inner| self.fix(Some(inner))),
         }
     }
 
@@ -116,8 +142,14 @@ impl<'a> Names<'a> {
                 let name = &self.text[target.byte_range()];
                 self.fixed.insert(target.start_byte());
                 self.locals.insert(name);
-                if let Some(scope) = scope.filter(|_| !NEVER.contains(&name) && !name.starts_with("__")) {
-                    self.bindings.push(Binding { name, scope: scope.clone(), row });
+                if let Some(scope) =
+                    scope.filter(|_| !NEVER.contains(&name) && !name.starts_with("__"))
+                {
+                    self.bindings.push(Binding {
+                        name,
+                        scope: scope.clone(),
+                        row,
+                    });
                 }
             }
             "pattern_list"

@@ -18,7 +18,10 @@ pub(super) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub fn new(cells: Cells<'a>) -> Self {
-        Columns { cells, asked: std::cell::Cell::new(0) }
+        Columns {
+            cells,
+            asked: std::cell::Cell::new(0),
+        }
     }
 
     /// True where there is such a column, whatever it holds.
@@ -48,15 +51,21 @@ impl<'a> Columns<'a> {
 
     /// Counts columns as asked for.
     pub fn take(&self, names: &[&str]) {
-        names.iter().filter_map(|name| self.cells.find(name)).for_each(|column| self.ask(column));
+        names
+            .iter()
+            .filter_map(|name| self.cells.find(name))
+            .for_each(|column| self.ask(column));
     }
 
     fn ask(&self, column: usize) {
-        self.asked.set(self.asked.get() | 1u128.checked_shl(column as u32).unwrap_or(0));
+        self.asked
+            .set(self.asked.get() | 1u128.checked_shl(column as u32).unwrap_or(0));
     }
 
     fn cell(&self, name: &str) -> Result<Option<Cell<'a>>, String> {
-        let Some(column) = self.cells.find(name) else { return Ok(None) };
+        let Some(column) = self.cells.find(name) else {
+            return Ok(None);
+        };
         self.ask(column);
         self.cells.cell(column)
     }
@@ -65,7 +74,10 @@ impl<'a> Columns<'a> {
     pub fn rest(&self) -> Result<Option<String>, String> {
         let mut rest = Map::new();
         for column in 0..self.cells.columns() {
-            if 1u128.checked_shl(column as u32).is_some_and(|bit| self.asked.get() & bit != 0) {
+            if 1u128
+                .checked_shl(column as u32)
+                .is_some_and(|bit| self.asked.get() & bit != 0)
+            {
                 continue;
             }
             let value = match self.cells.cell(column)? {
@@ -97,18 +109,25 @@ impl<'a> Columns<'a> {
         match self.cell(name)? {
             None => Ok(None),
             Some(Cell::Text(text)) => Ok(Some(text.into_owned()).filter(|text| !text.is_empty())),
-            Some(Cell::Other(other)) => Err(format!("column `{name}` should be a text, not {}", kind(&other))),
+            Some(Cell::Other(other)) => Err(format!(
+                "column `{name}` should be a text, not {}",
+                kind(&other)
+            )),
         }
     }
 
     /// The first of several columns that has a text.
     pub fn any(&self, names: &[&str]) -> Result<Option<String>, String> {
-        names.iter().find_map(|name| self.text(name).transpose()).transpose()
+        names
+            .iter()
+            .find_map(|name| self.text(name).transpose())
+            .transpose()
     }
 
     /// A text that must be there.
     pub fn need(&self, name: &str) -> Result<String, String> {
-        self.text(name)?.ok_or_else(|| format!("column `{name}` is missing or empty"))
+        self.text(name)?
+            .ok_or_else(|| format!("column `{name}` is missing or empty"))
     }
 
     /// A text that may be empty, in a column that must be there.
@@ -145,7 +164,10 @@ impl<'a> Columns<'a> {
         match self.json(name)? {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
-            Some(other) => Err(format!("column `{name}` should be an object, not {}", kind(&other))),
+            Some(other) => Err(format!(
+                "column `{name}` should be an object, not {}",
+                kind(&other)
+            )),
         }
     }
 
@@ -159,7 +181,10 @@ impl<'a> Columns<'a> {
         };
         match list.into_owned() {
             Value::Array(list) => texts(name, list),
-            other => Err(format!("column `{name}` should be a list, not {}", kind(&other))),
+            other => Err(format!(
+                "column `{name}` should be a list, not {}",
+                kind(&other)
+            )),
         }
     }
 
@@ -172,22 +197,32 @@ impl<'a> Columns<'a> {
         match self.json(name)? {
             None => Ok(Vec::new()),
             Some(Value::Array(list)) => texts(name, list),
-            Some(other) => Err(format!("column `{name}` should be a list, not {}", kind(&other))),
+            Some(other) => Err(format!(
+                "column `{name}` should be a list, not {}",
+                kind(&other)
+            )),
         }
     }
 
     /// The names of a map of tests, or of a list of them.
     pub fn tests(&self, name: &str) -> Result<Vec<String>, String> {
         let map = matches!(self.cell(name)?, Some(Cell::Other(value)) if value.is_object());
-        let map = map || self.text(name).ok().flatten().is_some_and(|text| text.trim_start().starts_with('{'));
+        let map = map
+            || self
+                .text(name)
+                .ok()
+                .flatten()
+                .is_some_and(|text| text.trim_start().starts_with('{'));
         if !map {
             return self.list(name);
         }
         match self.json(name)? {
             // A table gives every row the tests of all rows; those of others are null.
-            Some(Value::Object(map)) => {
-                Ok(map.into_iter().filter(|(_, run)| !run.is_null()).map(|(test, _)| test).collect())
-            }
+            Some(Value::Object(map)) => Ok(map
+                .into_iter()
+                .filter(|(_, run)| !run.is_null())
+                .map(|(test, _)| test)
+                .collect()),
             _ => self.list(name),
         }
     }
@@ -195,7 +230,10 @@ impl<'a> Columns<'a> {
     /// A time, in UTC and to the second.
     pub fn time(&self, name: &str) -> Result<Option<String>, String> {
         let told = |what: &str| {
-            format!("column `{name}`: `{}` is no time", what.chars().take(40).collect::<String>().escape_debug())
+            format!(
+                "column `{name}`: `{}` is no time",
+                what.chars().take(40).collect::<String>().escape_debug()
+            )
         };
         let time = match self.cell(name)? {
             None => return Ok(None),
@@ -213,13 +251,19 @@ impl<'a> Columns<'a> {
 fn texts(name: &str, list: Vec<Value>) -> Result<Vec<String>, String> {
     let text = |value: Value| match value {
         Value::String(text) => Ok(text),
-        other => Err(format!("column `{name}` holds {} where a text should be", kind(&other))),
+        other => Err(format!(
+            "column `{name}` holds {} where a text should be",
+            kind(&other)
+        )),
     };
     list.into_iter().map(text).collect()
 }
 
 fn no_json(name: &str, fault: &strict::Fault) -> String {
-    format!("column `{name}` is no JSON inside of a string: byte {}: {}", fault.at, fault.reason)
+    format!(
+        "column `{name}` is no JSON inside of a string: byte {}: {}",
+        fault.at, fault.reason
+    )
 }
 
 /// A table gives every object the keys of all; those of others are null.
@@ -227,7 +271,11 @@ fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let given = map.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(given.map(|(key, value)| (key, without_nulls(value))).collect())
+            Value::Object(
+                given
+                    .map(|(key, value)| (key, without_nulls(value)))
+                    .collect(),
+            )
         }
         Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
         value => value,
@@ -264,7 +312,11 @@ fn from_text(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
-    for form in ["%Y-%m-%d %H:%M:%S%.f %:z", "%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z"] {
+    for form in [
+        "%Y-%m-%d %H:%M:%S%.f %:z",
+        "%Y-%m-%d %H:%M:%S%.f%:z",
+        "%Y-%m-%dT%H:%M:%S%.f%z",
+    ] {
         if let Ok(time) = DateTime::parse_from_str(text, form) {
             return Some(time.to_utc());
         }
@@ -304,11 +356,22 @@ mod tests {
             json!(1_672_628_645_123_456_789_i64),
             json!("1672628645123"),
         ] {
-            assert_eq!(time(value.clone()), Ok(Some("2023-01-02T03:04:05Z".into())), "{value}");
+            assert_eq!(
+                time(value.clone()),
+                Ok(Some("2023-01-02T03:04:05Z".into())),
+                "{value}"
+            );
         }
-        assert_eq!(time(json!("2023-01-02")), Ok(Some("2023-01-02T00:00:00Z".into())));
+        assert_eq!(
+            time(json!("2023-01-02")),
+            Ok(Some("2023-01-02T00:00:00Z".into()))
+        );
         assert_eq!((time(json!(null)), time(json!(""))), (Ok(None), Ok(None)));
-        assert!(time(json!("soon")).expect_err("is refused").contains("`soon` is no time"));
+        assert!(
+            time(json!("soon"))
+                .expect_err("is refused")
+                .contains("`soon` is no time")
+        );
         assert!(time(json!([1])).is_err() && time(json!(1e300)).is_err());
     }
 
@@ -316,14 +379,23 @@ mod tests {
     fn a_time_in_a_column_of_times_is_one_as_well() {
         use std::sync::Arc;
 
-        use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray};
-        let plain: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1_672_628_645_123_456]));
-        let zone = TimestampNanosecondArray::from(vec![1_672_628_645_123_456_789]).with_timezone("+00:00");
-        let batch = RecordBatch::try_from_iter([("plain", plain), ("zone", Arc::new(zone) as ArrayRef)]);
+        use arrow::array::{
+            ArrayRef, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray,
+        };
+        let plain: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![1_672_628_645_123_456]));
+        let zone =
+            TimestampNanosecondArray::from(vec![1_672_628_645_123_456_789]).with_timezone("+00:00");
+        let batch =
+            RecordBatch::try_from_iter([("plain", plain), ("zone", Arc::new(zone) as ArrayRef)]);
         let batch = crate::source::rows::Batch::new(batch.expect("a batch"), None);
         let columns = Columns::new(Cells::Batch(&batch, 0));
         for name in ["plain", "zone"] {
-            assert_eq!(columns.time(name), Ok(Some("2023-01-02T03:04:05Z".into())), "{name}");
+            assert_eq!(
+                columns.time(name),
+                Ok(Some("2023-01-02T03:04:05Z".into())),
+                "{name}"
+            );
         }
     }
 
@@ -332,11 +404,37 @@ mod tests {
         let row = json!({"a": ["x"], "b": "[\"x\"]", "c": "x", "d": [1],
             "e": "{\"x\": 1, \"y\": null}", "f": "{\"x\": 1, \"x\": 2}"});
         let columns = Columns::new(Cells::Row(row.as_object().expect("a row")));
-        assert_eq!((columns.list("a"), columns.list("b")), (Ok(vec!["x".into()]), Ok(vec!["x".into()])));
-        assert_eq!((columns.list("none"), columns.tests("e")), (Ok(vec![]), Ok(vec!["x".into()])));
-        assert!(columns.list("c").expect_err("is refused").contains("column `c`"));
-        assert!(columns.list("d").expect_err("is refused").contains("a number where a text should be"));
-        assert!(columns.map("f").expect_err("is refused").contains("stands twice"));
-        assert!(columns.text("a").expect_err("is refused").contains("not a list"));
+        assert_eq!(
+            (columns.list("a"), columns.list("b")),
+            (Ok(vec!["x".into()]), Ok(vec!["x".into()]))
+        );
+        assert_eq!(
+            (columns.list("none"), columns.tests("e")),
+            (Ok(vec![]), Ok(vec!["x".into()]))
+        );
+        assert!(
+            columns
+                .list("c")
+                .expect_err("is refused")
+                .contains("column `c`")
+        );
+        assert!(
+            columns
+                .list("d")
+                .expect_err("is refused")
+                .contains("a number where a text should be")
+        );
+        assert!(
+            columns
+                .map("f")
+                .expect_err("is refused")
+                .contains("stands twice")
+        );
+        assert!(
+            columns
+                .text("a")
+                .expect_err("is refused")
+                .contains("not a list")
+        );
     }
 }

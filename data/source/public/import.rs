@@ -109,7 +109,9 @@ pub enum ImportError {
         reason: String,
     },
     /// Nothing is left.
-    #[error("no row of {read} can be imported; the first: {first}\nhint: `--from FORMAT` says what the rows are")]
+    #[error(
+        "no row of {read} can be imported; the first: {first}\nhint: `--from FORMAT` says what the rows are"
+    )]
     Nothing {
         /// Rows that were read.
         read: usize,
@@ -129,7 +131,10 @@ pub fn remarks_path(out: &Path) -> PathBuf {
 }
 
 fn beside(out: &Path, ending: &str) -> PathBuf {
-    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = out
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     out.with_file_name(format!("{name}.{ending}"))
 }
 
@@ -149,7 +154,11 @@ pub fn import(
         return Err(ImportError::Ending(out.to_path_buf()));
     }
     refuse_inputs(files, out)?;
-    let table = if wanted.dry_run { None } else { Some(Table::create(out)?) };
+    let table = if wanted.dry_run {
+        None
+    } else {
+        Some(Table::create(out)?)
+    };
     let list = |path: PathBuf| List { path, file: None };
     let mut run = Run {
         out,
@@ -177,7 +186,10 @@ fn refuse_inputs(files: &[PathBuf], out: &Path) -> Result<(), ImportError> {
         let about = fs::metadata(input).map_err(|error| FileError::new("read", input, error))?;
         let same = |out: &&PathBuf| fs::metadata(out).is_ok_and(|out| place(&out) == place(&about));
         if let Some(out) = written.iter().find(same) {
-            return Err(ImportError::Onto { out: out.clone(), input: input.clone() });
+            return Err(ImportError::Onto {
+                out: out.clone(),
+                input: input.clone(),
+            });
         }
     }
     Ok(())
@@ -197,7 +209,10 @@ impl List {
         if self.file.is_none() {
             self.file = Some(WholeFile::create(&self.path)?);
         }
-        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&line));
+        let written = self
+            .file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write_all(&line));
         Ok(written.map_err(|error| write(&self.path, error))?)
     }
 
@@ -206,7 +221,8 @@ impl List {
         match self.file {
             Some(file) => file.finish()?,
             None if self.path.exists() => {
-                fs::remove_file(&self.path).map_err(|error| FileError::new("remove", &self.path, error))?;
+                fs::remove_file(&self.path)
+                    .map_err(|error| FileError::new("remove", &self.path, error))?;
             }
             None => {}
         }
@@ -253,13 +269,18 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn enough(&self) -> bool {
-        self.wanted.limit.is_some_and(|limit| self.done.read >= limit)
+        self.wanted
+            .limit
+            .is_some_and(|limit| self.done.read >= limit)
     }
 
     fn file(&mut self, index: usize, path: &Path) -> Result<(), ImportError> {
         let mut failed = None;
         let read = each_place(path, &Limits::default(), &mut |place| {
-            let stop = || RowError::Broken { path: path.to_path_buf(), reason: "reading was stopped".into() };
+            let stop = || RowError::Broken {
+                path: path.to_path_buf(),
+                reason: "reading was stopped".into(),
+            };
             if self.enough() {
                 return Err(stop());
             }
@@ -302,14 +323,21 @@ impl Run<'_> {
                 *place = Some(moved(given, path, self.out)?);
             }
         }
-        if let Some(url) = row.git.as_deref().filter(|url| !url.contains(':') && !url.starts_with('/')) {
+        if let Some(url) = row
+            .git
+            .as_deref()
+            .filter(|url| !url.contains(':') && !url.starts_with('/'))
+        {
             row.git = Some(moved(url, path, self.out)?);
         }
         match self.ids.add(&row.instance_id, file, number) {
             None => Ok(row),
             Some((file, first)) => {
                 let file = self.files[file].display();
-                Err(format!("`{}` stands in row {first} of `{file}` already", row.instance_id))
+                Err(format!(
+                    "`{}` stands in row {first} of `{file}` already",
+                    row.instance_id
+                ))
             }
         }
     }
@@ -326,34 +354,65 @@ impl Run<'_> {
             *self.done.remarks.entry(remark.kind).or_default() += 1;
             if !self.wanted.dry_run {
                 let (file, instance_id) = (self.files[file].clone(), row.instance_id.clone());
-                self.remarks.push(&RemarkedRow { file, row: number, instance_id, remark })?;
+                self.remarks.push(&RemarkedRow {
+                    file,
+                    row: number,
+                    instance_id,
+                    remark,
+                })?;
             }
         }
-        self.table.as_mut().map_or(Ok(()), |table| table.push(row)).map_err(|reason| self.unwritten(reason))
+        self.table
+            .as_mut()
+            .map_or(Ok(()), |table| table.push(row))
+            .map_err(|reason| self.unwritten(reason))
     }
 
     fn refuse(&mut self, row: RefusedRow) -> Result<(), ImportError> {
         (self.told)(&row);
         self.done.refused += 1;
-        self.first.get_or_insert_with(|| format!("`{}`, row {}: {}", row.file.display(), row.row, row.reason));
-        if self.wanted.dry_run { Ok(()) } else { self.refused.push(&row) }
+        self.first.get_or_insert_with(|| {
+            format!("`{}`, row {}: {}", row.file.display(), row.row, row.reason)
+        });
+        if self.wanted.dry_run {
+            Ok(())
+        } else {
+            self.refused.push(&row)
+        }
     }
 
     fn finish(self) -> Result<Imported, ImportError> {
-        let Run { out, table, refused, remarks, first, done, .. } = self;
+        let Run {
+            out,
+            table,
+            refused,
+            remarks,
+            first,
+            done,
+            ..
+        } = self;
         let Imported { read, written, .. } = done;
         if written == 0 {
-            return Err(ImportError::Nothing { read, first: first.unwrap_or_else(|| "there is none".into()) });
+            return Err(ImportError::Nothing {
+                read,
+                first: first.unwrap_or_else(|| "there is none".into()),
+            });
         }
         let Some(table) = table else { return Ok(done) };
-        table.finish().map_err(|reason| ImportError::Write { path: out.to_path_buf(), reason })?;
+        table.finish().map_err(|reason| ImportError::Write {
+            path: out.to_path_buf(),
+            reason,
+        })?;
         refused.finish()?;
         remarks.finish()?;
         Ok(done)
     }
 
     fn unwritten(&self, reason: String) -> ImportError {
-        ImportError::Write { path: self.out.to_path_buf(), reason }
+        ImportError::Write {
+            path: self.out.to_path_buf(),
+            reason,
+        }
     }
 }
 
@@ -374,10 +433,17 @@ fn id_of(cells: Cells) -> Option<String> {
 
 /// A path that was said beside `from`, as said beside `to`.
 fn moved(path: &str, from: &Path, to: &Path) -> Result<String, String> {
-    let folder =
-        |file: &Path| file.parent().filter(|at| !at.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+    let folder = |file: &Path| {
+        file.parent()
+            .filter(|at| !at.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+            .to_path_buf()
+    };
     let told = |error: std::io::Error| format!("`{path}`: {error}");
-    let (old, new) = (folder(from).canonicalize().map_err(told)?, folder(to).canonicalize().map_err(told)?);
+    let (old, new) = (
+        folder(from).canonicalize().map_err(told)?,
+        folder(to).canonicalize().map_err(told)?,
+    );
     let found = old.join(path).canonicalize().map_err(told)?;
     if !found.starts_with(&old) {
         return Err(format!("`{path}` leaves the folder of its data set"));

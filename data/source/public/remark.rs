@@ -11,10 +11,22 @@ use super::TaskRow;
 
 /// Columns that change how other programs grade a row, and how they count.
 pub const GRADING_COLUMNS: [(&str, &str); 12] = [
-    ("eval_type", "with `fail_only` SWE-bench takes a test that did not run for passed; `train grade` does not"),
-    ("test_cmds", "the harness of the set runs these; `train grade` runs the tests of both lists itself"),
-    ("test_command", "the harness of the set runs this; `train grade` runs the tests of both lists itself"),
-    ("eval_script", "the harness of the set runs this; `train grade` runs the tests of both lists itself"),
+    (
+        "eval_type",
+        "with `fail_only` SWE-bench takes a test that did not run for passed; `train grade` does not",
+    ),
+    (
+        "test_cmds",
+        "the harness of the set runs these; `train grade` runs the tests of both lists itself",
+    ),
+    (
+        "test_command",
+        "the harness of the set runs this; `train grade` runs the tests of both lists itself",
+    ),
+    (
+        "eval_script",
+        "the harness of the set runs this; `train grade` runs the tests of both lists itself",
+    ),
     (
         "log_parser",
         "the harness of the set reads its log with this; `train grade` is told of each test and reads no log",
@@ -23,10 +35,19 @@ pub const GRADING_COLUMNS: [(&str, &str); 12] = [
         "install_config",
         "the environment that the lists of tests were made in; an image has it, `train grade` installs nothing",
     ),
-    ("environment_setup_commit", "the commit that the environment was installed for; an image has it"),
-    ("version", "chooses the environment and the command in the harness of the set; `train grade` does not read it"),
+    (
+        "environment_setup_commit",
+        "the commit that the environment was installed for; an image has it",
+    ),
+    (
+        "version",
+        "chooses the environment and the command in the harness of the set; `train grade` does not read it",
+    ),
     ("image", "the image that the lists of tests were made in"),
-    ("before_repo_set_cmd", "the harness of the set runs this before the tests; `train grade` does not"),
+    (
+        "before_repo_set_cmd",
+        "the harness of the set runs this before the tests; `train grade` does not",
+    ),
     (
         "selected_test_files_to_run",
         "the harness of the set runs these files; `train grade` runs the tests of both lists",
@@ -79,20 +100,40 @@ pub fn remarks(row: &TaskRow) -> Vec<Remark> {
     let mut found = Vec::new();
     let mut add = |kind, text: String| found.push(Remark { kind, text });
     let fail: HashSet<&str> = row.fail_to_pass.iter().map(String::as_str).collect();
-    let both: Vec<&str> = row.pass_to_pass.iter().map(String::as_str).filter(|test| fail.contains(test)).collect();
+    let both: Vec<&str> = row
+        .pass_to_pass
+        .iter()
+        .map(String::as_str)
+        .filter(|test| fail.contains(test))
+        .collect();
     if let Some(first) = both.first() {
         add(
             RemarkKind::InBothLists,
-            format!("tests in both FAIL_TO_PASS and PASS_TO_PASS: {}, e.g. `{}`", both.len(), shown(first)),
+            format!(
+                "tests in both FAIL_TO_PASS and PASS_TO_PASS: {}, e.g. `{}`",
+                both.len(),
+                shown(first)
+            ),
         );
     }
-    let repeated = [("FAIL_TO_PASS", &row.fail_to_pass), ("PASS_TO_PASS", &row.pass_to_pass)];
+    let repeated = [
+        ("FAIL_TO_PASS", &row.fail_to_pass),
+        ("PASS_TO_PASS", &row.pass_to_pass),
+    ];
     for (name, list) in repeated {
         if let Some(twice) = twice(list) {
-            add(RemarkKind::Repeated, format!("`{}` stands twice in {name}", shown(twice)));
+            add(
+                RemarkKind::Repeated,
+                format!("`{}` stands twice in {name}", shown(twice)),
+            );
         }
     }
-    let cut: Vec<&String> = row.fail_to_pass.iter().chain(&row.pass_to_pass).filter(|test| is_cut(test)).collect();
+    let cut: Vec<&String> = row
+        .fail_to_pass
+        .iter()
+        .chain(&row.pass_to_pass)
+        .filter(|test| is_cut(test))
+        .collect();
     if let Some(first) = cut.first() {
         add(
             RemarkKind::CutName,
@@ -104,17 +145,25 @@ pub fn remarks(row: &TaskRow) -> Vec<Remark> {
         );
     }
     if row.problem_statement.trim().is_empty() {
-        add(RemarkKind::NoStatement, "it has no problem statement: a model is not told what is wrong".into());
+        add(
+            RemarkKind::NoStatement,
+            "it has no problem statement: a model is not told what is wrong".into(),
+        );
     }
     if row.patch.trim().is_empty() {
-        add(RemarkKind::NoGoldPatch, "it has no gold patch: whether its tests can be passed is not known".into());
+        add(
+            RemarkKind::NoGoldPatch,
+            "it has no gold patch: whether its tests can be passed is not known".into(),
+        );
     }
     found
 }
 
 fn twice(list: &[String]) -> Option<&str> {
     let mut seen = HashSet::with_capacity(list.len());
-    list.iter().map(String::as_str).find(|test| !seen.insert(*test))
+    list.iter()
+        .map(String::as_str)
+        .find(|test| !seen.insert(*test))
 }
 
 /// True where a bracket is opened and never closed: `t.py::a[x` of `t.py::a[x y]`.
@@ -149,12 +198,25 @@ mod tests {
 
     #[test]
     fn each_oddity_has_its_remark_and_a_plain_row_has_none() {
-        assert_eq!(kinds(&row(&["t.py::a[x y]", "t.py::b[[]"], &["t.py::c", "test_d (m.A)"])), []);
+        assert_eq!(
+            kinds(&row(
+                &["t.py::a[x y]", "t.py::b[[]"],
+                &["t.py::c", "test_d (m.A)"]
+            )),
+            []
+        );
         assert_eq!(kinds(&row(&["a"], &["b", "a"])), [RemarkKind::InBothLists]);
         assert_eq!(kinds(&row(&["a", "a"], &["b"])), [RemarkKind::Repeated]);
         assert_eq!(kinds(&row(&["t.py::a[x"], &[])), [RemarkKind::CutName]);
-        let bare = TaskRow { problem_statement: " \n".into(), patch: String::new(), ..row(&["a"], &[]) };
-        assert_eq!(kinds(&bare), [RemarkKind::NoStatement, RemarkKind::NoGoldPatch]);
+        let bare = TaskRow {
+            problem_statement: " \n".into(),
+            patch: String::new(),
+            ..row(&["a"], &[])
+        };
+        assert_eq!(
+            kinds(&bare),
+            [RemarkKind::NoStatement, RemarkKind::NoGoldPatch]
+        );
     }
 
     #[test]

@@ -12,9 +12,11 @@ use crate::source::self_contained::SelfContained;
 
 pub(super) fn task_row(columns: &Columns, format: Format) -> Result<TaskRow, String> {
     let row = match format {
-        Format::SweBench | Format::SweBenchV5 | Format::SweGym | Format::SweRebench | Format::SweBenchPro => {
-            classic(columns, format)
-        }
+        Format::SweBench
+        | Format::SweBenchV5
+        | Format::SweGym
+        | Format::SweRebench
+        | Format::SweBenchPro => classic(columns, format),
         Format::SweSmith => smith(columns),
         Format::R2eGym => r2e(columns),
         Format::MultiSweBench => multi(columns),
@@ -42,21 +44,34 @@ fn classic(columns: &Columns, format: Format) -> Result<TaskRow, String> {
     let tag = columns.text("dockerhub_tag")?;
     // SWE-bench-extra, which is told by its `meta`, never said where its images are.
     let derived = || match format {
-        Format::SweGym => Some(format!("xingyaoww/sweb.eval.x86_64.{}", id.to_lowercase().replace("__", "_s_"))),
+        Format::SweGym => Some(format!(
+            "xingyaoww/sweb.eval.x86_64.{}",
+            id.to_lowercase().replace("__", "_s_")
+        )),
         Format::SweBenchPro => tag.map(|tag| format!("jefzda/sweap-images:{tag}")),
         Format::SweRebench => None,
         _ if columns.has("meta") => None,
-        _ => Some(format!("swebench/sweb.eval.x86_64.{}:latest", id.to_lowercase().replace("__", "_1776_"))),
+        _ => Some(format!(
+            "swebench/sweb.eval.x86_64.{}:latest",
+            id.to_lowercase().replace("__", "_1776_")
+        )),
     };
     Ok(TaskRow {
         repo: columns.need("repo")?,
         base_commit: columns.text("base_commit")?,
         image: named.or_else(derived),
-        language: columns.any(&["language", "lang", "repo_language"])?.map(language).or_else(|| language_of(&patch)),
+        language: columns
+            .any(&["language", "lang", "repo_language"])?
+            .map(language)
+            .or_else(|| language_of(&patch)),
         version: columns.plain("version")?,
-        problem_statement: columns.any(&["problem_statement", "pr_description"])?.unwrap_or_default(),
+        problem_statement: columns
+            .any(&["problem_statement", "pr_description"])?
+            .unwrap_or_default(),
         hints_text: match format {
-            Format::SweBenchPro => joined([columns.text("requirements")?, columns.text("interface")?]),
+            Format::SweBenchPro => {
+                joined([columns.text("requirements")?, columns.text("interface")?])
+            }
             _ => columns.any(&["hints_text", "interface"])?,
         },
         test_patch: columns.text("test_patch")?,
@@ -65,9 +80,16 @@ fn classic(columns: &Columns, format: Format) -> Result<TaskRow, String> {
         eval_script: columns.text("eval_script")?,
         test_command: match columns.any(&["test_cmd", "test_command"])? {
             Some(one) => Some(one),
-            None => of_config("test_cmd").or(columns.json("test_cmds").ok().flatten().as_ref().and_then(command)),
+            None => of_config("test_cmd").or(columns
+                .json("test_cmds")
+                .ok()
+                .flatten()
+                .as_ref()
+                .and_then(command)),
         },
-        log_parser: columns.text("log_parser")?.or_else(|| of_config("log_parser")),
+        log_parser: columns
+            .text("log_parser")?
+            .or_else(|| of_config("log_parser")),
         created_at: columns.time("created_at")?,
         instance_id: id,
         patch,
@@ -98,7 +120,9 @@ fn command(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
         Value::Array(list) => {
             let parts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            parts.map(|parts| parts.join(" && ")).filter(|text| !text.is_empty())
+            parts
+                .map(|parts| parts.join(" && "))
+                .filter(|text| !text.is_empty())
         }
         _ => None,
     }
@@ -107,11 +131,14 @@ fn command(value: &Value) -> Option<String> {
 /// SWE-smith: `swesmith/owner__repo.commit8`, and a patch that plants the bug.
 fn smith(columns: &Columns) -> Result<TaskRow, String> {
     let bug_patch = columns.need("patch")?;
-    let bug = Patch::parse(&bug_patch).map_err(|error| format!("the patch that plants its bug: {error}"))?;
+    let bug = Patch::parse(&bug_patch)
+        .map_err(|error| format!("the patch that plants its bug: {error}"))?;
     let mirror = columns.need("repo")?;
     let name = mirror.strip_prefix("swesmith/").unwrap_or(&mirror);
     let (repo, commit) = match name.rsplit_once('.') {
-        Some((repo, commit)) if commit.len() == 8 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+        Some((repo, commit))
+            if commit.len() == 8 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
             (repo, Some(commit))
         }
         _ => (name, None),
@@ -121,7 +148,10 @@ fn smith(columns: &Columns) -> Result<TaskRow, String> {
         repo: repo.replacen("__", "/", 1),
         base_commit: columns.text("base_commit")?.or(commit.map(str::to_string)),
         image: columns.any(&["image_name", "image"])?,
-        language: columns.text("language")?.map(language).or_else(|| language_of(&bug_patch)),
+        language: columns
+            .text("language")?
+            .map(language)
+            .or_else(|| language_of(&bug_patch)),
         problem_statement: columns.text("problem_statement")?.unwrap_or_default(),
         patch: bug.reversed().text().to_string(),
         bug_patch: Some(bug_patch),
@@ -134,23 +164,44 @@ fn smith(columns: &Columns) -> Result<TaskRow, String> {
 
 /// R2E-Gym: a commit with its diff as JSON, and what each test should say after it.
 fn r2e(columns: &Columns) -> Result<TaskRow, String> {
-    let repo = columns.any(&["repo_name", "repo"])?.ok_or("column `repo_name` is missing or empty")?;
+    let repo = columns
+        .any(&["repo_name", "repo"])?
+        .ok_or("column `repo_name` is missing or empty")?;
     let commit = columns.need("commit_hash")?;
-    let parsed = columns.map("parsed_commit_content")?.ok_or("column `parsed_commit_content` is missing or empty")?;
+    let parsed = columns
+        .map("parsed_commit_content")?
+        .ok_or("column `parsed_commit_content` is missing or empty")?;
     let (patch, test_patch) = diff_of(&parsed)?;
-    let expected = columns.map("expected_output_json")?.ok_or("column `expected_output_json` is missing or empty")?;
+    let expected = columns
+        .map("expected_output_json")?
+        .ok_or("column `expected_output_json` is missing or empty")?;
     if expected.is_empty() {
         return Err("it expects nothing of any test".into());
     }
     let statement = columns.text("problem_statement")?.unwrap_or_default();
     let statement = statement.trim();
     let statement = statement.strip_prefix("[ISSUE]").unwrap_or(statement);
-    let statement = statement.strip_suffix("[/ISSUE]").unwrap_or(statement).trim();
-    let created = Columns::new(Cells::Row(&parsed)).time("commit_date").ok().flatten();
+    let statement = statement
+        .strip_suffix("[/ISSUE]")
+        .unwrap_or(statement)
+        .trim();
+    let created = Columns::new(Cells::Row(&parsed))
+        .time("commit_date")
+        .ok()
+        .flatten();
     Ok(TaskRow {
-        instance_id: columns.text("instance_id")?.unwrap_or_else(|| format!("{repo}__{commit}")),
-        base_commit: parsed.get("old_commit_hash").and_then(Value::as_str).map(str::to_string),
-        image: Some(columns.text("docker_image")?.unwrap_or_else(|| format!("namanjain12/{repo}_final:{commit}"))),
+        instance_id: columns
+            .text("instance_id")?
+            .unwrap_or_else(|| format!("{repo}__{commit}")),
+        base_commit: parsed
+            .get("old_commit_hash")
+            .and_then(Value::as_str)
+            .map(str::to_string),
+        image: Some(
+            columns
+                .text("docker_image")?
+                .unwrap_or_else(|| format!("namanjain12/{repo}_final:{commit}")),
+        ),
         language: Some("python".into()),
         problem_statement: statement.to_string(),
         patch,
@@ -169,11 +220,15 @@ fn diff_of(commit: &Map<String, Value>) -> Result<(String, Option<String>), Stri
     let (mut code, mut tests) = (String::new(), String::new());
     for (index, file) in files.iter().enumerate() {
         let number = index + 1;
-        let binary = file.get("is_binary_file").and_then(Value::as_bool).unwrap_or(false);
+        let binary = file
+            .get("is_binary_file")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         if binary {
             return Err(format!("file {number} of its commit is binary"));
         }
-        let (path, text) = file_diff(file).ok_or_else(|| format!("file {number} of its commit has another form"))?;
+        let (path, text) = file_diff(file)
+            .ok_or_else(|| format!("file {number} of its commit has another form"))?;
         let judges = is_guarded(&path) || path.split('/').any(|part| part.starts_with("test"));
         if judges { &mut tests } else { &mut code }.push_str(&text);
     }
@@ -195,7 +250,11 @@ fn file_diff(file: &Value) -> Option<(String, String)> {
     if hunks.is_empty() {
         return Some((path.to_string(), String::new()));
     }
-    let mut text = format!("--- {}\n+++ {}\n", label("a/", "minus_file"), label("b/", "plus_file"));
+    let mut text = format!(
+        "--- {}\n+++ {}\n",
+        label("a/", "minus_file"),
+        label("b/", "plus_file")
+    );
     for hunk in hunks {
         let range = |name: &str| {
             let range = hunk.pointer(&format!("/descriptor/{name}"))?;
@@ -203,10 +262,24 @@ fn file_diff(file: &Value) -> Option<(String, String)> {
             let length = range.get("length").and_then(Value::as_u64).unwrap_or(1);
             Some(format!("{start},{length}"))
         };
-        let section = hunk.pointer("/descriptor/section").and_then(Value::as_str).unwrap_or_default();
-        let space = if section.is_empty() || section.starts_with(' ') { "" } else { " " };
-        text.push_str(&format!("@@ -{} +{} @@{space}{section}\n", range("old_range")?, range("new_range")?));
-        for line in hunk.pointer("/line_group/all_lines").and_then(Value::as_array)? {
+        let section = hunk
+            .pointer("/descriptor/section")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let space = if section.is_empty() || section.starts_with(' ') {
+            ""
+        } else {
+            " "
+        };
+        text.push_str(&format!(
+            "@@ -{} +{} @@{space}{section}\n",
+            range("old_range")?,
+            range("new_range")?
+        ));
+        for line in hunk
+            .pointer("/line_group/all_lines")
+            .and_then(Value::as_array)?
+        {
             let content = line.get("content")?.as_str()?;
             match line.get("type")?.as_str()? {
                 "context" => text.push_str(&format!(" {content}\n")),
@@ -223,7 +296,9 @@ fn file_diff(file: &Value) -> Option<(String, String)> {
 /// Multi-SWE-bench: a pull request, and maps from a test to what it said without, with the tests, and with the fix.
 fn multi(columns: &Columns) -> Result<TaskRow, String> {
     let (org, name) = (columns.need("org")?, columns.need("repo")?);
-    let number = columns.plain("number")?.ok_or("column `number` is missing or empty")?;
+    let number = columns
+        .plain("number")?
+        .ok_or("column `number` is missing or empty")?;
     let patch = columns.given_text("fix_patch")?;
     let base = columns.map("base")?.unwrap_or_default();
     let mut fail_to_pass = Vec::new();
@@ -239,7 +314,10 @@ fn multi(columns: &Columns) -> Result<TaskRow, String> {
                 .any(&["image", "image_name"])?
                 .unwrap_or_else(|| format!("mswebench/{org}_m_{name}:pr-{number}").to_lowercase()),
         ),
-        language: columns.any(&["lang", "language"])?.map(language).or_else(|| language_of(&patch)),
+        language: columns
+            .any(&["lang", "language"])?
+            .map(language)
+            .or_else(|| language_of(&patch)),
         version: columns.plain("tag")?.filter(|tag| !tag.is_empty()),
         problem_statement: statement(columns)?,
         hints_text: columns.text("hints")?,
@@ -254,24 +332,37 @@ fn multi(columns: &Columns) -> Result<TaskRow, String> {
 
 /// The issues that a pull request resolves, or else the request itself.
 fn statement(columns: &Columns) -> Result<String, String> {
-    let text =
-        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_string();
+    let text = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .trim()
+            .to_string()
+    };
     let told = |title: String, body: String| format!("{title}\n\n{body}").trim().to_string();
     let issues = match columns.json("resolved_issues")? {
         Some(Value::Array(issues)) => issues,
         _ => Vec::new(),
     };
-    let issues: Vec<String> = issues.iter().map(|issue| told(text(issue, "title"), text(issue, "body"))).collect();
+    let issues: Vec<String> = issues
+        .iter()
+        .map(|issue| told(text(issue, "title"), text(issue, "body")))
+        .collect();
     if !issues.is_empty() {
         return Ok(issues.join("\n\n"));
     }
-    Ok(told(columns.text("title")?.unwrap_or_default(), columns.text("body")?.unwrap_or_default()))
+    Ok(told(
+        columns.text("title")?.unwrap_or_default(),
+        columns.text("body")?.unwrap_or_default(),
+    ))
 }
 
 /// Rows that bring their repository along keep what they bring.
 fn self_contained(columns: &Columns) -> Result<TaskRow, String> {
     let row = columns.row()?.into_owned();
-    let read: SelfContained = serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
+    let read: SelfContained =
+        serde_json::from_value(Value::Object(row)).map_err(|error| error.to_string())?;
     columns.take(&[
         "instance_id",
         "language",
@@ -288,15 +379,22 @@ fn self_contained(columns: &Columns) -> Result<TaskRow, String> {
         "FAIL_TO_PASS",
         "PASS_TO_PASS",
     ]);
-    let path = |path: Option<std::path::PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
+    let path =
+        |path: Option<std::path::PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
     let json = |files: &std::collections::BTreeMap<String, String>| {
         (!files.is_empty()).then(|| serde_json::to_string(files).expect("a map of texts is JSON"))
     };
     Ok(TaskRow {
-        repo: columns.text("repo")?.unwrap_or_else(|| read.instance_id.clone()),
+        repo: columns
+            .text("repo")?
+            .unwrap_or_else(|| read.instance_id.clone()),
         base_commit: read.commit.or(read.base_commit),
         image: columns.any(&["image", "image_name", "docker_image"])?,
-        language: Some(read.language.unwrap_or_else(|| "python".into()).to_lowercase()),
+        language: Some(
+            read.language
+                .unwrap_or_else(|| "python".into())
+                .to_lowercase(),
+        ),
         version: columns.plain("version")?,
         problem_statement: read.problem_statement.unwrap_or_default(),
         hints_text: columns.text("hints_text")?,
@@ -339,9 +437,14 @@ fn language_of(patch: &str) -> Option<String> {
         (".cpp", "c++"),
         (".hpp", "c++"),
     ];
-    let paths = patch.lines().filter_map(|line| line.strip_prefix("+++ b/").or(line.strip_prefix("--- a/")));
+    let paths = patch
+        .lines()
+        .filter_map(|line| line.strip_prefix("+++ b/").or(line.strip_prefix("--- a/")));
     let told = |path: &str| {
-        ENDINGS.iter().find(|(ending, _)| path.trim_end().ends_with(ending)).map(|(_, name)| name.to_string())
+        ENDINGS
+            .iter()
+            .find(|(ending, _)| path.trim_end().ends_with(ending))
+            .map(|(_, name)| name.to_string())
     };
     paths.into_iter().find_map(told)
 }

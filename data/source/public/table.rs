@@ -45,31 +45,58 @@ impl Table {
         let file = WholeFile::create(path)?;
         let lines = ending(path) == Some("jsonl");
         let (sender, rows) = sync_channel(1);
-        let written = move || if lines { write_lines(file, rows) } else { write_parquet(file, rows) };
-        let thread = std::thread::Builder::new().name("rows".into()).spawn(written);
+        let written = move || {
+            if lines {
+                write_lines(file, rows)
+            } else {
+                write_parquet(file, rows)
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("rows".into())
+            .spawn(written);
         let thread = thread.map_err(|error| FileError::new("write", path, error))?;
-        Ok(Table { writer: Some((sender, thread)), rows: Vec::new(), bytes: 0 })
+        Ok(Table {
+            writer: Some((sender, thread)),
+            rows: Vec::new(),
+            bytes: 0,
+        })
     }
 
     /// Adds a row.
     pub fn push(&mut self, row: TaskRow) -> Result<(), String> {
         self.bytes += length(&row);
         self.rows.push(row);
-        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES { self.pass_on() } else { Ok(()) }
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.pass_on()
+        } else {
+            Ok(())
+        }
     }
 
     fn pass_on(&mut self) -> Result<(), String> {
         self.bytes = 0;
         let rows = std::mem::take(&mut self.rows);
-        let open = self.writer.as_ref().is_some_and(|(sender, _)| sender.send(rows).is_ok());
-        if open { Ok(()) } else { self.end().and(Err("its writer ended".into())) }
+        let open = self
+            .writer
+            .as_ref()
+            .is_some_and(|(sender, _)| sender.send(rows).is_ok());
+        if open {
+            Ok(())
+        } else {
+            self.end().and(Err("its writer ended".into()))
+        }
     }
 
     /// Waits for the writer, and says what it says.
     fn end(&mut self) -> Result<(), String> {
-        let Some((sender, thread)) = self.writer.take() else { return Ok(()) };
+        let Some((sender, thread)) = self.writer.take() else {
+            return Ok(());
+        };
         drop(sender);
-        thread.join().unwrap_or_else(|_| Err("its writer ended in the middle".into()))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err("its writer ended in the middle".into()))
     }
 
     /// Puts the file in its place.
@@ -109,13 +136,16 @@ fn write_parquet(file: WholeFile, batches: Receiver<Vec<TaskRow>>) -> Result<(),
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .build();
     let schema = batch(&[])?.schema();
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| error.to_string())?;
+    let mut writer =
+        ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| error.to_string())?;
     for rows in batches {
         if rows.is_empty() {
             let file = writer.into_inner().map_err(|error| error.to_string())?;
             return file.finish().map_err(|error| error.to_string());
         }
-        writer.write(&batch(&rows)?).map_err(|error| error.to_string())?;
+        writer
+            .write(&batch(&rows)?)
+            .map_err(|error| error.to_string())?;
         if writer.in_progress_size() >= GROUP_BYTES {
             writer.flush().map_err(|error| error.to_string())?;
         }
@@ -130,33 +160,57 @@ fn ending(path: &Path) -> Option<&str> {
 
 /// About how many bytes a row has.
 fn length(row: &TaskRow) -> usize {
-    let texts = row.texts().into_iter().flat_map(|(_, text)| text).map(str::len).sum::<usize>();
-    texts + row.fail_to_pass.iter().chain(&row.pass_to_pass).map(|test| test.len() + 4).sum::<usize>()
+    let texts = row
+        .texts()
+        .into_iter()
+        .flat_map(|(_, text)| text)
+        .map(str::len)
+        .sum::<usize>();
+    texts
+        + row
+            .fail_to_pass
+            .iter()
+            .chain(&row.pass_to_pass)
+            .map(|test| test.len() + 4)
+            .sum::<usize>()
 }
 
 fn batch(rows: &[TaskRow]) -> Result<RecordBatch, String> {
     let numbers = UInt32Array::from_iter_values(rows.iter().map(|row| row.row_format));
     let mut columns: Vec<(&str, ArrayRef)> = vec![("row_format", Arc::new(numbers))];
     let names = TaskRow::default();
-    let mut texts: Vec<StringBuilder> = names.texts().iter().map(|_| StringBuilder::new()).collect();
+    let mut texts: Vec<StringBuilder> =
+        names.texts().iter().map(|_| StringBuilder::new()).collect();
     for row in rows {
-        texts.iter_mut().zip(row.texts()).for_each(|(column, (_, text))| column.append_option(text));
+        texts
+            .iter_mut()
+            .zip(row.texts())
+            .for_each(|(column, (_, text))| column.append_option(text));
     }
     for ((name, _), mut column) in names.texts().into_iter().zip(texts) {
         columns.push((name, Arc::new(column.finish())));
     }
     for (name, of) in [
-        ("FAIL_TO_PASS", (|row| &row.fail_to_pass) as fn(&TaskRow) -> &Vec<String>),
+        (
+            "FAIL_TO_PASS",
+            (|row| &row.fail_to_pass) as fn(&TaskRow) -> &Vec<String>,
+        ),
         ("PASS_TO_PASS", |row| &row.pass_to_pass),
     ] {
         let mut column = ListBuilder::new(StringBuilder::new());
         for row in rows {
-            of(row).iter().for_each(|test| column.values().append_value(test));
+            of(row)
+                .iter()
+                .for_each(|test| column.values().append_value(test));
             column.append(true);
         }
         columns.push((name, Arc::new(column.finish())));
     }
     // Whether a column has nulls must not depend on the batch.
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
-        .map_err(|error| error.to_string())
+    RecordBatch::try_from_iter_with_nullable(
+        columns
+            .into_iter()
+            .map(|(name, column)| (name, column, true)),
+    )
+    .map_err(|error| error.to_string())
 }

@@ -48,14 +48,22 @@ fn expected(format: Format) -> TaskRow {
 
 #[test]
 fn a_row_of_swe_bench() {
-    assert_eq!(made(Format::SweBench, &classic()), expected(Format::SweBench));
+    assert_eq!(
+        made(Format::SweBench, &classic()),
+        expected(Format::SweBench)
+    );
     // SWE-bench-extra: a number as version, a timestamp, and no published image.
     let mut extra = classic();
     extra["version"] = json!(4);
     extra["created_at"] = json!("2019-03-20 03:46:18.000 +00:00");
     extra["meta"] = json!({"failed_lite_validators": [], "has_test_patch": true, "is_lite": true});
     let other = Some(json!({"meta": extra["meta"]}).to_string());
-    let wanted = TaskRow { version: Some("4".into()), image: None, other_columns: other, ..expected(Format::SweBench) };
+    let wanted = TaskRow {
+        version: Some("4".into()),
+        image: None,
+        other_columns: other,
+        ..expected(Format::SweBench)
+    };
     assert_eq!(made(Format::SweBench, &extra), wanted);
 }
 
@@ -81,14 +89,21 @@ fn a_row_of_swe_bench_5() {
 #[test]
 fn a_row_of_swe_gym_has_real_lists_and_another_image() {
     let mut row = classic();
-    row.as_object_mut().expect("a row").remove("environment_setup_commit");
+    row.as_object_mut()
+        .expect("a row")
+        .remove("environment_setup_commit");
     row["FAIL_TO_PASS"] = json!(["test_a (tests.A)"]);
     row["PASS_TO_PASS"] = json!(["test_b", "test_c"]);
     let image = Some("xingyaoww/sweb.eval.x86_64.django_s_django-11099".to_string());
-    let gym = TaskRow { image: image.clone(), environment_setup_commit: None, ..expected(Format::SweGym) };
+    let gym = TaskRow {
+        image: image.clone(),
+        environment_setup_commit: None,
+        ..expected(Format::SweGym)
+    };
     assert_eq!(made(Format::SweGym, &row), gym);
     row["FAIL_TO_PASS"] = json!("[\"test_a (tests.A)\"]");
-    let named = task_row(row.as_object().expect("a row"), Some(Format::SweGym)).expect("a task row");
+    let named =
+        task_row(row.as_object().expect("a row"), Some(Format::SweGym)).expect("a task row");
     assert_eq!(named, gym);
 }
 
@@ -145,7 +160,9 @@ fn a_row_of_r2e_gym_is_json_inside_of_strings() {
         "expected_output_json": "{\"A.test_x\": \"PASSED\", \"A.test_y\": \"FAILED\"}",
     });
     let diff = |path: &str| {
-        format!("--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n\\ No newline at end of file\n")
+        format!(
+            "--- a/{path}\n+++ b/{path}\n@@ -1,1 +1,1 @@\n-x = 1\n+x = 2\n\\ No newline at end of file\n"
+        )
     };
     let wanted = TaskRow {
         row_format: 2,
@@ -216,8 +233,12 @@ fn a_row_of_multi_swe_bench_has_maps_of_tests() {
         ..TaskRow::default()
     };
     let mut made = made(Format::MultiSweBench, &row);
-    let other: Value = serde_json::from_str(&made.other_columns.take().expect("other columns")).expect("JSON");
-    assert_eq!((&other["state"], &other["fixed_tests"]["A"]["fix"]), (&json!("closed"), &json!("PASS")));
+    let other: Value =
+        serde_json::from_str(&made.other_columns.take().expect("other columns")).expect("JSON");
+    assert_eq!(
+        (&other["state"], &other["fixed_tests"]["A"]["fix"]),
+        (&json!("closed"), &json!("PASS"))
+    );
     assert_eq!(made, wanted);
 }
 
@@ -226,7 +247,10 @@ fn a_row_of_swe_bench_pro_has_small_letters_and_lists_of_python() {
     let mut row = classic();
     let columns = row.as_object_mut().expect("a row");
     for (name, value) in [
-        ("fail_to_pass", r#"["keeps null if key doesn't exist", 't.py::b']"#),
+        (
+            "fail_to_pass",
+            r#"["keeps null if key doesn't exist", 't.py::b']"#,
+        ),
         ("pass_to_pass", "['t.py::c']"),
         ("repo_language", "py"),
         ("dockerhub_tag", "django.django-1"),
@@ -237,7 +261,14 @@ fn a_row_of_swe_bench_pro_has_small_letters_and_lists_of_python() {
     ] {
         columns.insert(name.into(), value.into());
     }
-    for name in ["FAIL_TO_PASS", "PASS_TO_PASS", "version", "environment_setup_commit", "created_at", "hints_text"] {
+    for name in [
+        "FAIL_TO_PASS",
+        "PASS_TO_PASS",
+        "version",
+        "environment_setup_commit",
+        "created_at",
+        "hints_text",
+    ] {
         columns.remove(name);
     }
     let wanted = TaskRow {
@@ -253,7 +284,8 @@ fn a_row_of_swe_bench_pro_has_small_letters_and_lists_of_python() {
         ..expected(Format::SweBenchPro)
     };
     assert_eq!(made(Format::SweBenchPro, &row), wanted);
-    let named = task_row(row.as_object().expect("a row"), Some(Format::SweBench)).expect("a task row");
+    let named =
+        task_row(row.as_object().expect("a row"), Some(Format::SweBench)).expect("a task row");
     assert_eq!(named.fail_to_pass, wanted.fail_to_pass);
 }
 
@@ -267,12 +299,22 @@ fn a_column_that_changes_grading_survives_whatever_its_kind() {
     row["rebuild_cmds"] = json!(["make"]);
     row["empty"] = "".into();
     let made = made(Format::SweRebench, &row);
-    assert_eq!(made.test_cmds.as_deref(), Some("[\"pytest -rA a\",\"pytest -rA b\"]"));
-    assert_eq!(made.test_command.as_deref(), Some("pytest -rA a && pytest -rA b"));
+    assert_eq!(
+        made.test_cmds.as_deref(),
+        Some("[\"pytest -rA a\",\"pytest -rA b\"]")
+    );
+    assert_eq!(
+        made.test_command.as_deref(),
+        Some("pytest -rA a && pytest -rA b")
+    );
     assert_eq!(made.install_config.as_deref(), Some("{\"python\":\"3.9\"}"));
     assert_eq!(made.image.as_deref(), Some("registry/x:2"));
-    let other: Value = serde_json::from_str(&made.other_columns.expect("other columns")).expect("JSON");
-    assert_eq!(other, json!({"docker_image": "registry/x:1", "rebuild_cmds": ["make"]}));
+    let other: Value =
+        serde_json::from_str(&made.other_columns.expect("other columns")).expect("JSON");
+    assert_eq!(
+        other,
+        json!({"docker_image": "registry/x:1", "rebuild_cmds": ["make"]})
+    );
 }
 
 pub(super) fn own(id: &str) -> Value {
@@ -287,7 +329,10 @@ fn a_row_that_brings_its_repository_along_keeps_it() {
     let made = made(Format::SelfContained, &own("a"));
     assert_eq!(made.files.as_deref(), Some("{\"src/a.py\":\"x = 1\\n\"}"));
     assert_eq!(made.test_files.as_deref(), Some("{\"test_a.py\":\"t\\n\"}"));
-    assert_eq!((made.language.as_deref(), made.image), (Some("python"), None));
+    assert_eq!(
+        (made.language.as_deref(), made.image),
+        (Some("python"), None)
+    );
 }
 
 #[test]
@@ -300,10 +345,14 @@ fn a_row_that_is_no_task_is_refused_with_its_reason() {
     assert!(refused(&|row| *row = json!({"a": 1, "b": 2})).contains("no known format: a, b"));
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "[]".into()).contains("no test in FAIL_TO_PASS"));
     assert!(refused(&|row| row["FAIL_TO_PASS"] = "a, b".into()).contains("column `FAIL_TO_PASS`"));
-    assert!(refused(&|row| row["repo"] = json!(7)).contains("column `repo` should be a text, not a number"));
+    assert!(
+        refused(&|row| row["repo"] = json!(7))
+            .contains("column `repo` should be a text, not a number")
+    );
     assert!(refused(&|row| row["patch"] = "hello".into()).contains("its gold patch: line 1"));
     assert!(
-        refused(&|row| row["patch"] = GOLD.replace("src/a.py", "../a.py").into()).contains("leaves the repository")
+        refused(&|row| row["patch"] = GOLD.replace("src/a.py", "../a.py").into())
+            .contains("leaves the repository")
     );
     assert!(refused(&|row| row["created_at"] = "soon".into()).contains("is no time"));
     assert!(refused(&|row| row["instance_id"] = "a\nb".into()).contains("is no id"));
@@ -315,7 +364,10 @@ fn a_row_that_is_no_task_is_refused_with_its_reason() {
 fn a_row_that_needs_an_image_is_told_from_one_that_does_not() {
     let needs = |row: &Value| needs_image(row.as_object().expect("a row"));
     let image = expected(Format::SweBench).image.expect("an image");
-    assert_eq!(needs(&classic()), Some(("django__django-11099".into(), image)));
+    assert_eq!(
+        needs(&classic()),
+        Some(("django__django-11099".into(), image))
+    );
     assert_eq!((needs(&own("a")), needs(&json!({"id": 1}))), (None, None));
 }
 

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, ListArray, MapArray, PrimitiveArray,
-    RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, ListArray, MapArray,
+    PrimitiveArray, RecordBatch, StringArray, StructArray,
 };
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine as _;
@@ -40,15 +40,26 @@ pub struct Batch {
 impl Batch {
     /// Takes columns; those of `before` where they have the same names.
     pub(crate) fn new(columns: RecordBatch, before: Option<&Batch>) -> Batch {
-        if let Some(before) = before.filter(|before| before.columns.schema_ref() == columns.schema_ref()) {
-            return Batch { columns, names: before.names.clone() };
+        if let Some(before) =
+            before.filter(|before| before.columns.schema_ref() == columns.schema_ref())
+        {
+            return Batch {
+                columns,
+                names: before.names.clone(),
+            };
         }
         let mut names = Names::default();
         for (index, field) in columns.schema_ref().fields().iter().enumerate() {
             names.exact.insert(field.name().clone(), index);
-            names.small.entry(field.name().to_ascii_lowercase()).or_insert(index);
+            names
+                .small
+                .entry(field.name().to_ascii_lowercase())
+                .or_insert(index);
         }
-        Batch { columns, names: Arc::new(names) }
+        Batch {
+            columns,
+            names: Arc::new(names),
+        }
     }
 
     /// The number of rows.
@@ -80,7 +91,9 @@ impl Batch {
         }
         match column.as_any().downcast_ref::<StringArray>() {
             Some(texts) => Some(texts.value(row)),
-            None => std::str::from_utf8(column.as_any().downcast_ref::<BinaryArray>()?.value(row)).ok(),
+            None => {
+                std::str::from_utf8(column.as_any().downcast_ref::<BinaryArray>()?.value(row)).ok()
+            }
         }
     }
 
@@ -90,7 +103,8 @@ impl Batch {
     ///
     /// When no JSON says what it holds, such as a day beyond all calendars.
     pub fn value(&self, column: usize, row: usize) -> Result<Value, String> {
-        value(self.columns.column(column), row).map_err(|why| format!("column `{}`: {why}", self.name(column)))
+        value(self.columns.column(column), row)
+            .map_err(|why| format!("column `{}`: {why}", self.name(column)))
     }
 
     /// True where a cell holds nothing.
@@ -104,7 +118,9 @@ impl Batch {
     ///
     /// As [`Batch::value`].
     pub fn row(&self, row: usize) -> Result<Row, String> {
-        (0..self.columns()).map(|column| Ok((self.name(column).to_string(), self.value(column, row)?))).collect()
+        (0..self.columns())
+            .map(|column| Ok((self.name(column).to_string(), self.value(column, row)?)))
+            .collect()
     }
 }
 
@@ -121,12 +137,17 @@ fn value(column: &ArrayRef, row: usize) -> Result<Value, String> {
         if items.len() > MAX_VALUES {
             return Err(format!("it holds more than {MAX_VALUES} values"));
         }
-        return (0..items.len()).map(|item| value(&items, item)).collect::<Result<_, _>>().map(Value::Array);
+        return (0..items.len())
+            .map(|item| value(&items, item))
+            .collect::<Result<_, _>>()
+            .map(Value::Array);
     }
     if let Some(parts) = any.downcast_ref::<StructArray>() {
         let fields = parts.fields().iter().zip(parts.columns());
         let object = fields.map(|(field, part)| Ok((field.name().clone(), value(part, row)?)));
-        return object.collect::<Result<Map<_, _>, String>>().map(Value::Object);
+        return object
+            .collect::<Result<Map<_, _>, String>>()
+            .map(Value::Object);
     }
     if let Some(map) = any.downcast_ref::<MapArray>() {
         return entries(&map.value(row));
@@ -163,14 +184,18 @@ fn entries(entries: &StructArray) -> Result<Value, String> {
 fn of_bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+        Err(_) => base64::engine::general_purpose::STANDARD
+            .encode(bytes)
+            .into(),
     }
 }
 
 /// A number; none where the column holds something else.
 fn number(column: &ArrayRef, row: usize) -> Option<Value> {
     fn at<T: ArrowPrimitiveType>(column: &ArrayRef, row: usize) -> Option<T::Native> {
-        column.as_primitive_opt::<T>().map(|column: &PrimitiveArray<T>| column.value(row))
+        column
+            .as_primitive_opt::<T>()
+            .map(|column: &PrimitiveArray<T>| column.value(row))
     }
     let float = |number: f64| Number::from_f64(number).map_or(Value::Null, Value::Number);
     match column.data_type() {
@@ -192,6 +217,10 @@ fn number(column: &ArrayRef, row: usize) -> Option<Value> {
 /// Times, decimals and the like, in their own notation.
 fn formatted(column: &ArrayRef, row: usize) -> Result<Value, String> {
     let options = FormatOptions::new().with_display_error(false);
-    let told = ArrayFormatter::try_new(column.as_ref(), &options).map_err(|error| error.to_string())?;
-    told.value(row).try_to_string().map(Value::String).map_err(|error| error.to_string())
+    let told =
+        ArrayFormatter::try_new(column.as_ref(), &options).map_err(|error| error.to_string())?;
+    told.value(row)
+        .try_to_string()
+        .map(Value::String)
+        .map_err(|error| error.to_string())
 }

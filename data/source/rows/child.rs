@@ -62,7 +62,8 @@ pub(crate) fn serve(numbers: &[u64]) -> io::Result<()> {
         let mut frame = Vec::new();
         parquet::decode(file, &limits, &mut |batch| {
             let written = packed(&batch, &mut frame).map_err(|error| error.to_string());
-            let sent = written.and_then(|()| write_frame(&mut out, &frame).map_err(|error| error.to_string()));
+            let sent = written
+                .and_then(|()| write_frame(&mut out, &frame).map_err(|error| error.to_string()));
             unwritten = sent.err();
             unwritten.is_none()
         })
@@ -70,7 +71,10 @@ pub(crate) fn serve(numbers: &[u64]) -> io::Result<()> {
     let fault = match decoded {
         Ok(Ok(())) => unwritten,
         Ok(Err(reason)) => Some(reason),
-        Err(panic) => Some(format!("it is broken Parquet: the decoder gave up: {}", said(panic.as_ref()))),
+        Err(panic) => Some(format!(
+            "it is broken Parquet: the decoder gave up: {}",
+            said(panic.as_ref())
+        )),
     };
     match fault {
         None => write_frame(&mut out, END),
@@ -92,8 +96,19 @@ fn unpacked(columns: Buffer) -> Result<Option<RecordBatch>, ArrowError> {
 }
 
 /// Reads a Parquet file, in a child where that is possible.
-pub(super) fn read(path: &Path, file: File, limits: &Limits, each: &mut EachBatch) -> Result<(), RowError> {
-    let reading = Reading { path, limits, each, rows: 0, last: None };
+pub(super) fn read(
+    path: &Path,
+    file: File,
+    limits: &Limits,
+    each: &mut EachBatch,
+) -> Result<(), RowError> {
+    let reading = Reading {
+        path,
+        limits,
+        each,
+        rows: 0,
+        last: None,
+    };
     match child::program() {
         Ok(Some(program)) => reading.in_child(program, file),
         Ok(None) => reading.here(file),
@@ -111,11 +126,16 @@ struct Reading<'a, 'b> {
 
 impl Reading<'_, '_> {
     fn broken(&self, reason: String) -> RowError {
-        RowError::Broken { path: self.path.to_path_buf(), reason }
+        RowError::Broken {
+            path: self.path.to_path_buf(),
+            reason,
+        }
     }
 
     fn no_child(&self, error: &io::Error) -> RowError {
-        self.broken(format!("a process that reads it cannot be started: {error}"))
+        self.broken(format!(
+            "a process that reads it cannot be started: {error}"
+        ))
     }
 
     fn batch(&mut self, columns: RecordBatch) -> Result<(), RowError> {
@@ -138,8 +158,23 @@ impl Reading<'_, '_> {
     }
 
     fn in_child(mut self, program: &Path, file: File) -> Result<(), RowError> {
-        let Limits { rows, row_bytes, bytes, expansion, free_bytes, memory, silence } = self.limits.clone();
-        let numbers = [rows as u64, row_bytes as u64, bytes, expansion, free_bytes, memory];
+        let Limits {
+            rows,
+            row_bytes,
+            bytes,
+            expansion,
+            free_bytes,
+            memory,
+            silence,
+        } = self.limits.clone();
+        let numbers = [
+            rows as u64,
+            row_bytes as u64,
+            bytes,
+            expansion,
+            free_bytes,
+            memory,
+        ];
         let longest = row_bytes.saturating_mul(2).saturating_add(FRAME_BYTES);
         let child = Child::start_framed(program, CHILD_ARGUMENT, &numbers, file.into(), longest);
         let mut child = child.map_err(|error| self.no_child(&error))?;
@@ -148,11 +183,15 @@ impl Reading<'_, '_> {
                 Ok(frame) => frame,
                 Err(RecvTimeoutError::Timeout) => {
                     let waited = silence.as_secs();
-                    return Err(self.broken(format!("no row could be read in {waited} s, after row {}", self.rows)));
+                    return Err(self.broken(format!(
+                        "no row could be read in {waited} s, after row {}",
+                        self.rows
+                    )));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let (how, rows) = (child.end(), self.rows);
-                    let reason = "it is broken Parquet, or made to do harm: it brought its reader to";
+                    let reason =
+                        "it is broken Parquet, or made to do harm: it brought its reader to";
                     return Err(self.broken(format!("{reason} {how}, after row {rows}")));
                 }
             };
@@ -163,7 +202,9 @@ impl Reading<'_, '_> {
                     let columns = columns.ok().flatten().ok_or_else(nonsense)?;
                     self.batch(columns)?;
                 }
-                Some(FAULT) => return Err(self.broken(String::from_utf8_lossy(&frame[8..]).into_owned())),
+                Some(FAULT) => {
+                    return Err(self.broken(String::from_utf8_lossy(&frame[8..]).into_owned()));
+                }
                 Some(END) => return Ok(()),
                 _ => return Err(nonsense()),
             }

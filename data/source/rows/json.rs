@@ -29,7 +29,12 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(path: &'a Path, limits: &'a Limits, each: &'a mut Each<'a>) -> Self {
-        Rows { path, limits, each, row: 0 }
+        Rows {
+            path,
+            limits,
+            each,
+            row: 0,
+        }
     }
 
     fn open(&self) -> Result<Box<dyn BufRead>, RowError> {
@@ -41,19 +46,28 @@ impl<'a> Rows<'a> {
     }
 
     fn broken(&self, reason: String) -> RowError {
-        RowError::Broken { path: self.path.to_path_buf(), reason }
+        RowError::Broken {
+            path: self.path.to_path_buf(),
+            reason,
+        }
     }
 
     /// One row a line; empty lines are passed over.
     pub(super) fn lines(mut self) -> Result<(), RowError> {
         let mut file = self.open()?;
-        let (mut line, mut offset) = (Vec::new(), skip_mark(&mut file).map_err(|error| self.read_error(error))?);
+        let (mut line, mut offset) = (
+            Vec::new(),
+            skip_mark(&mut file).map_err(|error| self.read_error(error))?,
+        );
         loop {
             line.clear();
             // One byte more than the limit tells a line that is too long from one that just fits.
             let most = self.limits.row_bytes as u64 + 1;
-            let mut read =
-                file.by_ref().take(most).read_until(b'\n', &mut line).map_err(|error| self.read_error(error))?;
+            let mut read = file
+                .by_ref()
+                .take(most)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| self.read_error(error))?;
             if read == 0 {
                 return Ok(());
             }
@@ -63,7 +77,10 @@ impl<'a> Rows<'a> {
                 read += skip_line(&mut file).map_err(|error| self.read_error(error))?;
                 self.found(offset, Err(self.too_long()))?;
             } else if !line.trim_ascii().is_empty() {
-                let value = row(&line, offset).map_err(|fault| Fault { torn: fault.torn && !ended, ..fault });
+                let value = row(&line, offset).map_err(|fault| Fault {
+                    torn: fault.torn && !ended,
+                    ..fault
+                });
                 self.found(offset, value)?;
             } else {
                 // Blank lines are no rows, but they count as lines do.
@@ -79,14 +96,27 @@ impl<'a> Rows<'a> {
         let offset = skip_mark(&mut file).map_err(|error| self.read_error(error))?;
         let mut bytes = Vec::new();
         let most = self.limits.row_bytes as u64 + 1;
-        file.take(most).read_to_end(&mut bytes).map_err(|error| self.read_error(error))?;
-        let value = if bytes.len() as u64 == most { Err(self.too_long()) } else { row(&bytes, offset) };
+        file.take(most)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.read_error(error))?;
+        let value = if bytes.len() as u64 == most {
+            Err(self.too_long())
+        } else {
+            row(&bytes, offset)
+        };
         self.found(offset, value)
     }
 
     /// One object where the first line ends in the middle of it and the file as a whole is one; else lines.
     pub(super) fn object_or_lines(self) -> Result<(), RowError> {
-        if self.is_one_object().map_err(|error| self.read_error(error))? { self.object() } else { self.lines() }
+        if self
+            .is_one_object()
+            .map_err(|error| self.read_error(error))?
+        {
+            self.object()
+        } else {
+            self.lines()
+        }
     }
 
     fn is_one_object(&self) -> io::Result<bool> {
@@ -99,7 +129,8 @@ impl<'a> Rows<'a> {
         if blank || !bytes.ends_with(b"\n") || !row(&bytes, 0).is_err_and(|fault| fault.torn) {
             return Ok(false);
         }
-        file.take(most - bytes.len() as u64).read_to_end(&mut bytes)?;
+        file.take(most - bytes.len() as u64)
+            .read_to_end(&mut bytes)?;
         Ok(row(&bytes, 0).is_ok())
     }
 
@@ -110,7 +141,9 @@ impl<'a> Rows<'a> {
         let mut item = Item::default();
         let mut state = State::Before;
         loop {
-            let bytes = file.fill_buf().map_err(|error| FileError::new("read", self.path, error))?;
+            let bytes = file
+                .fill_buf()
+                .map_err(|error| FileError::new("read", self.path, error))?;
             if bytes.is_empty() {
                 break;
             }
@@ -124,7 +157,8 @@ impl<'a> Rows<'a> {
                         Taken::More => {}
                         Taken::Row => self.item(&mut item)?,
                         Taken::End => {
-                            if self.row > 0 || !item.bytes.trim_ascii().is_empty() || item.too_long {
+                            if self.row > 0 || !item.bytes.trim_ascii().is_empty() || item.too_long
+                            {
                                 self.item(&mut item)?;
                             }
                             state = State::After;
@@ -132,7 +166,8 @@ impl<'a> Rows<'a> {
                     },
                     State::After if byte.is_ascii_whitespace() => {}
                     State::Before | State::After => {
-                        return Err(self.broken(format!("byte {place}: there is something besides one list")));
+                        return Err(self
+                            .broken(format!("byte {place}: there is something besides one list")));
                     }
                 }
             }
@@ -143,21 +178,42 @@ impl<'a> Rows<'a> {
             State::After => Ok(()),
             State::Before | State::Inside => {
                 let reason = format!("the list ends at byte {offset} without `]`");
-                Err(RowError::Torn { path: self.path.to_path_buf(), row: self.row + 1, reason })
+                Err(RowError::Torn {
+                    path: self.path.to_path_buf(),
+                    row: self.row + 1,
+                    reason,
+                })
             }
         }
     }
 
     fn item(&mut self, item: &mut Item) -> Result<(), RowError> {
-        let Item { bytes, start, too_long, .. } = std::mem::take(item);
-        let value = if too_long { Err(self.too_long()) } else { row(&bytes, start) };
-        self.found(start, value.map_err(|fault| Fault { torn: false, ..fault }))
+        let Item {
+            bytes,
+            start,
+            too_long,
+            ..
+        } = std::mem::take(item);
+        let value = if too_long {
+            Err(self.too_long())
+        } else {
+            row(&bytes, start)
+        };
+        self.found(
+            start,
+            value.map_err(|fault| Fault {
+                torn: false,
+                ..fault
+            }),
+        )
     }
 
     fn too_long(&self) -> Fault {
         let most = self.limits.row_bytes;
         Fault {
-            reason: format!("it is longer than {most} bytes\nhint: is this a file with one JSON row a line?"),
+            reason: format!(
+                "it is longer than {most} bytes\nhint: is this a file with one JSON row a line?"
+            ),
             torn: false,
         }
     }
@@ -167,7 +223,11 @@ impl<'a> Rows<'a> {
         if self.row > self.limits.rows {
             return Err(self.broken(format!("there are more than {} rows", self.limits.rows)));
         }
-        (self.each)(Found { row: self.row, offset: Some(offset), value: row })
+        (self.each)(Found {
+            row: self.row,
+            offset: Some(offset),
+            value: row,
+        })
     }
 }
 
@@ -177,7 +237,10 @@ fn unpacked(path: &Path, most: u64) -> io::Result<Box<dyn BufRead>> {
     if !file.fill_buf()?.starts_with(GZIP) {
         return Ok(Box::new(file));
     }
-    let unpacked = Bounded { inner: MultiGzDecoder::new(file), left: most };
+    let unpacked = Bounded {
+        inner: MultiGzDecoder::new(file),
+        left: most,
+    };
     Ok(Box::new(BufReader::with_capacity(1 << 18, unpacked)))
 }
 
@@ -187,7 +250,9 @@ pub(super) fn unpacked_head(path: &Path, head: Vec<u8>) -> io::Result<Vec<u8>> {
         return Ok(head);
     }
     let mut text = Vec::new();
-    MultiGzDecoder::new(File::open(path)?).take(HEAD_BYTES as u64).read_to_end(&mut text)?;
+    MultiGzDecoder::new(File::open(path)?)
+        .take(HEAD_BYTES as u64)
+        .read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -201,7 +266,9 @@ impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         let left = self.left.checked_sub(read as u64);
-        self.left = left.ok_or_else(|| io::Error::other("it unpacks to more bytes than a file of rows may have"))?;
+        self.left = left.ok_or_else(|| {
+            io::Error::other("it unpacks to more bytes than a file of rows may have")
+        })?;
         Ok(read)
     }
 }
@@ -269,10 +336,16 @@ impl Item {
 fn row(bytes: &[u8], offset: u64) -> Result<Row, Fault> {
     match strict::value(bytes) {
         Ok(Value::Object(row)) => Ok(row),
-        Ok(_) => Err(Fault { reason: format!("byte {offset}: it is no object with named columns"), torn: false }),
+        Ok(_) => Err(Fault {
+            reason: format!("byte {offset}: it is no object with named columns"),
+            torn: false,
+        }),
         Err(fault) => {
             let reason = format!("byte {}: {}", offset + fault.at as u64, fault.reason);
-            Err(Fault { reason, torn: fault.cut })
+            Err(Fault {
+                reason,
+                torn: fault.cut,
+            })
         }
     }
 }

@@ -10,14 +10,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, ListArray, MapArray, RecordBatch, RecordBatchOptions, StringViewArray,
-    StructArray,
+    Array, ArrayRef, BinaryViewArray, ListArray, MapArray, RecordBatch, RecordBatchOptions,
+    StringViewArray, StructArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use arrow::error::ArrowError;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 use super::Limits;
 
@@ -31,18 +33,29 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// # Errors
 ///
 /// Why the file cannot be read, or which limit its rows exceed.
-pub(super) fn decode(file: File, limits: &Limits, each: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), String> {
+pub(super) fn decode(
+    file: File,
+    limits: &Limits,
+    each: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), String> {
     let size = file.metadata().map_err(|error| broken(&error))?.len();
     let mut budget = Budget::new(size, limits);
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let about = ArrowReaderMetadata::load(&file, options.clone()).map_err(|error| broken(&error))?;
+    let about =
+        ArrowReaderMetadata::load(&file, options.clone()).map_err(|error| broken(&error))?;
     refuse_twins(about.schema().fields())?;
     let viewed = Schema::new(views(about.schema().fields()));
-    let about = ArrowReaderMetadata::try_new(about.metadata().clone(), options.with_schema(Arc::new(viewed)));
+    let about = ArrowReaderMetadata::try_new(
+        about.metadata().clone(),
+        options.with_schema(Arc::new(viewed)),
+    );
     let about = about.map_err(|error| broken(&error))?;
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, about).with_batch_size(DECODED_ROWS).build();
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, about)
+        .with_batch_size(DECODED_ROWS)
+        .build();
     for batch in reader.map_err(|error| broken(&error))? {
-        let batch = batch.map_err(|error| format!("after row {}: {}", budget.rows, broken(&error)))?;
+        let batch =
+            batch.map_err(|error| format!("after row {}: {}", budget.rows, broken(&error)))?;
         let lengths = lengths_of(&batch);
         let mut from = 0;
         while from < batch.num_rows() {
@@ -79,11 +92,28 @@ fn refuse_twins(fields: &Fields) -> Result<(), String> {
 
 /// The same columns, texts as views into their pages.
 fn views(fields: &Fields) -> Fields {
-    fields.iter().map(|field| Arc::new(field.as_ref().clone().with_data_type(view(field.data_type())))).collect()
+    fields
+        .iter()
+        .map(|field| {
+            Arc::new(
+                field
+                    .as_ref()
+                    .clone()
+                    .with_data_type(view(field.data_type())),
+            )
+        })
+        .collect()
 }
 
 fn view(kind: &DataType) -> DataType {
-    let inner = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(view(field.data_type())));
+    let inner = |field: &FieldRef| {
+        Arc::new(
+            field
+                .as_ref()
+                .clone()
+                .with_data_type(view(field.data_type())),
+        )
+    };
     match kind {
         DataType::Utf8 => DataType::Utf8View,
         DataType::Binary => DataType::BinaryView,
@@ -107,8 +137,16 @@ struct Budget<'a> {
 
 impl<'a> Budget<'a> {
     fn new(size: u64, limits: &'a Limits) -> Self {
-        let most = limits.bytes.min(size.saturating_mul(limits.expansion).max(limits.free_bytes));
-        Budget { limits, size, most, total: 0, rows: 0 }
+        let most = limits
+            .bytes
+            .min(size.saturating_mul(limits.expansion).max(limits.free_bytes));
+        Budget {
+            limits,
+            size,
+            most,
+            total: 0,
+            rows: 0,
+        }
     }
 
     /// How many of these rows make the next batch.
@@ -134,16 +172,22 @@ impl<'a> Budget<'a> {
     }
 
     fn refusal(&self, length: u64) -> Option<String> {
-        let Budget { limits, size, most, .. } = self;
+        let Budget {
+            limits, size, most, ..
+        } = self;
         let number = self.rows + 1;
         if number > limits.rows {
             return Some(format!("there are more than {} rows", limits.rows));
         }
         if length > limits.row_bytes as u64 {
-            return Some(format!("row {number} is longer than {} bytes", limits.row_bytes));
+            return Some(format!(
+                "row {number} is longer than {} bytes",
+                limits.row_bytes
+            ));
         }
-        (self.total + length > *most)
-            .then(|| format!("its {size} bytes become more than {most} bytes of rows, at row {number}"))
+        (self.total + length > *most).then(|| {
+            format!("its {size} bytes become more than {most} bytes of rows, at row {number}")
+        })
     }
 }
 
@@ -152,21 +196,32 @@ fn lengths_of(batch: &RecordBatch) -> Vec<u64> {
     let schema = batch.schema();
     let mut rows = vec![names_of(schema.fields()); batch.num_rows()];
     for column in batch.columns() {
-        rows.iter_mut().zip(lengths(column)).for_each(|(sum, length)| *sum = sum.saturating_add(length));
+        rows.iter_mut()
+            .zip(lengths(column))
+            .for_each(|(sum, length)| *sum = sum.saturating_add(length));
     }
     rows
 }
 
 /// What the names of an object cost.
 fn names_of(fields: &Fields) -> u64 {
-    fields.iter().map(|field| field.name().len() as u64 + 4).sum::<u64>() + 2
+    fields
+        .iter()
+        .map(|field| field.name().len() as u64 + 4)
+        .sum::<u64>()
+        + 2
 }
 
 /// About how long each value is as JSON.
 fn lengths(column: &ArrayRef) -> Vec<u64> {
     let any = column.as_any();
     // The low half of a view is its length.
-    let of_views = |views: &[u128]| views.iter().map(|view| u64::from(*view as u32) + 3).collect();
+    let of_views = |views: &[u128]| {
+        views
+            .iter()
+            .map(|view| u64::from(*view as u32) + 3)
+            .collect()
+    };
     if let Some(texts) = any.downcast_ref::<StringViewArray>() {
         return of_views(texts.views());
     }
@@ -183,7 +238,9 @@ fn lengths(column: &ArrayRef) -> Vec<u64> {
     if let Some(parts) = any.downcast_ref::<StructArray>() {
         let mut all = vec![names_of(parts.fields()); parts.len()];
         for part in parts.columns() {
-            all.iter_mut().zip(lengths(part)).for_each(|(sum, length)| *sum = sum.saturating_add(length));
+            all.iter_mut()
+                .zip(lengths(part))
+                .for_each(|(sum, length)| *sum = sum.saturating_add(length));
         }
         return all;
     }
@@ -199,7 +256,10 @@ fn of_list(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> Vec<u64> {
     let span = span(offsets);
     let inner = lengths(&values.slice(span.start, span.len()));
     let place = |offset: i32| offset as usize - span.start;
-    offsets.windows(2).map(|pair| inner[place(pair[0])..place(pair[1])].iter().sum::<u64>() + 2).collect()
+    offsets
+        .windows(2)
+        .map(|pair| inner[place(pair[0])..place(pair[1])].iter().sum::<u64>() + 2)
+        .collect()
 }
 
 /// Which values the lists of a slice hold.
@@ -212,8 +272,9 @@ fn written_out(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns: Vec<ArrayRef> = batch.columns().iter().map(own).collect::<Result<_, _>>()?;
     let schema = batch.schema();
     let fields = schema.fields().iter().zip(&columns);
-    let fields: Vec<Field> =
-        fields.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = fields
+        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
+        .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
 }
@@ -221,7 +282,11 @@ fn written_out(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 fn own(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let any = column.as_any();
     let field = |field: &FieldRef, values: &ArrayRef| {
-        Arc::new(Field::new(field.name(), values.data_type().clone(), field.is_nullable()))
+        Arc::new(Field::new(
+            field.name(),
+            values.data_type().clone(),
+            field.is_nullable(),
+        ))
     };
     match column.data_type() {
         DataType::Utf8View => return cast(column, &DataType::Utf8),
@@ -241,16 +306,33 @@ fn own(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
             if let Some(map) = any.downcast_ref::<MapArray>() {
                 let entries: ArrayRef = Arc::new(map.entries().clone());
                 let (offsets, entries) = own_list(map.offsets(), &entries)?;
-                let (inner, entries) = (field(inner, &entries), StructArray::from(entries.to_data()));
-                return Ok(Arc::new(MapArray::try_new(inner, offsets, entries, map.nulls().cloned(), *sorted)?));
+                let (inner, entries) =
+                    (field(inner, &entries), StructArray::from(entries.to_data()));
+                return Ok(Arc::new(MapArray::try_new(
+                    inner,
+                    offsets,
+                    entries,
+                    map.nulls().cloned(),
+                    *sorted,
+                )?));
             }
         }
         DataType::Struct(fields) => {
             if let Some(parts) = any.downcast_ref::<StructArray>() {
-                let columns: Vec<ArrayRef> = parts.columns().iter().map(own).collect::<Result<_, _>>()?;
-                let fields = fields.iter().zip(&columns).map(|(inner, column)| field(inner, column)).collect();
+                let columns: Vec<ArrayRef> =
+                    parts.columns().iter().map(own).collect::<Result<_, _>>()?;
+                let fields = fields
+                    .iter()
+                    .zip(&columns)
+                    .map(|(inner, column)| field(inner, column))
+                    .collect();
                 let nulls = parts.nulls().cloned();
-                return Ok(Arc::new(StructArray::try_new_with_length(fields, columns, nulls, parts.len())?));
+                return Ok(Arc::new(StructArray::try_new_with_length(
+                    fields,
+                    columns,
+                    nulls,
+                    parts.len(),
+                )?));
             }
         }
         _ => {}
@@ -258,7 +340,10 @@ fn own(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(column.clone())
 }
 
-fn own_list(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> Result<(OffsetBuffer<i32>, ArrayRef), ArrowError> {
+fn own_list(
+    offsets: &OffsetBuffer<i32>,
+    values: &ArrayRef,
+) -> Result<(OffsetBuffer<i32>, ArrayRef), ArrowError> {
     let span = span(offsets);
     let values = own(&values.slice(span.start, span.len()))?;
     let lengths = offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize);

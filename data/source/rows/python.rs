@@ -6,8 +6,13 @@
 /// The texts of a list or a tuple in Python's notation.
 pub(super) fn texts(text: &str) -> Option<Vec<String>> {
     let text = text.trim();
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let inner = inner.or_else(|| text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')))?;
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let inner = inner.or_else(|| {
+        text.strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')'))
+    })?;
     let (mut texts, mut rest) = (Vec::new(), inner.trim_start());
     while !rest.is_empty() {
         let (text, behind) = quoted(rest)?;
@@ -24,7 +29,10 @@ pub(super) fn texts(text: &str) -> Option<Vec<String>> {
 
 /// A text in quotes at the start, and what stands behind it.
 fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
+    let quote = text
+        .chars()
+        .next()
+        .filter(|quote| matches!(quote, '\'' | '"'))?;
     let mut chars = text[1..].char_indices();
     let mut found = String::new();
     while let Some((at, c)) = chars.next() {
@@ -74,7 +82,10 @@ mod tests {
             read(r#"["keeps null if key doesn't exist", 't.py::b']"#),
             ["keeps null if key doesn't exist", "t.py::b"]
         );
-        assert_eq!(read(r#" ['a "b", [c]', "d\te\x41\u00e9\U0001F600\\", ] "#), ["a \"b\", [c]", "d\teAé😀\\"]);
+        assert_eq!(
+            read(r#" ['a "b", [c]', "d\te\x41\u00e9\U0001F600\\", ] "#),
+            ["a \"b\", [c]", "d\teAé😀\\"]
+        );
         assert_eq!(read("('it\\'s',)"), ["it's"]);
         assert!(read("[]").is_empty() && read("[ ]").is_empty());
     }

@@ -34,21 +34,38 @@ pub struct Fault {
 pub fn value(bytes: &[u8]) -> Result<Value, Fault> {
     let left = Cell::new(MAX_VALUES);
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = Bounded { depth: MAX_DEPTH, left: &left }.deserialize(&mut json);
-    read.and_then(|value| json.end().map(|()| value)).map_err(|error| {
-        let said = error.to_string();
-        // The place is told as a byte of the file instead.
-        let reason = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
-        // Python writes them for bytes that were no text.
-        let half = if reason.contains("hex escape") { " (half of a surrogate pair, which is no letter)" } else { "" };
-        let reason = format!("{reason}{half}");
-        Fault { at: place(bytes, error.line(), error.column()), reason, cut: error.is_eof() }
-    })
+    let read = Bounded {
+        depth: MAX_DEPTH,
+        left: &left,
+    }
+    .deserialize(&mut json);
+    read.and_then(|value| json.end().map(|()| value))
+        .map_err(|error| {
+            let said = error.to_string();
+            // The place is told as a byte of the file instead.
+            let reason = said
+                .rsplit_once(" at line ")
+                .map_or(said.as_str(), |(reason, _)| reason);
+            // Python writes them for bytes that were no text.
+            let half = if reason.contains("hex escape") {
+                " (half of a surrogate pair, which is no letter)"
+            } else {
+                ""
+            };
+            let reason = format!("{reason}{half}");
+            Fault {
+                at: place(bytes, error.line(), error.column()),
+                reason,
+                cut: error.is_eof(),
+            }
+        })
 }
 
 /// The byte that stands in this line and column, both counted from 1.
 fn place(bytes: &[u8], line: usize, column: usize) -> usize {
-    let before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
+    let before = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1));
     let start: usize = before.map(<[u8]>::len).sum();
     (start + column.saturating_sub(1)).min(bytes.len())
 }
@@ -62,8 +79,12 @@ struct Bounded<'a> {
 impl Bounded<'_> {
     fn inner<E: Error>(&self) -> Result<Bounded<'_>, E> {
         let depth = self.depth.checked_sub(1);
-        let depth = depth.ok_or_else(|| E::custom(format!("it is nested deeper than {MAX_DEPTH}")))?;
-        Ok(Bounded { depth, left: self.left })
+        let depth =
+            depth.ok_or_else(|| E::custom(format!("it is nested deeper than {MAX_DEPTH}")))?;
+        Ok(Bounded {
+            depth,
+            left: self.left,
+        })
     }
 }
 
@@ -72,7 +93,11 @@ impl<'de> DeserializeSeed<'de> for Bounded<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| D::Error::custom(format!("it holds more than {MAX_VALUES} values")))?);
+        self.left.set(
+            left.ok_or_else(|| {
+                D::Error::custom(format!("it holds more than {MAX_VALUES} values"))
+            })?,
+        );
         deserializer.deserialize_any(self)
     }
 }
@@ -101,7 +126,9 @@ impl<'de> Visitor<'de> for Bounded<'_> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("a number is not finite"))
+        Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("a number is not finite"))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
@@ -125,7 +152,10 @@ impl<'de> Visitor<'de> for Bounded<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(self.inner()?)?;
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{}` stands twice", key.escape_debug())));
+                return Err(A::Error::custom(format!(
+                    "the key `{}` stands twice",
+                    key.escape_debug()
+                )));
             }
             map.insert(key, value);
         }
@@ -143,9 +173,13 @@ mod tests {
 
     #[test]
     fn what_is_plain_json_is_read_as_serde_json_reads_it() {
-        for text in
-            ["null", "-1.5e3", "[1, [true], {\"a\\u00e9\": \"\\ud83d\\ude00\"}]", "18446744073709551615", "\"4.10\""]
-        {
+        for text in [
+            "null",
+            "-1.5e3",
+            "[1, [true], {\"a\\u00e9\": \"\\ud83d\\ude00\"}]",
+            "18446744073709551615",
+            "\"4.10\"",
+        ] {
             let plain: Value = serde_json::from_str(text).expect("reads");
             assert_eq!(value(text.as_bytes()), Ok(plain), "{text}");
         }
@@ -153,12 +187,30 @@ mod tests {
 
     #[test]
     fn what_two_programs_read_in_two_ways_is_refused() {
-        assert_eq!(refused(r#"{"a": 1, "b": {"c": 1, "c": 2}}"#), "the key `c` stands twice");
-        assert_eq!(refused(r#"{"a": 1, "\u0061": 2}"#), "the key `a` stands twice");
-        assert!(refused(r#""\ud800""#).contains("surrogate") || refused(r#""\ud800""#).contains("hex escape"));
-        for text in
-            ["NaN", "[Infinity]", "-NaN", "1e999", "1 2", "{\"a\": 1} x", "\u{feff}1", "'a'", "[1,]", "\"a\nb\""]
-        {
+        assert_eq!(
+            refused(r#"{"a": 1, "b": {"c": 1, "c": 2}}"#),
+            "the key `c` stands twice"
+        );
+        assert_eq!(
+            refused(r#"{"a": 1, "\u0061": 2}"#),
+            "the key `a` stands twice"
+        );
+        assert!(
+            refused(r#""\ud800""#).contains("surrogate")
+                || refused(r#""\ud800""#).contains("hex escape")
+        );
+        for text in [
+            "NaN",
+            "[Infinity]",
+            "-NaN",
+            "1e999",
+            "1 2",
+            "{\"a\": 1} x",
+            "\u{feff}1",
+            "'a'",
+            "[1,]",
+            "\"a\nb\"",
+        ] {
             assert!(value(text.as_bytes()).is_err(), "{text}");
         }
         assert!(value(b"\"\xff\"").is_err());

@@ -32,9 +32,15 @@ pub(super) fn tree(path: &Path, wanted: &[String]) -> Result<Tree, String> {
     file.rewind().map_err(told)?;
     let most = MAX_STREAM_BYTES.min(size.saturating_mul(MAX_EXPANSION).max(FREE_BYTES));
     let tree = match head.as_slice() {
-        b"\x1f\x8b" => entries(Capped { inner: GzDecoder::new(file), left: most })?,
+        b"\x1f\x8b" => entries(Capped {
+            inner: GzDecoder::new(file),
+            left: most,
+        })?,
         b"PK" => return Err("it is a zip archive\nhint: pack it as `.tar.gz`".into()),
-        _ => entries(Capped { inner: file, left: MAX_STREAM_BYTES })?,
+        _ => entries(Capped {
+            inner: file,
+            left: MAX_STREAM_BYTES,
+        })?,
     };
     Ok(without_top(tree, wanted))
 }
@@ -43,26 +49,39 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
     let mut archive = tar::Archive::new(stream);
     let (mut tree, mut folded, mut folders) = (Tree::new(), HashSet::new(), HashSet::new());
     let mut links = Vec::new();
-    for entry in archive.entries().map_err(|error| format!("it is no tarball: {error}"))? {
+    for entry in archive
+        .entries()
+        .map_err(|error| format!("it is no tarball: {error}"))?
+    {
         let mut entry = entry.map_err(|error| error.to_string())?;
         let kind = entry.header().entry_type();
         if kind.is_pax_global_extensions() {
             continue;
         }
         let name = entry.path_bytes().into_owned();
-        let name = String::from_utf8(name).map_err(|_| "it holds a name that is no UTF-8".to_string())?;
+        let name =
+            String::from_utf8(name).map_err(|_| "it holds a name that is no UTF-8".to_string())?;
         let is_link = kind.is_symlink() || kind.is_hard_link();
         if !kind.is_dir() && !kind.is_file() && !is_link {
-            return Err(format!("`{}` is neither a file, a folder nor a link", name.escape_debug()));
+            return Err(format!(
+                "`{}` is neither a file, a folder nor a link",
+                name.escape_debug()
+            ));
         }
-        let name = name.strip_prefix("./").unwrap_or(&name).trim_end_matches('/');
+        let name = name
+            .strip_prefix("./")
+            .unwrap_or(&name)
+            .trim_end_matches('/');
         if kind.is_dir() && matches!(name, "" | ".") {
             continue;
         }
-        check_path(name).map_err(|error| error.to_string().replace("the patch names", "it names"))?;
+        check_path(name)
+            .map_err(|error| error.to_string().replace("the patch names", "it names"))?;
         // Two names that differ in case only are one file on some systems.
         let plain = name.to_lowercase();
-        let above = plain.match_indices('/').map(|(at, _)| plain[..at].to_string());
+        let above = plain
+            .match_indices('/')
+            .map(|(at, _)| plain[..at].to_string());
         folders.extend(above);
         if kind.is_dir() {
             folders.insert(plain);
@@ -75,12 +94,17 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
             return Err(format!("it holds more than {MAX_TREE_FILES} files"));
         }
         if is_link {
-            let target = entry.link_name_bytes().map(|target| target.into_owned()).unwrap_or_default();
+            let target = entry
+                .link_name_bytes()
+                .map(|target| target.into_owned())
+                .unwrap_or_default();
             links.push(Link::of(name, &target, kind.is_symlink())?);
             continue;
         }
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|error| format!("`{name}`: {error}"))?;
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|error| format!("`{name}`: {error}"))?;
         tree.insert(name.to_string(), bytes);
     }
     match folded.iter().find(|name| folders.contains(*name)) {
@@ -91,12 +115,19 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
 
 /// The tree below its only folder, where the patch is one of the files there.
 fn without_top(tree: Tree, wanted: &[String]) -> Tree {
-    let top = tree.keys().next().and_then(|path| path.split_once('/')).map(|(top, _)| format!("{top}/"));
+    let top = tree
+        .keys()
+        .next()
+        .and_then(|path| path.split_once('/'))
+        .map(|(top, _)| format!("{top}/"));
     match top {
         Some(top)
-            if tree.keys().all(|path| path.starts_with(&top)) && !wanted.iter().any(|path| path.starts_with(&top)) =>
+            if tree.keys().all(|path| path.starts_with(&top))
+                && !wanted.iter().any(|path| path.starts_with(&top)) =>
         {
-            tree.into_iter().map(|(path, bytes)| (path[top.len()..].to_string(), bytes)).collect()
+            tree.into_iter()
+                .map(|(path, bytes)| (path[top.len()..].to_string(), bytes))
+                .collect()
         }
         _ => tree,
     }
@@ -111,10 +142,9 @@ struct Capped<R> {
 impl<R: Read> Read for Capped<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::other("it becomes too large: it holds more than such an archive may"))?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::other("it becomes too large: it holds more than such an archive may")
+        })?;
         Ok(read)
     }
 }
@@ -132,7 +162,11 @@ mod tests {
 
     fn file(bytes: &[u8]) -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("archive-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "archive-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, bytes).expect("writes");
         path
@@ -153,10 +187,16 @@ mod tests {
             header.set_cksum();
             builder.append(&header, *bytes).expect("packs");
         }
-        builder.into_inner().and_then(GzEncoder::finish).expect("packs")
+        builder
+            .into_inner()
+            .and_then(GzEncoder::finish)
+            .expect("packs")
     }
 
-    fn unpacked(entries: &[(&str, EntryType, &[u8])], wanted: &[&str]) -> Result<Vec<String>, String> {
+    fn unpacked(
+        entries: &[(&str, EntryType, &[u8])],
+        wanted: &[&str],
+    ) -> Result<Vec<String>, String> {
         let path = file(&packed(entries));
         let wanted: Vec<String> = wanted.iter().map(|path| path.to_string()).collect();
         let read = tree(&path, &wanted);
@@ -168,10 +208,19 @@ mod tests {
 
     #[test]
     fn the_only_folder_is_taken_away_unless_the_patch_names_it() {
-        let entries: [(&str, EntryType, &[u8]); 3] =
-            [("money/", EntryType::Directory, b""), ("money/a.py", FILE, b"x"), ("money/b/c.py", FILE, b"\xff")];
-        assert_eq!(unpacked(&entries, &["a.py"]), Ok(vec!["a.py".into(), "b/c.py".into()]));
-        assert_eq!(unpacked(&entries, &["money/a.py"]), Ok(vec!["money/a.py".into(), "money/b/c.py".into()]));
+        let entries: [(&str, EntryType, &[u8]); 3] = [
+            ("money/", EntryType::Directory, b""),
+            ("money/a.py", FILE, b"x"),
+            ("money/b/c.py", FILE, b"\xff"),
+        ];
+        assert_eq!(
+            unpacked(&entries, &["a.py"]),
+            Ok(vec!["a.py".into(), "b/c.py".into()])
+        );
+        assert_eq!(
+            unpacked(&entries, &["money/a.py"]),
+            Ok(vec!["money/a.py".into(), "money/b/c.py".into()])
+        );
         assert_eq!(
             unpacked(&[("./a.py", FILE, b""), ("./b/c.py", FILE, b"")], &[]),
             Ok(vec!["a.py".into(), "b/c.py".into()])
@@ -193,7 +242,9 @@ mod tests {
             let error = unpacked(&[(name, kind, b"")], &[]).expect_err(name);
             assert!(error.contains(why), "{name}: {error}");
         }
-        let twice = |one, other| unpacked(&[(one, FILE, b"1"), (other, FILE, b"2")], &[]).expect_err("is refused");
+        let twice = |one, other| {
+            unpacked(&[(one, FILE, b"1"), (other, FILE, b"2")], &[]).expect_err("is refused")
+        };
         assert!(twice("a.py", "a.py").contains("twice"));
         assert!(twice("a/b.py", "A/B.py").contains("twice"));
         assert!(twice("a", "A/b.py").contains("both a file and a folder"));

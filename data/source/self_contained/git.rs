@@ -26,19 +26,33 @@ const MAX_ANSWER_BYTES: u64 = 2 * MAX_TREE_BYTES as u64;
 const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
 /// What `git` may be given as a repository: an address, an absolute path, or a path beside the rows.
-pub(super) fn source(url: &str, inside: &dyn Fn(&Path) -> Result<PathBuf, String>) -> Result<String, String> {
+pub(super) fn source(
+    url: &str,
+    inside: &dyn Fn(&Path) -> Result<PathBuf, String>,
+) -> Result<String, String> {
     let refuse = |why: &str| Err(format!("the git repository `{}` {why}", url.escape_debug()));
-    if url.is_empty() || url.starts_with('-') || url.contains(char::is_control) || url.contains("::") {
+    if url.is_empty()
+        || url.starts_with('-')
+        || url.contains(char::is_control)
+        || url.contains("::")
+    {
         return refuse("is no address");
     }
     if let Some((protocol, _)) = url.split_once("://") {
         return match PROTOCOLS.contains(&protocol) {
             true => Ok(url.to_string()),
-            false => refuse("is reached in a way that is not taken: it must be https, http, ssh, git or file"),
+            false => refuse(
+                "is reached in a way that is not taken: it must be https, http, ssh, git or file",
+            ),
         };
     }
     // `user@host:path` is ssh.
-    if url.split('/').next().is_some_and(|first| first.contains(':')) || url.starts_with('/') {
+    if url
+        .split('/')
+        .next()
+        .is_some_and(|first| first.contains(':'))
+        || url.starts_with('/')
+    {
         return Ok(url.to_string());
     }
     Ok(inside(Path::new(url))?.display().to_string())
@@ -47,20 +61,32 @@ pub(super) fn source(url: &str, inside: &dyn Fn(&Path) -> Result<PathBuf, String
 /// The files of `commit`; the objects stay below `store`.
 pub(super) fn tree(source: &str, commit: &str, store: &Path) -> Result<Tree, String> {
     if !(7..=64).contains(&commit.len()) || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("`{}` is no commit\nhint: name it by its hash", commit.escape_debug()));
+        return Err(format!(
+            "`{}` is no commit\nhint: name it by its hash",
+            commit.escape_debug()
+        ));
     }
     let name = &blake3::hash(source.as_bytes()).to_hex()[..16];
-    let repository = Repository { folder: store.join(format!("{name}.git")) };
+    let repository = Repository {
+        folder: store.join(format!("{name}.git")),
+    };
     let id = repository.commit(source, commit)?;
-    let listed = repository.git(&["ls-tree", "-r", "-z", "--long", "--full-tree", &id], Vec::new())?;
+    let listed = repository.git(
+        &["ls-tree", "-r", "-z", "--long", "--full-tree", &id],
+        Vec::new(),
+    )?;
     let entries = entries(&listed)?;
     let bytes: usize = entries.iter().map(|entry| entry.size).sum();
     if bytes > MAX_TREE_BYTES || entries.len() > MAX_TREE_FILES {
         return Err(too_large(source));
     }
-    let wanted: String = entries.iter().map(|entry| format!("{}\n", entry.object)).collect();
+    let wanted: String = entries
+        .iter()
+        .map(|entry| format!("{}\n", entry.object))
+        .collect();
     let objects = repository.git(&["cat-file", "--batch"], wanted.into_bytes())?;
-    contents(entries, &objects).ok_or_else(|| format!("git answers with something else than the files of `{commit}`"))
+    contents(entries, &objects)
+        .ok_or_else(|| format!("git answers with something else than the files of `{commit}`"))
 }
 
 /// A plain file of a commit.
@@ -73,12 +99,27 @@ struct Entry {
 /// Reads `MODE TYPE OBJECT SIZE\tPATH`, each ended by a NUL.
 fn entries(listed: &[u8]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
-    for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
-        let line = std::str::from_utf8(line).map_err(|_| "a path of the repository is no UTF-8".to_string())?;
+    for line in listed
+        .split(|byte| *byte == 0)
+        .filter(|line| !line.is_empty())
+    {
+        let line = std::str::from_utf8(line)
+            .map_err(|_| "a path of the repository is no UTF-8".to_string())?;
         let entry = line.split_once('\t').and_then(|(about, path)| {
-            let [mode, _, object, size] = about.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
+            let [mode, _, object, size] = about
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .try_into()
+                .ok()?;
             let plain = mode.starts_with("100");
-            Some((plain, Entry { path: path.into(), object: object.into(), size: size.parse().unwrap_or(0) }))
+            Some((
+                plain,
+                Entry {
+                    path: path.into(),
+                    object: object.into(),
+                    size: size.parse().unwrap_or(0),
+                },
+            ))
         });
         match entry {
             Some((true, entry)) => entries.push(entry),
@@ -112,44 +153,86 @@ impl Repository {
     /// The full name of a commit, fetched where it is not here yet.
     fn commit(&self, source: &str, commit: &str) -> Result<String, String> {
         if !self.folder.join("HEAD").exists() {
-            std::fs::create_dir_all(&self.folder).map_err(|error| format!("`{}`: {error}", self.folder.display()))?;
+            std::fs::create_dir_all(&self.folder)
+                .map_err(|error| format!("`{}`: {error}", self.folder.display()))?;
             self.git(&["init", "--quiet", "--bare", "--template="], Vec::new())?;
         }
         let find = || {
-            let found = self.git(&["rev-parse", "--quiet", "--verify", &format!("{commit}^{{commit}}")], Vec::new());
-            found.ok().and_then(|name| String::from_utf8(name).ok()).map(|name| name.trim().to_string())
+            let found = self.git(
+                &[
+                    "rev-parse",
+                    "--quiet",
+                    "--verify",
+                    &format!("{commit}^{{commit}}"),
+                ],
+                Vec::new(),
+            );
+            found
+                .ok()
+                .and_then(|name| String::from_utf8(name).ok())
+                .map(|name| name.trim().to_string())
         };
         if let Some(id) = find() {
             return Ok(id);
         }
-        let fetch = ["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head"];
+        let fetch = [
+            "fetch",
+            "--quiet",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+        ];
         // One commit alone, where the other side hands it out by its name; else all there is.
         let full = commit.len() >= 40;
-        let alone = [&fetch[..], &["--no-tags", "--depth=1", "--", source, commit]].concat();
+        let alone = [
+            &fetch[..],
+            &["--no-tags", "--depth=1", "--", source, commit],
+        ]
+        .concat();
         if full
             && self.git(&alone, Vec::new()).is_ok()
             && let Some(id) = find()
         {
             return Ok(id);
         }
-        let all = ["--tags", "--force", "--", source, "+refs/heads/*:refs/heads/*"];
+        let all = [
+            "--tags",
+            "--force",
+            "--",
+            source,
+            "+refs/heads/*:refs/heads/*",
+        ];
         self.git(&[&fetch[..], &all].concat(), Vec::new()).map_err(|error| {
             format!(
                 "`{source}` cannot be fetched: {error}\nhint: check the address and the network; a `folder` or an \
                  `archive` beside the rows needs neither"
             )
         })?;
-        find().ok_or_else(|| format!("`{source}` has no commit `{commit}` that a branch or a tag leads to"))
+        find().ok_or_else(|| {
+            format!("`{source}` has no commit `{commit}` that a branch or a tag leads to")
+        })
     }
 
     fn git(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
         let program = trust::program("git").map_err(|error| error.to_string())?;
         let mut command = Command::new(program.ok_or("git is not on `PATH`\nhint: install `git`")?);
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"] {
+        for variable in [
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_OBJECT_DIRECTORY",
+            "GIT_NAMESPACE",
+        ] {
             command.env_remove(variable);
         }
         command
-            .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"])
+            .args([
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "core.fsmonitor=false",
+                "-c",
+                "gc.auto=0",
+            ])
             .args(["-c", "maintenance.auto=false"])
             .args(arguments)
             .current_dir(&self.folder)
@@ -164,15 +247,25 @@ impl Repository {
 
 /// What a command writes to standard output. It is killed with all it started where it takes too long.
 fn answer(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = piped.spawn().map_err(|error| format!("git cannot be started: {error}\nhint: install `git`"))?;
+    let piped = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = piped
+        .spawn()
+        .map_err(|error| format!("git cannot be started: {error}\nhint: install `git`"))?;
     let group = Pid::from_raw(child.id() as i32);
-    let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (mut stdin, stdout, stderr) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feeder = std::thread::spawn(move || {
         // Who does not want its input ends early, and is asked for its reason below.
         stdin.as_mut().map(|stdin| stdin.write_all(&input));
     });
-    let (stdout, stderr) = (collected(stdout, MAX_ANSWER_BYTES), collected(stderr, 64 << 10));
+    let (stdout, stderr) = (
+        collected(stdout, MAX_ANSWER_BYTES),
+        collected(stderr, 64 << 10),
+    );
     let until = Instant::now() + PATIENCE;
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
@@ -186,11 +279,23 @@ fn answer(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
         }
     };
     let _ = feeder.join();
-    let (out, said) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+    let (out, said) = (
+        stdout.join().unwrap_or_default(),
+        stderr.join().unwrap_or_default(),
+    );
     if !status.success() {
         let said = String::from_utf8_lossy(&said);
-        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect();
-        return Err(if lines.is_empty() { format!("git ended with {status}") } else { lines.join(" / ") });
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .take(4)
+            .collect();
+        return Err(if lines.is_empty() {
+            format!("git ended with {status}")
+        } else {
+            lines.join(" / ")
+        });
     }
     if out.len() as u64 > MAX_ANSWER_BYTES {
         return Err("git answers with too much".into());

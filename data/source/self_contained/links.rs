@@ -22,7 +22,8 @@ impl Link {
     /// When it leaves the tree.
     pub(super) fn of(name: &str, target: &[u8], is_symbolic: bool) -> Result<Link, String> {
         let leaves = || format!("the link `{name}` leaves the tree");
-        let target = std::str::from_utf8(target).map_err(|_| format!("the link `{name}` leads to no UTF-8 name"))?;
+        let target = std::str::from_utf8(target)
+            .map_err(|_| format!("the link `{name}` leads to no UTF-8 name"))?;
         if target.starts_with('/') {
             return Err(leaves());
         }
@@ -36,7 +37,10 @@ impl Link {
                 part => parts.push(part),
             }
         }
-        Ok(Link { name: name.to_string(), target: parts.join("/") })
+        Ok(Link {
+            name: name.to_string(),
+            target: parts.join("/"),
+        })
     }
 }
 
@@ -45,11 +49,15 @@ pub(super) fn followed(mut tree: Tree, links: Vec<Link>) -> Result<Tree, String>
     let mut open = links;
     for _ in 0..MAX_CHAIN {
         // A link that leads to a link waits until that one is a file.
-        let (ready, waiting): (Vec<Link>, Vec<Link>) =
-            open.into_iter().partition(|link| !found(&tree, link).is_empty());
+        let (ready, waiting): (Vec<Link>, Vec<Link>) = open
+            .into_iter()
+            .partition(|link| !found(&tree, link).is_empty());
         let Some(_) = ready.first() else {
             return waiting.first().map_or(Ok(tree), |link| {
-                Err(format!("the link `{}` leads to `{}`, which is not in the tree", link.name, link.target))
+                Err(format!(
+                    "the link `{}` leads to `{}`, which is not in the tree",
+                    link.name, link.target
+                ))
             });
         };
         let mut bytes: usize = tree.values().map(Vec::len).sum();
@@ -58,7 +66,10 @@ pub(super) fn followed(mut tree: Tree, links: Vec<Link>) -> Result<Tree, String>
                 let content = tree[&from].clone();
                 bytes += content.len();
                 if bytes > MAX_TREE_BYTES || tree.len() >= MAX_TREE_FILES {
-                    return Err(format!("with what `{}` leads to, it becomes too large", link.name));
+                    return Err(format!(
+                        "with what `{}` leads to, it becomes too large",
+                        link.name
+                    ));
                 }
                 tree.insert(to, content);
             }
@@ -74,10 +85,15 @@ fn found(tree: &Tree, link: &Link) -> Vec<(String, String)> {
         return vec![(link.target.clone(), link.name.clone())];
     }
     let (folder, inside) = (format!("{}/", link.target), format!("{}/", link.name));
-    let below = tree.range(folder.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&folder));
+    let below = tree
+        .range(folder.clone()..)
+        .map(|(path, _)| path)
+        .take_while(|path| path.starts_with(&folder));
     // A link to a folder that it lies in would have no end.
     let below = below.filter(|_| !inside.starts_with(&folder));
-    below.map(|path| (path.clone(), format!("{inside}{}", &path[folder.len()..]))).collect()
+    below
+        .map(|path| (path.clone(), format!("{inside}{}", &path[folder.len()..])))
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,18 +101,32 @@ mod tests {
     use super::*;
 
     fn tree(links: &[(&str, &str)]) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let files = [("a.py", "a"), ("d/b.py", "b")].map(|(path, text)| (path.to_string(), text.as_bytes().to_vec()));
-        let links = links.iter().map(|(name, target)| Link::of(name, target.as_bytes(), true));
-        Ok(followed(Tree::from(files), links.collect::<Result<_, _>>()?)?.into_iter().collect())
+        let files = [("a.py", "a"), ("d/b.py", "b")]
+            .map(|(path, text)| (path.to_string(), text.as_bytes().to_vec()));
+        let links = links
+            .iter()
+            .map(|(name, target)| Link::of(name, target.as_bytes(), true));
+        Ok(
+            followed(Tree::from(files), links.collect::<Result<_, _>>()?)?
+                .into_iter()
+                .collect(),
+        )
     }
 
     #[test]
     fn a_link_becomes_what_it_leads_to() {
         let names = |links: &[(&str, &str)]| -> Vec<String> {
-            tree(links).expect("a tree").into_iter().map(|(path, text)| format!("{path}={}", text[0] as char)).collect()
+            tree(links)
+                .expect("a tree")
+                .into_iter()
+                .map(|(path, text)| format!("{path}={}", text[0] as char))
+                .collect()
         };
         assert_eq!(names(&[("c.py", "a.py")]), ["a.py=a", "c.py=a", "d/b.py=b"]);
-        assert_eq!(names(&[("d/c.py", "../a.py"), ("e", "d/./c.py")]), ["a.py=a", "d/b.py=b", "d/c.py=a", "e=a"]);
+        assert_eq!(
+            names(&[("d/c.py", "../a.py"), ("e", "d/./c.py")]),
+            ["a.py=a", "d/b.py=b", "d/c.py=a", "e=a"]
+        );
         assert_eq!(names(&[("e", "d")]), ["a.py=a", "d/b.py=b", "e/b.py=b"]);
     }
 

@@ -20,25 +20,40 @@ pub(super) const MAX_TREE_FILES: usize = 20_000;
 
 /// The tree that the model sees, without the tests that judge. `git` repositories are kept below `out`.
 pub(super) fn base_tree(row: &SelfContained, beside: &Path, out: &Path) -> Result<Tree, String> {
-    let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+    let beside = if beside.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        beside
+    };
     let id = &row.instance_id;
     let commit = row.commit.as_ref().or(row.base_commit.as_ref());
     let mut tree = match (&row.folder, &row.archive, &row.git) {
         (None, None, None) => Tree::new(),
         (Some(folder), None, None) => folder_tree(&inside(folder, beside, "folder", id)?)?,
         (None, Some(archive), None) => {
-            let wanted = crate::Patch::parse(&row.patch).map_or_else(|_| Vec::new(), |patch| owned(&patch.paths()));
+            let wanted = crate::Patch::parse(&row.patch)
+                .map_or_else(|_| Vec::new(), |patch| owned(&patch.paths()));
             let path = inside(archive, beside, "archive", id)?;
-            archive::tree(&path, &wanted).map_err(|error| format!("the archive `{}`: {error}", archive.display()))?
+            archive::tree(&path, &wanted)
+                .map_err(|error| format!("the archive `{}`: {error}", archive.display()))?
         }
         (None, None, Some(url)) => {
-            let commit = commit.ok_or_else(|| format!("`{id}` names a `git` repository and no `commit` of it"))?;
+            let commit = commit
+                .ok_or_else(|| format!("`{id}` names a `git` repository and no `commit` of it"))?;
             let source = git::source(url, &|path| inside(path, beside, "git repository", id))?;
             git::tree(&source, commit, &out.join("git"))?
         }
-        _ => return Err(format!("`{id}` has more than one of `folder`, `archive` and `git`")),
+        _ => {
+            return Err(format!(
+                "`{id}` has more than one of `folder`, `archive` and `git`"
+            ));
+        }
     };
-    tree.extend(row.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())));
+    tree.extend(
+        row.files
+            .iter()
+            .map(|(path, text)| (path.clone(), text.clone().into_bytes())),
+    );
     if tree.is_empty() {
         return Err(format!(
             "`{id}` has no files\nhint: give it `files`, a `folder`, an `archive`, or `git` and a `commit`"
@@ -54,10 +69,16 @@ fn owned(paths: &[&str]) -> Vec<String> {
 
 /// A path that a row names, where it lies below the folder of its data set.
 fn inside(path: &Path, beside: &Path, what: &str, id: &str) -> Result<PathBuf, String> {
-    let told = |error: std::io::Error| format!("the {what} `{}` of `{id}`: {error}", path.display());
-    let (home, found) = (beside.canonicalize().map_err(told)?, beside.join(path).canonicalize().map_err(told)?);
+    let told =
+        |error: std::io::Error| format!("the {what} `{}` of `{id}`: {error}", path.display());
+    let (home, found) = (
+        beside.canonicalize().map_err(told)?,
+        beside.join(path).canonicalize().map_err(told)?,
+    );
     if !found.starts_with(&home) {
-        return Err(format!("the {what} of `{id}` leaves the folder of its data set"));
+        return Err(format!(
+            "the {what} of `{id}` leaves the folder of its data set"
+        ));
     }
     Ok(found)
 }
@@ -69,7 +90,9 @@ fn folder_tree(root: &Path) -> Result<Tree, String> {
     for path in walk(root, &|name| name != "__pycache__").map_err(|error| error.to_string())? {
         let told = |error: std::io::Error| format!("`{}`: {error}", path.display());
         let size = fs::metadata(&path).map_err(told)?.len();
-        left = left.checked_sub(size).ok_or_else(|| too_large(&root.display().to_string()))?;
+        left = left
+            .checked_sub(size)
+            .ok_or_else(|| too_large(&root.display().to_string()))?;
         tree.insert(below(root, &path), fs::read(&path).map_err(told)?);
     }
     Ok(tree)
@@ -85,13 +108,16 @@ pub(super) fn check(tree: &Tree, id: &str) -> Result<(), String> {
     if bytes > MAX_TREE_BYTES || tree.len() > MAX_TREE_FILES {
         return Err(too_large(id));
     }
-    tree.keys().try_for_each(|path| check_path(path)).map_err(|error| error.to_string())
+    tree.keys()
+        .try_for_each(|path| check_path(path))
+        .map_err(|error| error.to_string())
 }
 
 /// A tree is written beside its place and moved there, so that one that was begun is never taken for a whole one.
 pub(super) fn write(root: &Path, files: &Tree) -> Result<(), String> {
     let begun = root.with_extension("begun");
-    let told = |error: std::io::Error| format!("cannot write the tree `{}`: {error}", root.display());
+    let told =
+        |error: std::io::Error| format!("cannot write the tree `{}`: {error}", root.display());
     for old in [root, &begun] {
         if old.exists() {
             fs::remove_dir_all(old).map_err(told)?;

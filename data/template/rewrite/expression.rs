@@ -68,14 +68,20 @@ impl Printer {
         match expression {
             Expr::Var(one) => self.put(one.id),
             Expr::Const(one) => self.constant(&one.value)?,
-            Expr::UnaryOp(one) if matches!(one.op, UnaryOpKind::Neg) => self.call(NEGATE, &[Some(&one.expr)])?,
+            Expr::UnaryOp(one) if matches!(one.op, UnaryOpKind::Neg) => {
+                self.call(NEGATE, &[Some(&one.expr)])?
+            }
             Expr::UnaryOp(one) => {
                 self.put("not ");
                 self.operand(&one.expr)?;
             }
             Expr::BinOp(one) => {
                 if let Some((name, turned)) = function(one.op) {
-                    let (left, right) = if turned { (&one.right, &one.left) } else { (&one.left, &one.right) };
+                    let (left, right) = if turned {
+                        (&one.right, &one.left)
+                    } else {
+                        (&one.left, &one.right)
+                    };
                     return self.call(name, &[Some(left), Some(right)]);
                 }
                 // A sum is as long as a template is; parentheses would nest as deep.
@@ -103,7 +109,15 @@ impl Printer {
                 }
             }
             Expr::Slice(one) => {
-                self.call(SLICE, &[Some(&one.expr), one.start.as_ref(), one.stop.as_ref(), one.step.as_ref()])?;
+                self.call(
+                    SLICE,
+                    &[
+                        Some(&one.expr),
+                        one.start.as_ref(),
+                        one.stop.as_ref(),
+                        one.step.as_ref(),
+                    ],
+                )?;
             }
             _ => self.application(expression)?,
         }
@@ -205,7 +219,12 @@ impl Printer {
                 let number = f64::try_from(value.clone())?;
                 self.put(&format!("{number:?}"));
             }
-            kind => return Err(Error::new(ErrorKind::SyntaxError, format!("a literal of type {kind}"))),
+            kind => {
+                return Err(Error::new(
+                    ErrorKind::SyntaxError,
+                    format!("a literal of type {kind}"),
+                ));
+            }
         }
         Ok(())
     }
@@ -233,7 +252,10 @@ fn function(kind: BinOpKind) -> Option<(&'static str, bool)> {
 /// Whether `(a left b) right c` may lose its parentheses.
 fn chains(left: BinOpKind, right: BinOpKind) -> bool {
     use BinOpKind::{Add, Concat, ScAnd, ScOr, Sub};
-    matches!((left, right), (Add | Sub, Add | Sub) | (Concat, Concat) | (ScAnd, ScAnd) | (ScOr, ScOr))
+    matches!(
+        (left, right),
+        (Add | Sub, Add | Sub) | (Concat, Concat) | (ScAnd, ScAnd) | (ScOr, ScOr)
+    )
 }
 
 fn operator(kind: BinOpKind) -> &'static str {

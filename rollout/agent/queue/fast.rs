@@ -5,5 +5,9 @@ use crate::record::Queue;
 
 /// What follows a try of this queue that did not end the task.
 pub(super) fn next(standing: Standing, config: &QueueConfig) -> (Standing, Step) {
-    if is_over(&standing, config) { move_to(Queue::Deep, standing, config) } else { go_on(standing) }
+    if is_over(&standing, config) {
+        move_to(Queue::Deep, standing, config)
+    } else {
+        go_on(standing)
+    }
 }

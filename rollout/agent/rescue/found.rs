@@ -40,12 +40,19 @@ impl Found {
 }
 
 /// What the pattern and the condition of a rule find in a case; none where it has nothing to say.
-pub(super) fn found(condition: Condition, pattern: Option<&Regex>, case: &Case<'_>) -> Option<Found> {
+pub(super) fn found(
+    condition: Condition,
+    pattern: Option<&Regex>,
+    case: &Case<'_>,
+) -> Option<Found> {
     let mut found = Found::default();
     if let Some(pattern) = pattern {
         let captures = pattern.captures(case.said)?;
         for name in pattern.capture_names().flatten() {
-            found.say(name, captures.name(name).map_or("?", |group| group.as_str()));
+            found.say(
+                name,
+                captures.name(name).map_or("?", |group| group.as_str()),
+            );
         }
     }
     match condition {
@@ -64,8 +71,13 @@ pub(super) fn found(condition: Condition, pattern: Option<&Regex>, case: &Case<'
 
 /// Where a file and a line are told, the file of the repository that they mean.
 fn anywhere(mut found: Found, case: &Case<'_>) -> Found {
-    let line = found.word("at").and_then(|line| line.parse().ok()).unwrap_or(1);
-    let path = found.word("file").and_then(|file| in_repository(case, &file));
+    let line = found
+        .word("at")
+        .and_then(|line| line.parse().ok())
+        .unwrap_or(1);
+    let path = found
+        .word("file")
+        .and_then(|file| in_repository(case, &file));
     match path {
         Some(path) => found.at(&path, line, case),
         None => {
@@ -80,8 +92,11 @@ fn anywhere(mut found: Found, case: &Case<'_>) -> Found {
 /// The path of the repository that shares most of its end with `named`.
 fn in_repository(case: &Case<'_>, named: &str) -> Option<String> {
     let paths = case.index.paths().chain(case.tree.made());
-    let best = paths.map(|path| (shared_parts(path, named), path)).filter(|(shared, _)| *shared > 0);
-    best.max_by_key(|(shared, path)| (*shared, std::cmp::Reverse(path.len()))).map(|(_, path)| path.to_string())
+    let best = paths
+        .map(|path| (shared_parts(path, named), path))
+        .filter(|(shared, _)| *shared > 0);
+    best.max_by_key(|(shared, path)| (*shared, std::cmp::Reverse(path.len())))
+        .map(|(_, path)| path.to_string())
 }
 
 fn declared(mut found: Found, case: &Case<'_>) -> Option<Found> {
@@ -103,7 +118,12 @@ fn module(found: Found, case: &Case<'_>) -> Option<Found> {
         let stem = stem.strip_suffix("/__init__").unwrap_or(stem);
         stem.rsplit('/').next() == Some(last)
     };
-    let path = case.index.paths().filter(|path| !data::patch::is_guarded(path)).find(is)?.to_string();
+    let path = case
+        .index
+        .paths()
+        .filter(|path| !data::patch::is_guarded(path))
+        .find(is)?
+        .to_string();
     Some(found.at(&path, 1, case))
 }
 
@@ -111,7 +131,10 @@ fn similar(mut found: Found, case: &Case<'_>) -> Option<Found> {
     let name = found.word("name")?;
     let plain = |name: &str| name.to_lowercase().replace('_', "");
     let wanted = plain(&name);
-    let sources = case.index.symbols().filter(|(path, _)| !data::patch::is_guarded(path));
+    let sources = case
+        .index
+        .symbols()
+        .filter(|(path, _)| !data::patch::is_guarded(path));
     let distance = |short: &str| strsim::levenshtein(&wanted, &plain(short));
     let alike = sources.map(|(path, symbol)| (distance(symbol.short()), path, symbol));
     let alike = alike.filter(|(far, _, symbol)| *far <= ALIKE && symbol.short() != name);
@@ -134,8 +157,13 @@ fn file(mut found: Found, case: &Case<'_>) -> Option<Found> {
 }
 
 fn quoted(case: &Case<'_>, path: &str, line: usize) -> String {
-    let Some(text) = case.tree.read(path) else { return String::new() };
+    let Some(text) = case.tree.read(path) else {
+        return String::new();
+    };
     let first = line.saturating_sub(QUOTED + 1);
     let lines = text.lines().enumerate().skip(first).take(2 * QUOTED + 1);
-    lines.map(|(at, text)| format!("{}|{text}", at + 1)).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|(at, text)| format!("{}|{text}", at + 1))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -22,16 +22,27 @@ pub(super) enum Refused {
 
 impl Agent<'_> {
     /// The candidate without the files that the tests do not need; the candidate stands where the tests need all of them.
-    pub(super) fn without_needless_files(&self, working: &Working, candidate: Patch) -> Result<Patch, AgentError> {
+    pub(super) fn without_needless_files(
+        &self,
+        working: &Working,
+        candidate: Patch,
+    ) -> Result<Patch, AgentError> {
         let mut kept = candidate;
-        for path in kept.paths().iter().map(ToString::to_string).collect::<Vec<_>>() {
+        for path in kept
+            .paths()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+        {
             let (smaller, _) = kept.without(&|one| one == path);
             let mut tree = working.tree.clone();
             if smaller.is_empty() || tree.set(&smaller).is_err() {
                 continue;
             }
             let best = self.task.fail_to_pass.len();
-            let checked = self.checker.check(self.root, self.task, &tree, &smaller, best, working.apart)?;
+            let checked =
+                self.checker
+                    .check(self.root, self.task, &tree, &smaller, best, working.apart)?;
             if checked.status == Status::Pass && checked.suspicion.is_none() {
                 kept = smaller;
             }
@@ -40,16 +51,29 @@ impl Agent<'_> {
     }
 
     /// Makes the edits of an answer, without those of files that judge, which are named.
-    pub(super) fn edit(&self, written: &Written, anchor: Anchor, tree: &mut WorkTree) -> Result<Vec<String>, Refused> {
+    pub(super) fn edit(
+        &self,
+        written: &Written,
+        anchor: Anchor,
+        tree: &mut WorkTree,
+    ) -> Result<Vec<String>, Refused> {
         if written.stop.is_truncated() {
             return Err(Refused::Truncated);
         }
-        let changes = self.scaffold().read(&written.text, self.task, tree, anchor).map_err(Refused::Unread)?;
+        let changes = self
+            .scaffold()
+            .read(&written.text, self.task, tree, anchor)
+            .map_err(Refused::Unread)?;
         let of = |change: &FileChange| {
-            Patch::change(&change.path, tree.read(&change.path).as_deref(), change.content.as_deref())
+            Patch::change(
+                &change.path,
+                tree.read(&change.path).as_deref(),
+                change.content.as_deref(),
+            )
         };
         let judged = |change: &FileChange| !self.task.judged(&of(change)).1.is_empty();
-        let (guarded, kept): (Vec<FileChange>, Vec<FileChange>) = changes.into_iter().partition(judged);
+        let (guarded, kept): (Vec<FileChange>, Vec<FileChange>) =
+            changes.into_iter().partition(judged);
         let guarded: Vec<String> = guarded.into_iter().map(|change| change.path).collect();
         if kept.is_empty() {
             return Err(Refused::Guarded(guarded));
@@ -78,11 +102,20 @@ impl Agent<'_> {
         let status = match edited {
             Ok(_) => None,
             Err(Refused::Truncated) => Some(Status::Truncated),
-            Err(Refused::Guarded(_) | Refused::Unread(Unread::NoEdit(_) | Unread::NoChange)) => Some(Status::NoPatch),
+            Err(Refused::Guarded(_) | Refused::Unread(Unread::NoEdit(_) | Unread::NoChange)) => {
+                Some(Status::NoPatch)
+            }
             Err(Refused::Unread(Unread::DoesNotFit(..))) => Some(Status::NotApplied),
         };
         let checked = match status {
-            None => self.checker.check(self.root, self.task, &working.tree, patch, best, working.apart)?,
+            None => self.checker.check(
+                self.root,
+                self.task,
+                &working.tree,
+                patch,
+                best,
+                working.apart,
+            )?,
             Some(status) => unrun(status),
         };
         Ok((checked, guarded))

@@ -20,8 +20,19 @@ pub(super) struct Told {
 impl Told {
     /// What was told about a try of an earlier process.
     pub fn again(known: &Try) -> Told {
-        let Try { status, told, said, near, .. } = known;
-        Told { status: *status, text: told.clone(), said: said.clone(), near: near.clone() }
+        let Try {
+            status,
+            told,
+            said,
+            near,
+            ..
+        } = known;
+        Told {
+            status: *status,
+            text: told.clone(),
+            said: said.clone(),
+            near: near.clone(),
+        }
     }
 }
 
@@ -29,16 +40,31 @@ impl Told {
     /// As a turn that follows an answer.
     pub fn turn(&self) -> String {
         match self.status {
-            Status::NotApplied | Status::NoPatch | Status::Truncated | Status::Lost => self.text.clone(),
-            Status::Pass | Status::Fail | Status::Broke | Status::Timeout | Status::Oom | Status::Crash => {
-                format!("{}\n\nYour edits stand. Go on from the files as they are now, in the same form.", self.text)
+            Status::NotApplied | Status::NoPatch | Status::Truncated | Status::Lost => {
+                self.text.clone()
+            }
+            Status::Pass
+            | Status::Fail
+            | Status::Broke
+            | Status::Timeout
+            | Status::Oom
+            | Status::Crash => {
+                format!(
+                    "{}\n\nYour edits stand. Go on from the files as they are now, in the same form.",
+                    self.text
+                )
             }
         }
     }
 }
 
 /// What is told about a try.
-pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[String], agent: &Agent<'_>) -> Told {
+pub(super) fn told(
+    checked: &Checked,
+    refused: Option<&Refused>,
+    guarded: &[String],
+    agent: &Agent<'_>,
+) -> Told {
     let (mut text, mut near) = (String::new(), None);
     if let Some(refused) = refused {
         (text, near) = why_nothing_ran(refused, agent);
@@ -48,20 +74,33 @@ pub(super) fn told(checked: &Checked, refused: Option<&Refused>, guarded: &[Stri
             text.push('\n');
             text.push_str(&agent.summary(failure));
         } else if !checked.output.trim().is_empty() {
-            let output =
-                crate::agent::scaffold::cut(checked.output.trim(), agent.config.summary_tokens, agent.words.tokens);
+            let output = crate::agent::scaffold::cut(
+                checked.output.trim(),
+                agent.config.summary_tokens,
+                agent.words.tokens,
+            );
             text.push_str(&format!("\nThe end of what was printed:\n{output}"));
         }
         if !guarded.is_empty() {
-            text.push_str(&format!("\nEdits of what judges were left out: {}.", guarded.join(", ")));
+            text.push_str(&format!(
+                "\nEdits of what judges were left out: {}.",
+                guarded.join(", ")
+            ));
         }
     }
-    let of_failure = checked
-        .failure
-        .as_ref()
-        .map(|failure| format!("{}: {}\n{}", failure.exception, failure.message, failure.trace));
+    let of_failure = checked.failure.as_ref().map(|failure| {
+        format!(
+            "{}: {}\n{}",
+            failure.exception, failure.message, failure.trace
+        )
+    });
     let said = of_failure.unwrap_or_else(|| format!("{text}\n{}", checked.output));
-    Told { status: checked.status, text, said, near }
+    Told {
+        status: checked.status,
+        text,
+        said,
+        near,
+    }
 }
 
 fn opening(status: Status) -> &'static str {
@@ -79,7 +118,10 @@ fn opening(status: Status) -> &'static str {
 fn why_nothing_ran(refused: &Refused, agent: &Agent<'_>) -> (String, Option<String>) {
     let reminder = agent.scaffold().reminder();
     match refused {
-        Refused::Truncated => ("The answer was cut off because it was too long. Write the edits alone.".into(), None),
+        Refused::Truncated => (
+            "The answer was cut off because it was too long. Write the edits alone.".into(),
+            None,
+        ),
         Refused::Guarded(paths) => {
             let paths = paths.join(", ");
             (
@@ -89,10 +131,18 @@ fn why_nothing_ran(refused: &Refused, agent: &Agent<'_>) -> (String, Option<Stri
                 None,
             )
         }
-        Refused::Unread(Unread::NoChange) => ("The edits change nothing: the files hold that already.".into(), None),
-        Refused::Unread(Unread::NoEdit(why)) => (format!("No edit was made: {why}. {reminder}"), None),
-        Refused::Unread(Unread::DoesNotFit(error, near)) => {
-            (format!("No edit was made: {error}. Copy the lines to replace from the file as it is now."), near.clone())
+        Refused::Unread(Unread::NoChange) => (
+            "The edits change nothing: the files hold that already.".into(),
+            None,
+        ),
+        Refused::Unread(Unread::NoEdit(why)) => {
+            (format!("No edit was made: {why}. {reminder}"), None)
         }
+        Refused::Unread(Unread::DoesNotFit(error, near)) => (
+            format!(
+                "No edit was made: {error}. Copy the lines to replace from the file as it is now."
+            ),
+            near.clone(),
+        ),
     }
 }

@@ -53,14 +53,31 @@ impl Scaffold for Edits {
 
     fn open(&self, view: &View<'_>) -> Result<String, String> {
         let task = view.task;
-        let mut turn = Turn { text: String::new(), view, end: FORM };
+        let mut turn = Turn {
+            text: String::new(),
+            view,
+            end: FORM,
+        };
         turn.text.push_str("Repair this repository.\n\n");
         let issue = cut(&task.statement, view.budget / 4, view.tokens);
-        turn.text.push_str(&format!("<issue>\n{}\n</issue>\n", issue.trim_end()));
-        let named: Vec<&str> = task.fail_to_pass.iter().take(NAMED_TESTS).map(String::as_str).collect();
+        turn.text
+            .push_str(&format!("<issue>\n{}\n</issue>\n", issue.trim_end()));
+        let named: Vec<&str> = task
+            .fail_to_pass
+            .iter()
+            .take(NAMED_TESTS)
+            .map(String::as_str)
+            .collect();
         let more = task.fail_to_pass.len() - named.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        turn.text.push_str(&format!("\nThese tests must pass: {}{more}\n", named.join(", ")));
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        turn.text.push_str(&format!(
+            "\nThese tests must pass: {}{more}\n",
+            named.join(", ")
+        ));
         if !turn.fits("") {
             return Err(format!("a prompt does not fit into {} tokens", view.budget));
         }
@@ -75,7 +92,13 @@ impl Scaffold for Edits {
         Ok(turn.text)
     }
 
-    fn read(&self, answer: &str, _: &Task, tree: &WorkTree, anchor: Anchor) -> Result<Vec<FileChange>, Unread> {
+    fn read(
+        &self,
+        answer: &str,
+        _: &Task,
+        tree: &WorkTree,
+        anchor: Anchor,
+    ) -> Result<Vec<FileChange>, Unread> {
         let parsed = TreeEdits::parse(answer);
         if let Some(dropped) = parsed.dropped.first() {
             return Err(Unread::NoEdit(dropped.to_string()));
@@ -86,10 +109,22 @@ impl Scaffold for Edits {
         let read = |path: &str| tree.read(path);
         let changes = match parsed.apply(&read, anchor) {
             Ok(changes) => changes,
-            Err(error) => return Err(Unread::DoesNotFit(error.clone(), nearest(&parsed, &error, &read))),
+            Err(error) => {
+                return Err(Unread::DoesNotFit(
+                    error.clone(),
+                    nearest(&parsed, &error, &read),
+                ));
+            }
         };
-        let changed: Vec<FileChange> = changes.into_iter().filter(|one| read(&one.path) != one.content).collect();
-        if changed.is_empty() { Err(Unread::NoChange) } else { Ok(changed) }
+        let changed: Vec<FileChange> = changes
+            .into_iter()
+            .filter(|one| read(&one.path) != one.content)
+            .collect();
+        if changed.is_empty() {
+            Err(Unread::NoChange)
+        } else {
+            Ok(changed)
+        }
     }
 
     fn reminder(&self) -> String {
@@ -98,8 +133,14 @@ impl Scaffold for Edits {
 }
 
 /// The lines of the file that are most like those that were searched for, as they stand.
-fn nearest(parsed: &TreeEdits, error: &EditError, read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let EditError::NotFound(path) = error else { return None };
+fn nearest(
+    parsed: &TreeEdits,
+    error: &EditError,
+    read: &dyn Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let EditError::NotFound(path) = error else {
+        return None;
+    };
     let text = read(path)?;
     let of_file = parsed.edits.iter().filter_map(|edit| match edit {
         FileEdit::Replace(edit) if edit.path == *path => Some(edit),
@@ -107,7 +148,11 @@ fn nearest(parsed: &TreeEdits, error: &EditError, read: &dyn Fn(&str) -> Option<
     });
     let mut lost = of_file.filter(|edit| edit.apply(&text).is_err());
     let found = anchor::nearest(&lost.next()?.search, &text)?;
-    Some(format!("{path}, from line {}:\n{}", found.first_line, found.lines.join("\n")))
+    Some(format!(
+        "{path}, from line {}:\n{}",
+        found.first_line,
+        found.lines.join("\n")
+    ))
 }
 
 /// A turn that is being written.
@@ -135,14 +180,29 @@ impl Turn<'_> {
     /// Files that rules want, then failing tests, then related files.
     fn files(&mut self, task: &Task) {
         let mut shown = BTreeSet::new();
-        let wanted = self.view.wanted.iter().map(|path| (path.clone(), Vec::new()));
+        let wanted = self
+            .view
+            .wanted
+            .iter()
+            .map(|path| (path.clone(), Vec::new()));
         let tests: BTreeSet<&str> = task.fail_to_pass.iter().map(|id| file_of(id)).collect();
-        let tests = tests.into_iter().take(2).map(|path| (path.to_string(), self.lines_of_tests(task, path)));
-        let related = self.view.related.iter().map(|related| (related.path.clone(), lines_of(related)));
+        let tests = tests
+            .into_iter()
+            .take(2)
+            .map(|path| (path.to_string(), self.lines_of_tests(task, path)));
+        let related = self
+            .view
+            .related
+            .iter()
+            .map(|related| (related.path.clone(), lines_of(related)));
         let all: Vec<(String, Vec<usize>)> = wanted.chain(tests).chain(related).collect();
         for (path, lines) in all {
             if shown.insert(path.clone())
-                && let Some(text) = self.view.tree.read(&path).filter(|text| !text.trim().is_empty())
+                && let Some(text) = self
+                    .view
+                    .tree
+                    .read(&path)
+                    .filter(|text| !text.trim().is_empty())
                 && !self.add(&whole(&path, &text))
             {
                 self.add(&around(&path, &text, &lines));
@@ -152,11 +212,20 @@ impl Turn<'_> {
 
     /// Where the failing tests of a file begin.
     fn lines_of_tests(&self, task: &Task, path: &str) -> Vec<usize> {
-        let Some(text) = self.view.tree.read(path) else { return Vec::new() };
+        let Some(text) = self.view.tree.read(path) else {
+            return Vec::new();
+        };
         let names = task.fail_to_pass.iter().filter(|id| file_of(id) == path);
-        let names: Vec<&str> = names.filter_map(|id| id.rsplit("::").next()?.split('[').next()).collect();
+        let names: Vec<&str> = names
+            .filter_map(|id| id.rsplit("::").next()?.split('[').next())
+            .collect();
         let names_one = |line: &str| names.iter().any(|name| line.contains(name));
-        text.lines().enumerate().filter(|(_, line)| names_one(line)).map(|(at, _)| at + 1).take(4).collect()
+        text.lines()
+            .enumerate()
+            .filter(|(_, line)| names_one(line))
+            .map(|(at, _)| at + 1)
+            .take(4)
+            .collect()
     }
 }
 
@@ -198,7 +267,12 @@ pub(crate) fn cut(text: &str, budget: usize, tokens: &dyn Fn(&str) -> usize) -> 
     let most = budget.saturating_mul(16);
     let halves = |bytes: usize| {
         let (head, tail) = (floor(text, bytes / 2), ceil(text, text.len() - bytes / 2));
-        format!("{}\n[… {} bytes are left out …]\n{}", &text[..head], tail - head, &text[tail..])
+        format!(
+            "{}\n[… {} bytes are left out …]\n{}",
+            &text[..head],
+            tail - head,
+            &text[tail..]
+        )
     };
     if text.len() <= most && tokens(text) <= budget {
         return text.to_string();
@@ -215,7 +289,11 @@ fn cut_lines(lines: &[&str], budget: usize, tokens: &dyn Fn(&str) -> usize) -> S
     let mut count = lines.len();
     loop {
         let more = lines.len() - count;
-        let more = if more > 0 { format!("\n[… and {more} more]") } else { String::new() };
+        let more = if more > 0 {
+            format!("\n[… and {more} more]")
+        } else {
+            String::new()
+        };
         let text = format!("{}{more}", lines[..count].join("\n"));
         if count == 0 || (text.len() <= budget.saturating_mul(16) && tokens(&text) <= budget) {
             return text;
@@ -225,11 +303,16 @@ fn cut_lines(lines: &[&str], budget: usize, tokens: &dyn Fn(&str) -> usize) -> S
 }
 
 fn floor(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }
 
 fn ceil(text: &str, at: usize) -> usize {
-    (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+    (at..=text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -245,10 +328,19 @@ mod tests {
 
     fn opened(budget: usize, statement: &str) -> Result<String, String> {
         let folder = Folder::new();
-        let task = Task { statement: statement.into(), ..task("sum") };
+        let task = Task {
+            statement: statement.into(),
+            ..task("sum")
+        };
         let tree = WorkTree::open(folder.path(), &task).expect("opens");
         let index = Index::build(tree.root(), None).expect("reads");
-        let related = index.related(&Query { issue: statement, tests: &task.fail_to_pass }, 5);
+        let related = index.related(
+            &Query {
+                issue: statement,
+                tests: &task.fail_to_pass,
+            },
+            5,
+        );
         let (notes, wanted) = (["NOTE".to_string()], []);
         Edits.open(&View {
             task: &task,
@@ -265,9 +357,15 @@ mod tests {
     #[test]
     fn the_turn_shows_the_issue_the_tree_the_bug_and_never_the_repair() {
         let turn = opened(5000, "add(1, 2) in money.py is -1").expect("fits");
-        for part in
-            ["add(1, 2)", "test_money.py::test_sum", "NOTE", "other.py", "### money.py", "return a - b", "SEARCH"]
-        {
+        for part in [
+            "add(1, 2)",
+            "test_money.py::test_sum",
+            "NOTE",
+            "other.py",
+            "### money.py",
+            "return a - b",
+            "SEARCH",
+        ] {
             assert!(turn.contains(part), "{part} is not in\n{turn}");
         }
         assert!(!turn.contains("return a + b"));
@@ -278,9 +376,15 @@ mod tests {
         let huge = "money is wrong ".repeat(80_000);
         for budget in [1200, 1500, 3000] {
             let turn = opened(budget, &huge).expect("fits");
-            assert!(turn.len() <= budget && turn.contains("bytes are left out"), "{} of {budget}", turn.len());
+            assert!(
+                turn.len() <= budget && turn.contains("bytes are left out"),
+                "{} of {budget}",
+                turn.len()
+            );
         }
-        assert!(opened(200, "short").is_err_and(|why| why.contains("does not fit into 200 tokens")));
+        assert!(
+            opened(200, "short").is_err_and(|why| why.contains("does not fit into 200 tokens"))
+        );
     }
 
     #[test]
@@ -288,12 +392,22 @@ mod tests {
         let (folder, task) = (Folder::new(), task("sum"));
         let tree = WorkTree::open(folder.path(), &task).expect("opens");
         let answer = "### money.py\n<<<<<<< SEARCH\n    return a-b\n=======\n    return a + b\n>>>>>>> REPLACE\n";
-        let Err(Unread::DoesNotFit(_, near)) = Edits.read(answer, &task, &tree, Anchor::Exact) else {
+        let Err(Unread::DoesNotFit(_, near)) = Edits.read(answer, &task, &tree, Anchor::Exact)
+        else {
             panic!("it does not fit");
         };
-        assert_eq!(near.as_deref(), Some("money.py, from line 2:\n    return a - b"));
+        assert_eq!(
+            near.as_deref(),
+            Some("money.py, from line 2:\n    return a - b")
+        );
         let same = answer.replace("a-b", "a - b").replace("a + b", "a - b");
-        assert_eq!(Edits.read(&same, &task, &tree, Anchor::Exact), Err(Unread::NoChange));
-        assert!(matches!(Edits.read("hello", &task, &tree, Anchor::Exact), Err(Unread::NoEdit(_))));
+        assert_eq!(
+            Edits.read(&same, &task, &tree, Anchor::Exact),
+            Err(Unread::NoChange)
+        );
+        assert!(matches!(
+            Edits.read("hello", &task, &tree, Anchor::Exact),
+            Err(Unread::NoEdit(_))
+        ));
     }
 }

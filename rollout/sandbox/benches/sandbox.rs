@@ -32,8 +32,13 @@ static PYTHON: LazyLock<PythonEnv> = LazyLock::new(|| {
 
 static SANDBOX: LazyLock<Embedded> = LazyLock::new(|| {
     let init = env!("CARGO_BIN_EXE_sandbox-init").into();
-    let sandbox = Embedded::new(EmbeddedOptions { init, python: PYTHON.clone(), jest: None, workers: WORKERS })
-        .expect("a sandbox");
+    let sandbox = Embedded::new(EmbeddedOptions {
+        init,
+        python: PYTHON.clone(),
+        jest: None,
+        workers: WORKERS,
+    })
+    .expect("a sandbox");
     sandbox.warm_up().expect("its workers");
     sandbox
 });
@@ -56,19 +61,33 @@ fn main() {
 /// Fresh namespaces, overlay, Landlock, seccomp and no capabilities around a program that does nothing.
 fn barriers_alone() {
     let (job, words) = (job("two-tests"), ["/bin/true".to_string()]);
-    percentiles("/bin/true from start to exit", COMMANDS, Duration::ZERO, || {
-        let run = SANDBOX.command(&job, &words).expect("the sandbox does its part");
-        assert_eq!(run.end, End::Finished { exit: 0 }, "{}", run.output);
-    });
+    percentiles(
+        "/bin/true from start to exit",
+        COMMANDS,
+        Duration::ZERO,
+        || {
+            let run = SANDBOX
+                .command(&job, &words)
+                .expect("the sandbox does its part");
+            assert_eq!(run.end, End::Finished { exit: 0 }, "{}", run.output);
+        },
+    );
 }
 
 /// From the start of a run whose first test fails to the failure in our hands, which its summary is made from.
 fn failure_told() {
     let mut job = job("two-tests");
     let wrong = "def add(a, b): return a - b\n".to_string();
-    job.changes = vec![FileChange { path: "money.py".into(), content: Some(wrong) }];
+    job.changes = vec![FileChange {
+        path: "money.py".into(),
+        content: Some(wrong),
+    }];
     percentiles("a failing test, told", FAILURES, Duration::ZERO, || {
-        let failure = SANDBOX.run(&job).expect("a run").first_failure.expect("a failure");
+        let failure = SANDBOX
+            .run(&job)
+            .expect("a run")
+            .first_failure
+            .expect("a failure");
         assert!(failure.test.ends_with("test_a"));
     });
 }
@@ -83,40 +102,76 @@ fn back_to_a_checkpoint() {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
         std::fs::write(file, "x = 1\n".repeat(1365)).expect("a file");
     }
-    let changed = |number| FileChange { path: path(number), content: Some("x = 2\n".repeat(1365)) };
-    let job = Job { changes: (0..CHANGED_FILES).map(changed).collect(), tree: root, ..job("two-tests") };
+    let changed = |number| FileChange {
+        path: path(number),
+        content: Some("x = 2\n".repeat(1365)),
+    };
+    let job = Job {
+        changes: (0..CHANGED_FILES).map(changed).collect(),
+        tree: root,
+        ..job("two-tests")
+    };
     let words = ["/usr/bin/grep", "-c", "x = 2", "part7/file7.py"].map(str::to_string);
-    let name = format!("a tree of {TREE_FILES} files back at a checkpoint of {CHANGED_FILES} changed ones");
+    let name = format!(
+        "a tree of {TREE_FILES} files back at a checkpoint of {CHANGED_FILES} changed ones"
+    );
     percentiles(&name, FAILURES, Duration::ZERO, || {
-        let run = SANDBOX.command(&job, &words).expect("the sandbox does its part");
+        let run = SANDBOX
+            .command(&job, &words)
+            .expect("the sandbox does its part");
         assert_eq!(run.output.trim(), "1365");
     });
 }
 
 /// One job in a container that waited for it, with a pause in which the next one is made.
 fn containers() {
-    let options =
-        DockerOptions { image: None, python: PYTHON.clone(), jest: None, workers: WORKERS, limits: Limits::default() };
+    let options = DockerOptions {
+        image: None,
+        python: PYTHON.clone(),
+        jest: None,
+        workers: WORKERS,
+        limits: Limits::default(),
+    };
     let sandbox = match Docker::new(options) {
         Ok(sandbox) => sandbox,
         Err(error) => return println!("SKIPPED, no container was measured: {error}"),
     };
     let job = job("two-tests");
-    percentiles("two tests in a container that waits", CONTAINERS, Duration::from_secs(3), || {
-        assert_eq!(sandbox.run(&job).expect("a run").end, End::Finished { exit: 0 });
-    });
+    percentiles(
+        "two tests in a container that waits",
+        CONTAINERS,
+        Duration::from_secs(3),
+        || {
+            assert_eq!(
+                sandbox.run(&job).expect("a run").end,
+                End::Finished { exit: 0 }
+            );
+        },
+    );
     let mut endless = job.clone();
     let test = "import time\ndef test_a(): time.sleep(100)\n".to_string();
-    endless.changes = vec![FileChange { path: "tests/test_money.py".into(), content: Some(test) }];
+    endless.changes = vec![FileChange {
+        path: "tests/test_money.py".into(),
+        content: Some(test),
+    }];
     endless.limits.timeout_s = 1;
-    for (name, job) in [("after its job", &job), ("in the middle of its job", &endless)] {
+    for (name, job) in [
+        ("after its job", &job),
+        ("in the middle of its job", &endless),
+    ] {
         let phase = |_| {
             std::thread::sleep(Duration::from_secs(3));
             sandbox.phases(job).expect("a run")
         };
         let phases: Vec<[Duration; 2]> = (0..CONTAINERS).map(phase).collect();
-        tell("a container is ready for its job", phases.iter().map(|phase| phase[0]).collect());
-        tell(&format!("a container is gone {name}"), phases.iter().map(|phase| phase[1]).collect());
+        tell(
+            "a container is ready for its job",
+            phases.iter().map(|phase| phase[0]).collect(),
+        );
+        tell(
+            &format!("a container is gone {name}"),
+            phases.iter().map(|phase| phase[1]).collect(),
+        );
     }
     plain_docker_run();
 }
@@ -124,25 +179,73 @@ fn containers() {
 /// The peer: the engine's own client, the same image, network and files; a cold pytest, and its text read.
 fn plain_docker_run() {
     let docker = |args: &[&str]| {
-        let said = Command::new("docker").args(args).output().expect("the engine's client");
+        let said = Command::new("docker")
+            .args(args)
+            .output()
+            .expect("the engine's client");
         String::from_utf8_lossy(&said.stdout).trim().to_string()
     };
     let owner = format!("label=train.owner_pid={}", std::process::id());
     let all = docker(&["ps", "-q", "--filter", &owner]);
-    let Some(waiting) = all.lines().next() else { return println!("SKIPPED, no plain `docker run`: none to compare") };
+    let Some(waiting) = all.lines().next() else {
+        return println!("SKIPPED, no plain `docker run`: none to compare");
+    };
     let image = docker(&["inspect", "-f", "{{.Image}}", waiting]);
-    let binds = docker(&["inspect", "-f", "{{range .HostConfig.Binds}}{{println .}}{{end}}", waiting]);
-    let path: Vec<&str> = PYTHON.sys_path().iter().filter_map(|path| path.to_str()).collect();
+    let binds = docker(&[
+        "inspect",
+        "-f",
+        "{{range .HostConfig.Binds}}{{println .}}{{end}}",
+        waiting,
+    ]);
+    let path: Vec<&str> = PYTHON
+        .sys_path()
+        .iter()
+        .filter_map(|path| path.to_str())
+        .collect();
     let path = format!("PYTHONPATH=.:{}", path.join(":"));
     let program = PYTHON.program().display().to_string();
     let tree = format!("{}:/repo:ro", tree("two-tests").display());
-    let mut words = vec!["run", "--rm", "--network", "none", "-w", "/repo", "-e", &path, "-v", &tree];
-    binds.lines().filter(|line| !line.is_empty()).for_each(|bind| words.extend(["-v", bind]));
-    words.extend([&image, &program, "-B", "-m", "pytest", "-rA", "-p", "no:cacheprovider"]);
-    percentiles("two tests by a plain `docker run`, its text read", CONTAINERS, Duration::ZERO, || {
-        let text = docker(&words);
-        assert_eq!(text.lines().filter(|line| line.starts_with("PASSED ")).count(), 2, "{text}");
-    });
+    let mut words = vec![
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-w",
+        "/repo",
+        "-e",
+        &path,
+        "-v",
+        &tree,
+    ];
+    binds
+        .lines()
+        .filter(|line| !line.is_empty())
+        .for_each(|bind| words.extend(["-v", bind]));
+    words.extend([
+        &image,
+        &program,
+        "-B",
+        "-m",
+        "pytest",
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+    ]);
+    percentiles(
+        "two tests by a plain `docker run`, its text read",
+        CONTAINERS,
+        Duration::ZERO,
+        || {
+            let text = docker(&words);
+            assert_eq!(
+                text.lines()
+                    .filter(|line| line.starts_with("PASSED "))
+                    .count(),
+                2,
+                "{text}"
+            );
+        },
+    );
 }
 
 /// Prints how long `work` takes.
@@ -160,7 +263,10 @@ fn tell(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let count = times.len();
     let [half, late, most] = [50, 95, 99].map(|percent| times[count * percent / 100]);
-    println!("{name}, {count} times: fastest {:.2?}, p50 {half:.2?}, p95 {late:.2?}, p99 {most:.2?}", times[0]);
+    println!(
+        "{name}, {count} times: fastest {:.2?}, p50 {half:.2?}, p95 {late:.2?}, p99 {most:.2?}",
+        times[0]
+    );
 }
 
 fn tree(name: &str) -> PathBuf {
@@ -221,14 +327,29 @@ fn two_workers(bencher: Bencher, name: &str) {
 /// The peer: a process that starts Python, imports pytest and runs the suite, with its byte code cached.
 #[divan::bench(args = TREES, sample_count = 10, sample_size = 1)]
 fn cold_pytest(bencher: Bencher, name: &str) {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cold").join(name);
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("cold")
+        .join(name);
     copy(&tree(name), &root);
     let pytest = || {
         let mut command = Command::new(PYTHON.program());
-        let path: Vec<&str> = PYTHON.sys_path().iter().filter_map(|path| path.to_str()).collect();
-        command.env("PYTHONPATH", format!(".:{}", path.join(":"))).args(["-m", "pytest", "-q", "-x"]);
-        let status = command.current_dir(&root).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(status.expect("Python starts").success(), "pytest fails on `{name}`");
+        let path: Vec<&str> = PYTHON
+            .sys_path()
+            .iter()
+            .filter_map(|path| path.to_str())
+            .collect();
+        command
+            .env("PYTHONPATH", format!(".:{}", path.join(":")))
+            .args(["-m", "pytest", "-q", "-x"]);
+        let status = command
+            .current_dir(&root)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(
+            status.expect("Python starts").success(),
+            "pytest fails on `{name}`"
+        );
     };
     pytest();
     bencher.bench_local(pytest);

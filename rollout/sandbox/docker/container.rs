@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
@@ -76,7 +77,11 @@ pub(super) struct Container {
 
 impl Container {
     /// Makes and starts one, and reads from the kernel inside that its barriers are up.
-    pub async fn start(engine: &Engine, name: &str, made: &Made<'_>) -> Result<Container, SandboxError> {
+    pub async fn start(
+        engine: &Engine,
+        name: &str,
+        made: &Made<'_>,
+    ) -> Result<Container, SandboxError> {
         let (born, lifetime_s) = (Instant::now(), lifetime_s(made.limits));
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let create = engine.api.create_container(Some(options), body(made));
@@ -89,7 +94,15 @@ impl Container {
             }
         };
         match Container::begin(engine, &id, made).await {
-            Ok((ready, input, output, exit)) => Ok(Container { id, ready, input, output, exit, born, lifetime_s }),
+            Ok((ready, input, output, exit)) => Ok(Container {
+                id,
+                ready,
+                input,
+                output,
+                exit,
+                born,
+                lifetime_s,
+            }),
             Err(error) => {
                 engine.remove(&id).await.ok();
                 Err(error)
@@ -101,18 +114,40 @@ impl Container {
         engine: &Engine,
         id: &str,
         made: &Made<'_>,
-    ) -> Result<(Ready, Pin<Box<dyn AsyncWrite + Send>>, Output, JoinHandle<i64>), SandboxError> {
-        let options =
-            AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
-        let attached = engine.call("attaching", ACT, engine.api.attach_container(id, Some(options))).await?;
+    ) -> Result<
+        (
+            Ready,
+            Pin<Box<dyn AsyncWrite + Send>>,
+            Output,
+            JoinHandle<i64>,
+        ),
+        SandboxError,
+    > {
+        let options = AttachContainerOptionsBuilder::default()
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
+        let attached = engine
+            .call(
+                "attaching",
+                ACT,
+                engine.api.attach_container(id, Some(options)),
+            )
+            .await?;
         let exit = tokio::spawn(exit_of(engine.clone(), id.to_string()));
-        let start = engine.api.start_container(id, None::<bollard::query_parameters::StartContainerOptions>);
+        let start = engine
+            .api
+            .start_container(id, None::<bollard::query_parameters::StartContainerOptions>);
         engine.call("starting a container", ACT, start).await?;
         let (mut input, mut output) = (attached.input, attached.output);
         send(&mut input, &settings(made)).await?;
         let told = tokio::time::timeout(START, ready_line(&mut output)).await;
-        let ready = told.unwrap_or_else(|_| Err(environment(made, "it said nothing within a minute")))?;
-        let ready: Ready = serde_json::from_str(&ready).map_err(|error| environment(made, &error.to_string()))?;
+        let ready =
+            told.unwrap_or_else(|_| Err(environment(made, "it said nothing within a minute")))?;
+        let ready: Ready =
+            serde_json::from_str(&ready).map_err(|error| environment(made, &error.to_string()))?;
         check(&ready)?;
         Ok((ready, input, output, exit))
     }
@@ -125,19 +160,31 @@ impl Container {
 
     /// Runs the job, with the byte code of its clean tree where there is some. The container is of no use afterwards,
     /// whatever came of it.
-    pub async fn run(self, engine: &Engine, job: &Job, compiled: &[u8]) -> Result<TestRun, SandboxError> {
+    pub async fn run(
+        self,
+        engine: &Engine,
+        job: &Job,
+        compiled: &[u8],
+    ) -> Result<TestRun, SandboxError> {
         let mut output = Tail::new(job.limits.output_bytes);
-        let run = self.work(engine, job, Some(compiled), |bytes| output.take(bytes)).await?;
+        let run = self
+            .work(engine, job, Some(compiled), |bytes| output.take(bytes))
+            .await?;
         run.told(output.text())
     }
 
     /// The byte code of the job's tree as it is. Nothing of the tree is run.
     pub async fn compile(self, engine: &Engine, job: &Job) -> Result<Vec<u8>, SandboxError> {
         let mut archive = Vec::new();
-        let run = self.work(engine, job, None, |bytes| archive.extend_from_slice(bytes)).await?.told(String::new())?;
+        let run = self
+            .work(engine, job, None, |bytes| archive.extend_from_slice(bytes))
+            .await?
+            .told(String::new())?;
         match run.end {
             End::Finished { exit: 0 } => Ok(archive),
-            other => Err(SandboxError::Environment(format!("a tree cannot be compiled: {other:?}"))),
+            other => Err(SandboxError::Environment(format!(
+                "a tree cannot be compiled: {other:?}"
+            ))),
         }
     }
 
@@ -150,8 +197,10 @@ impl Container {
         mut printed: impl FnMut(&[u8]),
     ) -> Result<Ended, SandboxError> {
         let began = Instant::now();
-        let names =
-            Names::draw().map_err(|source| SandboxError::Io { doing: "drawing a nonce".to_string(), source })?;
+        let names = Names::draw().map_err(|source| SandboxError::Io {
+            doing: "drawing a nonce".to_string(),
+            source,
+        })?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
         let message = message(job, &names, compiled)?;
         send(&mut self.input, &message).await?;
@@ -184,14 +233,28 @@ impl Container {
         if killed {
             self.is_at_work(engine).await?;
         }
-        let exit = if killed { -9 } else { self.exit_status(engine, events.finished()).await? };
-        Ok(Ended { events, killed, exit, wall: began.elapsed(), cpu })
+        let exit = if killed {
+            -9
+        } else {
+            self.exit_status(engine, events.finished()).await?
+        };
+        Ok(Ended {
+            events,
+            killed,
+            exit,
+            wall: began.elapsed(),
+            cpu,
+        })
     }
 
     /// Time is up: the code's fault where its container is at work, and the engine's where nobody can tell.
     async fn is_at_work(&self, engine: &Engine) -> Result<(), SandboxError> {
-        let look = engine.api.inspect_container(&self.id, None::<InspectContainerOptions>);
-        let told = engine.call("asking for a container whose time is up", ASK, look).await?;
+        let look = engine
+            .api
+            .inspect_container(&self.id, None::<InspectContainerOptions>);
+        let told = engine
+            .call("asking for a container whose time is up", ASK, look)
+            .await?;
         match told.state.and_then(|state| state.running) {
             Some(true) => Ok(()),
             _ => Err(SandboxError::Engine {
@@ -219,7 +282,10 @@ impl Container {
             Some(exit) if exit > OUT_OF_MEMORY && actions.is_empty() => NO_LOG,
             Some(exit) => return Ok(exit),
         };
-        Err(SandboxError::Engine { doing: "running a job".to_string(), reason: reason.to_string() })
+        Err(SandboxError::Engine {
+            doing: "running a job".to_string(),
+            reason: reason.to_string(),
+        })
     }
 }
 
@@ -240,15 +306,30 @@ struct Ended {
 impl Ended {
     fn told(self, output: String) -> Result<TestRun, SandboxError> {
         let refused = |Refused { barrier, reason }| SandboxError::Barrier { barrier, reason };
-        let run = self.events.into_run(self.killed, self.exit as i32, output, self.wall).map_err(refused)?;
-        let run = TestRun { cpu: self.cpu.filter(|_| self.killed), ..run };
-        Ok(if self.exit == OUT_OF_MEMORY { TestRun { end: End::OutOfMemory, ..run } } else { run })
+        let run = self
+            .events
+            .into_run(self.killed, self.exit as i32, output, self.wall)
+            .map_err(refused)?;
+        let run = TestRun {
+            cpu: self.cpu.filter(|_| self.killed),
+            ..run
+        };
+        Ok(if self.exit == OUT_OF_MEMORY {
+            TestRun {
+                end: End::OutOfMemory,
+                ..run
+            }
+        } else {
+            run
+        })
     }
 }
 
 /// Waits for a container's end; a negative number where the engine does not tell.
 async fn exit_of(engine: Engine, id: String) -> i64 {
-    let options = WaitContainerOptionsBuilder::default().condition("next-exit").build();
+    let options = WaitContainerOptionsBuilder::default()
+        .condition("next-exit")
+        .build();
     let mut ends = engine.api.wait_container(&id, Some(options));
     match ends.next().await {
         Some(Ok(end)) => end.status_code,
@@ -265,10 +346,16 @@ async fn ready_line(output: &mut Output) -> Result<String, SandboxError> {
             LogOutput::StdOut { message } => line.extend_from_slice(&message),
             other => said.take(&other.into_bytes()),
         }
-        if let Some(ready) = line.strip_prefix(b"ready ").and_then(|rest| rest.strip_suffix(b"\n")) {
+        if let Some(ready) = line
+            .strip_prefix(b"ready ")
+            .and_then(|rest| rest.strip_suffix(b"\n"))
+        {
             return Ok(String::from_utf8_lossy(ready).into_owned());
         }
-        if let Some(refused) = line.strip_prefix(b"refused ").and_then(|rest| rest.strip_suffix(b"\n")) {
+        if let Some(refused) = line
+            .strip_prefix(b"refused ")
+            .and_then(|rest| rest.strip_suffix(b"\n"))
+        {
             let Refused { barrier, reason } = serde_json::from_slice(refused)
                 .unwrap_or_else(|_| Refused::new("start", String::from_utf8_lossy(refused)));
             return Err(SandboxError::Barrier { barrier, reason });
@@ -282,7 +369,10 @@ async fn ready_line(output: &mut Output) -> Result<String, SandboxError> {
 }
 
 fn environment(made: &Made<'_>, said: &str) -> SandboxError {
-    SandboxError::Environment(format!("the test runner did not start in the image `{}`: {said}", made.image))
+    SandboxError::Environment(format!(
+        "the test runner did not start in the image `{}`: {said}",
+        made.image
+    ))
 }
 
 /// What the kernel has to say inside of a container, by barrier.
@@ -310,7 +400,9 @@ fn check(ready: &Ready) -> Result<(), SandboxError> {
             };
             return Err(SandboxError::Barrier {
                 barrier: barrier.to_string(),
-                reason: format!("inside of a container `{name}` is `{found}` instead of `{value}`{hint}"),
+                reason: format!(
+                    "inside of a container `{name}` is `{found}` instead of `{value}`{hint}"
+                ),
             });
         }
     }
@@ -320,7 +412,10 @@ fn check(ready: &Ready) -> Result<(), SandboxError> {
 impl Ready {
     /// The barriers that were found up.
     pub fn barriers(&self) -> Vec<String> {
-        let mut barriers: Vec<String> = PROMISED.iter().map(|(barrier, ..)| (*barrier).to_string()).collect();
+        let mut barriers: Vec<String> = PROMISED
+            .iter()
+            .map(|(barrier, ..)| (*barrier).to_string())
+            .collect();
         barriers.dedup();
         barriers.push(format!("landlock-{}", self.landlock));
         barriers
@@ -329,7 +424,10 @@ impl Ready {
 
 /// The runner and what it needs to know before any job.
 fn settings(made: &Made<'_>) -> Vec<u8> {
-    let modules: Vec<_> = pytest::MODULES.iter().filter(|(name, _)| *name != "zygote").collect();
+    let modules: Vec<_> = pytest::MODULES
+        .iter()
+        .filter(|(name, _)| *name != "zygote")
+        .collect();
     let memory_bytes = made.limits.memory_mib << 20;
     let settings = json!({
         "modules": modules, "seccomp": seccomp::filter_hex(), "memory_bytes": memory_bytes, "jest": made.jest,
@@ -341,13 +439,18 @@ fn settings(made: &Made<'_>) -> Vec<u8> {
 /// The job: its spec with the files' list in it, then the files, then their byte code.
 fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>, SandboxError> {
     let files = Files::of(&job.tree, &job.changes)?;
-    let told = |error: serde_json::Error| SandboxError::Io { doing: "describing a job".into(), source: error.into() };
-    let mut spec = serde_json::to_value(Spec::new(job, &job.tree, names, compiled.is_none())).map_err(told)?;
+    let told = |error: serde_json::Error| SandboxError::Io {
+        doing: "describing a job".into(),
+        source: error.into(),
+    };
+    let mut spec =
+        serde_json::to_value(Spec::new(job, &job.tree, names, compiled.is_none())).map_err(told)?;
     spec["tree"] = Value::Array(files.list);
     // The files are written already; what is asked is where code under test lies.
     let changed = job.changes.iter();
-    spec["changes"] =
-        changed.map(|one| json!({"path": one.path, "content": one.content.as_ref().map(|_| "")})).collect();
+    spec["changes"] = changed
+        .map(|one| json!({"path": one.path, "content": one.content.as_ref().map(|_| "")}))
+        .collect();
     // Our own files in JavaScript travel with the jobs that need them.
     spec["hook"] = match job.runner {
         Runner::Pytest => json!([]),
@@ -357,18 +460,30 @@ fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>,
     spec["processes"] = json!(job.limits.processes * 64);
     let spec = spec.to_string();
     let compiled = compiled.unwrap_or_default();
-    let mut message = format!("{} {} {}\n{spec}", spec.len(), files.bytes.len(), compiled.len()).into_bytes();
+    let mut message = format!(
+        "{} {} {}\n{spec}",
+        spec.len(),
+        files.bytes.len(),
+        compiled.len()
+    )
+    .into_bytes();
     message.extend(files.bytes);
     message.extend(compiled);
     Ok(message)
 }
 
-async fn send(input: &mut Pin<Box<dyn AsyncWrite + Send>>, bytes: &[u8]) -> Result<(), SandboxError> {
+async fn send(
+    input: &mut Pin<Box<dyn AsyncWrite + Send>>,
+    bytes: &[u8],
+) -> Result<(), SandboxError> {
     let sent = async {
         input.write_all(bytes).await?;
         input.flush().await
     };
-    let told = |source| SandboxError::Io { doing: "handing a job to a container".to_string(), source };
+    let told = |source| SandboxError::Io {
+        doing: "handing a job to a container".to_string(),
+        source,
+    };
     tokio::time::timeout(ASK.max(START), sent)
         .await
         .map_err(|_| told(std::io::ErrorKind::TimedOut.into()))?

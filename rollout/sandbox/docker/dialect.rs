@@ -22,7 +22,11 @@ pub(super) struct Dialect {
 impl Dialect {
     /// Docker's.
     pub fn docker() -> Dialect {
-        Dialect { seccomp: profile::json(), own: "mode=700,uid=65534,gid=65534", _profile: None }
+        Dialect {
+            seccomp: profile::json(),
+            own: "mode=700,uid=65534,gid=65534",
+            _profile: None,
+        }
     }
 
     /// Podman's, on this machine. The file has no name of its own, and is gone when we are.
@@ -34,7 +38,11 @@ impl Dialect {
         let mut file = tempfile::tempfile()?;
         file.write_all(profile::json().as_bytes())?;
         let seccomp = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        Ok(Dialect { seccomp, own: "mode=1777", _profile: Some(file) })
+        Ok(Dialect {
+            seccomp,
+            own: "mode=1777",
+            _profile: Some(file),
+        })
     }
 }
 
@@ -45,6 +53,9 @@ mod tests {
     #[test]
     fn both_are_told_the_same_profile() {
         let podman = Dialect::podman().expect("a file");
-        assert_eq!(std::fs::read_to_string(&podman.seccomp).expect("is read"), Dialect::docker().seccomp);
+        assert_eq!(
+            std::fs::read_to_string(&podman.seccomp).expect("is read"),
+            Dialect::docker().seccomp
+        );
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    StatsOptionsBuilder,
+    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StatsOptionsBuilder,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
@@ -54,7 +54,11 @@ impl Engine {
         };
         let api = Docker::connect_with_host(&place).map_err(told)?;
         let answer = tokio::time::timeout(ASK, api.negotiate_version()).await;
-        Ok(Engine { api: answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(told)? })
+        Ok(Engine {
+            api: answer
+                .unwrap_or(Err(Error::RequestTimeoutError))
+                .map_err(told)?,
+        })
     }
 
     /// Waits for the answer to a call, and no longer than `limit`.
@@ -65,14 +69,22 @@ impl Engine {
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, SandboxError> {
         let answer = tokio::time::timeout(limit, call).await;
-        answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(|error| failed(doing, error))
+        answer
+            .unwrap_or(Err(Error::RequestTimeoutError))
+            .map_err(|error| failed(doing, error))
     }
 
     /// What it is, and what starts its containers: `Docker Engine 28.2.2`, and runc with its version where that is told.
     pub async fn about(&self) -> Result<EngineAbout, SandboxError> {
-        let version = self.call("asking for the engine's version", ASK, self.api.version()).await?;
+        let version = self
+            .call("asking for the engine's version", ASK, self.api.version())
+            .await?;
         let parts = version.components.unwrap_or_default();
-        let named = |name: &str| parts.iter().find(|part| part.name.to_lowercase().contains(name));
+        let named = |name: &str| {
+            parts
+                .iter()
+                .find(|part| part.name.to_lowercase().contains(name))
+        };
         let podman = parts.iter().any(|part| part.name.starts_with("Podman"));
         let name = if podman { "Podman" } else { "Docker Engine" };
         Ok(EngineAbout {
@@ -83,7 +95,9 @@ impl Engine {
 
     /// Whether it is Podman, which takes some options in another way than Docker.
     pub async fn is_podman(&self) -> Result<bool, SandboxError> {
-        let version = self.call("asking for the engine's version", ASK, self.api.version()).await?;
+        let version = self
+            .call("asking for the engine's version", ASK, self.api.version())
+            .await?;
         let parts = version.components.unwrap_or_default();
         Ok(parts.iter().any(|part| part.name.starts_with("Podman")))
     }
@@ -100,22 +114,35 @@ impl Engine {
 
     /// Kills and removes a container and its volumes. One that is gone already is no fault.
     pub async fn remove(&self, id: &str) -> Result<(), SandboxError> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
         let answer = tokio::time::timeout(ACT, self.api.remove_container(id, Some(options))).await;
         match answer.unwrap_or(Err(Error::RequestTimeoutError)) {
             Ok(()) => Ok(()),
             // It went by itself, or is going.
-            Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(Error::DockerResponseServerError {
+                status_code: 404 | 409,
+                ..
+            }) => Ok(()),
             Err(error) => Err(failed("removing a container", error)),
         }
     }
 
     /// Whether it still knows a container.
     pub async fn holds(&self, id: &str) -> Result<bool, SandboxError> {
-        let look = self.api.inspect_container(id, None::<InspectContainerOptions>);
-        match tokio::time::timeout(ASK, look).await.unwrap_or(Err(Error::RequestTimeoutError)) {
+        let look = self
+            .api
+            .inspect_container(id, None::<InspectContainerOptions>);
+        match tokio::time::timeout(ASK, look)
+            .await
+            .unwrap_or(Err(Error::RequestTimeoutError))
+        {
             Ok(_) => Ok(true),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(false),
             Err(error) => Err(failed("looking for a container", error)),
         }
     }
@@ -124,9 +151,16 @@ impl Engine {
     pub async fn actions(&self, id: &str) -> Result<Vec<String>, SandboxError> {
         let filters = HashMap::from([("container", vec![id]), ("type", vec!["container"])]);
         // Its log lags a little behind what it tells whoever is attached. Podman tells nothing up to a moment that is over.
-        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + LAG;
+        let until = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + LAG;
         let until = format!("{}.{:09}", until.as_secs(), until.subsec_nanos());
-        let options = EventsOptionsBuilder::default().since("1").until(&until).filters(&filters).build();
+        let options = EventsOptionsBuilder::default()
+            .since("1")
+            .until(&until)
+            .filters(&filters)
+            .build();
         let told = self.api.events(Some(options)).try_collect::<Vec<_>>();
         let told = self.call("reading the engine's log", ASK, told).await?;
         Ok(told.into_iter().filter_map(|event| event.action).collect())
@@ -134,30 +168,63 @@ impl Engine {
 
     /// CPU time that a container has used; none where the engine does not tell.
     pub async fn cpu_of(&self, id: &str) -> Option<Duration> {
-        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let options = StatsOptionsBuilder::default()
+            .stream(false)
+            .one_shot(true)
+            .build();
         let mut all = std::pin::pin!(self.api.stats(id, Some(options)));
         let told = tokio::time::timeout(ASK, all.next()).await.ok()??.ok()?;
-        told.cpu_stats?.cpu_usage?.total_usage.map(Duration::from_nanos)
+        told.cpu_stats?
+            .cpu_usage?
+            .total_usage
+            .map(Duration::from_nanos)
     }
 
     /// All containers of ours, running or not, with their labels.
-    pub async fn ours(&self, label: &str) -> Result<Vec<(String, HashMap<String, String>)>, SandboxError> {
+    pub async fn ours(
+        &self,
+        label: &str,
+    ) -> Result<Vec<(String, HashMap<String, String>)>, SandboxError> {
         let filters = HashMap::from([("label", vec![label])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = self.call("listing containers", ASK, self.api.list_containers(Some(options))).await?;
-        Ok(found.into_iter().filter_map(|one| Some((one.id?, one.labels.unwrap_or_default()))).collect())
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self
+            .call(
+                "listing containers",
+                ASK,
+                self.api.list_containers(Some(options)),
+            )
+            .await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|one| Some((one.id?, one.labels.unwrap_or_default())))
+            .collect())
     }
 }
 
 /// Where the engine listens.
 pub(crate) fn place() -> String {
-    if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
+    if let Some(host) = std::env::var("DOCKER_HOST")
+        .ok()
+        .filter(|host| !host.is_empty())
+    {
         return host;
     }
     let usual = "/var/run/docker.sock".to_string();
-    let user = std::env::var("XDG_RUNTIME_DIR").map(|folder| format!("{folder}/podman/podman.sock")).ok();
-    let sockets = [Some(usual.clone()), user, Some("/run/podman/podman.sock".to_string())];
-    let found = sockets.into_iter().flatten().find(|socket| std::path::Path::new(socket).exists());
+    let user = std::env::var("XDG_RUNTIME_DIR")
+        .map(|folder| format!("{folder}/podman/podman.sock"))
+        .ok();
+    let sockets = [
+        Some(usual.clone()),
+        user,
+        Some("/run/podman/podman.sock".to_string()),
+    ];
+    let found = sockets
+        .into_iter()
+        .flatten()
+        .find(|socket| std::path::Path::new(socket).exists());
     format!("unix://{}", found.unwrap_or(usual))
 }
 
@@ -167,5 +234,8 @@ pub(super) fn failed(doing: &str, error: Error) -> SandboxError {
         Error::DockerResponseServerError { message, .. } => message,
         other => other.to_string(),
     };
-    SandboxError::Engine { doing: doing.to_string(), reason }
+    SandboxError::Engine {
+        doing: doing.to_string(),
+        reason,
+    }
 }

@@ -14,7 +14,9 @@ use crate::SandboxError;
 use crate::embedded::root::{ETC, shown};
 
 /// Folders of the image, most of them only to be mounted on.
-const FOLDERS: [&str; 9] = ["dev", "etc", "proc", "repo", "run", "sbin", "sys", "tmp", "usr"];
+const FOLDERS: [&str; 9] = [
+    "dev", "etc", "proc", "repo", "run", "sbin", "sys", "tmp", "usr",
+];
 
 /// What containers without an image of their own are made of.
 pub(super) struct Host {
@@ -30,27 +32,56 @@ pub(super) async fn prepare(engine: &Engine, needed: &[PathBuf]) -> Result<Host,
         .into_iter()
         .filter(|(path, _)| path != Path::new("/sbin"))
         .partition(|(_, link)| link.is_some());
-    let told = |source| SandboxError::Io { doing: "packing an image".to_string(), source };
+    let told = |source| SandboxError::Io {
+        doing: "packing an image".to_string(),
+        source,
+    };
     let tar = archive(&links).map_err(told)?;
     let tag = blake3::hash(&tar).to_hex()[..12].to_string();
     let name = format!("train-host:{tag}");
-    if engine.call("looking for an image", ACT, engine.api.inspect_image(&name)).await.is_err() {
+    if engine
+        .call("looking for an image", ACT, engine.api.inspect_image(&name))
+        .await
+        .is_err()
+    {
         // Podman does not read `tag`.
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo(&name).build();
-        let made = engine.api.create_image(Some(options), Some(bollard::body_full(tar.into())), None);
-        engine.call("importing an image", ACT, made.try_collect::<Vec<_>>()).await?;
+        let options = CreateImageOptionsBuilder::default()
+            .from_src("-")
+            .repo(&name)
+            .build();
+        let made =
+            engine
+                .api
+                .create_image(Some(options), Some(bollard::body_full(tar.into())), None);
+        engine
+            .call("importing an image", ACT, made.try_collect::<Vec<_>>())
+            .await?;
     }
     let image = digest(engine, &name).await?;
-    Ok(Host { image, binds: shown.iter().map(|(path, _)| format!("{0}:{0}:ro", path.display())).collect() })
+    Ok(Host {
+        image,
+        binds: shown
+            .iter()
+            .map(|(path, _)| format!("{0}:{0}:ro", path.display()))
+            .collect(),
+    })
 }
 
 /// The digest of a named image.
 pub(super) async fn digest(engine: &Engine, name: &str) -> Result<String, SandboxError> {
-    let found = engine.call("looking for an image", ACT, engine.api.inspect_image(name)).await;
+    let found = engine
+        .call("looking for an image", ACT, engine.api.inspect_image(name))
+        .await;
     let hint = "hint: images are never pulled; `train image build` makes one, `docker images` lists what is there";
-    let refused =
-        |reason: String| SandboxError::Environment(format!("the image `{name}` cannot be used: {reason} ({hint})"));
-    found.map_err(|error| refused(error.to_string()))?.id.ok_or_else(|| refused("it has no digest".to_string()))
+    let refused = |reason: String| {
+        SandboxError::Environment(format!(
+            "the image `{name}` cannot be used: {reason} ({hint})"
+        ))
+    };
+    found
+        .map_err(|error| refused(error.to_string()))?
+        .id
+        .ok_or_else(|| refused("it has no digest".to_string()))
 }
 
 /// The image's files, the same bytes every time.
@@ -66,8 +97,16 @@ fn archive(links: &[(PathBuf, Option<PathBuf>)]) -> std::io::Result<Vec<u8>> {
     };
     for folder in FOLDERS {
         // Where a job writes. Some runtimes give a memory file system the mode of the folder below it.
-        let mode = if ["repo", "tmp"].contains(&folder) { 0o1777 } else { 0o755 };
-        archive.append_data(&mut header(tar::EntryType::Directory, mode, 0), folder, std::io::empty())?;
+        let mode = if ["repo", "tmp"].contains(&folder) {
+            0o1777
+        } else {
+            0o755
+        };
+        archive.append_data(
+            &mut header(tar::EntryType::Directory, mode, 0),
+            folder,
+            std::io::empty(),
+        )?;
     }
     for (name, text) in ETC {
         let mut file = header(tar::EntryType::Regular, 0o644, text.len() as u64);
@@ -75,7 +114,11 @@ fn archive(links: &[(PathBuf, Option<PathBuf>)]) -> std::io::Result<Vec<u8>> {
     }
     for (path, target) in links {
         let name = path.strip_prefix("/").unwrap_or(path);
-        archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), name, target.as_deref().unwrap_or(path))?;
+        archive.append_link(
+            &mut header(tar::EntryType::Symlink, 0o777, 0),
+            name,
+            target.as_deref().unwrap_or(path),
+        )?;
     }
     archive.into_inner()
 }

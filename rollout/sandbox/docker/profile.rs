@@ -74,6 +74,10 @@ mod tests {
             assert!(!listed.contains(&name), "{name}");
         }
         assert!(listed.is_sorted() && listed.len() > 250);
-        assert!(["landlock_restrict_self", "openat", "execve", "seccomp"].iter().all(|name| listed.contains(name)));
+        assert!(
+            ["landlock_restrict_self", "openat", "execve", "seccomp"]
+                .iter()
+                .all(|name| listed.contains(name))
+        );
     }
 }

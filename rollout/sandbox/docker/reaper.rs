@@ -21,7 +21,9 @@ const DEADLINE: &str = "train.deadline";
 /// The labels of a container that is made now by this process and ends by itself at `deadline_s`.
 pub(super) fn labels(run: &str, deadline_s: u64) -> HashMap<String, String> {
     let pid = std::process::id();
-    let start = started(pid).map(|start| start.to_string()).unwrap_or_default();
+    let start = started(pid)
+        .map(|start| start.to_string())
+        .unwrap_or_default();
     let words = [
         (RUN, run.to_string()),
         (OWNER, pid.to_string()),
@@ -51,7 +53,10 @@ fn is_left_behind(
     now_s: u64,
 ) -> bool {
     let label = |name: &str| labels.get(name).map_or("", String::as_str);
-    if label(DEADLINE).parse().is_ok_and(|deadline: u64| deadline < now_s) {
+    if label(DEADLINE)
+        .parse()
+        .is_ok_and(|deadline: u64| deadline < now_s)
+    {
         return true;
     }
     if label(BOOT) != boot {
@@ -73,10 +78,19 @@ mod tests {
     use super::*;
 
     fn left_behind(change: &[(&str, &str)]) -> bool {
-        let mut labels: HashMap<String, String> = [(OWNER, "7"), (STARTED, "100"), (BOOT, "here"), (DEADLINE, "1000")]
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .into();
-        labels.extend(change.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        let mut labels: HashMap<String, String> = [
+            (OWNER, "7"),
+            (STARTED, "100"),
+            (BOOT, "here"),
+            (DEADLINE, "1000"),
+        ]
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .into();
+        labels.extend(
+            change
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string())),
+        );
         let started = |pid| (pid == 7).then_some(100);
         is_left_behind(&labels, "here", &started, 999)
     }
@@ -85,9 +99,18 @@ mod tests {
     fn only_what_nobody_owns_any_more_is_left_behind() {
         assert!(!left_behind(&[]), "its owner lives");
         assert!(left_behind(&[(OWNER, "8")]), "its owner is gone");
-        assert!(left_behind(&[(STARTED, "99")]), "its owner's number belongs to somebody else now");
-        assert!(!left_behind(&[(OWNER, "8"), (BOOT, "elsewhere")]), "nobody here knows its owner");
-        assert!(left_behind(&[(BOOT, "elsewhere"), (DEADLINE, "998")]), "its time is over");
+        assert!(
+            left_behind(&[(STARTED, "99")]),
+            "its owner's number belongs to somebody else now"
+        );
+        assert!(
+            !left_behind(&[(OWNER, "8"), (BOOT, "elsewhere")]),
+            "nobody here knows its owner"
+        );
+        assert!(
+            left_behind(&[(BOOT, "elsewhere"), (DEADLINE, "998")]),
+            "its time is over"
+        );
     }
 
     #[test]

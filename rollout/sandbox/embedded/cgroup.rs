@@ -46,9 +46,13 @@ impl Group {
     /// Makes one for a worker of the process `owner`, after what dead owners left is removed. `Err` is the reason why
     /// there is none.
     pub fn make(owner: u32) -> Result<Group, String> {
-        let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("`{path}`: {error}"));
+        let read =
+            |path: &str| fs::read_to_string(path).map_err(|error| format!("`{path}`: {error}"));
         let layout = layout::find(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?)?;
-        let stem = format!("{PREFIX}{owner}-{}", started(owner).ok_or("the owner is gone")?);
+        let stem = format!(
+            "{PREFIX}{owner}-{}",
+            started(owner).ok_or("the owner is gone")?
+        );
         match layout {
             Layout::V1(folders) => {
                 folders.iter().for_each(|(_, own)| remove_stale(own));
@@ -58,14 +62,18 @@ impl Group {
                 let parent = delegated(&own);
                 remove_stale(parent);
                 enable(parent, owner, &stem)?;
-                let folders = ["memory", "pids", "cpu"].map(|controller| (controller, parent.to_path_buf()));
+                let folders =
+                    ["memory", "pids", "cpu"].map(|controller| (controller, parent.to_path_buf()));
                 Group::make_below(2, &folders, &stem)
             }
         }
     }
 
     fn make_below(version: u8, parents: &[(&str, PathBuf)], stem: &str) -> Result<Group, String> {
-        let mut group = Group { version, folders: Vec::new() };
+        let mut group = Group {
+            version,
+            folders: Vec::new(),
+        };
         // Named by whoever makes it, so that no two workers ever mean the same one.
         let number = std::process::id();
         for (controller, parent) in parents {
@@ -77,7 +85,10 @@ impl Group {
             if !known && let Err(error) = fs::create_dir(&folder) {
                 group.remove();
                 let hint = "as root, or in a cgroup that was handed to this user, it can be";
-                return Err(format!("cannot make `{}`: {error} (hint: {hint})", folder.display()));
+                return Err(format!(
+                    "cannot make `{}`: {error} (hint: {hint})",
+                    folder.display()
+                ));
             }
             group.folders.push((controller.to_string(), folder));
         }
@@ -86,7 +97,9 @@ impl Group {
 
     /// Moves a process into it; what that process starts is born there.
     pub fn add(&self, pid: i32) -> io::Result<()> {
-        self.folders.iter().try_for_each(|(_, folder)| fs::write(folder.join("cgroup.procs"), pid.to_string()))
+        self.folders
+            .iter()
+            .try_for_each(|(_, folder)| fs::write(folder.join("cgroup.procs"), pid.to_string()))
     }
 
     /// Kills what is left in it and removes it.
@@ -97,7 +110,10 @@ impl Group {
     }
 
     fn folder(&self, controller: &str) -> Option<&Path> {
-        self.folders.iter().find(|(known, _)| known == controller).map(|(_, folder)| folder.as_path())
+        self.folders
+            .iter()
+            .find(|(known, _)| known == controller)
+            .map(|(_, folder)| folder.as_path())
     }
 }
 
@@ -105,7 +121,10 @@ impl Group {
 fn remove_stale(parent: &Path) {
     for entry in parent.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(rest) = std::str::from_utf8(name.as_bytes()).ok().and_then(|name| name.strip_prefix(PREFIX)) else {
+        let Some(rest) = std::str::from_utf8(name.as_bytes())
+            .ok()
+            .and_then(|name| name.strip_prefix(PREFIX))
+        else {
             continue;
         };
         let mut words = rest.split('-').map(|word| word.parse::<u64>().ok());
@@ -125,17 +144,24 @@ fn remove_stale(parent: &Path) {
 fn remove(folder: &Path) {
     let began = Instant::now();
     // Version 2 has one order for the whole tree.
-    let order = fs::OpenOptions::new().write(true).open(folder.join("cgroup.kill"));
+    let order = fs::OpenOptions::new()
+        .write(true)
+        .open(folder.join("cgroup.kill"));
     let killed = order.and_then(|mut order| order.write_all(b"1")).is_ok();
     loop {
         match fs::remove_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < EMPTY => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < EMPTY => {}
             _ => return,
         }
         if !killed {
             let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
             // Processes that cannot be seen from here are listed as 0.
-            for pid in members.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0) {
+            for pid in members
+                .lines()
+                .filter_map(|line| line.parse::<i32>().ok())
+                .filter(|pid| *pid > 0)
+            {
                 kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
             }
         }
@@ -146,7 +172,10 @@ fn remove(folder: &Path) {
 /// The cgroup that ours are made below: our own, or its parent where we have moved to a leaf of our own.
 fn delegated(own: &Path) -> &Path {
     let leaf = own.file_name().and_then(|name| name.to_str());
-    match (leaf.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(OWN_LEAF)), own.parent()) {
+    match (
+        leaf.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(OWN_LEAF)),
+        own.parent(),
+    ) {
         (true, Some(parent)) => parent,
         _ => own,
     }
@@ -157,35 +186,59 @@ fn enable(parent: &Path, owner: u32, stem: &str) -> Result<(), String> {
     let read = |file: &str| fs::read_to_string(parent.join(file)).unwrap_or_default();
     let has = |text: &str, controller: &str| text.split_whitespace().any(|word| word == controller);
     let (available, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
-    if let Some(missing) = ["memory", "pids"].into_iter().find(|needed| !has(&available, needed)) {
-        return Err(format!("`{}` has no controller `{missing}`", parent.display()));
+    if let Some(missing) = ["memory", "pids"]
+        .into_iter()
+        .find(|needed| !has(&available, needed))
+    {
+        return Err(format!(
+            "`{}` has no controller `{missing}`",
+            parent.display()
+        ));
     }
-    let wanted: Vec<_> = ["memory", "pids", "cpu"].into_iter().filter(|name| has(&available, name)).collect();
+    let wanted: Vec<_> = ["memory", "pids", "cpu"]
+        .into_iter()
+        .filter(|name| has(&available, name))
+        .collect();
     if wanted.iter().all(|controller| has(&enabled, controller)) {
         return Ok(());
     }
-    let order: String = wanted.iter().map(|controller| format!("+{controller} ")).collect();
+    let order: String = wanted
+        .iter()
+        .map(|controller| format!("+{controller} "))
+        .collect();
     let write = || fs::write(parent.join("cgroup.subtree_control"), order.trim());
     let told = |error: io::Error| {
         let hint = "start the program in a cgroup of its own: `systemd-run --scope -p Delegate=yes`, with `--user` for \
                     a plain user";
-        format!("cannot limit what runs below `{}`: {error} (hint: {hint})", parent.display())
+        format!(
+            "cannot limit what runs below `{}`: {error} (hint: {hint})",
+            parent.display()
+        )
     };
     let leaf = parent.join(format!("{stem}{OWN_LEAF}"));
     for _ in 0..MOVES {
         match write() {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
                 // Sandboxes that the owner starts at the same moment are in it, too, and move with it.
-                let members: Vec<u32> = read("cgroup.procs").lines().filter_map(|pid| pid.parse().ok()).collect();
-                if members.iter().any(|&pid| pid != owner && parent_of(pid).is_some_and(|parent| parent != owner)) {
+                let members: Vec<u32> = read("cgroup.procs")
+                    .lines()
+                    .filter_map(|pid| pid.parse().ok())
+                    .collect();
+                if members.iter().any(|&pid| {
+                    pid != owner && parent_of(pid).is_some_and(|parent| parent != owner)
+                }) {
                     return Err(told(error));
                 }
                 match fs::create_dir(&leaf) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(told(error)),
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(told(error));
+                    }
                     _ => {}
                 }
                 // One that is gone by now need not move.
-                members.iter().for_each(|pid| drop(fs::write(leaf.join("cgroup.procs"), pid.to_string())));
+                members
+                    .iter()
+                    .for_each(|pid| drop(fs::write(leaf.join("cgroup.procs"), pid.to_string())));
             }
             other => return other.map_err(told),
         }
@@ -208,8 +261,15 @@ mod tests {
     fn what_a_dead_owner_left_is_removed_and_nothing_else() {
         let place = place("stale");
         let (own, start) = (std::process::id(), started(std::process::id()).unwrap());
-        let kept = [format!("train-{own}-{start}-0"), "other".to_string(), "train-x-y-0".to_string()];
-        let stale = [format!("train-{own}-{}-0", start + 1), format!("train-{}-5-0", u32::MAX)];
+        let kept = [
+            format!("train-{own}-{start}-0"),
+            "other".to_string(),
+            "train-x-y-0".to_string(),
+        ];
+        let stale = [
+            format!("train-{own}-{}-0", start + 1),
+            format!("train-{}-5-0", u32::MAX),
+        ];
         for name in kept.iter().chain(&stale) {
             fs::create_dir(place.join(name)).unwrap();
         }
@@ -224,9 +284,16 @@ mod tests {
         let place = place("v2");
         fs::write(place.join("cgroup.controllers"), "cpu memory\n").unwrap();
         assert!(enable(&place, 1, "train-1-1").is_err_and(|why| why.contains("`pids`")));
-        fs::write(place.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
+        fs::write(
+            place.join("cgroup.controllers"),
+            "cpuset cpu io memory pids\n",
+        )
+        .unwrap();
         enable(&place, 1, "train-1-1").unwrap();
-        assert_eq!(fs::read_to_string(place.join("cgroup.subtree_control")).unwrap(), "+memory +pids +cpu");
+        assert_eq!(
+            fs::read_to_string(place.join("cgroup.subtree_control")).unwrap(),
+            "+memory +pids +cpu"
+        );
         fs::remove_dir_all(&place).unwrap();
     }
 

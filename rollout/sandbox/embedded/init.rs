@@ -100,13 +100,19 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub fn new(barrier: &str, reason: impl ToString) -> Self {
-        Refused { barrier: barrier.to_string(), reason: reason.to_string() }
+        Refused {
+            barrier: barrier.to_string(),
+            reason: reason.to_string(),
+        }
     }
 }
 
 /// Becomes the first process of a sandbox when the first argument asks for it, and never returns then.
 pub fn main_if_asked() {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == ARGUMENT)
+    {
         let code = sys::inherited(CONTROL).map(supervise);
         std::process::exit(code.unwrap_or(1));
     }
@@ -139,13 +145,21 @@ struct Started {
 fn start(control: &OwnedFd) -> Result<Started, Refused> {
     let told = |error: &dyn std::fmt::Display| Refused::new("start", error);
     let mut text = String::new();
-    io::stdin().read_line(&mut text).map_err(|error| told(&error))?;
+    io::stdin()
+        .read_line(&mut text)
+        .map_err(|error| told(&error))?;
     let config: InitConfig = serde_json::from_str(&text).map_err(|error| told(&error))?;
     let root = nix::unistd::geteuid().is_root();
     let outside = namespaces();
     let (wait, go) = nix::unistd::pipe().map_err(|error| told(&error))?;
     let group = Group::make(nix::unistd::getppid().as_raw() as u32);
-    send_text(control, &format!("group {}", serde_json::to_string(&group).unwrap_or_default()));
+    send_text(
+        control,
+        &format!(
+            "group {}",
+            serde_json::to_string(&group).unwrap_or_default()
+        ),
+    );
     let group = group.ok();
     let child = match sys::fork_into_namespaces() {
         Ok(0) => {
@@ -168,9 +182,13 @@ fn start(control: &OwnedFd) -> Result<Started, Refused> {
     let go_on = || -> Result<(), Refused> {
         map_user(child.as_raw(), root)?;
         if let Some(group) = &started.group {
-            group.add(child.as_raw()).map_err(|error| Refused::new("cgroup", error))?;
+            group
+                .add(child.as_raw())
+                .map_err(|error| Refused::new("cgroup", error))?;
         }
-        nix::unistd::write(&go, b"g").map(drop).map_err(|error| Refused::new("user-ns", error))
+        nix::unistd::write(&go, b"g")
+            .map(drop)
+            .map_err(|error| Refused::new("user-ns", error))
     };
     if let Err(refused) = go_on() {
         end(child);
@@ -182,11 +200,15 @@ fn start(control: &OwnedFd) -> Result<Started, Refused> {
 
 /// The end of the child; or, when our owner ends first, the end that we give it.
 fn watch(child: Pid) -> i32 {
-    let Ok(ended) = sys::process_descriptor(child.as_raw()) else { return end(child) };
+    let Ok(ended) = sys::process_descriptor(child.as_raw()) else {
+        return end(child);
+    };
     let stdin = io::stdin();
     loop {
-        let mut sources =
-            [PollFd::new(ended.as_fd(), PollFlags::POLLIN), PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let mut sources = [
+            PollFd::new(ended.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+        ];
         match poll(&mut sources, PollTimeout::NONE) {
             Err(Errno::EINTR) => {}
             Ok(_) if sources[0].any() == Some(true) => return wait_for(child),
@@ -218,7 +240,10 @@ fn namespaces() -> BTreeMap<&'static str, String> {
         let link = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
         Some((kind, link.to_string_lossy().into_owned()))
     };
-    ["user", "pid", "mnt", "net", "ipc", "uts"].into_iter().filter_map(read).collect()
+    ["user", "pid", "mnt", "net", "ipc", "uts"]
+        .into_iter()
+        .filter_map(read)
+        .collect()
 }
 
 fn no_user_namespace(error: &io::Error) -> Refused {
@@ -274,14 +299,22 @@ fn first_process(
         below_tmp,
         jest: config.jest.as_ref(),
     };
-    let settings = serde_json::to_string(&settings).map_err(|error| Refused::new("start", error))?;
+    let settings =
+        serde_json::to_string(&settings).map_err(|error| Refused::new("start", error))?;
     let error = exec_python(config, &settings);
-    Err(Refused::new("python", format!("cannot start `{}`: {error}", config.python.display())))
+    Err(Refused::new(
+        "python",
+        format!("cannot start `{}`: {error}", config.python.display()),
+    ))
 }
 
 fn below_tmp(binds: &[PathBuf]) -> Vec<(PathBuf, PathBuf)> {
-    let below = binds.iter().filter(|path| path.starts_with("/tmp") && path.is_dir());
-    below.filter_map(|path| Some((path.clone(), path.canonicalize().ok()?))).collect()
+    let below = binds
+        .iter()
+        .filter(|path| path.starts_with("/tmp") && path.is_dir());
+    below
+        .filter_map(|path| Some((path.clone(), path.canonicalize().ok()?)))
+        .collect()
 }
 
 /// Replaces this process by the fork server; returns only when that fails.
@@ -290,7 +323,12 @@ fn exec_python(config: &InitConfig, settings: &str) -> String {
         return "its path holds a zero byte".to_string();
     };
     let words = ["-B", root::ZYGOTE, settings];
-    let c_strings = |texts: &[&str]| texts.iter().filter_map(|text| CString::new(*text).ok()).collect::<Vec<_>>();
+    let c_strings = |texts: &[&str]| {
+        texts
+            .iter()
+            .filter_map(|text| CString::new(*text).ok())
+            .collect::<Vec<_>>()
+    };
     let mut arguments = vec![python.clone()];
     arguments.extend(c_strings(&words));
     match nix::unistd::execve(&python, &arguments, &c_strings(&ENVIRONMENT)) {
@@ -301,11 +339,23 @@ fn exec_python(config: &InitConfig, settings: &str) -> String {
 
 /// Sends the refusal over the control socket; if even that fails, to standard error.
 fn tell(control: &OwnedFd, refused: &Refused) {
-    send_text(control, &format!("refused {}", serde_json::to_string(refused).unwrap_or_default()));
+    send_text(
+        control,
+        &format!(
+            "refused {}",
+            serde_json::to_string(refused).unwrap_or_default()
+        ),
+    );
 }
 
 fn send_text(control: &OwnedFd, message: &str) {
-    if send(control.as_raw_fd(), message.as_bytes(), MsgFlags::MSG_NOSIGNAL).is_err() {
+    if send(
+        control.as_raw_fd(),
+        message.as_bytes(),
+        MsgFlags::MSG_NOSIGNAL,
+    )
+    .is_err()
+    {
         eprintln!("{message}");
     }
 }

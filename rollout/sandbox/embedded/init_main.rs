@@ -2,6 +2,9 @@
 
 fn main() {
     sandbox::embedded::init::main_if_asked();
-    eprintln!("error: this program is started by the sandbox, with `{}`", sandbox::embedded::init::ARGUMENT);
+    eprintln!(
+        "error: this program is started by the sandbox, with `{}`",
+        sandbox::embedded::init::ARGUMENT
+    );
     std::process::exit(2);
 }

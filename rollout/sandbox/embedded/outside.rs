@@ -10,8 +10,17 @@ use std::fs;
 use crate::SandboxError;
 
 /// Barriers that something outside can keep from being raised.
-const FROM_OUTSIDE: [&str; 9] =
-    ["user-ns", "pid-ns", "mount-ns", "net-ns", "ipc-ns", "uts-ns", "overlay", "landlock", "read-only-root"];
+const FROM_OUTSIDE: [&str; 9] = [
+    "user-ns",
+    "pid-ns",
+    "mount-ns",
+    "net-ns",
+    "ipc-ns",
+    "uts-ns",
+    "overlay",
+    "landlock",
+    "read-only-root",
+];
 
 /// Whose container this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +56,26 @@ impl Outside {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let there = |path: &str| std::path::Path::new(path).exists();
         let container = match () {
-            () if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Some(Container::Kubernetes),
+            () if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+                Some(Container::Kubernetes)
+            }
             () if there("/run/.containerenv") => Some(Container::Podman),
-            () if there("/.dockerenv") || in_container(&read("/proc/1/cgroup")) => Some(Container::Docker),
+            () if there("/.dockerenv") || in_container(&read("/proc/1/cgroup")) => {
+                Some(Container::Docker)
+            }
             () => None,
         };
         let sysctls = [
-            ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
-            ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+            (
+                "/proc/sys/user/max_user_namespaces",
+                "0",
+                "user.max_user_namespaces=15000",
+            ),
+            (
+                "/proc/sys/kernel/unprivileged_userns_clone",
+                "0",
+                "kernel.unprivileged_userns_clone=1",
+            ),
             (
                 "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
                 "1",
@@ -80,7 +101,11 @@ impl Outside {
     pub fn cure(&self) -> Option<String> {
         let mut steps = Vec::new();
         if !self.sysctls.is_empty() {
-            let place = if self.container.is_some() { "on the host: " } else { "" };
+            let place = if self.container.is_some() {
+                "on the host: "
+            } else {
+                ""
+            };
             steps.push(format!("{place}`sysctl -w {}`", self.sysctls.join(" ")));
         }
         let flags = self.flags();
@@ -92,7 +117,11 @@ impl Outside {
             }
             _ => {}
         }
-        if steps.is_empty() { None } else { Some(steps.join("; and ")) }
+        if steps.is_empty() {
+            None
+        } else {
+            Some(steps.join("; and "))
+        }
     }
 
     /// What the container lacks.
@@ -103,7 +132,11 @@ impl Outside {
             (self.apparmor.is_some(), Flag::AppArmor),
             (self.powerless_root, Flag::User),
         ];
-        lacks.into_iter().filter(|(lacks, _)| *lacks).map(|(_, flag)| flag).collect()
+        lacks
+            .into_iter()
+            .filter(|(lacks, _)| *lacks)
+            .map(|(_, flag)| flag)
+            .collect()
     }
 }
 
@@ -120,16 +153,27 @@ impl Container {
     fn start_with(self, flags: &[Flag]) -> String {
         let flags: Vec<&str> = flags.iter().map(|flag| self.words(*flag)).collect();
         match self {
-            Container::Docker => format!("start the container with `docker run {} IMAGE COMMAND`", flags.join(" ")),
-            Container::Podman => format!("start the container with `podman run {} IMAGE COMMAND`", flags.join(" ")),
-            Container::Kubernetes => format!("give the container's `securityContext` {}", flags.join(", ")),
+            Container::Docker => format!(
+                "start the container with `docker run {} IMAGE COMMAND`",
+                flags.join(" ")
+            ),
+            Container::Podman => format!(
+                "start the container with `podman run {} IMAGE COMMAND`",
+                flags.join(" ")
+            ),
+            Container::Kubernetes => format!(
+                "give the container's `securityContext` {}",
+                flags.join(", ")
+            ),
         }
     }
 
     fn words(self, flag: Flag) -> &'static str {
         match (self, flag) {
             (Container::Kubernetes, Flag::Seccomp) => "`seccompProfile: {type: Unconfined}`",
-            (Container::Kubernetes, Flag::SystemPaths) => "`procMount: Unmasked`, with the pod's `hostUsers: false`",
+            (Container::Kubernetes, Flag::SystemPaths) => {
+                "`procMount: Unmasked`, with the pod's `hostUsers: false`"
+            }
             (Container::Kubernetes, Flag::AppArmor) => "`appArmorProfile: {type: Unconfined}`",
             (Container::Kubernetes, Flag::User) => "`runAsUser: 1000`",
             (_, Flag::Seccomp) => "--security-opt seccomp=unconfined",
@@ -152,19 +196,38 @@ pub(crate) fn refused(barrier: String, reason: String) -> SandboxError {
 }
 
 fn in_container(cgroup: &str) -> bool {
-    ["/docker/", "/docker-", "/kubepods", "/containerd", "/lxc/", "libpod"].iter().any(|word| cgroup.contains(word))
+    [
+        "/docker/",
+        "/docker-",
+        "/kubepods",
+        "/containerd",
+        "/lxc/",
+        "libpod",
+    ]
+    .iter()
+    .any(|word| cgroup.contains(word))
 }
 
 /// `Seccomp: 2` is a filter.
 fn filtered(status: &str) -> bool {
-    status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
+    status
+        .lines()
+        .filter_map(|line| line.strip_prefix("Seccomp:"))
+        .any(|mode| mode.trim() == "2")
 }
 
 /// Whether root lacks what maps users and groups: CAP_SETGID (6), CAP_SETUID (7), and CAP_SETFCAP (31) to map root itself.
 fn is_powerless_root(status: &str) -> bool {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
     let root = field("Uid:").and_then(|ids| ids.split_whitespace().nth(1)) == Some("0");
-    let held = field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(u64::MAX);
+    let held = field("CapEff:")
+        .and_then(|mask| u64::from_str_radix(mask, 16).ok())
+        .unwrap_or(u64::MAX);
     root && [6, 7, 31].iter().any(|number| held & (1 << number) == 0)
 }
 
@@ -205,35 +268,84 @@ mod tests {
         let wanted = "`docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined \
                       --security-opt apparmor=unconfined IMAGE COMMAND`";
         assert!(cure.contains(wanted), "{cure}");
-        let podman = Outside { container: Some(Container::Podman), apparmor: None, ..docker() }.cure().expect("one");
+        let podman = Outside {
+            container: Some(Container::Podman),
+            apparmor: None,
+            ..docker()
+        }
+        .cure()
+        .expect("one");
         let wanted = "podman run --security-opt seccomp=unconfined --security-opt unmask=ALL IMAGE";
-        assert!(podman.contains(wanted) && !podman.contains("apparmor"), "{podman}");
+        assert!(
+            podman.contains(wanted) && !podman.contains("apparmor"),
+            "{podman}"
+        );
     }
 
     #[test]
     fn root_without_capabilities_is_told_to_be_somebody_else() {
-        let bare = |uid: u32| is_powerless_root(&format!("Uid:\t{uid}\t{uid}\t0\t0\nCapEff:\t0000000000000000\n"));
+        let bare = |uid: u32| {
+            is_powerless_root(&format!(
+                "Uid:\t{uid}\t{uid}\t0\t0\nCapEff:\t0000000000000000\n"
+            ))
+        };
         assert!(bare(0) && !bare(1000));
-        let cure = Outside { powerless_root: true, ..docker() }.cure().expect("there is one");
-        assert!(cure.contains("apparmor=unconfined --user 1000:1000 IMAGE"), "{cure}");
+        let cure = Outside {
+            powerless_root: true,
+            ..docker()
+        }
+        .cure()
+        .expect("there is one");
+        assert!(
+            cure.contains("apparmor=unconfined --user 1000:1000 IMAGE"),
+            "{cure}"
+        );
     }
 
     #[test]
     fn only_what_stands_in_the_way_is_named() {
-        let only = Outside { container: Some(Container::Docker), covered_proc: true, ..Outside::default() };
+        let only = Outside {
+            container: Some(Container::Docker),
+            covered_proc: true,
+            ..Outside::default()
+        };
         let cure = only.cure().expect("there is one");
-        assert!(cure.contains("systempaths") && !cure.contains("seccomp"), "{cure}");
-        assert_eq!(Outside { container: Some(Container::Docker), ..Outside::default() }.cure(), None);
+        assert!(
+            cure.contains("systempaths") && !cure.contains("seccomp"),
+            "{cure}"
+        );
+        assert_eq!(
+            Outside {
+                container: Some(Container::Docker),
+                ..Outside::default()
+            }
+            .cure(),
+            None
+        );
         assert_eq!(Outside::default().cure(), None);
     }
 
     #[test]
     fn settings_of_the_kernel_are_named_with_the_flags_and_where_they_belong() {
-        let closed = Outside { sysctls: vec!["user.max_user_namespaces=15000"], ..docker() };
+        let closed = Outside {
+            sysctls: vec!["user.max_user_namespaces=15000"],
+            ..docker()
+        };
         let cure = closed.cure().expect("there is one");
-        assert!(cure.starts_with("on the host: `sysctl -w user.max_user_namespaces=15000`; and start"), "{cure}");
-        let machine = Outside { container: None, seccomp: false, apparmor: None, ..closed };
-        assert_eq!(machine.cure().as_deref(), Some("`sysctl -w user.max_user_namespaces=15000`"));
+        assert!(
+            cure.starts_with("on the host: `sysctl -w user.max_user_namespaces=15000`; and start"),
+            "{cure}"
+        );
+        let machine = Outside {
+            container: None,
+            seccomp: false,
+            apparmor: None,
+            ..closed
+        };
+        assert_eq!(
+            machine.cure().as_deref(),
+            Some("`sysctl -w user.max_user_namespaces=15000`")
+        );
     }
 
     #[test]
@@ -242,7 +354,14 @@ mod tests {
                       30 22 0:31 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n";
         assert!(!covers_proc(mounts));
         assert!(!filtered("Seccomp:\t0\n"));
-        assert_eq!((enforced("unconfined\n"), enforced("snap.x (complain)\n"), enforced("")), (None, None, None));
+        assert_eq!(
+            (
+                enforced("unconfined\n"),
+                enforced("snap.x (complain)\n"),
+                enforced("")
+            ),
+            (None, None, None)
+        );
     }
 
     #[test]

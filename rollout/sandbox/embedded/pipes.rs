@@ -25,7 +25,12 @@ pub(super) struct Pipes {
 
 impl Pipes {
     pub fn new(events: OwnedFd, output: OwnedFd, keep: usize) -> Result<Pipes, SandboxError> {
-        Ok(Pipes { events: events.into(), stdout: output.into(), open: [true; 2], output: Tail::new(keep) })
+        Ok(Pipes {
+            events: events.into(),
+            stdout: output.into(),
+            open: [true; 2],
+            output: Tail::new(keep),
+        })
     }
 
     /// Waits until something can be read; true when the worker has an answer.
@@ -45,7 +50,11 @@ impl Pipes {
         let mut buffer = [0u8; 1 << 16];
         for turn in 0..2 {
             for _ in 0..64 {
-                let file = if turn == 0 { &mut self.events } else { &mut self.stdout };
+                let file = if turn == 0 {
+                    &mut self.events
+                } else {
+                    &mut self.stdout
+                };
                 match file.read(&mut buffer) {
                     Ok(0) => {
                         self.open[turn] = false;
@@ -68,14 +77,23 @@ pub(super) fn memory_file(name: &str) -> io::Result<File> {
 }
 
 pub(super) fn failed(doing: &str, source: io::Error) -> SandboxError {
-    SandboxError::Io { doing: doing.to_string(), source }
+    SandboxError::Io {
+        doing: doing.to_string(),
+        source,
+    }
 }
 
 pub(super) fn receive(control: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0u8; 1 << 16];
     let count = {
         let mut slices = [IoSliceMut::new(&mut buffer)];
-        recvmsg::<()>(control.as_raw_fd(), &mut slices, None, MsgFlags::MSG_CMSG_CLOEXEC)?.bytes
+        recvmsg::<()>(
+            control.as_raw_fd(),
+            &mut slices,
+            None,
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?
+        .bytes
     };
     buffer.truncate(count);
     Ok(buffer)
@@ -83,7 +101,10 @@ pub(super) fn receive(control: &OwnedFd) -> io::Result<Vec<u8>> {
 
 /// Which of these can be read (or are closed) before the time is over.
 pub(super) fn readable(sources: &[BorrowedFd<'_>], time: Duration) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<PollFd<'_>> = sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN)).collect();
+    let mut polled: Vec<PollFd<'_>> = sources
+        .iter()
+        .map(|source| PollFd::new(*source, PollFlags::POLLIN))
+        .collect();
     let milliseconds = i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX);
     let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
     match poll(&mut polled, timeout) {
@@ -91,5 +112,8 @@ pub(super) fn readable(sources: &[BorrowedFd<'_>], time: Duration) -> io::Result
         Err(nix::Error::EINTR) => return Ok(vec![false; sources.len()]),
         Err(error) => return Err(error.into()),
     }
-    Ok(polled.iter().map(|source| source.any().unwrap_or(false)).collect())
+    Ok(polled
+        .iter()
+        .map(|source| source.any().unwrap_or(false))
+        .collect())
 }

@@ -21,8 +21,13 @@ const NO_PYTHON: &str = "/no-python-for-a-probe";
 ///
 /// The barrier that is missing, with what to do.
 pub fn namespaces(init: &Path) -> Result<(), SandboxError> {
-    let config =
-        InitConfig { python: NO_PYTHON.into(), binds: Vec::new(), sys_path: Vec::new(), image_root: None, jest: None };
+    let config = InitConfig {
+        python: NO_PYTHON.into(),
+        binds: Vec::new(),
+        sys_path: Vec::new(),
+        image_root: None,
+        jest: None,
+    };
     match Worker::start(init, &config) {
         // Everything before the start of Python was raised.
         Err(SandboxError::Barrier { barrier, .. }) if barrier == "python" => Ok(()),

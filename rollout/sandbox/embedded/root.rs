@@ -23,9 +23,28 @@ pub(crate) const ZYGOTE: &str = "/run/train/zygote.py";
 /// Folders that exist on nearly every system and that nothing below needs: the new root is built on one of them.
 const STAGES: [&str; 4] = ["/sys", "/mnt", "/srv", "/media"];
 /// Shown as they are; a link stays a link.
-const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
+const SYSTEM: [&str; 9] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+];
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
-const MOUNT_POINTS: [&str; 8] = ["proc", "tmp", "repo", "scratch", ".host", "dev/shm", "run/train", "etc"];
+const MOUNT_POINTS: [&str; 8] = [
+    "proc",
+    "tmp",
+    "repo",
+    "scratch",
+    ".host",
+    "dev/shm",
+    "run/train",
+    "etc",
+];
 const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd", "dev/fd"),
     ("/proc/self/fd/0", "dev/stdin"),
@@ -33,10 +52,16 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "dev/stderr"),
 ];
 pub(crate) const ETC: [(&str, &str); 4] = [
-    ("passwd", "root:x:0:0:root:/tmp:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp:/bin/sh\n"),
+    (
+        "passwd",
+        "root:x:0:0:root:/tmp:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp:/bin/sh\n",
+    ),
     ("group", "root:x:0:\nsandbox:x:1000:\n"),
     ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+    (
+        "nsswitch.conf",
+        "passwd: files\ngroup: files\nhosts: files\n",
+    ),
 ];
 
 const READ_ONLY: u64 = 1;
@@ -47,13 +72,24 @@ const NO_EXEC: u64 = 8;
 /// Builds the root and makes it the root of this process.
 pub(crate) fn build(binds: &[PathBuf], image: Option<&Path>) -> Result<(), Refused> {
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .map_err(|error| Refused::new("mount-ns", format!("cannot make the mounts private: {error}")))?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|error| {
+        Refused::new(
+            "mount-ns",
+            format!("cannot make the mounts private: {error}"),
+        )
+    })?;
     let stage = STAGES.iter().map(Path::new).find(|stage| stage.is_dir());
-    let stage = stage.ok_or_else(|| Refused::new("mount-ns", format!("none of {STAGES:?} is a folder")))?;
+    let stage =
+        stage.ok_or_else(|| Refused::new("mount-ns", format!("none of {STAGES:?} is a folder")))?;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("root"), stage, Some("tmpfs"), safe, Some("size=16m,mode=755"))
-        .map_err(|error| Refused::new("mount-ns", format!("cannot mount a tmpfs: {error}")))?;
+    mount(
+        Some("root"),
+        stage,
+        Some("tmpfs"),
+        safe,
+        Some("size=16m,mode=755"),
+    )
+    .map_err(|error| Refused::new("mount-ns", format!("cannot mount a tmpfs: {error}")))?;
     fill(stage, binds, image)?;
     enter(stage)?;
     own_mounts()
@@ -61,19 +97,37 @@ pub(crate) fn build(binds: &[PathBuf], image: Option<&Path>) -> Result<(), Refus
 
 /// Folders, files and binds, while the machine's own root is still in reach.
 fn fill(stage: &Path, binds: &[PathBuf], image: Option<&Path>) -> Result<(), Refused> {
-    let told = |path: &Path, error: io::Error| Refused::new("mount-ns", format!("`{}`: {error}", path.display()));
+    let told = |path: &Path, error: io::Error| {
+        Refused::new("mount-ns", format!("`{}`: {error}", path.display()))
+    };
     for folder in MOUNT_POINTS {
         fs::create_dir_all(stage.join(folder)).map_err(|error| told(Path::new(folder), error))?;
     }
-    let ours = pytest::MODULES.iter().map(|(name, text)| (format!("run/train/{name}.py"), text));
-    let ours = ours.chain(jest::FILES.iter().map(|(name, text)| (format!("run/train/{name}"), text)));
-    for (name, text) in ETC.iter().map(|(name, text)| (format!("etc/{name}"), text)).chain(ours) {
+    let ours = pytest::MODULES
+        .iter()
+        .map(|(name, text)| (format!("run/train/{name}.py"), text));
+    let ours = ours.chain(
+        jest::FILES
+            .iter()
+            .map(|(name, text)| (format!("run/train/{name}"), text)),
+    );
+    for (name, text) in ETC
+        .iter()
+        .map(|(name, text)| (format!("etc/{name}"), text))
+        .chain(ours)
+    {
         fs::write(stage.join(&name), text).map_err(|error| told(Path::new(&name), error))?;
     }
     // Before the binds: Python itself may lie below `/tmp`.
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmp"), &stage.join("tmp"), Some("tmpfs"), safe, Some("size=64m,mode=1777"))
-        .map_err(|error| told(Path::new("/tmp"), error.into()))?;
+    mount(
+        Some("tmp"),
+        &stage.join("tmp"),
+        Some("tmpfs"),
+        safe,
+        Some("size=64m,mode=1777"),
+    )
+    .map_err(|error| told(Path::new("/tmp"), error.into()))?;
     for (target, link) in LINKS {
         symlink(target, stage.join(link)).map_err(|error| told(Path::new(link), error))?;
     }
@@ -85,7 +139,12 @@ fn fill(stage: &Path, binds: &[PathBuf], image: Option<&Path>) -> Result<(), Ref
     for (path, link) in shown(binds, image) {
         match link {
             Some(target) => symlink(target, inside(stage, &path)),
-            None => bind(stage, &source_of(&path, image), &path, READ_ONLY | NO_SUID | NO_DEV),
+            None => bind(
+                stage,
+                &source_of(&path, image),
+                &path,
+                READ_ONLY | NO_SUID | NO_DEV,
+            ),
         }
         .map_err(|error| told(&path, error))?;
     }
@@ -129,30 +188,55 @@ fn bind(stage: &Path, source: &Path, path: &Path, attributes: u64) -> io::Result
         fs::create_dir_all(target.parent().unwrap_or(stage))?;
         fs::write(&target, "")?;
     }
-    mount(Some(source), &target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
+    mount(
+        Some(source),
+        &target,
+        None::<&str>,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        None::<&str>,
+    )?;
     sys::restrict_mount(&target, attributes)
 }
 
 fn enter(stage: &Path) -> Result<(), Refused> {
-    let told = |error: nix::Error| Refused::new("mount-ns", format!("cannot change the root: {error}"));
+    let told =
+        |error: nix::Error| Refused::new("mount-ns", format!("cannot change the root: {error}"));
     nix::unistd::chdir(stage).map_err(told)?;
     nix::unistd::pivot_root(".", ".host").map_err(told)?;
     nix::unistd::chdir("/").map_err(told)?;
-    sys::restrict_mount(Path::new("/.host"), READ_ONLY | NO_SUID | NO_DEV)
-        .map_err(|error| Refused::new("mount-ns", format!("cannot make the machine's root read-only: {error}")))
+    sys::restrict_mount(Path::new("/.host"), READ_ONLY | NO_SUID | NO_DEV).map_err(|error| {
+        Refused::new(
+            "mount-ns",
+            format!("cannot make the machine's root read-only: {error}"),
+        )
+    })
 }
 
 /// An own `/proc`; then the root itself is closed.
 fn own_mounts() -> Result<(), Refused> {
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let none = None::<&str>;
-    mount(Some("proc"), "/proc", Some("proc"), safe | MsFlags::MS_NOEXEC, none)
-        .map_err(|error| Refused::new("pid-ns", format!("cannot mount `/proc`: {error}")))?;
+    mount(
+        Some("proc"),
+        "/proc",
+        Some("proc"),
+        safe | MsFlags::MS_NOEXEC,
+        none,
+    )
+    .map_err(|error| Refused::new("pid-ns", format!("cannot mount `/proc`: {error}")))?;
     // Whoever could make a user namespace would be root in it, with the kernel's mount code to play with.
-    fs::write("/proc/sys/user/max_user_namespaces", "0")
-        .map_err(|error| Refused::new("user-ns", format!("cannot forbid nested user namespaces: {error}")))?;
+    fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(|error| {
+        Refused::new(
+            "user-ns",
+            format!("cannot forbid nested user namespaces: {error}"),
+        )
+    })?;
     let closed = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | safe;
-    mount(none, "/", none, closed, none)
-        .map_err(|error| Refused::new("mount-ns", format!("cannot make the root read-only: {error}")))?;
+    mount(none, "/", none, closed, none).map_err(|error| {
+        Refused::new(
+            "mount-ns",
+            format!("cannot make the root read-only: {error}"),
+        )
+    })?;
     Ok(())
 }

@@ -24,17 +24,40 @@ pub(super) fn fork_into_namespaces() -> io::Result<i32> {
         | libc::CLONE_NEWUTS
         | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with a null stack this is `fork`.
-    let child = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0usize, 0usize, 0usize, 0usize) };
-    if child >= 0 { Ok(child as i32) } else { Err(io::Error::last_os_error()) }
+    let child = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            flags as libc::c_ulong,
+            0usize,
+            0usize,
+            0usize,
+            0usize,
+        )
+    };
+    if child >= 0 {
+        Ok(child as i32)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// The version of Landlock's interface.
 pub(super) fn landlock_abi() -> io::Result<i32> {
     const VERSION: libc::c_uint = 1;
     // SAFETY: without attributes the call only answers its version.
-    let abi =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, VERSION) };
-    if abi >= 0 { Ok(abi as i32) } else { Err(io::Error::last_os_error()) }
+    let abi = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0usize,
+            VERSION,
+        )
+    };
+    if abi >= 0 {
+        Ok(abi as i32)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// A descriptor that can be read when a child has ended.
@@ -42,7 +65,11 @@ pub(super) fn process_descriptor(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain integers; the answer is a fresh descriptor that nobody else owns.
     unsafe {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(descriptor as RawFd)) }
+        if descriptor < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(OwnedFd::from_raw_fd(descriptor as RawFd))
+        }
     }
 }
 
@@ -72,7 +99,11 @@ pub(super) fn hand_over(command: &mut Command, given: RawFd, wanted: RawFd) {
                 true => libc::fcntl(wanted, libc::F_SETFD, 0),
                 false => libc::dup2(given, wanted),
             };
-            if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            if answer < 0 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
         });
     }
 }
@@ -94,7 +125,12 @@ pub(super) fn restrict_mount(target: &Path, attributes: u64) -> io::Result<()> {
         propagation: u64,
         user_namespace: u64,
     }
-    let wanted = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
+    let wanted = MountAttributes {
+        set: attributes,
+        clear: 0,
+        propagation: 0,
+        user_namespace: 0,
+    };
     let path = CString::new(target.as_os_str().as_bytes())?;
     // SAFETY: path and attributes outlive the call, and the size is that of the structure.
     let answer = unsafe {
@@ -107,7 +143,11 @@ pub(super) fn restrict_mount(target: &Path, attributes: u64) -> io::Result<()> {
             std::mem::size_of::<MountAttributes>(),
         )
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Switches the interface `lo` of this network namespace on.
@@ -128,7 +168,11 @@ pub(super) fn loopback_up() -> io::Result<()> {
         request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request)
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[repr(C)]
@@ -145,7 +189,10 @@ struct CapabilityWords {
     inheritable: u32,
 }
 
-const OWN_CAPABILITIES: CapabilityHeader = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+const OWN_CAPABILITIES: CapabilityHeader = CapabilityHeader {
+    version: 0x2008_0522,
+    pid: 0,
+};
 
 /// A user other than 0 loses its capabilities at `exec` unless they are ambient.
 pub(super) fn keep_capabilities_over_exec() -> io::Result<()> {
@@ -166,7 +213,13 @@ pub(super) fn keep_capabilities_over_exec() -> io::Result<()> {
         if words[(capability / 32) as usize].permitted & (1 << (capability % 32)) != 0 {
             // SAFETY: plain integers.
             let answer = unsafe {
-                libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, libc::c_ulong::from(capability), 0, 0)
+                libc::prctl(
+                    libc::PR_CAP_AMBIENT,
+                    libc::PR_CAP_AMBIENT_RAISE,
+                    libc::c_ulong::from(capability),
+                    0,
+                    0,
+                )
             };
             if answer != 0 {
                 return Err(io::Error::last_os_error());

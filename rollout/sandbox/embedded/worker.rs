@@ -12,7 +12,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
 
 use super::cgroup::{Bounds, Group, Meter};
 use super::init::{ARGUMENT, CONTROL, InitConfig, Refused};
@@ -84,26 +86,55 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts one, and proves its barriers.
     pub fn start(program: &Path, config: &InitConfig) -> Result<Worker, SandboxError> {
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            .map_err(|error| failed("making a socket pair", error.into()))?;
-        let log = memory_file("sandbox-log").map_err(|error| failed("making a memory file", error))?;
-        let stdio = || log.try_clone().map(Stdio::from).map_err(|error| failed("copying a descriptor", error));
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .map_err(|error| failed("making a socket pair", error.into()))?;
+        let log =
+            memory_file("sandbox-log").map_err(|error| failed("making a memory file", error))?;
+        let stdio = || {
+            log.try_clone()
+                .map(Stdio::from)
+                .map_err(|error| failed("copying a descriptor", error))
+        };
         let mut command = Command::new(program);
-        command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(stdio()?).stderr(stdio()?).env_clear();
+        command
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(stdio()?)
+            .stderr(stdio()?)
+            .env_clear();
         sys::hand_over(&mut command, theirs.as_raw_fd(), CONTROL);
-        let mut child = command.spawn().map_err(|error| failed("starting `sandbox-init`", error))?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| failed("starting `sandbox-init`", error))?;
         drop(theirs);
         let lifeline = child.stdin.take();
         let group = Err("the worker did not start".to_string());
-        let mut worker =
-            Worker { child, lifeline, control: ours, group, meter: None, barriers: Vec::new(), hung: false };
-        let mut text = serde_json::to_vec(config).map_err(|error| failed("describing a worker", error.into()))?;
+        let mut worker = Worker {
+            child,
+            lifeline,
+            control: ours,
+            group,
+            meter: None,
+            barriers: Vec::new(),
+            hung: false,
+        };
+        let mut text = serde_json::to_vec(config)
+            .map_err(|error| failed("describing a worker", error.into()))?;
         text.push(b'\n');
-        let told = worker.lifeline.as_mut().map_or(Ok(()), |lifeline| lifeline.write_all(&text));
+        let told = worker
+            .lifeline
+            .as_mut()
+            .map_or(Ok(()), |lifeline| lifeline.write_all(&text));
         told.map_err(|error| failed("describing a worker", error))?;
         worker.expect_ready(log)?;
         if let Ok(group) = &worker.group {
-            let meter = Meter::new(group.clone()).map_err(|error| failed("reading a cgroup", error))?;
+            let meter =
+                Meter::new(group.clone()).map_err(|error| failed("reading a cgroup", error))?;
             worker.meter = Some(meter);
         }
         worker.barriers = worker.probe()?;
@@ -114,7 +145,8 @@ impl Worker {
         let deadline = Instant::now() + START;
         while let Some(message) = self.next_message(deadline)? {
             if let Some(group) = message.strip_prefix(b"group ") {
-                self.group = serde_json::from_slice(group).map_err(|error| failed("reading a cgroup", error.into()))?;
+                self.group = serde_json::from_slice(group)
+                    .map_err(|error| failed("reading a cgroup", error.into()))?;
             } else if message.starts_with(b"ready ") {
                 return Ok(());
             } else if let Some(refused) = message.strip_prefix(b"refused ")
@@ -126,7 +158,9 @@ impl Worker {
             }
         }
         let mut text = String::new();
-        io::Seek::rewind(&mut log).and_then(|()| log.read_to_string(&mut text)).ok();
+        io::Seek::rewind(&mut log)
+            .and_then(|()| log.read_to_string(&mut text))
+            .ok();
         let tail: Vec<&str> = text.lines().rev().take(12).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
         Err(SandboxError::Environment(format!(
@@ -168,7 +202,12 @@ impl Worker {
     /// A job that asks the kernel what stands around it.
     fn probe(&mut self) -> Result<Vec<String>, SandboxError> {
         let run = self.work(&whole(Path::new("/usr")), None, Task::Probe)?;
-        let told = |error: String| failed("asking for the barriers of a worker", io::Error::other(error));
+        let told = |error: String| {
+            failed(
+                "asking for the barriers of a worker",
+                io::Error::other(error),
+            )
+        };
         if run.end != (End::Finished { exit: 0 }) {
             return Err(told(run.output));
         }
@@ -177,7 +216,12 @@ impl Worker {
 
     /// Runs one job, with the byte code of its clean tree where there is some. After an error the worker must not be
     /// used again.
-    pub fn run(&mut self, job: &Job, compiled: Option<&File>, ablation: &Ablation) -> Result<TestRun, SandboxError> {
+    pub fn run(
+        &mut self,
+        job: &Job,
+        compiled: Option<&File>,
+        ablation: &Ablation,
+    ) -> Result<TestRun, SandboxError> {
         match ablation.is_whole() {
             true => self.work(job, compiled, Task::Test),
             false => self.work(job, None, Task::Ablation(ablation)),
@@ -188,7 +232,10 @@ impl Worker {
     pub fn command(&mut self, job: &Job, words: &[String]) -> Result<TestRun, SandboxError> {
         let run = self.work(job, None, Task::Command(words))?;
         Ok(match run.end {
-            End::Died { exit } => TestRun { end: End::Finished { exit }, ..run },
+            End::Died { exit } => TestRun {
+                end: End::Finished { exit },
+                ..run
+            },
             _ => run,
         })
     }
@@ -202,12 +249,20 @@ impl Worker {
             return Err(told(io::Error::other(run.output)));
         }
         // Whoever is given it can only read it.
-        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        let seals = SealFlag::F_SEAL_WRITE
+            | SealFlag::F_SEAL_GROW
+            | SealFlag::F_SEAL_SHRINK
+            | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|error| told(error.into()))?;
         Ok(file)
     }
 
-    fn work(&mut self, job: &Job, compiled: Option<&File>, task: Task<'_>) -> Result<TestRun, SandboxError> {
+    fn work(
+        &mut self,
+        job: &Job,
+        compiled: Option<&File>,
+        task: Task<'_>,
+    ) -> Result<TestRun, SandboxError> {
         let began = Instant::now();
         let names = Names::draw().map_err(|error| failed("drawing a nonce", error))?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
@@ -230,7 +285,11 @@ impl Worker {
             }
             let kill = if now >= deadline {
                 // A run that has told its end is not late, however long its goodbye takes.
-                Some(if events.finished() { Order::Goodbye } else { Order::Late })
+                Some(if events.finished() {
+                    Order::Goodbye
+                } else {
+                    Order::Late
+                })
             } else if order.is_none() && now >= look {
                 look = now + LOOK;
                 (self.killed_for_memory()? > counted).then_some(Order::Memory)
@@ -246,7 +305,11 @@ impl Worker {
                 self.order_kill()?;
                 deadline = now + GRACE;
             }
-            let until = if order.is_none() && self.meter.is_some() { deadline.min(look) } else { deadline };
+            let until = if order.is_none() && self.meter.is_some() {
+                deadline.min(look)
+            } else {
+                deadline
+            };
             let ready = pipes.wait(&self.control, until.saturating_duration_since(now))?;
             pipes.drain(&mut events)?;
             if ready {
@@ -257,10 +320,25 @@ impl Worker {
         pipes.drain(&mut events)?;
         let out_of_memory = done.out_of_memory || self.killed_for_memory()? > counted;
         let run = events
-            .into_run(order == Some(Order::Late), done.status, pipes.output.text(), began.elapsed())
+            .into_run(
+                order == Some(Order::Late),
+                done.status,
+                pipes.output.text(),
+                began.elapsed(),
+            )
             .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
-        let run = TestRun { cpu: cpu.filter(|_| order == Some(Order::Late)), ..run };
-        Ok(if out_of_memory { TestRun { end: End::OutOfMemory, ..run } } else { run })
+        let run = TestRun {
+            cpu: cpu.filter(|_| order == Some(Order::Late)),
+            ..run
+        };
+        Ok(if out_of_memory {
+            TestRun {
+                end: End::OutOfMemory,
+                ..run
+            }
+        } else {
+            run
+        })
     }
 
     /// What the processes of the job used of the CPU: those below the fork server, which is all that `sandbox-init` has.
@@ -273,8 +351,14 @@ impl Worker {
         if let Some(meter) = &mut self.meter {
             // What lies in the job's file systems lies in memory, and is not what it is killed for.
             let bytes = (limits.memory_mib + limits.disk_mib) * MIB;
-            let bounds = Bounds { bytes, processes: limits.processes, cpus: CPUS };
-            meter.bound(bounds).map_err(|error| failed("setting the limits of a cgroup", error))?;
+            let bounds = Bounds {
+                bytes,
+                processes: limits.processes,
+                cpus: CPUS,
+            };
+            meter
+                .bound(bounds)
+                .map_err(|error| failed("setting the limits of a cgroup", error))?;
         }
         self.killed_for_memory()
     }
@@ -293,7 +377,10 @@ impl Worker {
         task: Task<'_>,
     ) -> Result<(OwnedFd, OwnedFd), SandboxError> {
         let tree = job.tree.canonicalize().map_err(|error| {
-            SandboxError::Environment(format!("the source tree `{}` cannot be opened: {error}", job.tree.display()))
+            SandboxError::Environment(format!(
+                "the source tree `{}` cannot be opened: {error}",
+                job.tree.display()
+            ))
         })?;
         let mut spec = Spec::new(job, &tree, names, task == Task::Compile);
         spec.probe = task == Task::Probe;
@@ -303,7 +390,8 @@ impl Worker {
         if let Task::Ablation(ablation) = task {
             spec.ablation = Some(ablation);
         }
-        let text = serde_json::to_vec(&spec).map_err(|error| failed("describing a job", error.into()))?;
+        let text =
+            serde_json::to_vec(&spec).map_err(|error| failed("describing a job", error.into()))?;
         let hand_over = || -> io::Result<(OwnedFd, OwnedFd)> {
             let mut file = memory_file("job")?;
             file.write_all(&text)?;
@@ -314,7 +402,11 @@ impl Worker {
                 fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             }
             let message = format!("job {}", spec.memory_bytes);
-            let mut descriptors = vec![file.as_raw_fd(), event_end.as_raw_fd(), output_end.as_raw_fd()];
+            let mut descriptors = vec![
+                file.as_raw_fd(),
+                event_end.as_raw_fd(),
+                output_end.as_raw_fd(),
+            ];
             descriptors.extend(compiled.map(AsRawFd::as_raw_fd));
             sendmsg::<()>(
                 self.control.as_raw_fd(),
@@ -330,7 +422,13 @@ impl Worker {
 
     fn order_kill(&self) -> Result<(), SandboxError> {
         let message = [IoSlice::new(b"kill")];
-        match sendmsg::<()>(self.control.as_raw_fd(), &message, &[], MsgFlags::MSG_NOSIGNAL, None) {
+        match sendmsg::<()>(
+            self.control.as_raw_fd(),
+            &message,
+            &[],
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
             Ok(_) => Ok(()),
             Err(error) => Err(failed("killing a job", error.into())),
         }
@@ -341,7 +439,10 @@ impl Worker {
         let text = String::from_utf8_lossy(&message);
         let parse = |told: &str| {
             let (status, rest) = told.split_once(' ').unwrap_or((told, ""));
-            Some(Done { status: status.trim().parse().ok()?, out_of_memory: rest == "memory" })
+            Some(Done {
+                status: status.trim().parse().ok()?,
+                out_of_memory: rest == "memory",
+            })
         };
         text.strip_prefix("done ")
             .and_then(parse)
@@ -365,5 +466,11 @@ impl Drop for Worker {
 
 /// A job over a tree as it is.
 fn whole(tree: &Path) -> Job {
-    Job::whole(tree, Limits { timeout_s: OWN_WORK_S, ..Limits::default() })
+    Job::whole(
+        tree,
+        Limits {
+            timeout_s: OWN_WORK_S,
+            ..Limits::default()
+        },
+    )
 }

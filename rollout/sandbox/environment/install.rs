@@ -90,7 +90,11 @@ pub struct InstallConfig {
 
 impl Default for InstallConfig {
     fn default() -> Self {
-        InstallConfig { failures: 3, first_wait_s: 2, longest_wait_s: 60 }
+        InstallConfig {
+            failures: 3,
+            first_wait_s: 2,
+            longest_wait_s: 60,
+        }
     }
 }
 
@@ -143,9 +147,20 @@ pub struct Installs {
 
 impl Installs {
     /// Nothing has failed yet, except for `reviews`.
-    pub fn new<'a>(config: InstallConfig, seed: u64, reviews: impl IntoIterator<Item = &'a Wish>) -> Self {
-        let failures = reviews.into_iter().map(|wish| (wish.clone(), (config.failures, Duration::ZERO))).collect();
-        Installs { config, seed, failures }
+    pub fn new<'a>(
+        config: InstallConfig,
+        seed: u64,
+        reviews: impl IntoIterator<Item = &'a Wish>,
+    ) -> Self {
+        let failures = reviews
+            .into_iter()
+            .map(|wish| (wish.clone(), (config.failures, Duration::ZERO)))
+            .collect();
+        Installs {
+            config,
+            seed,
+            failures,
+        }
     }
 
     /// Whether to try at a time.
@@ -160,7 +175,11 @@ impl Installs {
 
     /// Counts a failure at a time; what to do next.
     pub fn failed(&mut self, at: Duration, wish: &Wish) -> Next {
-        let count = self.failures.get(wish).map_or(0, |(count, _)| *count).saturating_add(1);
+        let count = self
+            .failures
+            .get(wish)
+            .map_or(0, |(count, _)| *count)
+            .saturating_add(1);
         let wait = self.wait(wish, count);
         self.failures.insert(wish.clone(), (count, at + wait));
         self.next(at, wish)
@@ -174,10 +193,16 @@ impl Installs {
     /// Doubles with each failure; up to half of it is cut off at random, so that many do not come back together.
     fn wait(&self, wish: &Wish, count: u32) -> Duration {
         let longest = Duration::from_secs(self.config.longest_wait_s);
-        let doubled = Duration::from_secs(self.config.first_wait_s).saturating_mul(1 << (count - 1).min(20));
+        let doubled =
+            Duration::from_secs(self.config.first_wait_s).saturating_mul(1 << (count - 1).min(20));
         let hash = blake3::hash(format!("{} {}", wish.repo, wish.environment).as_bytes());
-        let word = hash.as_bytes().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let random = draw::below(draw::key(self.seed, &[word]), u64::from(count), 1 << 20) as f64 / f64::from(1 << 20);
+        let word = hash
+            .as_bytes()
+            .iter()
+            .take(8)
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let random = draw::below(draw::key(self.seed, &[word]), u64::from(count), 1 << 20) as f64
+            / f64::from(1 << 20);
         doubled.min(longest).mul_f64(1.0 - random / 2.0)
     }
 }
@@ -256,7 +281,8 @@ pub fn until_review(
                     command: command.to_owned(),
                     said,
                 };
-                std::fs::create_dir_all(folder).map_err(|error| FileError::new("make the folder", folder, error))?;
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| FileError::new("make the folder", folder, error))?;
                 let mut log = Log::open(&path)?;
                 log.write(&review)?;
                 log.sync()?;
@@ -267,9 +293,19 @@ pub fn until_review(
 }
 
 fn for_review(review: &Review, path: &Path) -> InstallError {
-    let Review { command, failures, said, .. } = review;
+    let Review {
+        command,
+        failures,
+        said,
+        ..
+    } = review;
     let last = said.lines().next_back().unwrap_or_default().to_owned();
-    InstallError::Review { command: command.clone(), failures: *failures, said: last, path: path.to_path_buf() }
+    InstallError::Review {
+        command: command.clone(),
+        failures: *failures,
+        said: last,
+        path: path.to_path_buf(),
+    }
 }
 
 /// What waits for a person.
@@ -282,7 +318,10 @@ pub fn reviews(path: &Path) -> Result<Vec<Review>, InstallError> {
         return Ok(Vec::new());
     }
     let text = data::file::read_text(path)?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     let read = |(at, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| InstallError::Line {
             path: path.to_path_buf(),
@@ -295,7 +334,9 @@ pub fn reviews(path: &Path) -> Result<Vec<Review>, InstallError> {
 
 fn tail(said: &str) -> String {
     let start = said.len().saturating_sub(TAIL);
-    let start = (start..=said.len()).find(|at| said.is_char_boundary(*at)).unwrap_or(said.len());
+    let start = (start..=said.len())
+        .find(|at| said.is_char_boundary(*at))
+        .unwrap_or(said.len());
     said[start..].to_owned()
 }
 

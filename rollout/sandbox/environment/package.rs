@@ -90,7 +90,12 @@ impl Package {
     ///
     /// When there is no such version, no network on the first call, the archive is refused, or something that it requires
     /// has no wheel.
-    pub fn fetch(spec: &str, cache: &Path, python: &PythonEnv, say: &dyn Fn(&str)) -> Result<Package, PackageError> {
+    pub fn fetch(
+        spec: &str,
+        cache: &Path,
+        python: &PythonEnv,
+        say: &dyn Fn(&str),
+    ) -> Result<Package, PackageError> {
         // Wheels may be for one Python alone.
         let name = format!("{}-py{}", folder_name(spec)?, python.minor_version());
         let cache = trust::private_folder(cache)?;
@@ -100,7 +105,12 @@ impl Package {
         if !tree.is_dir() {
             let work = cache.join(format!(".{name}.tmp-{}", std::process::id()));
             fs::remove_dir_all(&work).ok();
-            let index = Index { spec, python, reviews: &cache, say };
+            let index = Index {
+                spec,
+                python,
+                reviews: &cache,
+                say,
+            };
             let made = fetch_into(&index, &work, &tree);
             fs::remove_dir_all(&work).ok();
             made?;
@@ -116,14 +126,25 @@ impl Package {
     pub fn open(spec: &str, tree: &Path) -> Result<Package, PackageError> {
         let tests = find_tests(tree);
         if tests.is_empty() {
-            return Err(PackageError::NoTests { spec: spec.to_string() });
+            return Err(PackageError::NoTests {
+                spec: spec.to_string(),
+            });
         }
-        let folder = if holds_modules(&tree.join("src")) { "src" } else { "." };
+        let folder = if holds_modules(&tree.join("src")) {
+            "src"
+        } else {
+            "."
+        };
         let mut python_path = vec![folder.to_string()];
         if tree.join(SITE_PACKAGES).is_dir() {
             python_path.push(SITE_PACKAGES.to_string());
         }
-        Ok(Package { spec: spec.to_string(), tree: tree.to_path_buf(), python_path, tests })
+        Ok(Package {
+            spec: spec.to_string(),
+            tree: tree.to_path_buf(),
+            python_path,
+            tests,
+        })
     }
 
     /// A job that runs the whole suite on the clean tree.
@@ -145,7 +166,9 @@ impl Package {
 fn folder_name(spec: &str) -> Result<String, PackageError> {
     let plain = |text: &str| {
         text.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-+!".contains(letter))
+            && text
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "._-+!".contains(letter))
     };
     match spec.split_once("==") {
         Some((name, version)) if plain(name) && plain(version) => Ok(format!("{name}-{version}")),
@@ -156,14 +179,20 @@ fn folder_name(spec: &str) -> Result<String, PackageError> {
 fn fetch_into(index: &Index<'_>, work: &Path, tree: &Path) -> Result<(), PackageError> {
     let (unpacked, wheels) = (work.join("tree"), work.join("wheels"));
     for folder in [&unpacked, &wheels] {
-        fs::create_dir_all(folder).map_err(|source| file_error("make the folder", folder, source))?;
+        fs::create_dir_all(folder)
+            .map_err(|source| file_error("make the folder", folder, source))?;
     }
     let archive = index.source(work)?;
-    let refused = |why: String| PackageError::Archive { spec: index.spec.to_string(), why };
+    let refused = |why: String| PackageError::Archive {
+        spec: index.spec.to_string(),
+        why,
+    };
     archive::unpack(&archive, &unpacked).map_err(refused)?;
     let target = unpacked.join(SITE_PACKAGES);
     if target.exists() {
-        return Err(refused(format!("it holds `{SITE_PACKAGES}`, where what it requires is put")));
+        return Err(refused(format!(
+            "it holds `{SITE_PACKAGES}`, where what it requires is put"
+        )));
     }
     index.requirements(&unpacked, &wheels, &target)?;
     fs::rename(&unpacked, tree).map_err(|source| file_error("rename", &unpacked, source))
@@ -171,11 +200,12 @@ fn fetch_into(index: &Index<'_>, work: &Path, tree: &Path) -> Result<(), Package
 
 /// True for a folder with a package or a module directly in it.
 fn holds_modules(folder: &Path) -> bool {
-    let Ok(entries) = folder.read_dir() else { return false };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .any(|path| path.join("__init__.py").is_file() || path.extension().is_some_and(|ending| ending == "py"))
+    let Ok(entries) = folder.read_dir() else {
+        return false;
+    };
+    entries.flatten().map(|entry| entry.path()).any(|path| {
+        path.join("__init__.py").is_file() || path.extension().is_some_and(|ending| ending == "py")
+    })
 }
 
 /// Folders that hold test files, parents without their children.
@@ -183,14 +213,25 @@ fn find_tests(tree: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![tree.to_path_buf()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = folder.read_dir() else { continue };
+        let Ok(entries) = folder.read_dir() else {
+            continue;
+        };
         let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         if paths.iter().any(|path| is_test_file(path)) {
-            let below = folder.strip_prefix(tree).unwrap_or(&folder).to_string_lossy().into_owned();
-            found.push(if below.is_empty() { ".".to_string() } else { below });
+            let below = folder
+                .strip_prefix(tree)
+                .unwrap_or(&folder)
+                .to_string_lossy()
+                .into_owned();
+            found.push(if below.is_empty() {
+                ".".to_string()
+            } else {
+                below
+            });
             continue;
         }
-        let own = |path: &PathBuf| path.is_dir() && !path.is_symlink() && !path.ends_with(SITE_PACKAGES);
+        let own =
+            |path: &PathBuf| path.is_dir() && !path.is_symlink() && !path.ends_with(SITE_PACKAGES);
         folders.extend(paths.into_iter().filter(own));
     }
     found.sort();
@@ -198,12 +239,19 @@ fn find_tests(tree: &Path) -> Vec<String> {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
     name.ends_with(".py") && (name.starts_with("test_") || name.ends_with("_test.py"))
 }
 
 fn file_error(doing: &'static str, path: &Path, source: io::Error) -> PackageError {
-    PackageError::File { doing, path: path.to_path_buf(), source }
+    PackageError::File {
+        doing,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +260,10 @@ mod tests {
 
     #[test]
     fn a_spec_names_one_version_and_nothing_else() {
-        assert_eq!(folder_name("cachetools==6.1.0").unwrap(), "cachetools-6.1.0");
+        assert_eq!(
+            folder_name("cachetools==6.1.0").unwrap(),
+            "cachetools-6.1.0"
+        );
         for wrong in ["cachetools", "a==1/../2", "--index-url==x", "a==", "a b==1"] {
             assert!(folder_name(wrong).is_err(), "{wrong}");
         }
@@ -221,7 +272,11 @@ mod tests {
     #[test]
     fn what_a_package_requires_is_on_the_path_and_holds_no_tests_of_its_own() {
         let tree = tempfile::tempdir().expect("a folder");
-        for file in ["src/money/__init__.py", "tests/test_a.py", "site-packages/other/tests/test_b.py"] {
+        for file in [
+            "src/money/__init__.py",
+            "tests/test_a.py",
+            "site-packages/other/tests/test_b.py",
+        ] {
             let path = tree.path().join(file);
             fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             fs::write(path, "").expect("writes");
@@ -229,7 +284,10 @@ mod tests {
         let package = Package::open("money==1.0", tree.path()).expect("has tests");
         assert_eq!(
             (package.python_path, package.tests),
-            (vec!["src".into(), "site-packages".into()], vec!["tests".into()])
+            (
+                vec!["src".into(), "site-packages".into()],
+                vec!["tests".into()]
+            )
         );
     }
 }

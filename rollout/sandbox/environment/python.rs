@@ -125,38 +125,65 @@ impl PythonEnv {
     ///
     /// When Python is missing or the first installation has no package index; each with a hint.
     pub fn prepare(cache: &Path, progress: &dyn Fn(&str)) -> Result<PythonEnv, PythonError> {
-        if let Some(program) = std::env::var_os(PYTHON_VARIABLE).filter(|program| !program.is_empty()) {
+        if let Some(program) =
+            std::env::var_os(PYTHON_VARIABLE).filter(|program| !program.is_empty())
+        {
             return PythonEnv::existing(Path::new(&program));
         }
         let cache = trust::private_folder(cache)?;
         let base = find_python()?;
         let (major, minor, micro) = base.version;
-        let name = format!("python-{major}.{minor}.{micro}-{}", PYTEST.replace("==", "-"));
+        let name = format!(
+            "python-{major}.{minor}.{micro}-{}",
+            PYTEST.replace("==", "-")
+        );
         let _lock = lock(&cache.join(format!("{name}.lock")))?;
         let home = cache.join(&name);
         let program = home.join("bin/python");
-        let wanted = Marker { pytest: PYTEST.to_string(), python: base.version };
+        let wanted = Marker {
+            pytest: PYTEST.to_string(),
+            python: base.version,
+        };
         if read_marker(&home) == Some(wanted)
             && let Ok(found) = trusted(&program)
             && found.pytest.is_some()
         {
-            return Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() });
+            return Ok(PythonEnv {
+                found,
+                image_root: None,
+                installs: InstallConfig::default(),
+            });
         }
-        progress(&format!("making a Python {major}.{minor} environment with {PYTEST} in `{}`", home.display()));
+        progress(&format!(
+            "making a Python {major}.{minor} environment with {PYTEST} in `{}`",
+            home.display()
+        ));
         if home.exists() {
             fs::remove_dir_all(&home).map_err(|source| file_error("remove", &home, source))?;
         }
-        let made = command(&base.program).args(["-m", "venv"]).arg(&home).output();
+        let made = command(&base.program)
+            .args(["-m", "venv"])
+            .arg(&home)
+            .output();
         said(made).map_err(|said| PythonError::Venv { said })?;
         pip_install(&program, PYTEST)?;
         let found = trusted(&program).map_err(|said| PythonError::Venv { said })?;
         if found.pytest.is_none() {
-            return Err(PythonError::NoPytest { program: program.display().to_string() });
+            return Err(PythonError::NoPytest {
+                program: program.display().to_string(),
+            });
         }
-        let marker = Marker { pytest: PYTEST.to_string(), python: base.version };
+        let marker = Marker {
+            pytest: PYTEST.to_string(),
+            python: base.version,
+        };
         let text = serde_json::to_vec(&marker).expect("a marker is plain data");
         write(&home.join("complete.json"), &text)?;
-        Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() })
+        Ok(PythonEnv {
+            found,
+            image_root: None,
+            installs: InstallConfig::default(),
+        })
     }
 
     /// A Python of the user's that already imports pytest. Nothing will be installed into it.
@@ -165,7 +192,9 @@ impl PythonEnv {
     ///
     /// When it does not start or does not import pytest.
     pub fn existing(program: &Path) -> Result<PythonEnv, PythonError> {
-        let told = |said| PythonError::Missing { tried: format!("`{}`: {said}", program.display()) };
+        let told = |said| PythonError::Missing {
+            tried: format!("`{}`: {said}", program.display()),
+        };
         let named = match program.components().count() {
             1 => on_path(&program.to_string_lossy()).map_err(told)?,
             _ => std::path::absolute(program).map_err(|error| told(error.to_string()))?,
@@ -175,9 +204,15 @@ impl PythonEnv {
         }
         let found = trusted(&named).map_err(told)?;
         if found.pytest.is_none() {
-            return Err(PythonError::NoPytest { program: program.display().to_string() });
+            return Err(PythonError::NoPytest {
+                program: program.display().to_string(),
+            });
         }
-        Ok(PythonEnv { found, image_root: None, installs: InstallConfig::default() })
+        Ok(PythonEnv {
+            found,
+            image_root: None,
+            installs: InstallConfig::default(),
+        })
     }
 
     /// The Python of an image, which has its pytest and gets nothing else. Its paths are those inside of the image.
@@ -194,9 +229,17 @@ impl PythonEnv {
             version: image.python_version(),
             pytest: image.manifest.python.get("pytest").cloned(),
             folders: Vec::new(),
-            sys_path: vec![library.clone(), library.join("lib-dynload"), "/usr/lib/python3/dist-packages".into()],
+            sys_path: vec![
+                library.clone(),
+                library.join("lib-dynload"),
+                "/usr/lib/python3/dist-packages".into(),
+            ],
         };
-        Ok(PythonEnv { found, image_root: Some(root), installs: InstallConfig::default() })
+        Ok(PythonEnv {
+            found,
+            image_root: Some(root),
+            installs: InstallConfig::default(),
+        })
     }
 
     /// The unpacked image that this Python is part of, if any.
@@ -222,7 +265,10 @@ impl PythonEnv {
     /// Versions of Python and pytest, for people and for what a run writes down.
     pub fn version(&self) -> String {
         let (major, minor, micro) = self.found.version;
-        format!("Python {major}.{minor}.{micro}, pytest {}", self.found.pytest.as_deref().unwrap_or("missing"))
+        format!(
+            "Python {major}.{minor}.{micro}, pytest {}",
+            self.found.pytest.as_deref().unwrap_or("missing")
+        )
     }
 
     /// The same environment, with these bounds on installations that fail.
@@ -256,11 +302,16 @@ fn find_python() -> Result<Probe, PythonError> {
         };
         match found {
             Ok(found) if (found.version.0, found.version.1) >= (3, 9) => return Ok(found),
-            Ok(found) => tried.push(format!("`{name}` is {}.{}", found.version.0, found.version.1)),
+            Ok(found) => tried.push(format!(
+                "`{name}` is {}.{}",
+                found.version.0, found.version.1
+            )),
             Err(said) => tried.push(format!("`{name}`: {said}")),
         }
     }
-    Err(PythonError::Missing { tried: tried.join("; ") })
+    Err(PythonError::Missing {
+        tried: tried.join("; "),
+    })
 }
 
 fn on_path(name: &str) -> Result<PathBuf, String> {
@@ -283,17 +334,30 @@ fn trusted(program: &Path) -> Result<Probe, String> {
 /// A Python that takes no modules from where we are, nor from where the user's own programs have them.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.current_dir("/").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    command
+        .current_dir("/")
+        .env_remove("PYTHONPATH")
+        .env_remove("PYTHONHOME");
     command
 }
 
 /// Wheels alone: nothing of a package is run for its installation.
 fn pip_install(program: &Path, requirement: &str) -> Result<(), PythonError> {
     let mut pip = command(program);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]);
     said(pip.args(["--only-binary", ":all:", requirement]).output())
         .map(drop)
-        .map_err(|said| PythonError::Install { what: requirement.to_string(), said })
+        .map_err(|said| PythonError::Install {
+            what: requirement.to_string(),
+            said,
+        })
 }
 
 /// Standard output of a command that went well; otherwise the last lines of what it complained about.
@@ -304,14 +368,19 @@ pub(crate) fn said(output: io::Result<std::process::Output>) -> Result<String, S
     }
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     Err(lines[lines.len().saturating_sub(3)..].join("; "))
 }
 
 /// Holds a file lock until dropped, across processes.
 pub(crate) fn lock(path: &Path) -> Result<File, PythonError> {
     let file = File::create(path).map_err(|source| file_error("create", path, source))?;
-    file.lock().map_err(|source| file_error("lock", path, source))?;
+    file.lock()
+        .map_err(|source| file_error("lock", path, source))?;
     Ok(file)
 }
 
@@ -320,11 +389,16 @@ fn read_marker(home: &Path) -> Option<Marker> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), PythonError> {
-    data::file::write_whole(path, bytes).map_err(|error| file_error("write", &error.path, error.source))
+    data::file::write_whole(path, bytes)
+        .map_err(|error| file_error("write", &error.path, error.source))
 }
 
 fn file_error(doing: &'static str, path: &Path, source: io::Error) -> PythonError {
-    PythonError::File { doing, path: path.to_path_buf(), source }
+    PythonError::File {
+        doing,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -340,8 +414,12 @@ mod tests {
 
     #[test]
     fn a_failed_command_tells_its_last_lines() {
-        let output =
-            Command::new("sh").args(["-c", "echo one; echo two; echo three >&2; echo four >&2; exit 3"]).output();
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                "echo one; echo two; echo three >&2; echo four >&2; exit 3",
+            ])
+            .output();
         assert_eq!(said(output), Err("two; three; four".to_string()));
     }
 }

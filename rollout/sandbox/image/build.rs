@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::lint::{LintOptions, lint};
 use super::{
-    ARCHIVE, Image, ImageError, ImageSpec, MANIFEST, Manifest, ROOT, debian, finish, python_version, tree, wheels,
+    ARCHIVE, Image, ImageError, ImageSpec, MANIFEST, Manifest, ROOT, debian, finish,
+    python_version, tree, wheels,
 };
 
 /// Failed installs before a person has to look.
@@ -54,14 +55,19 @@ pub(super) fn unfinished(out: &Path, work: Option<&Path>) -> String {
 
 /// What a build would do, for people.
 pub fn plan(spec: &ImageSpec, options: &BuildOptions) -> Vec<String> {
-    let list = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(" ");
+    let list =
+        |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(" ");
     let mut lines = vec![
         format!("spec     {}", &spec.key()[..12]),
         format!("python   {} on {}", spec.python, spec.architecture),
         format!("debian   {}", list(&mut spec.debian.iter())),
         format!("wheels   {}", list(&mut spec.requirements.iter())),
     ];
-    lines.extend(debian::sources(spec, options.mirror.as_deref()).iter().map(|source| format!("source   {source}")));
+    lines.extend(
+        debian::sources(spec, options.mirror.as_deref())
+            .iter()
+            .map(|source| format!("source   {source}")),
+    );
     lines.push(match Image::find(&options.out, spec) {
         Some(image) => format!("found    {}", image.folder.display()),
         None => format!("out      {}", options.out.display()),
@@ -75,20 +81,31 @@ pub fn plan(spec: &ImageSpec, options: &BuildOptions) -> Vec<String> {
 ///
 /// When a program of the host is missing, packages cannot be had after three tries, [`lint`] refuses the result, or
 /// the disk is full.
-pub fn build(spec: &ImageSpec, options: &BuildOptions, tell: &dyn Fn(&str)) -> Result<Image, ImageError> {
+pub fn build(
+    spec: &ImageSpec,
+    options: &BuildOptions,
+    tell: &dyn Fn(&str),
+) -> Result<Image, ImageError> {
     let out = &options.out;
     fs::create_dir_all(out).map_err(ImageError::file("make the folder", out))?;
     let _lock = lock(&out.join(format!(".{}.lock", &spec.key()[..12])))?;
     let image = match Image::find(out, spec) {
         Some(image) => {
-            tell(&format!("found {} in `{}`", image.manifest.name(), image.folder.display()));
+            tell(&format!(
+                "found {} in `{}`",
+                image.manifest.name(),
+                image.folder.display()
+            ));
             image
         }
         None => {
             let work = work_folder(out, spec);
             let left = work.exists();
             if left != options.resume {
-                return Err(ImageError::Unfinished { out: out.clone(), work: left.then_some(work) });
+                return Err(ImageError::Unfinished {
+                    out: out.clone(),
+                    work: left.then_some(work),
+                });
             }
             make(spec, options, tell)?
         }
@@ -99,8 +116,15 @@ pub fn build(spec: &ImageSpec, options: &BuildOptions, tell: &dyn Fn(&str)) -> R
     Ok(image)
 }
 
-fn make(spec: &ImageSpec, options: &BuildOptions, tell: &dyn Fn(&str)) -> Result<Image, ImageError> {
-    let out = options.out.canonicalize().map_err(ImageError::file("find", &options.out))?;
+fn make(
+    spec: &ImageSpec,
+    options: &BuildOptions,
+    tell: &dyn Fn(&str),
+) -> Result<Image, ImageError> {
+    let out = options
+        .out
+        .canonicalize()
+        .map_err(ImageError::file("find", &options.out))?;
     let began = Instant::now();
     let tell = |text: &str| tell(&format!("{:6.1} s  {text}", began.elapsed().as_secs_f64()));
     let work = Work::begin(work_folder(&out, spec))?;
@@ -109,12 +133,19 @@ fn make(spec: &ImageSpec, options: &BuildOptions, tell: &dyn Fn(&str)) -> Result
     let sources = debian::sources(spec, options.mirror.as_deref());
     let archive = work.folder.join(debian::ARCHIVE);
     work.once("debian.fetched", options, &|| {
-        tell(&format!("fetching {} packages of Debian {} and what they need", spec.debian.len(), spec.suite));
+        tell(&format!(
+            "fetching {} packages of Debian {} and what they need",
+            spec.debian.len(),
+            spec.suite
+        ));
         debian::fetch(spec, &sources, &work.folder, &tell).map(drop)
     })?;
     let wheels = work.folder.join("wheels");
     work.once("wheels.fetched", options, &|| {
-        tell(&format!("fetching {} wheels and what they need", spec.requirements.len()));
+        tell(&format!(
+            "fetching {} wheels and what they need",
+            spec.requirements.len()
+        ));
         wheels::fetch(spec, &options.python, &wheels, &tell)
     })?;
     tree::unpack(&archive, &root)?;
@@ -144,7 +175,11 @@ fn make(spec: &ImageSpec, options: &BuildOptions, tell: &dyn Fn(&str)) -> Result
     let image = Image::open(&folder)?;
     let packed_bytes = image.archive().metadata().map_or(0, |meta| meta.len());
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let sizes = format!("{:.1} MiB, packed {:.1} MiB", mib(packed.bytes), mib(packed_bytes));
+    let sizes = format!(
+        "{:.1} MiB, packed {:.1} MiB",
+        mib(packed.bytes),
+        mib(packed_bytes)
+    );
     tell(&format!("{}: {sizes}", image.manifest.name()));
     Ok(image)
 }
@@ -178,8 +213,10 @@ impl Work {
             stop_here(options)?;
             step()?;
             // The mark is on the disk only after what it stands for.
-            let at = |error: nix::errno::Errno| ImageError::file("write", &self.folder)(error.into());
-            let folder = File::open(&self.folder).map_err(ImageError::file("open", &self.folder))?;
+            let at =
+                |error: nix::errno::Errno| ImageError::file("write", &self.folder)(error.into());
+            let folder =
+                File::open(&self.folder).map_err(ImageError::file("open", &self.folder))?;
             nix::unistd::syncfs(&folder).map_err(at)?;
             data::file::write_whole(&mark, b"")?;
         }
@@ -192,14 +229,22 @@ impl Work {
 }
 
 fn stop_here(options: &BuildOptions) -> Result<(), ImageError> {
-    if (options.stopped)() { Err(ImageError::Stopped) } else { Ok(()) }
+    if (options.stopped)() {
+        Err(ImageError::Stopped)
+    } else {
+        Ok(())
+    }
 }
 
 /// An image that would be refused later is not made.
 fn prove(root: &Path, spec: &ImageSpec) -> Result<(), ImageError> {
     match lint(root, &LintOptions::for_spec(spec))?.into_iter().next() {
         None => Ok(()),
-        Some(finding) => Err(ImageError::Finding { path: finding.path, what: finding.what, cure: finding.cure }),
+        Some(finding) => Err(ImageError::Finding {
+            path: finding.path,
+            what: finding.what,
+            cure: finding.cure,
+        }),
     }
 }
 
@@ -208,7 +253,9 @@ fn publish(new: &Path, folder: &Path) -> Result<PathBuf, ImageError> {
     if !folder.is_dir() {
         fs::rename(new, folder).map_err(ImageError::file("rename", folder))?;
         let parent = folder.parent().unwrap_or(folder);
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(ImageError::file("write", parent))?;
+        File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(ImageError::file("write", parent))?;
     }
     Ok(folder.to_path_buf())
 }
@@ -233,7 +280,12 @@ pub(super) fn three_tries<T>(
             Err(failed) => failed,
         };
         if !again || tries == TRIES {
-            return Err(ImageError::Install { what: what.to_string(), tries, said, hint });
+            return Err(ImageError::Install {
+                what: what.to_string(),
+                tries,
+                said,
+                hint,
+            });
         }
         tell(&format!("try {tries} of {TRIES} failed: {said}"));
         sleep(Duration::from_secs(u64::from(tries)));

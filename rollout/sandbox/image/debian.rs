@@ -31,12 +31,20 @@ pub(super) fn sources(spec: &ImageSpec, mirror: Option<&str>) -> Vec<String> {
     }
     let format = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)";
     let ask = |apt: PathBuf| {
-        said(Command::new(apt).args(["indextargets", "--format", format, "Identifier: Packages"]).output()).ok()
+        said(
+            Command::new(apt)
+                .args(["indextargets", "--format", format, "Identifier: Packages"])
+                .output(),
+        )
+        .ok()
     };
     let asked = trust::program("apt-get").ok().flatten().and_then(ask);
     let lines = sources_in(&asked.unwrap_or_default(), suite);
     // The other archives hold nothing but updates to the first.
-    match lines.iter().any(|line| line.ends_with(&format!(" {suite} main"))) {
+    match lines
+        .iter()
+        .any(|line| line.ends_with(&format!(" {suite} main")))
+    {
         true => lines,
         false => vec![format!("deb {MIRROR} {suite} main")],
     }
@@ -44,7 +52,11 @@ pub(super) fn sources(spec: &ImageSpec, mirror: Option<&str>) -> Vec<String> {
 
 /// The lines of what apt says about its own sources that belong to `suite`.
 fn sources_in(targets: &str, suite: &str) -> Vec<String> {
-    let wanted = [suite.to_string(), format!("{suite}-updates"), format!("{suite}-security")];
+    let wanted = [
+        suite.to_string(),
+        format!("{suite}-updates"),
+        format!("{suite}-security"),
+    ];
     let mut lines = Vec::new();
     for target in targets.lines() {
         let fields: Vec<&str> = target.split('|').collect();
@@ -62,18 +74,31 @@ fn sources_in(targets: &str, suite: &str) -> Vec<String> {
 
 /// The command that makes the archive.
 pub(super) fn command(program: &Path, spec: &ImageSpec, list: &Path, archive: &Path) -> Command {
-    let mode = if nix::unistd::geteuid().is_root() { "root" } else { "unshare" };
+    let mode = if nix::unistd::geteuid().is_root() {
+        "root"
+    } else {
+        "unshare"
+    };
     let mut command = Command::new(program);
-    command.args(["--quiet", "--variant=extract", "--format=tar", &format!("--mode={mode}")]);
+    command.args([
+        "--quiet",
+        "--variant=extract",
+        "--format=tar",
+        &format!("--mode={mode}"),
+    ]);
     if Path::new(MERGED_USR).is_dir() {
         command.arg(format!("--hook-dir={MERGED_USR}"));
     }
-    command.arg(format!("--extract-hook=cd \"$1/var/cache/apt/archives\" && ls -1 *.deb > \"$1/{NAMES}\""));
+    command.arg(format!(
+        "--extract-hook=cd \"$1/var/cache/apt/archives\" && ls -1 *.deb > \"$1/{NAMES}\""
+    ));
     command.args(EXCLUDED.map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")));
     let names: Vec<&str> = spec.debian.iter().map(String::as_str).collect();
     command.arg(format!("--include={}", names.join(",")));
     command.arg(&spec.suite).arg(archive).arg(list);
-    command.env("LC_ALL", "C.UTF-8").env("SOURCE_DATE_EPOCH", tree::EPOCH.to_string());
+    command
+        .env("LC_ALL", "C.UTF-8")
+        .env("SOURCE_DATE_EPOCH", tree::EPOCH.to_string());
     command
 }
 
@@ -90,7 +115,8 @@ pub(super) fn fetch(
     let what = format!("{} packages of Debian {}", spec.debian.len(), spec.suite);
     super::build::three_tries(&what, tell, &|| {
         said(command(&program, spec, &list, &archive).output()).map_err(|said| {
-            let unknown = said.contains("Unable to locate package") || said.contains("has no installation candidate");
+            let unknown = said.contains("Unable to locate package")
+                || said.contains("has no installation candidate");
             let hint = match unknown {
                 true => "the name is wrong for this release; look for it with `apt-cache search`",
                 false => "check the mirror with `apt-get update`, or name one with `--mirror URI`",
@@ -130,7 +156,10 @@ mod tests {
                        Debian|bookworm|http://mirror/debian/|main\n";
         assert_eq!(
             sources_in(targets, "bookworm"),
-            ["deb http://mirror/debian/ bookworm main", "deb http://mirror/security/ bookworm-security main"]
+            [
+                "deb http://mirror/debian/ bookworm main",
+                "deb http://mirror/security/ bookworm-security main"
+            ]
         );
     }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{CreateContainerOptions, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::query_parameters::{
+    CreateContainerOptions, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use bollard::{Docker, body_try_stream};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -37,15 +39,21 @@ pub fn import_into_engine(image: &Image, name: &str) -> Result<String, ImageErro
     let mut reader = tree::reader(&archive).map_err(ImageError::file("read", &archive))?;
     let pieces = std::iter::from_fn(move || next_piece(&mut reader).transpose());
     // Podman does not read `tag`.
-    let options = CreateImageOptionsBuilder::new().from_src("-").repo(name).changes(vec![
-        format!("LABEL {DIGEST_LABEL}={}", image.manifest.digest),
-        "ENV PATH=/usr/local/bin:/usr/bin:/bin".to_string(),
-        "CMD [\"/bin/sh\"]".to_string(),
-    ]);
+    let options = CreateImageOptionsBuilder::new()
+        .from_src("-")
+        .repo(name)
+        .changes(vec![
+            format!("LABEL {DIGEST_LABEL}={}", image.manifest.digest),
+            "ENV PATH=/usr/local/bin:/usr/bin:/bin".to_string(),
+            "CMD [\"/bin/sh\"]".to_string(),
+        ]);
     let body = body_try_stream(stream::iter(pieces));
     in_time(MOVE, async {
         let docker = connect()?;
-        docker.create_image(Some(options.build()), Some(body), None).try_collect::<Vec<_>>().await?;
+        docker
+            .create_image(Some(options.build()), Some(body), None)
+            .try_collect::<Vec<_>>()
+            .await?;
         let made = docker.inspect_image(name).await?;
         Ok(made.id.unwrap_or_default())
     })
@@ -68,7 +76,8 @@ pub fn ensure_in_engine(image: &Image) -> Result<String, ImageError> {
 
 /// Unpacks the files of an image of the engine into the new folder `root`.
 pub(super) fn export(name: &str, root: &Path) -> Result<(), ImageError> {
-    let packed = tempfile::NamedTempFile::new().map_err(ImageError::file("make a file in", &std::env::temp_dir()))?;
+    let packed = tempfile::NamedTempFile::new()
+        .map_err(ImageError::file("make a file in", &std::env::temp_dir()))?;
     let told = told(format!("export `{name}`, which is no path here"));
     in_time(MOVE + 2 * ASK, export_to(name, packed.as_file())).map_err(told)?;
     tree::unpack(packed.path(), root).map(drop)
@@ -82,7 +91,10 @@ async fn export_to(name: &str, mut file: &File) -> Result<(), Error> {
         cmd: Some(vec!["none".to_string()]),
         ..Default::default()
     };
-    let container = docker.create_container(None::<CreateContainerOptions>, body).await?.id;
+    let container = docker
+        .create_container(None::<CreateContainerOptions>, body)
+        .await?
+        .id;
     let copy = async {
         let mut exported = docker.export_container(&container);
         while let Some(piece) = exported.next().await {
@@ -91,7 +103,9 @@ async fn export_to(name: &str, mut file: &File) -> Result<(), Error> {
         Ok::<(), Error>(())
     };
     // The container goes, also where its files did not come in time.
-    let written = tokio::time::timeout(MOVE, copy).await.unwrap_or(Err(Error::RequestTimeoutError));
+    let written = tokio::time::timeout(MOVE, copy)
+        .await
+        .unwrap_or(Err(Error::RequestTimeoutError));
     let options = RemoveContainerOptionsBuilder::new().force(true).build();
     let removed = docker.remove_container(&container, Some(options)).await;
     written.and(removed)
@@ -104,7 +118,10 @@ fn next_piece(reader: &mut impl Read) -> io::Result<Option<Bytes>> {
 }
 
 fn told(doing: String) -> impl FnOnce(Error) -> ImageError {
-    move |error| ImageError::Engine { doing, said: error.to_string() }
+    move |error| ImageError::Engine {
+        doing,
+        said: error.to_string(),
+    }
 }
 
 /// Where the sandbox finds its engine.
@@ -114,7 +131,9 @@ fn connect() -> Result<Docker, Error> {
 
 /// Runs one conversation with the engine on this thread, no longer than `limit`.
 fn in_time<T>(limit: Duration, talk: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let answer = runtime.block_on(async { tokio::time::timeout(limit, talk).await });
     answer.unwrap_or(Err(Error::RequestTimeoutError))
 }
@@ -126,6 +145,9 @@ mod tests {
     #[test]
     fn an_engine_that_never_answers_is_given_up_on() {
         let never = std::future::pending::<Result<(), Error>>();
-        assert!(matches!(in_time(Duration::from_millis(10), never), Err(Error::RequestTimeoutError)));
+        assert!(matches!(
+            in_time(Duration::from_millis(10), never),
+            Err(Error::RequestTimeoutError)
+        ));
     }
 }

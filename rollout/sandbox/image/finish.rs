@@ -17,10 +17,16 @@ use super::{ImageError, ImageSpec, wheels};
 use crate::environment::python::said;
 
 const FILES: [(&str, &str); 4] = [
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n"),
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n",
+    ),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
-    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    (
+        "etc/nsswitch.conf",
+        "passwd: files\ngroup: files\nhosts: files dns\n",
+    ),
 ];
 /// Where engines and sandboxes mount things.
 const FOLDERS: [&str; 7] = ["repo", "run/train", "tmp", "dev", "proc", "sys", "root"];
@@ -63,8 +69,14 @@ pub(super) fn python_of(root: &Path) -> Option<String> {
 pub(super) fn tidy(root: &Path, spec: &ImageSpec) -> Result<(), ImageError> {
     let python = python_of(root).unwrap_or_default();
     if python != format!("python{}", spec.python) {
-        let said = format!("Debian {} has `{python}`, `python{}` was asked for", spec.suite, spec.python);
-        return Err(ImageError::Step { doing: "use the image's Python".to_string(), said });
+        let said = format!(
+            "Debian {} has `{python}`, `python{}` was asked for",
+            spec.suite, spec.python
+        );
+        return Err(ImageError::Step {
+            doing: "use the image's Python".to_string(),
+            said,
+        });
     }
     for name in REMOVED {
         remove(&root.join(name))?;
@@ -87,8 +99,16 @@ pub(super) fn tidy(root: &Path, spec: &ImageSpec) -> Result<(), ImageError> {
         symlink("mawk", &awk).map_err(ImageError::file("link", &awk))?;
     }
     modes(root)?;
-    let cache = said(Command::new(root.join("usr/sbin/ldconfig")).arg("-r").arg(root).output());
-    cache.map_err(|said| ImageError::Step { doing: "index the image's libraries".to_string(), said })?;
+    let cache = said(
+        Command::new(root.join("usr/sbin/ldconfig"))
+            .arg("-r")
+            .arg(root)
+            .output(),
+    );
+    cache.map_err(|said| ImageError::Step {
+        doing: "index the image's libraries".to_string(),
+        said,
+    })?;
     remove(&root.join("var/cache"))
 }
 
@@ -99,7 +119,9 @@ fn remove(path: &Path) -> Result<(), ImageError> {
         Err(_) => Ok(()),
     };
     match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ImageError::file("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ImageError::file("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -112,7 +134,11 @@ fn modes(root: &Path) -> Result<(), ImageError> {
             continue;
         }
         let path = entry.path();
-        let mode = entry.metadata().map_err(|error| ImageError::file("read", path)(error.into()))?.permissions().mode();
+        let mode = entry
+            .metadata()
+            .map_err(|error| ImageError::file("read", path)(error.into()))?
+            .permissions()
+            .mode();
         let wanted = match entry.file_type().is_dir() {
             true if OPEN.iter().any(|open| path == root.join(open)) => 0o1777,
             true => 0o755,
@@ -136,19 +162,37 @@ pub(super) fn compile(root: &Path, spec: &ImageSpec) -> Result<(), ImageError> {
     }
     let (loader, libraries) = loader(root, &spec.architecture)?;
     let mut compile = Command::new(loader);
-    compile.arg("--library-path").arg(libraries).arg(root.join("usr/bin").join(format!("python{}", spec.python)));
+    compile
+        .arg("--library-path")
+        .arg(libraries)
+        .arg(root.join("usr/bin").join(format!("python{}", spec.python)));
     // As a file, so that nothing but the library itself is on the path.
-    compile.args(["-S", "-s", "-B"]).arg(library.join("compileall.py"));
-    compile.args(["-qq", "-f", "--invalidation-mode", "unchecked-hash", "-s"]).arg(root).args(["-p", "/"]);
-    compile.arg(&library).arg(&packages).env_clear().current_dir(root);
-    compile.env("PYTHONHOME", root.join("usr")).env("PYTHONHASHSEED", "0").env("LC_ALL", "C.UTF-8");
+    compile
+        .args(["-S", "-s", "-B"])
+        .arg(library.join("compileall.py"));
+    compile
+        .args(["-qq", "-f", "--invalidation-mode", "unchecked-hash", "-s"])
+        .arg(root)
+        .args(["-p", "/"]);
+    compile
+        .arg(&library)
+        .arg(&packages)
+        .env_clear()
+        .current_dir(root);
+    compile
+        .env("PYTHONHOME", root.join("usr"))
+        .env("PYTHONHASHSEED", "0")
+        .env("LC_ALL", "C.UTF-8");
     // It also ends with 1 where a package brings templates that are no Python.
     let output = said(compile.output()).err().unwrap_or_default();
     let packages = root.join(wheels::PACKAGES).join("pytest/__pycache__");
     for proof in [library.join("__pycache__"), packages] {
         if !proof.is_dir() {
             let said = format!("`{}` was not made: {output}", proof.display());
-            return Err(ImageError::Step { doing: "compile the image's Python".to_string(), said });
+            return Err(ImageError::Step {
+                doing: "compile the image's Python".to_string(),
+                said,
+            });
         }
     }
     Ok(())
@@ -162,7 +206,10 @@ fn loader(root: &Path, architecture: &str) -> Result<(PathBuf, PathBuf), ImageEr
         "aarch64" => "ld-linux-aarch64.so.1",
         other => {
             let said = format!("images for `{other}` are not known");
-            return Err(ImageError::Step { doing: "start the image's Python".to_string(), said });
+            return Err(ImageError::Step {
+                doing: "start the image's Python".to_string(),
+                said,
+            });
         }
     };
     Ok((libraries.join(name), libraries))

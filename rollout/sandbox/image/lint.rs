@@ -49,7 +49,9 @@ impl FromStr for Pinned {
 
     fn from_str(text: &str) -> Result<Self, ImageError> {
         let (name, version) = requirement(text)?;
-        let version = version.parse().map_err(|_| ImageError::Spec(format!("`{version}` is no version")))?;
+        let version = version
+            .parse()
+            .map_err(|_| ImageError::Spec(format!("`{version}` is no version")))?;
         Ok(Pinned { name, version })
     }
 }
@@ -66,8 +68,14 @@ pub struct LintOptions {
 impl LintOptions {
     /// What was asked for by name may be there.
     pub fn for_spec(spec: &ImageSpec) -> LintOptions {
-        let names = spec.requirements.iter().filter_map(|requirement| requirement.split("==").next());
-        LintOptions { package: None, allow: names.map(normal_name).collect() }
+        let names = spec
+            .requirements
+            .iter()
+            .filter_map(|requirement| requirement.split("==").next());
+        LintOptions {
+            package: None,
+            allow: names.map(normal_name).collect(),
+        }
     }
 
     fn allows(&self, name: &str) -> bool {
@@ -84,12 +92,26 @@ struct Findings<'a> {
 impl Findings<'_> {
     /// The path as it is inside of the image.
     fn shown(&self, path: &Path) -> String {
-        format!("/{}", path.strip_prefix(self.root).unwrap_or(path).display())
+        format!(
+            "/{}",
+            path.strip_prefix(self.root).unwrap_or(path).display()
+        )
     }
 
-    fn add(&mut self, rule: &'static str, path: &Path, what: impl Into<String>, cure: impl Into<String>) {
+    fn add(
+        &mut self,
+        rule: &'static str,
+        path: &Path,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
         let path = self.shown(path);
-        self.found.push(Finding { rule, path, what: what.into(), cure: cure.into() });
+        self.found.push(Finding {
+            rule,
+            path,
+            what: what.into(),
+            cure: cure.into(),
+        });
     }
 }
 
@@ -99,11 +121,21 @@ impl Findings<'_> {
 ///
 /// When the tree cannot be read, or holds a repository and git is not installed.
 pub fn lint(root: &Path, options: &LintOptions) -> Result<Vec<Finding>, ImageError> {
-    let mut findings = Findings { root, found: Vec::new() };
+    let mut findings = Findings {
+        root,
+        found: Vec::new(),
+    };
     let mut repositories = Vec::new();
-    let engine_made =
-        |entry: &DirEntry| entry.depth() == 1 && ["proc", "sys", "dev"].iter().any(|name| entry.file_name() == *name);
-    let walk = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
+    let engine_made = |entry: &DirEntry| {
+        entry.depth() == 1
+            && ["proc", "sys", "dev"]
+                .iter()
+                .any(|name| entry.file_name() == *name)
+    };
+    let walk = WalkDir::new(root)
+        .min_depth(1)
+        .sort_by_file_name()
+        .into_iter();
     for entry in walk.filter_entry(|entry| !engine_made(entry)) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(root).to_path_buf();
@@ -140,24 +172,39 @@ impl Subject {
     pub fn open(name: &str) -> Result<Subject, ImageError> {
         let path = Path::new(name);
         if path.is_dir() && !path.join(MANIFEST).is_file() {
-            return Ok(Subject { roots: vec![path.to_path_buf()], allow: BTreeSet::new(), _unpacked: None });
+            return Ok(Subject {
+                roots: vec![path.to_path_buf()],
+                allow: BTreeSet::new(),
+                _unpacked: None,
+            });
         }
         let place = std::env::temp_dir();
-        let work = tempfile::Builder::new().prefix("image-lint-").tempdir_in(&place);
+        let work = tempfile::Builder::new()
+            .prefix("image-lint-")
+            .tempdir_in(&place);
         let work = work.map_err(ImageError::file("make a folder in", &place))?;
         let root = work.path().join(ROOT);
-        let mut subject = Subject { roots: vec![root.clone()], allow: BTreeSet::new(), _unpacked: None };
+        let mut subject = Subject {
+            roots: vec![root.clone()],
+            allow: BTreeSet::new(),
+            _unpacked: None,
+        };
         if path.is_dir() {
             let image = Image::open(path)?;
             image.unpack_into(&root)?;
             subject.allow = LintOptions::for_spec(&image.manifest.spec).allow;
             // The embedded sandbox reads this one.
-            subject.roots.extend(Some(image.folder.join(ROOT)).filter(|unpacked| unpacked.is_dir()));
+            subject
+                .roots
+                .extend(Some(image.folder.join(ROOT)).filter(|unpacked| unpacked.is_dir()));
         } else if path.is_file() {
             tree::unpack(path, &root)?;
         } else if is_path(name) {
             let why = "there is no such file or folder".to_string();
-            return Err(ImageError::NoImage { path: path.to_path_buf(), why });
+            return Err(ImageError::NoImage {
+                path: path.to_path_buf(),
+                why,
+            });
         } else {
             engine::export(name, &root)?;
         }
@@ -168,7 +215,9 @@ impl Subject {
 
 /// True where a name can be no name of an image in an engine.
 fn is_path(name: &str) -> bool {
-    let archive = [".tar", ".gz", ".tgz", ".zst"].iter().any(|ending| name.ends_with(ending));
+    let archive = [".tar", ".gz", ".tgz", ".zst"]
+        .iter()
+        .any(|ending| name.ends_with(ending));
     archive || name.starts_with(['/', '.', '~']) || name.ends_with('/')
 }
 

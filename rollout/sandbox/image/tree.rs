@@ -41,7 +41,11 @@ struct Hashing<T> {
 
 impl<T> Hashing<T> {
     fn new(inner: T) -> Self {
-        Hashing { inner, hasher: blake3::Hasher::new(), bytes: 0 }
+        Hashing {
+            inner,
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+        }
     }
 
     fn count(&mut self, bytes: &[u8]) {
@@ -80,15 +84,27 @@ pub(super) fn pack(root: &Path, path: &Path) -> Result<Packed, ImageError> {
         let encoder = zstd::Encoder::new(BufWriter::new(File::create(path)?), 6)?;
         let mut archive = Builder::new(Hashing::new(encoder));
         let mut linked = HashMap::new();
-        let empty =
-            |path: &Path| path.parent().is_some_and(|parent| EMPTY.iter().any(|name| parent == root.join(name)));
-        let walk = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
+        let empty = |path: &Path| {
+            path.parent()
+                .is_some_and(|parent| EMPTY.iter().any(|name| parent == root.join(name)))
+        };
+        let walk = WalkDir::new(root)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter();
         for entry in walk.filter_entry(|entry| !empty(entry.path())) {
             append(&mut archive, root, entry?.path(), &mut linked)?;
         }
         let written = archive.into_inner()?;
-        let packed = Packed { hash: written.hash(), bytes: written.bytes };
-        let file = written.inner.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let packed = Packed {
+            hash: written.hash(),
+            bytes: written.bytes,
+        };
+        let file = written
+            .inner
+            .finish()?
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         Ok(packed)
     };
@@ -143,13 +159,14 @@ pub(super) fn unpack(path: &Path, root: &Path) -> Result<String, ImageError> {
         let mut start = [0; 4];
         let count = File::open(path)?.take(4).read(&mut start)?;
         let file = BufReader::new(File::open(path)?);
-        let source: Box<dyn Read> = if count == 4 && u32::from_le_bytes(start) == zstd::zstd_safe::MAGICNUMBER {
-            Box::new(zstd::Decoder::with_buffer(file)?)
-        } else if start.starts_with(&GZIP) {
-            Box::new(MultiGzDecoder::new(file))
-        } else {
-            Box::new(file)
-        };
+        let source: Box<dyn Read> =
+            if count == 4 && u32::from_le_bytes(start) == zstd::zstd_safe::MAGICNUMBER {
+                Box::new(zstd::Decoder::with_buffer(file)?)
+            } else if start.starts_with(&GZIP) {
+                Box::new(MultiGzDecoder::new(file))
+            } else {
+                Box::new(file)
+            };
         unpack_from(source, root)
     };
     unpacked().map_err(read)
@@ -175,7 +192,10 @@ pub(super) fn unpack_from(source: impl Read, root: &Path) -> io::Result<String> 
         }
     }
     if empty {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no archive, or one that holds nothing"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is no archive, or one that holds nothing",
+        ));
     }
     folders.sort_by_key(|folder| std::cmp::Reverse(folder.path_bytes().len()));
     for mut folder in folders {
@@ -200,7 +220,9 @@ mod tests {
         let mut header = Header::new_gnu();
         header.set_size(2);
         header.set_mode(0o644);
-        archive.append_data(&mut header, "etc/name", &b"a\n"[..]).expect("adds");
+        archive
+            .append_data(&mut header, "etc/name", &b"a\n"[..])
+            .expect("adds");
         archive.into_inner().expect("ends")
     }
 
@@ -209,13 +231,23 @@ mod tests {
         let work = tempfile::tempdir().expect("a folder");
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&archive()).expect("packs");
-        let packed = [archive(), gzip.finish().expect("packs"), zstd::encode_all(&archive()[..], 1).expect("packs")];
+        let packed = [
+            archive(),
+            gzip.finish().expect("packs"),
+            zstd::encode_all(&archive()[..], 1).expect("packs"),
+        ];
         let mut hashes = Vec::new();
         for (number, bytes) in packed.into_iter().enumerate() {
-            let (path, root) = (work.path().join("archive"), work.path().join(number.to_string()));
+            let (path, root) = (
+                work.path().join("archive"),
+                work.path().join(number.to_string()),
+            );
             fs::write(&path, bytes).expect("writes");
             hashes.push(unpack(&path, &root).expect("unpacks"));
-            assert_eq!(fs::read_to_string(root.join("etc/name")).expect("reads"), "a\n");
+            assert_eq!(
+                fs::read_to_string(root.join("etc/name")).expect("reads"),
+                "a\n"
+            );
         }
         hashes.dedup();
         assert_eq!(hashes.len(), 1);
@@ -227,8 +259,13 @@ mod tests {
         for bytes in [Vec::new(), vec![0; 10_240]] {
             let path = work.path().join("archive");
             fs::write(&path, bytes).expect("writes");
-            let error = unpack(&path, &work.path().join("root")).expect_err("is refused").to_string();
-            assert!(error.contains("it is no archive") && error.contains("archive`"), "{error}");
+            let error = unpack(&path, &work.path().join("root"))
+                .expect_err("is refused")
+                .to_string();
+            assert!(
+                error.contains("it is no archive") && error.contains("archive`"),
+                "{error}"
+            );
         }
     }
 }

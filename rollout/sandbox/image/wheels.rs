@@ -27,25 +27,58 @@ struct Unpacked {
 
 /// The tags of wheels that run on the image, newest first.
 fn platforms(spec: &ImageSpec) -> Vec<String> {
-    let newest = LIBRARIES.iter().find(|(suite, _)| *suite == spec.suite).map_or(31, |(_, minor)| *minor);
+    let newest = LIBRARIES
+        .iter()
+        .find(|(suite, _)| *suite == spec.suite)
+        .map_or(31, |(_, minor)| *minor);
     let architecture = &spec.architecture;
-    let mut tags: Vec<String> = (5..=newest).rev().map(|minor| format!("manylinux_2_{minor}_{architecture}")).collect();
-    tags.extend(["manylinux2014", "manylinux2010", "manylinux1", "linux"].map(|tag| format!("{tag}_{architecture}")));
+    let mut tags: Vec<String> = (5..=newest)
+        .rev()
+        .map(|minor| format!("manylinux_2_{minor}_{architecture}"))
+        .collect();
+    tags.extend(
+        ["manylinux2014", "manylinux2010", "manylinux1", "linux"]
+            .map(|tag| format!("{tag}_{architecture}")),
+    );
     tags
 }
 
 /// Fetches the wheels of the spec into the folder `wheels`.
-pub(super) fn fetch(spec: &ImageSpec, python: &Path, wheels: &Path, tell: &dyn Fn(&str)) -> Result<(), ImageError> {
+pub(super) fn fetch(
+    spec: &ImageSpec,
+    python: &Path,
+    wheels: &Path,
+    tell: &dyn Fn(&str),
+) -> Result<(), ImageError> {
     fs::create_dir_all(wheels).map_err(ImageError::file("make the folder", wheels))?;
     if said(command(python).args(["-m", "pip", "--version"]).output()).is_err() {
-        return Err(ImageError::Missing { program: "pip", cure: "apt-get install python3-pip" });
+        return Err(ImageError::Missing {
+            program: "pip",
+            cure: "apt-get install python3-pip",
+        });
     }
     let requirements: Vec<&str> = spec.requirements.iter().map(String::as_str).collect();
     let what = format!("`{}`", requirements.join(" "));
     super::build::three_tries(&what, tell, &|| {
         let mut pip = command(python);
-        pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1"]);
-        pip.args(["--only-binary", ":all:", "--implementation", "cp", "--python-version", &spec.python]);
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--retries",
+            "1",
+        ]);
+        pip.args([
+            "--only-binary",
+            ":all:",
+            "--implementation",
+            "cp",
+            "--python-version",
+            &spec.python,
+        ]);
         for platform in platforms(spec) {
             pip.args(["--platform", &platform]);
         }
@@ -74,11 +107,19 @@ pub(super) fn unpack(
     root: &Path,
     python_version: &str,
 ) -> Result<BTreeMap<String, String>, ImageError> {
-    let step = |said: String| ImageError::Step { doing: "unpack the wheels".to_string(), said };
+    let step = |said: String| ImageError::Step {
+        doing: "unpack the wheels".to_string(),
+        said,
+    };
     let mut unpack = command(python);
-    unpack.args(["-c", UNPACK]).arg(wheels).arg(root).args([PACKAGES, python_version]);
+    unpack
+        .args(["-c", UNPACK])
+        .arg(wheels)
+        .arg(root)
+        .args([PACKAGES, python_version]);
     let text = said(unpack.output()).map_err(step)?;
-    let unpacked: Unpacked = serde_json::from_str(&text).map_err(|error| step(error.to_string()))?;
+    let unpacked: Unpacked =
+        serde_json::from_str(&text).map_err(|error| step(error.to_string()))?;
     Ok(unpacked.packages)
 }
 
@@ -91,6 +132,9 @@ mod tests {
         let spec = ImageSpec::new("3.11", &[], &[]).expect("a spec");
         let tags = platforms(&spec);
         let tag = |minor: u32| format!("manylinux_2_{minor}_{}", spec.architecture);
-        assert!(tags.contains(&tag(17)) && tags.contains(&tag(36)) && !tags.contains(&tag(37)), "{tags:?}");
+        assert!(
+            tags.contains(&tag(17)) && tags.contains(&tag(36)) && !tags.contains(&tag(37)),
+            "{tags:?}"
+        );
     }
 }

@@ -10,7 +10,10 @@
 pub const FILES: [(&str, &str); 10] = [
     ("jest_main.js", include_str!("jest/jest_main.js")),
     ("jest_channel.js", include_str!("jest/jest_channel.js")),
-    ("jest_environment.js", include_str!("jest/jest_environment.js")),
+    (
+        "jest_environment.js",
+        include_str!("jest/jest_environment.js"),
+    ),
     ("jest_failure.js", include_str!("jest/jest_failure.js")),
     ("jest_guard.js", include_str!("jest/jest_guard.js")),
     ("jest_output.js", include_str!("jest/jest_output.js")),

@@ -96,8 +96,18 @@ fn a_killed_owner_leaves_no_process_no_mount_and_no_cgroup() {
     for round in 0..rounds {
         let word = format!("killed-{}-{round}", std::process::id());
         let mut owner = Command::new(std::env::current_exe().unwrap());
-        let owner = owner.args(["--exact", "a_killed_owner_leaves_no_process_no_mount_and_no_cgroup", "--nocapture"]);
-        let mut owner = Owner(owner.env(ROLE, &word).stdout(std::process::Stdio::null()).spawn().unwrap());
+        let owner = owner.args([
+            "--exact",
+            "a_killed_owner_leaves_no_process_no_mount_and_no_cgroup",
+            "--nocapture",
+        ]);
+        let mut owner = Owner(
+            owner
+                .env(ROLE, &word)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
         let random = data::draw::below(u64::from(std::process::id()), round, 1000) as u64;
         wait_until(|| mark(&word).exists());
         std::fs::remove_file(mark(&word)).unwrap();
@@ -119,29 +129,51 @@ fn a_killed_owner_leaves_no_process_no_mount_and_no_cgroup() {
             found = left(pid, &word);
         }
         longest = longest.max(killed.elapsed());
-        assert!(found.is_empty(), "round {round}, {LEFT:?} after the end of {pid}: {found:#?}");
+        assert!(
+            found.is_empty(),
+            "round {round}, {LEFT:?} after the end of {pid}: {found:#?}"
+        );
         remove_trees_of(pid);
         if (round + 1) % 10 == 0 {
             eprintln!("{} of {rounds} killed, {longest:?} at most", round + 1);
         }
     }
-    eprintln!("{rounds} owners killed, {with_jobs} with jobs; the longest took {longest:?} to be gone");
+    eprintln!(
+        "{rounds} owners killed, {with_jobs} with jobs; the longest took {longest:?} to be gone"
+    );
     assert!(with_jobs >= rounds / 4, "{with_jobs} of {rounds}");
 }
 
 /// Processes, mounts and cgroups of a dead owner.
 fn left(owner: u32, word: &str) -> Vec<String> {
-    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
+    {
+    }
     let told = |pid: u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        format!("process {pid}: {}", String::from_utf8_lossy(&line).replace('\0', " "))
+        format!(
+            "process {pid}: {}",
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        )
     };
-    let mut found: Vec<String> = descendants(std::process::id()).into_iter().map(told).collect();
+    let mut found: Vec<String> = descendants(std::process::id())
+        .into_iter()
+        .map(told)
+        .collect();
     found.extend((processes_with(word) > 0).then(|| format!("processes with `{word}`")));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let tree = format!("sandbox-tree-{owner}-");
-    found.extend(mounts.lines().filter(|line| line.contains(&tree) || line.contains("/.host")).map(str::to_string));
-    cgroups_of(Path::new("/sys/fs/cgroup"), &format!("train-{owner}-"), &mut found);
+    found.extend(
+        mounts
+            .lines()
+            .filter(|line| line.contains(&tree) || line.contains("/.host"))
+            .map(str::to_string),
+    );
+    cgroups_of(
+        Path::new("/sys/fs/cgroup"),
+        &format!("train-{owner}-"),
+        &mut found,
+    );
     found
 }
 
@@ -157,8 +189,16 @@ fn cgroups_of(folder: &Path, name: &str, found: &mut Vec<String>) {
 }
 
 fn remove_trees_of(owner: u32) {
-    let ours = |path: &PathBuf| path.to_string_lossy().contains(&format!("sandbox-tree-{owner}-"));
-    for folder in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path()).filter(ours) {
+    let ours = |path: &PathBuf| {
+        path.to_string_lossy()
+            .contains(&format!("sandbox-tree-{owner}-"))
+    };
+    for folder in std::fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(ours)
+    {
         std::fs::remove_dir_all(folder).ok();
     }
 }

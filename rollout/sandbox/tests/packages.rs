@@ -17,11 +17,31 @@ struct Expected {
 }
 
 const PACKAGES: [Expected; 5] = [
-    Expected { spec: "cachetools==6.1.0", passed: 213, others: 0 },
-    Expected { spec: "tinydb==4.8.2", passed: 203, others: 1 },
-    Expected { spec: "toolz==1.0.0", passed: 180, others: 0 },
-    Expected { spec: "sqlparse==0.5.3", passed: 461, others: 3 },
-    Expected { spec: "inflect==7.6.0", passed: 273, others: 16 },
+    Expected {
+        spec: "cachetools==6.1.0",
+        passed: 213,
+        others: 0,
+    },
+    Expected {
+        spec: "tinydb==4.8.2",
+        passed: 203,
+        others: 1,
+    },
+    Expected {
+        spec: "toolz==1.0.0",
+        passed: 180,
+        others: 0,
+    },
+    Expected {
+        spec: "sqlparse==0.5.3",
+        passed: 461,
+        others: 3,
+    },
+    Expected {
+        spec: "inflect==7.6.0",
+        passed: 273,
+        others: 16,
+    },
 ];
 
 #[test]
@@ -38,8 +58,15 @@ fn the_suites_of_five_packages_end_in_the_sandbox_as_they_should() {
         workers: 1,
     };
     let sandbox = Embedded::new(options).expect("a sandbox");
-    for Expected { spec, passed, others } in PACKAGES {
-        let package = match Package::fetch(spec, &cache.join("packages"), &python, &|line| eprintln!("{line}")) {
+    for Expected {
+        spec,
+        passed,
+        others,
+    } in PACKAGES
+    {
+        let package = match Package::fetch(spec, &cache.join("packages"), &python, &|line| {
+            eprintln!("{line}")
+        }) {
             Ok(package) => package,
             Err(error @ (PackageError::Fetch { .. } | PackageError::Python(_))) => {
                 eprintln!("SKIPPED {spec}: {error}");
@@ -47,11 +74,30 @@ fn the_suites_of_five_packages_end_in_the_sandbox_as_they_should() {
             }
             Err(error) => panic!("{error}"),
         };
-        let run = sandbox.run(&package.suite(&Limits::default())).expect("a run");
-        eprintln!("{spec}: {} tests in {:?}, {:?}", run.tests.len(), run.wall, package);
-        assert_eq!(run.end, End::Finished { exit: 0 }, "{spec}: {:?}\n{}", run.first_failure, run.output);
-        let count = |wanted: fn(&TestStatus) -> bool| run.tests.values().filter(|status| wanted(status)).count();
+        let run = sandbox
+            .run(&package.suite(&Limits::default()))
+            .expect("a run");
+        eprintln!(
+            "{spec}: {} tests in {:?}, {:?}",
+            run.tests.len(),
+            run.wall,
+            package
+        );
+        assert_eq!(
+            run.end,
+            End::Finished { exit: 0 },
+            "{spec}: {:?}\n{}",
+            run.first_failure,
+            run.output
+        );
+        let count = |wanted: fn(&TestStatus) -> bool| {
+            run.tests.values().filter(|status| wanted(status)).count()
+        };
         let passed_over = count(|status| *status != TestStatus::Passed);
-        assert_eq!((count(|status| *status == TestStatus::Passed), passed_over), (passed, others), "{spec}");
+        assert_eq!(
+            (count(|status| *status == TestStatus::Passed), passed_over),
+            (passed, others),
+            "{spec}"
+        );
     }
 }

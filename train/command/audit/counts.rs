@@ -53,7 +53,12 @@ impl Counts {
         self.all_trained += usize::from(trained == length);
         if judge.context.is_some_and(|context| length > context) {
             self.too_long += 1;
-            name(&mut self.long, number, sample, &format!("has {length} tokens"));
+            name(
+                &mut self.long,
+                number,
+                sample,
+                &format!("has {length} tokens"),
+            );
         }
         let mut unknown = None;
         let roles = judge.roles_of(sample);
@@ -80,7 +85,12 @@ impl Counts {
             );
         }
         if let Some(id) = unknown {
-            name(&mut self.damaged, number, sample, &format!("has the id {id}"));
+            name(
+                &mut self.damaged,
+                number,
+                sample,
+                &format!("has the id {id}"),
+            );
         }
     }
 
@@ -92,16 +102,42 @@ impl Counts {
             |context| format!("{} longer than the context of {context}", self.too_long),
         );
         let mut rows = vec![
-            ("samples", self.samples, format!("{} with a trained end of turn in every answer", self.ended)),
-            ("tokens", self.tokens, format!("{} trained ({:.1} %)", self.trained, share(self.trained, self.tokens))),
+            (
+                "samples",
+                self.samples,
+                format!("{} with a trained end of turn in every answer", self.ended),
+            ),
+            (
+                "tokens",
+                self.tokens,
+                format!(
+                    "{} trained ({:.1} %)",
+                    self.trained,
+                    share(self.trained, self.tokens)
+                ),
+            ),
             ("longest", self.longest, context),
-            ("truncated", self.endless, format!("of {} answers, without a trained end of turn", self.answers)),
-            ("beyond", self.beyond, format!("ids outside of the vocabulary of {}", judge.vocab_size)),
+            (
+                "truncated",
+                self.endless,
+                format!("of {} answers, without a trained end of turn", self.answers),
+            ),
+            (
+                "beyond",
+                self.beyond,
+                format!("ids outside of the vocabulary of {}", judge.vocab_size),
+            ),
         ];
         for (role, (tokens, trained)) in &self.roles {
-            rows.push((*role, *tokens, format!("{trained} trained ({:.1} %)", share(*trained, *tokens))));
+            rows.push((
+                *role,
+                *tokens,
+                format!("{trained} trained ({:.1} %)", share(*trained, *tokens)),
+            ));
         }
-        rows.iter().map(|(name, count, more)| format!("{name:<10} {count:>10}  {more}\n")).collect()
+        rows.iter()
+            .map(|(name, count, more)| format!("{name:<10} {count:>10}  {more}\n"))
+            .collect()
     }
 
     /// Refuses what cannot be right.
@@ -118,7 +154,9 @@ impl Counts {
             );
         }
         if self.all_trained == self.samples {
-            bail!("every token of every sample is trained\nhint: the prompt must not be; build the samples again");
+            bail!(
+                "every token of every sample is trained\nhint: the prompt must not be; build the samples again"
+            );
         }
         if self.endless == self.answers {
             bail!(
@@ -149,6 +187,9 @@ impl Counts {
 /// Adds a sample to those that are named.
 fn name(named: &mut Vec<String>, number: usize, sample: &Sample, what: &str) {
     if named.len() < NAMED {
-        named.push(format!("sample {number} (`{}`) {what}", sample.origin.escape_debug()));
+        named.push(format!(
+            "sample {number} (`{}`) {what}",
+            sample.origin.escape_debug()
+        ));
     }
 }

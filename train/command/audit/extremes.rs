@@ -46,31 +46,60 @@ impl Extremes {
             self.bins.resize(bin + 1, 0);
         }
         self.bins[bin] += 1;
-        keep(&mut self.longest, number, length as f64, sample, |one, other| one > other);
+        keep(
+            &mut self.longest,
+            number,
+            length as f64,
+            sample,
+            |one, other| one > other,
+        );
         if length >= LEAST_TOKENS {
-            let bytes: usize =
-                sample.tokens.iter().map(|id| judge.tokenizer.piece(*id).map_or(0, |piece| piece.len())).sum();
-            keep(&mut self.strangest, number, bytes as f64 / length as f64, sample, |one, other| one < other);
+            let bytes: usize = sample
+                .tokens
+                .iter()
+                .map(|id| judge.tokenizer.piece(*id).map_or(0, |piece| piece.len()))
+                .sum();
+            keep(
+                &mut self.strangest,
+                number,
+                bytes as f64 / length as f64,
+                sample,
+                |one, other| one < other,
+            );
         }
     }
 
     /// The samples of each span of lengths: `(longest in tokens, samples)`, from the first that has any.
     pub(super) fn histogram(&self) -> Vec<(usize, usize)> {
-        let bins = self.bins.iter().enumerate().map(|(bin, count)| (1 << bin, *count));
+        let bins = self
+            .bins
+            .iter()
+            .enumerate()
+            .map(|(bin, count)| (1 << bin, *count));
         bins.skip_while(|(_, count)| *count == 0).collect()
     }
 
     /// The histogram and what stands out, as lines of text.
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let histogram = self.histogram();
-        let most = histogram.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
+        let most = histogram
+            .iter()
+            .map(|(_, count)| *count)
+            .max()
+            .unwrap_or(1)
+            .max(1);
         writeln!(out, "\nlengths in tokens")?;
         for (longest, count) in histogram {
             let bar = "#".repeat((count * BAR).div_ceil(most));
             writeln!(out, "{:>10} {count:>10}  {bar}", format!("≤ {longest}"))?;
         }
-        let named =
-            |outlier: &Outlier| format!("sample {} (`{}`)", outlier.number, outlier.sample.origin.escape_debug());
+        let named = |outlier: &Outlier| {
+            format!(
+                "sample {} (`{}`)",
+                outlier.number,
+                outlier.sample.origin.escape_debug()
+            )
+        };
         writeln!(out, "longest")?;
         for outlier in &self.longest {
             writeln!(out, "{:>10}  {}", outlier.measure, named(outlier))?;
@@ -84,10 +113,26 @@ impl Extremes {
 }
 
 /// Keeps a sample where it comes `before` one that is kept, or there is room.
-fn keep(kept: &mut Vec<Outlier>, number: usize, measure: f64, sample: &Sample, before: impl Fn(f64, f64) -> bool) {
-    let at = kept.iter().position(|other| before(measure, other.measure)).unwrap_or(kept.len());
+fn keep(
+    kept: &mut Vec<Outlier>,
+    number: usize,
+    measure: f64,
+    sample: &Sample,
+    before: impl Fn(f64, f64) -> bool,
+) {
+    let at = kept
+        .iter()
+        .position(|other| before(measure, other.measure))
+        .unwrap_or(kept.len());
     if at < MOST {
-        kept.insert(at, Outlier { number, measure, sample: sample.clone() });
+        kept.insert(
+            at,
+            Outlier {
+                number,
+                measure,
+                sample: sample.clone(),
+            },
+        );
         kept.truncate(MOST);
     }
 }

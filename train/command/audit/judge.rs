@@ -35,14 +35,26 @@ pub(super) struct Answer {
 }
 
 impl Judge {
-    pub(super) fn new(path: &Path, tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<Judge> {
+    pub(super) fn new(
+        path: &Path,
+        tokenizer: &Tokenizer,
+        template: &ChatTemplate,
+    ) -> Result<Judge> {
         let config = config_at(path)?;
-        let vocab_size = config.as_ref().map_or(tokenizer.vocab_size(), |config| config.vocab_size);
+        let vocab_size = config
+            .as_ref()
+            .map_or(tokenizer.vocab_size(), |config| config.vocab_size);
         tokenizer.require_within(vocab_size)?;
         let context = config.map(|config| config.max_position_embeddings);
         let roles = template.roles(tokenizer).ok();
         let end = template.end_of_turn(tokenizer);
-        Ok(Judge { tokenizer: tokenizer.clone(), roles, end, vocab_size, context })
+        Ok(Judge {
+            tokenizer: tokenizer.clone(),
+            roles,
+            end,
+            vocab_size,
+            context,
+        })
     }
 
     /// The role of each token; a sample that is no conversation has none.
@@ -61,7 +73,11 @@ impl Judge {
     /// training do not divide an answer.
     pub(super) fn answers(&self, sample: &Sample, roles: &[Option<Role>]) -> Vec<Answer> {
         // Text that is no conversation ends with the end of the text.
-        let text_end = if roles.iter().all(Option::is_none) { self.tokenizer.special(END_OF_TEXT) } else { None };
+        let text_end = if roles.iter().all(Option::is_none) {
+            self.tokenizer.special(END_OF_TEXT)
+        } else {
+            None
+        };
         let is_end = |id: u32| self.end.contains(id) || Some(id) == text_end;
         let mut answers: Vec<Answer> = Vec::new();
         let mut open = false;
@@ -72,11 +88,17 @@ impl Judge {
             }
             match answers.last_mut().filter(|_| open) {
                 Some(answer) => answer.last = at,
-                None => answers.push(Answer { last: at, ended: false }),
+                None => answers.push(Answer {
+                    last: at,
+                    ended: false,
+                }),
             }
             open = true;
             // A line break behind the end belongs to the template.
-            let blank = self.tokenizer.piece(*id).is_some_and(|piece| piece.trim_ascii().is_empty());
+            let blank = self
+                .tokenizer
+                .piece(*id)
+                .is_some_and(|piece| piece.trim_ascii().is_empty());
             if let Some(answer) = answers.last_mut() {
                 answer.ended = is_end(*id) || answer.ended && blank;
             }

@@ -22,17 +22,33 @@ const OWN_STYLE: &str =
   .r-none { background: none; } pre span.t { display: inline; min-height: 0; } .bar { fill: var(--c0); }";
 
 /// Draws the page.
-pub(super) fn page(name: &str, samples: &[Sample], counts: &Counts, extremes: &Extremes, judge: &Judge) -> String {
-    let mut body = format!("<h1>Samples of {}</h1>\n<pre>{}</pre>\n", escape(name), escape(&counts.table(judge)));
+pub(super) fn page(
+    name: &str,
+    samples: &[Sample],
+    counts: &Counts,
+    extremes: &Extremes,
+    judge: &Judge,
+) -> String {
+    let mut body = format!(
+        "<h1>Samples of {}</h1>\n<pre>{}</pre>\n",
+        escape(name),
+        escape(&counts.table(judge))
+    );
     let _ = write!(body, "<h2>Lengths</h2>\n{}", histogram(extremes));
     let _ = write!(body, "<h2>Trained, by role</h2>\n{}", shares(counts));
     body.push_str("<h2>Samples</h2>\n<p class=\"note\">The ground of a token says whose it is: ");
     for role in ["system", "user", "assistant", "tool"] {
         let _ = write!(body, "<span class=\"t r-{role}\">{role}</span> ");
     }
-    body.push_str("– <span class=\"t learned\">what is trained</span> is bold and underlined.</p>\n");
+    body.push_str(
+        "– <span class=\"t learned\">what is trained</span> is bold and underlined.</p>\n",
+    );
     for (number, sample) in samples.iter().enumerate() {
-        let _ = write!(body, "{}", shown(&format!("sample {}", number + 1), sample, judge, true));
+        let _ = write!(
+            body,
+            "{}",
+            shown(&format!("sample {}", number + 1), sample, judge, true)
+        );
     }
     let several = |body: &mut String, title: &str, outliers: &[Outlier], unit: &str| {
         let _ = writeln!(body, "<h2>{title}</h2>");
@@ -42,7 +58,12 @@ pub(super) fn page(name: &str, samples: &[Sample], counts: &Counts, extremes: &E
         }
     };
     several(&mut body, "Ten longest", &extremes.longest, "tokens");
-    several(&mut body, "Ten strangest", &extremes.strangest, "bytes a token");
+    several(
+        &mut body,
+        "Ten strangest",
+        &extremes.strangest,
+        "bytes a token",
+    );
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -53,9 +74,16 @@ pub(super) fn page(name: &str, samples: &[Sample], counts: &Counts, extremes: &E
 /// A bar for each span of lengths.
 fn histogram(extremes: &Extremes) -> String {
     let bins = extremes.histogram();
-    let most = bins.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1) as f64;
+    let most = bins
+        .iter()
+        .map(|(_, count)| *count)
+        .max()
+        .unwrap_or(1)
+        .max(1) as f64;
     let height = 22 * bins.len() + 4;
-    let mut svg = format!("<svg viewBox=\"0 0 640 {height}\" role=\"img\" aria-label=\"lengths\" font-size=\"12\">\n");
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 640 {height}\" role=\"img\" aria-label=\"lengths\" font-size=\"12\">\n"
+    );
     for (row, (longest, count)) in bins.iter().enumerate() {
         let (y, width) = (22 * row, 440.0 * *count as f64 / most);
         let _ = writeln!(
@@ -73,10 +101,14 @@ fn histogram(extremes: &Extremes) -> String {
 }
 
 fn shares(counts: &Counts) -> String {
-    let mut table = String::from("<table><thead><tr><th>role<th>tokens<th>trained<th>share</thead><tbody>\n");
+    let mut table =
+        String::from("<table><thead><tr><th>role<th>tokens<th>trained<th>share</thead><tbody>\n");
     for (role, (tokens, trained)) in &counts.roles {
         let share = 100.0 * *trained as f64 / (*tokens).max(1) as f64;
-        let _ = writeln!(table, "<tr><th>{role}<td>{tokens}<td>{trained}<td>{share:.1} %</tr>");
+        let _ = writeln!(
+            table,
+            "<tr><th>{role}<td>{tokens}<td>{trained}<td>{share:.1} %</tr>"
+        );
     }
     table + "</tbody></table>\n"
 }
@@ -89,9 +121,20 @@ fn shown(about: &str, sample: &Sample, judge: &Judge, open: bool) -> String {
         escape(&sample.origin),
         sample.tokens.len()
     );
-    let specials: Vec<u32> = judge.tokenizer.specials().iter().map(|(_, id)| *id).collect();
+    let specials: Vec<u32> = judge
+        .tokenizer
+        .specials()
+        .iter()
+        .map(|(_, id)| *id)
+        .collect();
     let roles = judge.roles_of(sample);
-    for ((id, learned), role) in sample.tokens.iter().zip(&sample.mask).zip(roles).take(SHOWN) {
+    for ((id, learned), role) in sample
+        .tokens
+        .iter()
+        .zip(&sample.mask)
+        .zip(roles)
+        .take(SHOWN)
+    {
         let piece = judge.tokenizer.piece(*id).filter(|_| judge.knows(*id));
         let piece = piece.map_or_else(|| format!("?{id}"), |piece| readable(&piece));
         let role = match show::name(role) {
@@ -99,11 +142,23 @@ fn shown(about: &str, sample: &Sample, judge: &Judge, open: bool) -> String {
             name => name,
         };
         let learned = if *learned { " learned" } else { "" };
-        let special = if specials.contains(id) { " special" } else { "" };
-        let _ = write!(text, "<span class=\"t r-{role}{learned}{special}\">{}</span>", escape(&piece));
+        let special = if specials.contains(id) {
+            " special"
+        } else {
+            ""
+        };
+        let _ = write!(
+            text,
+            "<span class=\"t r-{role}{learned}{special}\">{}</span>",
+            escape(&piece)
+        );
     }
     let more = sample.tokens.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!("\n… and {more} tokens more") } else { String::new() };
+    let more = if more > 0 {
+        format!("\n… and {more} tokens more")
+    } else {
+        String::new()
+    };
     text + &more + "</pre></details>\n"
 }
 
@@ -112,7 +167,13 @@ fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text
             .chars()
-            .map(|letter| if letter.is_control() && !"\n\t".contains(letter) { '\u{fffd}' } else { letter })
+            .map(|letter| {
+                if letter.is_control() && !"\n\t".contains(letter) {
+                    '\u{fffd}'
+                } else {
+                    letter
+                }
+            })
             .collect(),
         Err(_) => bytes.escape_ascii().to_string(),
     }

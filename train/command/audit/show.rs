@@ -38,9 +38,20 @@ impl Show {
         roles: &[Option<Role>],
         judge: &Judge,
     ) -> io::Result<()> {
-        let specials: Vec<u32> = judge.tokenizer.specials().iter().map(|(_, id)| *id).collect();
+        let specials: Vec<u32> = judge
+            .tokenizer
+            .specials()
+            .iter()
+            .map(|(_, id)| *id)
+            .collect();
         let mut before = None;
-        for (at, ((&id, &trained), &role)) in sample.tokens.iter().zip(&sample.mask).zip(roles).enumerate() {
+        for (at, ((&id, &trained), &role)) in sample
+            .tokens
+            .iter()
+            .zip(&sample.mask)
+            .zip(roles)
+            .enumerate()
+        {
             let piece = judge.tokenizer.piece(id).filter(|_| judge.knows(id));
             let kind = match piece {
                 None => Kind::Unknown,
@@ -49,7 +60,12 @@ impl Show {
             };
             if self.plain {
                 let mark = if trained { 'T' } else { '.' };
-                writeln!(out, "{at:>6}  {:<9}  {mark}  {id:>6}  {}", name(role), kind.quoted(id))?;
+                writeln!(
+                    out,
+                    "{at:>6}  {:<9}  {mark}  {id:>6}  {}",
+                    name(role),
+                    kind.quoted(id)
+                )?;
             } else {
                 if before != Some(role) {
                     let line = if at == 0 { "" } else { "\n" };
@@ -90,7 +106,10 @@ impl Kind {
             Kind::Unknown => format!("\u{1b}[1;41m?{id}\u{1b}[0m"),
             Kind::Special(name) => {
                 let ink = if trained { "1;32" } else { "33" };
-                format!("\u{1b}[7;{ink}m{}\u{1b}[0m", plain(&String::from_utf8_lossy(name)))
+                format!(
+                    "\u{1b}[7;{ink}m{}\u{1b}[0m",
+                    plain(&String::from_utf8_lossy(name))
+                )
             }
             Kind::Text(bytes) => {
                 let text = match std::str::from_utf8(bytes) {

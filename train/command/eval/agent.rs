@@ -31,48 +31,75 @@ pub(super) fn run(agent: &Path, args: &EvalArgs, config: &Config) -> Result<()> 
     let rules = repair::rules(&agent)?;
     let interrupt = Interrupt::listen()?;
     let test_env = TestEnv::open(config, &cache_folder()?)?;
-    let settings =
-        settings(&test_env, args, config)?.with("agent", &agent).with("rules", rules.names().collect::<Vec<_>>());
-    let Some(mut journal) = Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)? else {
+    let settings = settings(&test_env, args, config)?
+        .with("agent", &agent)
+        .with("rules", rules.names().collect::<Vec<_>>());
+    let Some(mut journal) =
+        Journal::begin(Place::beside_file(&args.out), STAGE, settings, args.resume)?
+    else {
         return Ok(());
     };
     let set = read_tasks(&args.tasks)?;
-    let evaluate = |policy: &mut dyn Policy, words: &Words<'_>, name: &str, journal: &mut Journal| {
-        let eval = AgentEval {
-            set: &set,
-            config: &agent,
-            rules: &rules,
-            sandbox: test_env.sandbox.clone(),
-            grader: test_env.grader(),
-            limits: config.sandbox.clone(),
-            words,
-            model: name,
-            seed: config.seed,
-            out: &args.out,
-            interrupt,
+    let evaluate =
+        |policy: &mut dyn Policy, words: &Words<'_>, name: &str, journal: &mut Journal| {
+            let eval = AgentEval {
+                set: &set,
+                config: &agent,
+                rules: &rules,
+                sandbox: test_env.sandbox.clone(),
+                grader: test_env.grader(),
+                limits: config.sandbox.clone(),
+                words,
+                model: name,
+                seed: config.seed,
+                out: &args.out,
+                interrupt,
+            };
+            eval.run(policy, journal)
         };
-        eval.run(policy, journal)
-    };
     let mut summary: AgentSummary = match &args.server {
         None => {
             let device = config.device.open()?;
             let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
-            let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
+            let Loaded {
+                config: shape,
+                model,
+                tokenizer,
+                template,
+                ..
+            } = loaded;
             let mut policy = Generator::new(model, &shape, &tokenizer, &template, 1, &device);
             let (tokens, prompt) = measures(&tokenizer, &template);
-            let words = Words { tokens: &tokens, prompt: &prompt, context: shape.max_position_embeddings };
-            evaluate(&mut policy, &words, &args.model.display().to_string(), &mut journal)?
+            let words = Words {
+                tokens: &tokens,
+                prompt: &prompt,
+                context: shape.max_position_embeddings,
+            };
+            evaluate(
+                &mut policy,
+                &words,
+                &args.model.display().to_string(),
+                &mut journal,
+            )?
         }
         Some(url) => {
             let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
             let name = name_at(url, args)?;
             let mut policy = Server::new(ServerConfig::new(url, &name), &tokenizer, &template)?;
             let (tokens, prompt) = measures(&tokenizer, &template);
-            let words = Words { tokens: &tokens, prompt: &prompt, context: shape.max_position_embeddings };
+            let words = Words {
+                tokens: &tokens,
+                prompt: &prompt,
+                context: shape.max_position_embeddings,
+            };
             evaluate(&mut policy, &words, &name, &mut journal)?
         }
     };
-    summary.provenance = Some(Provenance::now().model(&args.model).data([args.tasks.as_path()]));
+    summary.provenance = Some(
+        Provenance::now()
+            .model(&args.model)
+            .data([args.tasks.as_path()]),
+    );
     summary_to(&args.out, &summary)?;
     journal.finish()?;
     tell(&summary).context("while telling the evaluation")
@@ -86,16 +113,30 @@ fn measures<'a>(
     template: &'a data::template::ChatTemplate,
 ) -> (impl Fn(&str) -> usize + 'a, Prompt<'a>) {
     let prompt = move |messages: &[data::Message]| {
-        let failed =
-            |error| PolicyError::Failed { doing: "counting the tokens of a prompt".into(), source: Box::new(error) };
-        template.encode_prompt(tokenizer, messages).map(|prompt| prompt.len()).map_err(failed)
+        let failed = |error| PolicyError::Failed {
+            doing: "counting the tokens of a prompt".into(),
+            source: Box::new(error),
+        };
+        template
+            .encode_prompt(tokenizer, messages)
+            .map(|prompt| prompt.len())
+            .map_err(failed)
     };
-    (move |text: &str| tokenizer.encode(text).len(), Box::new(prompt))
+    (
+        move |text: &str| tokenizer.encode(text).len(),
+        Box::new(prompt),
+    )
 }
 
 /// One line of JSON on standard output.
 fn tell(summary: &AgentSummary) -> Result<()> {
-    let AgentSummary { curve, ci95, focus_used, lost, .. } = summary;
+    let AgentSummary {
+        curve,
+        ci95,
+        focus_used,
+        lost,
+        ..
+    } = summary;
     println!(
         "{}",
         serde_json::to_string(&serde_json::json!({

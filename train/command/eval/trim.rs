@@ -26,7 +26,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
     let config = args.run.config_or(OWN)?;
     let folder = args.trim.as_deref().context("no triplets are named")?;
     if args.resume || args.server.is_some() || args.against.is_some() {
-        bail!("`--trim` goes with none of `--resume`, `--server` and `--against`\nhint: leave them out");
+        bail!(
+            "`--trim` goes with none of `--resume`, `--server` and `--against`\nhint: leave them out"
+        );
     }
     Paths::new()
         .reads("--model", &args.model)
@@ -34,23 +36,43 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
         .reads_folder("--trim", folder)
         .writes_file("--out", &args.out)
         .check()?;
-    let plan = Plan::new("eval", &config).with_model(&args.model).with_data([args.tasks.as_path(), folder]);
+    let plan = Plan::new("eval", &config)
+        .with_model(&args.model)
+        .with_data([args.tasks.as_path(), folder]);
     if plan.announce(args.run.dry_run, &args.out)? {
         return Ok(None);
     }
     let triplets = read_triplets(folder).context("while reading the triplets")?;
     let held_out = triplets.iter().filter(|(split, _)| **split != Split::Train);
-    let some = |rows: usize| draw::permutation(config.seed, rows).into_iter().take(args.trim_rows);
-    let rows: Vec<(Split, &Triplet)> =
-        held_out.flat_map(|(split, rows)| some(rows.len()).map(move |at| (*split, &rows[at]))).collect();
+    let some = |rows: usize| {
+        draw::permutation(config.seed, rows)
+            .into_iter()
+            .take(args.trim_rows)
+    };
+    let rows: Vec<(Split, &Triplet)> = held_out
+        .flat_map(|(split, rows)| some(rows.len()).map(move |at| (*split, &rows[at])))
+        .collect();
     let set = read_tasks(&args.tasks)?;
     let interrupt = Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let grader = test_env.grader_in(test_env.sandbox.clone());
     let device = config.device.open()?;
     let loaded = checkpoint::load_as(&args.model, Precision::Stored, &device)?;
-    let Loaded { config: shape, model, tokenizer, template, .. } = loaded;
-    let mut policy = Generator::new(model, &shape, &tokenizer, &template, config.eval.decode_rows, &device);
+    let Loaded {
+        config: shape,
+        model,
+        tokenizer,
+        template,
+        ..
+    } = loaded;
+    let mut policy = Generator::new(
+        model,
+        &shape,
+        &tokenizer,
+        &template,
+        config.eval.decode_rows,
+        &device,
+    );
     let trimming = Trimming {
         rows: &rows,
         set: &set,
@@ -64,6 +86,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
     let summary = trimming.run(&mut policy, &args.model.display().to_string())?;
     summary_to(&args.out, &summary)?;
     plan.save_beside(&args.out)?;
-    println!("{}", serde_json::to_string(&summary).context("a summary is JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(&summary).context("a summary is JSON")?
+    );
     Ok(Some(summary))
 }

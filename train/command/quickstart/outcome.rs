@@ -9,7 +9,8 @@ use crate::evaluate::EvalSummary;
 use crate::metrics;
 use crate::plan::Plan;
 use crate::report::{
-    Curve, EvalReport, Evals, FORMAT, GainReport, Gains, Packages, RepairedBug, RunReport, Series, render,
+    Curve, EvalReport, Evals, FORMAT, GainReport, Gains, Packages, RepairedBug, RunReport, Series,
+    render,
 };
 
 /// The models, in the order in which they came to be.
@@ -24,8 +25,16 @@ impl Quickstart {
         data::file::write_whole(&json, &serde_json::to_vec_pretty(&report)?)?;
         data::file::write_whole(&html, render(&report, &self.curves(&report)?).as_bytes())?;
         eprintln!();
-        for (name, gain) in [("sft over base", &report.gain.sft_vs_base), ("grpo over sft", &report.gain.grpo_vs_sft)] {
-            let GainReport { delta, ci95: [low, high], claim, .. } = gain;
+        for (name, gain) in [
+            ("sft over base", &report.gain.sft_vs_base),
+            ("grpo over sft", &report.gain.grpo_vs_sft),
+        ] {
+            let GainReport {
+                delta,
+                ci95: [low, high],
+                claim,
+                ..
+            } = gain;
             eprintln!("{name}: {delta:+.3} pass@1, 95 % interval {low:+.3} to {high:+.3}: {claim}");
         }
         eprintln!("{seconds:.0} s; `{}`, `{}`", json.display(), html.display());
@@ -37,10 +46,18 @@ impl Quickstart {
         let (base, sft, grpo) = (base?, sft?, grpo?);
         let gain = |after: &EvalSummary, before: &EvalSummary| -> Result<GainReport> {
             let (seed, resamples) = (self.config.seed, self.config.eval.resamples);
-            Ok(GainReport::new(&after.evaluation.gain_over(&before.evaluation, 1, seed, resamples)?))
+            Ok(GainReport::new(&after.evaluation.gain_over(
+                &before.evaluation,
+                1,
+                seed,
+                resamples,
+            )?))
         };
         let plan = Plan::new("quickstart", &self.config);
-        let tasks = [self.places.train.join("tasks.jsonl"), self.places.held_out_tasks()];
+        let tasks = [
+            self.places.train.join("tasks.jsonl"),
+            self.places.held_out_tasks(),
+        ];
         Ok(RunReport {
             format: FORMAT,
             seed: self.config.seed,
@@ -49,13 +66,26 @@ impl Quickstart {
             device: plan.device,
             python: self.test_env.python.version().to_string(),
             isolation: self.test_env.sandbox.isolation(),
-            packages: Packages { train: self.config.data.train.clone(), held_out: self.config.data.held_out.clone() },
-            eval: Evals { base: EvalReport::new(&base), sft: EvalReport::new(&sft), grpo: EvalReport::new(&grpo) },
-            gain: Gains { sft_vs_base: gain(&sft, &base)?, grpo_vs_sft: gain(&grpo, &sft)? },
+            packages: Packages {
+                train: self.config.data.train.clone(),
+                held_out: self.config.data.held_out.clone(),
+            },
+            eval: Evals {
+                base: EvalReport::new(&base),
+                sft: EvalReport::new(&sft),
+                grpo: EvalReport::new(&grpo),
+            },
+            gain: Gains {
+                sft_vs_base: gain(&sft, &base)?,
+                grpo_vs_sft: gain(&grpo, &sft)?,
+            },
             repaired: self.repaired()?,
             stages: self.stages.clone(),
             export: self.exported(),
-            provenance: self.provenance.clone().data(tasks.iter().map(|path| path.as_path())),
+            provenance: self
+                .provenance
+                .clone()
+                .data(tasks.iter().map(|path| path.as_path())),
         })
     }
 
@@ -68,7 +98,8 @@ impl Quickstart {
     fn repaired(&self) -> Result<Option<RepairedBug>> {
         let set = read_tasks(&self.places.held_out_tasks())?;
         for model in MODELS.into_iter().rev() {
-            let log = data::file::read_text(&self.places.eval(model).with_extension("attempts.jsonl"))?;
+            let log =
+                data::file::read_text(&self.places.eval(model).with_extension("attempts.jsonl"))?;
             let found = RepairedBug::find(model, &log, &set, self.config.data.answer)?;
             if found.is_some() {
                 return Ok(found);
@@ -78,7 +109,12 @@ impl Quickstart {
     }
 
     fn exported(&self) -> Value {
-        let export = self.stages.iter().find(|stage| stage["stage"] == "export").cloned().unwrap_or_default();
+        let export = self
+            .stages
+            .iter()
+            .find(|stage| stage["stage"] == "export")
+            .cloned()
+            .unwrap_or_default();
         json!({
             "path": export["path"], "bytes": export["bytes"],
             "logit_kl": export["logit_kl"], "top1_agreement": export["top1_agreement"],
@@ -92,7 +128,10 @@ impl Quickstart {
             title: title.into(),
             x_label: "step".into(),
             y_label: y_label.into(),
-            series: vec![Series { points: metrics::series(rows, name), ..Series::default() }],
+            series: vec![Series {
+                points: metrics::series(rows, name),
+                ..Series::default()
+            }],
             ..Curve::default()
         };
         Ok(vec![
@@ -100,7 +139,12 @@ impl Quickstart {
             curve("SFT: loss", "nats per token", &sft, "loss"),
             curve("GRPO: reward", "mean reward", &grpo, "reward/mean"),
             curve("GRPO: entropy", "nats per token", &grpo, "entropy"),
-            curve("GRPO: groups that teach nothing", "share", &grpo, "frac_reward_zero_std"),
+            curve(
+                "GRPO: groups that teach nothing",
+                "share",
+                &grpo,
+                "frac_reward_zero_std",
+            ),
         ])
     }
 }
@@ -114,8 +158,15 @@ fn passes(eval: &Evals) -> Curve {
         y_label: "pass@1".into(),
         x_names: MODELS.map(String::from).to_vec(),
         series: vec![Series {
-            points: evals.iter().enumerate().map(|(at, eval)| (at as f64, eval.pass_at_1)).collect(),
-            intervals: evals.iter().map(|eval| (eval.ci95[0], eval.ci95[1])).collect(),
+            points: evals
+                .iter()
+                .enumerate()
+                .map(|(at, eval)| (at as f64, eval.pass_at_1))
+                .collect(),
+            intervals: evals
+                .iter()
+                .map(|eval| (eval.ci95[0], eval.ci95[1]))
+                .collect(),
             ..Series::default()
         }],
     }

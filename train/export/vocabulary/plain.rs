@@ -17,8 +17,14 @@ impl TokenizerFiles<'_> {
                  silently be cut into other tokens"
             )));
         }
-        let of_model = |key: &str| json.pointer(&format!("/model/{key}")).filter(|value| !value.is_null());
-        for (key, unset) in [("end_of_word_suffix", Json::from("")), ("continuing_subword_prefix", "".into())] {
+        let of_model = |key: &str| {
+            json.pointer(&format!("/model/{key}"))
+                .filter(|value| !value.is_null())
+        };
+        for (key, unset) in [
+            ("end_of_word_suffix", Json::from("")),
+            ("continuing_subword_prefix", "".into()),
+        ] {
             if of_model(key).is_some_and(|value| *value != unset) {
                 return Err(wrong(format!("its `{key}` cannot be said in GGUF")));
             }
@@ -27,19 +33,30 @@ impl TokenizerFiles<'_> {
             return Err(wrong("its `dropout` cuts text at random".into()));
         }
         let rule = cutting_rule(json)?;
-        if of_model("ignore_merges").is_some_and(|ignore| ignore == true) && !["llama-bpe", "tekken"].contains(&rule) {
-            return Err(wrong(format!("it has `ignore_merges`, which llama.cpp does not do for `{rule}`")));
+        if of_model("ignore_merges").is_some_and(|ignore| ignore == true)
+            && !["llama-bpe", "tekken"].contains(&rule)
+        {
+            return Err(wrong(format!(
+                "it has `ignore_merges`, which llama.cpp does not do for `{rule}`"
+            )));
         }
         let swallows = |token: &&Json| {
-            let strips = ["lstrip", "rstrip", "single_word"].iter().any(|key| token[*key] == true);
-            let written = token["content"].as_str().is_some_and(|text| self.chat_template.contains(text));
-            let ends = token["id"].as_u64().is_some_and(|id| self.end.contains(id as u32));
+            let strips = ["lstrip", "rstrip", "single_word"]
+                .iter()
+                .any(|key| token[*key] == true);
+            let written = token["content"]
+                .as_str()
+                .is_some_and(|text| self.chat_template.contains(text));
+            let ends = token["id"]
+                .as_u64()
+                .is_some_and(|id| self.end.contains(id as u32));
             strips && (written || ends)
         };
         match items(json, "added_tokens").find(swallows) {
-            Some(token) => {
-                Err(wrong(format!("the token {} takes the blanks around it, which GGUF cannot say", token["content"])))
-            }
+            Some(token) => Err(wrong(format!(
+                "the token {} takes the blanks around it, which GGUF cannot say",
+                token["content"]
+            ))),
             None => Ok(()),
         }
     }
@@ -48,7 +65,9 @@ impl TokenizerFiles<'_> {
     pub fn note(&self) -> Option<&'static str> {
         let json = parse(self.tokenizer_json).ok()?;
         let found = normalizers(&json).any(|step| kind(step) == Some("NFC"));
-        found.then_some("the tokenizer composes letters and accents (NFC); llama.cpp takes text as it is")
+        found.then_some(
+            "the tokenizer composes letters and accents (NFC); llama.cpp takes text as it is",
+        )
     }
 }
 
@@ -81,12 +100,21 @@ mod tests {
         let removed = json!({"type": "Sequence", "pretokenizers": [
             {"type": "Split", "pattern": {"Regex": split}, "behavior": "Removed", "invert": false},
             {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]});
-        let lower = json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]});
+        let lower =
+            json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]});
         for (place, value, told) in [
             ("/normalizer", json!({"type": "Lowercase"}), "`Lowercase`"),
             ("/normalizer", lower, "`Lowercase`"),
-            ("/normalizer", json!({"type": "Replace", "pattern": {"String": "a"}, "content": "b"}), "`Replace`"),
-            ("/model/end_of_word_suffix", json!("</w>"), "end_of_word_suffix"),
+            (
+                "/normalizer",
+                json!({"type": "Replace", "pattern": {"String": "a"}, "content": "b"}),
+                "`Replace`",
+            ),
+            (
+                "/model/end_of_word_suffix",
+                json!("</w>"),
+                "end_of_word_suffix",
+            ),
             ("/model/ignore_merges", json!(true), "`ignore_merges`"),
             ("/model/dropout", json!(0.1), "`dropout`"),
             ("/pre_tokenizer", removed, "pre_tokenizer"),
@@ -94,7 +122,11 @@ mod tests {
         ] {
             let mut tokenizer = tokenizer();
             let (parent, key) = place.rsplit_once('/').unwrap();
-            let parent = if parent.is_empty() { &mut tokenizer } else { tokenizer.pointer_mut(parent).unwrap() };
+            let parent = if parent.is_empty() {
+                &mut tokenizer
+            } else {
+                tokenizer.pointer_mut(parent).unwrap()
+            };
             parent[key] = value;
             let said = values(&tokenizer, 8).unwrap_err().to_string();
             assert!(said.contains(told), "{said}");
@@ -108,7 +140,12 @@ mod tests {
         values(&tokenizer, 8).expect("is written");
         let bytes = tokenizer.to_string().into_bytes();
         let (end, special) = (EndOfTurn::default(), SpecialTokens::default());
-        let files = TokenizerFiles { tokenizer_json: &bytes, chat_template: "", end, special };
+        let files = TokenizerFiles {
+            tokenizer_json: &bytes,
+            chat_template: "",
+            end,
+            special,
+        };
         assert!(files.note().expect("a note").contains("NFC"));
     }
 }

@@ -2,12 +2,21 @@ use super::*;
 
 fn sample() -> (Vec<(String, Value)>, Vec<TensorInfo>) {
     let values = vec![
-        ("general.architecture".to_string(), Value::Text("llama".into())),
+        (
+            "general.architecture".to_string(),
+            Value::Text("llama".into()),
+        ),
         ("llama.block_count".into(), Value::Whole(2)),
         ("llama.rope.freq_base".into(), Value::Real(1e4)),
         ("tokenizer.ggml.add_bos_token".into(), Value::Truth(false)),
-        ("tokenizer.ggml.tokens".into(), Value::Texts(vec!["a".into(), "Ġb".into()])),
-        ("tokenizer.ggml.token_type".into(), Value::Wholes(vec![1, 3])),
+        (
+            "tokenizer.ggml.tokens".into(),
+            Value::Texts(vec!["a".into(), "Ġb".into()]),
+        ),
+        (
+            "tokenizer.ggml.token_type".into(),
+            Value::Wholes(vec![1, 3]),
+        ),
     ];
     let entry = |name: &str, shape: &[usize], encoding, offset| TensorInfo {
         name: name.into(),
@@ -15,7 +24,10 @@ fn sample() -> (Vec<(String, Value)>, Vec<TensorInfo>) {
         encoding,
         offset,
     };
-    let tensors = vec![entry("a", &[3, 32], Encoding::Q4_0, 0), entry("b", &[5], Encoding::F32, 64)];
+    let tensors = vec![
+        entry("a", &[3, 32], Encoding::Q4_0, 0),
+        entry("b", &[5], Encoding::F32, 64),
+    ];
     (values, tensors)
 }
 
@@ -30,7 +42,14 @@ fn what_is_written_is_read() {
     let data_start = bytes.len() as u64;
     assert_eq!(data_start % 32, 0);
     bytes.extend([0; 84]);
-    assert_eq!(decode(&bytes).unwrap(), Front { values, tensors, data_start });
+    assert_eq!(
+        decode(&bytes).unwrap(),
+        Front {
+            values,
+            tensors,
+            data_start
+        }
+    );
 }
 
 #[test]
@@ -50,7 +69,10 @@ fn a_file_cut_anywhere_is_refused_and_never_panics() {
     let mut bytes = encode_front(&values, &tensors);
     bytes.extend([0; 84]);
     for length in 0..bytes.len() {
-        assert!(decode(&bytes[..length]).is_err(), "{length} bytes are not enough");
+        assert!(
+            decode(&bytes[..length]).is_err(),
+            "{length} bytes are not enough"
+        );
     }
 }
 
@@ -72,7 +94,13 @@ fn a_broken_byte_never_panics_or_allocates_without_bound() {
 fn a_promise_beyond_the_file_is_refused_with_its_place() {
     let mut bytes = encode_front(&[], &[]);
     bytes[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert_eq!(decode(&bytes).unwrap_err(), format!("it promises {} items where 0 have room (at byte 16)", u64::MAX));
+    assert_eq!(
+        decode(&bytes).unwrap_err(),
+        format!(
+            "it promises {} items where 0 have room (at byte 16)",
+            u64::MAX
+        )
+    );
 }
 
 #[test]
@@ -81,5 +109,9 @@ fn a_gap_between_tensors_is_refused() {
     tensors[1].offset = 96;
     let mut bytes = encode_front(&values, &tensors);
     bytes.extend([0; 200]);
-    assert!(decode(&bytes).unwrap_err().starts_with("tensor `b` begins at 96, not at 64"));
+    assert!(
+        decode(&bytes)
+            .unwrap_err()
+            .starts_with("tensor `b` begins at 96, not at 64")
+    );
 }

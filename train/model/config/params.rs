@@ -55,8 +55,14 @@ fn yes() -> bool {
 }
 
 /// Keys beside those of [`Params`] that leave the language model as it is.
-const HARMLESS: [&str; 6] =
-    ["vision_encoder", "multimodal", "model_type", "max_batch_size", "use_biases", "model_parallel"];
+const HARMLESS: [&str; 6] = [
+    "vision_encoder",
+    "multimodal",
+    "model_type",
+    "max_batch_size",
+    "use_biases",
+    "model_parallel",
+];
 
 /// Positions of a model whose `params.json` does not tell.
 const USUAL_CONTEXT: usize = 32_768;
@@ -70,8 +76,13 @@ impl ModelConfig {
     pub fn from_params(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut fields: Map<String, Value> = serde_json::from_slice(bytes)?;
         fields.retain(|_, value| !value.is_null());
-        if fields.get("use_biases").is_some_and(|biases| biases != false) {
-            return Err(ConfigError::Unknown("`use_biases` is set, which is not known here".into()));
+        if fields
+            .get("use_biases")
+            .is_some_and(|biases| biases != false)
+        {
+            return Err(ConfigError::Unknown(
+                "`use_biases` is set, which is not known here".into(),
+            ));
         }
         if !fields.contains_key("rope_theta") {
             // Programs disagree on what its absence means.
@@ -131,7 +142,10 @@ fn require_known(fields: &Map<String, Value>) -> Result<(), ConfigError> {
         "max_seq_len",
         "yarn",
     ];
-    if let Some(key) = fields.keys().find(|key| !known.contains(&key.as_str()) && !HARMLESS.contains(&key.as_str())) {
+    if let Some(key) = fields
+        .keys()
+        .find(|key| !known.contains(&key.as_str()) && !HARMLESS.contains(&key.as_str()))
+    {
         return Err(ConfigError::Unknown(format!("`{key}` is not known here")));
     }
     Ok(())

@@ -68,7 +68,13 @@ impl ModelConfig {
         let mut fields = innermost(outer)?;
         require_plain(&fields)?;
         let family: Family = Family::deserialize(&fields["model_type"])?;
-        for key in ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"] {
+        for key in [
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+        ] {
             if fields.get(key).is_none_or(Value::is_null) {
                 return Err(ConfigError::Missing(key));
             }
@@ -86,8 +92,9 @@ impl ModelConfig {
         // One by one first, so that a value of another type is told with its key.
         for (key, value) in &fields {
             let alone = Fields::from_iter([(key.clone(), value.clone())]);
-            serde_json::from_value::<ModelConfig>(alone.into())
-                .map_err(|error| ConfigError::Unknown(format!("`{key}` is {}: {error}", short(value))))?;
+            serde_json::from_value::<ModelConfig>(alone.into()).map_err(|error| {
+                ConfigError::Unknown(format!("`{key}` is {}: {error}", short(value)))
+            })?;
         }
         Ok(serde_json::from_value(fields.into())?)
     }
@@ -126,59 +133,97 @@ impl ModelConfig {
 /// Refuses what changes the computation and is not known here.
 fn require_plain(fields: &Fields) -> Result<(), ConfigError> {
     let plain = |value: &Value| value.is_null() || value == false || value.as_f64() == Some(1.0);
-    let found = CHANGING.iter().find_map(|key| Some((key, fields.get(*key).filter(|value| !plain(value))?)));
+    let found = CHANGING
+        .iter()
+        .find_map(|key| Some((key, fields.get(*key).filter(|value| !plain(value))?)));
     if let Some((key, value)) = found {
-        return Err(ConfigError::Unknown(format!("`{key}` is {}, which is not known here", short(value))));
+        return Err(ConfigError::Unknown(format!(
+            "`{key}` is {}, which is not known here",
+            short(value)
+        )));
     }
-    if let Some(code) = fields.get("auto_map").and_then(|map| map.get("AutoModelForCausalLM")) {
-        return Err(ConfigError::Unknown(format!("`auto_map` says that code of its own computes it: {}", short(code))));
+    if let Some(code) = fields
+        .get("auto_map")
+        .and_then(|map| map.get("AutoModelForCausalLM"))
+    {
+        return Err(ConfigError::Unknown(format!(
+            "`auto_map` says that code of its own computes it: {}",
+            short(code)
+        )));
     }
     Ok(())
 }
 
 /// The fields of the language model, whose `model_type` is a known family.
 fn innermost(outer: Fields) -> Result<Fields, ConfigError> {
-    let kind = outer.get("model_type").and_then(Value::as_str).ok_or(ConfigError::Missing("model_type"))?.to_owned();
+    let kind = outer
+        .get("model_type")
+        .and_then(Value::as_str)
+        .ok_or(ConfigError::Missing("model_type"))?
+        .to_owned();
     let classes: Vec<&str> = outer
         .get("architectures")
         .and_then(Value::as_array)
-        .map_or(Vec::new(), |classes| classes.iter().filter_map(Value::as_str).collect());
+        .map_or(Vec::new(), |classes| {
+            classes.iter().filter_map(Value::as_str).collect()
+        });
     let (fields, class) = match kind.as_str() {
         "mistral3" => {
             let mut text = outer.get("text_config").and_then(Value::as_object).cloned();
             if let Some(text) = text.as_mut() {
                 text.entry("model_type").or_insert_with(|| "mistral".into());
             }
-            (text.ok_or(ConfigError::Missing("text_config"))?, "Mistral3ForConditionalGeneration")
+            (
+                text.ok_or(ConfigError::Missing("text_config"))?,
+                "Mistral3ForConditionalGeneration",
+            )
         }
         other => {
-            let family = Family::ALL.into_iter().find(|family| family.name() == other);
+            let family = Family::ALL
+                .into_iter()
+                .find(|family| family.name() == other);
             (outer.clone(), family.map_or("", Family::class))
         }
     };
-    let inner = fields.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    let inner = fields
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !Family::ALL.iter().any(|family| family.name() == inner) {
         let known = Family::ALL.map(Family::name).join("`, `");
-        let kind = if kind == inner { kind } else { format!("{kind}` with `{inner}") };
+        let kind = if kind == inner {
+            kind
+        } else {
+            format!("{kind}` with `{inner}")
+        };
         return Err(ConfigError::Unknown(format!(
             "`model_type` is `{kind}`, but only `{known}` and `mistral3` are known"
         )));
     }
     match classes.iter().find(|found| **found != class) {
-        Some(other) => {
-            Err(ConfigError::Unknown(format!("`architectures` names `{other}`, but only `{class}` is known")))
-        }
+        Some(other) => Err(ConfigError::Unknown(format!(
+            "`architectures` names `{other}`, but only `{class}` is known"
+        ))),
         None => Ok(fields),
     }
 }
 
 /// `rope_parameters`, `rope_scaling` with `type` or `rope_type`: all become `rope_theta` and `rope_scaling`.
 fn rotary(fields: &mut Fields) -> Result<(), ConfigError> {
-    let newer = fields.remove("rope_parameters").filter(|value| !value.is_null());
-    let older = fields.remove("rope_scaling").filter(|value| !value.is_null());
-    let Some(scaling) = newer.or(older) else { return Ok(()) };
+    let newer = fields
+        .remove("rope_parameters")
+        .filter(|value| !value.is_null());
+    let older = fields
+        .remove("rope_scaling")
+        .filter(|value| !value.is_null());
+    let Some(scaling) = newer.or(older) else {
+        return Ok(());
+    };
     let Value::Object(mut scaling) = scaling else {
-        return Err(ConfigError::Unknown(format!("`rope_scaling` is {}, but must be a table", short(&scaling))));
+        return Err(ConfigError::Unknown(format!(
+            "`rope_scaling` is {}, but must be a table",
+            short(&scaling)
+        )));
     };
     if let Some(theta) = scaling.remove("rope_theta") {
         fields.insert("rope_theta".into(), theta);
@@ -190,24 +235,30 @@ fn rotary(fields: &mut Fields) -> Result<(), ConfigError> {
         scaling.remove("partial_rotary_factor");
     }
     scaling.retain(|_, value| !value.is_null());
-    if scaling.get("rope_type").is_none_or(|kind| kind == "default") {
+    if scaling
+        .get("rope_type")
+        .is_none_or(|kind| kind == "default")
+    {
         scaling.remove("rope_type");
         return match scaling.keys().next() {
-            Some(key) => {
-                Err(ConfigError::Unknown(format!("`rope_scaling.{key}` is not known here without a `rope_type`")))
-            }
+            Some(key) => Err(ConfigError::Unknown(format!(
+                "`rope_scaling.{key}` is not known here without a `rope_type`"
+            ))),
             None => Ok(()),
         };
     }
     if matches!(scaling["rope_type"].as_str(), Some("yarn" | "llama3"))
         && !scaling.contains_key("original_max_position_embeddings")
     {
-        let context =
-            fields.get("max_position_embeddings").cloned().ok_or(ConfigError::Missing("max_position_embeddings"))?;
+        let context = fields
+            .get("max_position_embeddings")
+            .cloned()
+            .ok_or(ConfigError::Missing("max_position_embeddings"))?;
         scaling.insert("original_max_position_embeddings".into(), context);
     }
-    serde_json::from_value::<RopeScaling>(scaling.clone().into())
-        .map_err(|error| ConfigError::Unknown(format!("`rope_scaling` is not known here: {error}")))?;
+    serde_json::from_value::<RopeScaling>(scaling.clone().into()).map_err(|error| {
+        ConfigError::Unknown(format!("`rope_scaling` is not known here: {error}"))
+    })?;
     fields.insert("rope_scaling".into(), scaling.into());
     Ok(())
 }
@@ -228,14 +279,28 @@ fn windows(fields: &mut Fields, family: Family) -> Result<(), ConfigError> {
         if fields.get("use_sliding_window") != Some(&Value::Bool(true)) {
             fields.remove("sliding_window");
         }
-        let layers = fields["num_hidden_layers"].as_u64().unwrap_or(0).min(1 << 16) as usize;
-        let first = fields.get("max_window_layers").and_then(Value::as_u64).unwrap_or(28) as usize;
-        let slides = fields.get("sliding_window").is_some_and(|window| !window.is_null());
+        let layers = fields["num_hidden_layers"]
+            .as_u64()
+            .unwrap_or(0)
+            .min(1 << 16) as usize;
+        let first = fields
+            .get("max_window_layers")
+            .and_then(Value::as_u64)
+            .unwrap_or(28) as usize;
+        let slides = fields
+            .get("sliding_window")
+            .is_some_and(|window| !window.is_null());
         let all: Vec<LayerType> = match fields.get("layer_types").filter(|types| !types.is_null()) {
             Some(types) => serde_json::from_value(types.clone())?,
             None if !slides => Vec::new(),
             None => (0..layers)
-                .map(|at| if at < first { LayerType::FullAttention } else { LayerType::SlidingAttention })
+                .map(|at| {
+                    if at < first {
+                        LayerType::FullAttention
+                    } else {
+                        LayerType::SlidingAttention
+                    }
+                })
                 .collect(),
         };
         if all.contains(&LayerType::SlidingAttention) {

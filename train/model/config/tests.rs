@@ -11,7 +11,10 @@ fn small() -> Value {
 
 fn with(changes: Value) -> Value {
     let mut config = small();
-    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(changes.as_object().unwrap().clone());
     config
 }
 
@@ -20,7 +23,9 @@ fn read(config: &Value) -> ModelConfig {
 }
 
 fn refused(config: &Value) -> String {
-    ModelConfig::from_json(config.to_string().as_bytes()).expect_err("refused").to_string()
+    ModelConfig::from_json(config.to_string().as_bytes())
+        .expect_err("refused")
+        .to_string()
 }
 
 #[test]
@@ -30,19 +35,44 @@ fn the_default_model_has_two_million_weights() {
 
 #[test]
 fn heads_that_do_not_divide_are_refused() {
-    let config = ModelConfig { num_key_value_heads: 4, ..ModelConfig::default() };
-    assert!(config.problem().expect("refused").contains("num_key_value_heads"));
+    let config = ModelConfig {
+        num_key_value_heads: 4,
+        ..ModelConfig::default()
+    };
+    assert!(
+        config
+            .problem()
+            .expect("refused")
+            .contains("num_key_value_heads")
+    );
 }
 
 #[test]
 fn absent_keys_have_the_defaults_of_their_family() {
     let llama = read(&small());
-    assert_eq!((llama.num_key_value_heads, llama.head_dim, llama.tie_word_embeddings), (4, 8, false));
-    assert_eq!((llama.rms_norm_eps, llama.sliding_window, llama.pad_token_id), (1e-6, None, None));
-    let mistral = read(&with(json!({"model_type": "mistral", "architectures": null, "num_key_value_heads": 2})));
+    assert_eq!(
+        (
+            llama.num_key_value_heads,
+            llama.head_dim,
+            llama.tie_word_embeddings
+        ),
+        (4, 8, false)
+    );
+    assert_eq!(
+        (llama.rms_norm_eps, llama.sliding_window, llama.pad_token_id),
+        (1e-6, None, None)
+    );
+    let mistral = read(&with(
+        json!({"model_type": "mistral", "architectures": null, "num_key_value_heads": 2}),
+    ));
     assert_eq!((mistral.sliding_window, mistral.head_dim), (Some(4096), 8));
-    let qwen3 = read(&with(json!({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]})));
-    assert_eq!((qwen3.sliding_window, qwen3.head_dim, qwen3.window_of(1)), (None, 128, None));
+    let qwen3 = read(&with(
+        json!({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}),
+    ));
+    assert_eq!(
+        (qwen3.sliding_window, qwen3.head_dim, qwen3.window_of(1)),
+        (None, 128, None)
+    );
 }
 
 #[test]
@@ -59,8 +89,15 @@ fn what_was_read_is_read_again_from_what_was_written() {
         let config = read(&with(changes));
         assert_eq!(read(&config.to_json()), config);
         // TOML cannot say that there is none.
-        let config = ModelConfig { pad_token_id: Some(5), ..config };
-        assert_eq!(toml::from_str::<ModelConfig>(&toml::to_string(&config).expect("writes")).expect("reads"), config);
+        let config = ModelConfig {
+            pad_token_id: Some(5),
+            ..config
+        };
+        assert_eq!(
+            toml::from_str::<ModelConfig>(&toml::to_string(&config).expect("writes"))
+                .expect("reads"),
+            config
+        );
     }
 }
 
@@ -80,16 +117,27 @@ fn the_language_model_of_a_model_that_sees_images_is_read() {
         "text_config": with(json!({"model_type": "mistral", "head_dim": 16, "sliding_window": null})),
     });
     let config = read(&config);
-    assert_eq!((config.model_type, config.head_dim, config.sliding_window), (Family::Mistral, 16, None));
+    assert_eq!(
+        (config.model_type, config.head_dim, config.sliding_window),
+        (Family::Mistral, 16, None)
+    );
 }
 
 #[test]
 fn a_context_that_was_stretched_is_read_in_the_older_and_the_newer_form() {
-    let older = read(&with(json!({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}})));
-    let newer = json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}});
+    let older = read(&with(
+        json!({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}}),
+    ));
+    let newer =
+        json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}});
     assert_eq!(older, read(&with(newer)));
-    assert_eq!(older.rope_scaling, Some(RopeScaling::Linear { factor: 2.0 }));
-    let plain = read(&with(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}})));
+    assert_eq!(
+        older.rope_scaling,
+        Some(RopeScaling::Linear { factor: 2.0 })
+    );
+    let plain = read(&with(
+        json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}),
+    ));
     assert_eq!((plain.rope_theta, plain.rope_scaling), (5e5, None));
 }
 
@@ -97,22 +145,49 @@ fn a_context_that_was_stretched_is_read_in_the_older_and_the_newer_form() {
 fn what_changes_the_computation_and_is_not_known_is_refused_by_name() {
     for (changes, named) in [
         (json!({"model_type": "gpt2"}), "gpt2"),
-        (json!({"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"]}), "gemma2"),
-        (json!({"architectures": ["LlamaForSequenceClassification"]}), "LlamaForSequenceClassification"),
-        (json!({"rope_scaling": {"rope_type": "longrope", "factor": 4.0}}), "longrope"),
-        (json!({"rope_scaling": {"rope_type": "linear", "factor": 4.0, "mrope_section": [1, 2]}}), "mrope_section"),
+        (
+            json!({"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"]}),
+            "gemma2",
+        ),
+        (
+            json!({"architectures": ["LlamaForSequenceClassification"]}),
+            "LlamaForSequenceClassification",
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4.0}}),
+            "longrope",
+        ),
+        (
+            json!({"rope_scaling": {"rope_type": "linear", "factor": 4.0, "mrope_section": [1, 2]}}),
+            "mrope_section",
+        ),
         (json!({"rope_scaling": {"factor": 4.0}}), "factor"),
-        (json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor"),
-        (json!({"quantization_config": {"quant_method": "fp8"}}), "quantization_config"),
-        (json!({"final_logit_softcapping": 30.0}), "final_logit_softcapping"),
+        (
+            json!({"partial_rotary_factor": 0.5}),
+            "partial_rotary_factor",
+        ),
+        (
+            json!({"quantization_config": {"quant_method": "fp8"}}),
+            "quantization_config",
+        ),
+        (
+            json!({"final_logit_softcapping": 30.0}),
+            "final_logit_softcapping",
+        ),
         (json!({"use_qk_norm": true}), "use_qk_norm"),
         (json!({"clip_qkv": 8.0}), "clip_qkv"),
         (json!({"num_local_experts": 8}), "num_local_experts"),
-        (json!({"auto_map": {"AutoModelForCausalLM": "modeling_own.Own"}}), "modeling_own.Own"),
+        (
+            json!({"auto_map": {"AutoModelForCausalLM": "modeling_own.Own"}}),
+            "modeling_own.Own",
+        ),
         (json!({"hidden_size": null}), "hidden_size"),
         (json!({"vocab_size": "many"}), "`vocab_size` is \"many\""),
         (json!({"hidden_size": -5}), "`hidden_size` is -5"),
-        (json!({"model_type": "mistral3", "architectures": null}), "text_config"),
+        (
+            json!({"model_type": "mistral3", "architectures": null}),
+            "text_config",
+        ),
     ] {
         let said = refused(&with(changes));
         assert!(said.contains(named), "`{said}` does not name `{named}`");
@@ -128,7 +203,13 @@ fn what_changes_the_computation_and_is_not_known_is_refused_by_name() {
 #[test]
 fn sizes_that_overflow_are_refused() {
     let large = u64::from(u32::MAX);
-    for key in ["vocab_size", "hidden_size", "num_hidden_layers", "head_dim", "max_position_embeddings"] {
+    for key in [
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "head_dim",
+        "max_position_embeddings",
+    ] {
         let config = read(&with(json!({ key: large, "num_key_value_heads": 4 })));
         assert!(config.problem().expect("refused").contains(key), "{key}");
     }

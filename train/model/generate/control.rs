@@ -80,7 +80,12 @@ impl Shaping {
     /// An answer that has not begun.
     pub fn new(control: Arc<Control>) -> Self {
         let follow = control.grammar.as_ref().map(|grammar| grammar.begin());
-        Shaping { control, counts: BTreeMap::new(), written: 0, follow }
+        Shaping {
+            control,
+            counts: BTreeMap::new(),
+            written: 0,
+            follow,
+        }
     }
 
     /// What it is shaped by.
@@ -98,7 +103,8 @@ impl Shaping {
         }
         let mut shaped = logits.to_vec();
         for (&token, &count) in self.counts.iter().filter(|_| penalized) {
-            shaped[token as usize] -= control.frequency_penalty * count as f32 + control.presence_penalty;
+            shaped[token as usize] -=
+                control.frequency_penalty * count as f32 + control.presence_penalty;
         }
         for &(token, bias) in &control.logit_bias {
             shaped[token as usize] += bias;
@@ -107,7 +113,11 @@ impl Shaping {
         if let Some(allowed) = &allowed {
             for (token, logit) in shaped.iter_mut().enumerate() {
                 let ends = end.contains(token as u32);
-                let may = if ends { allowed.end } else { allowed.tokens.get(token) == Some(&true) };
+                let may = if ends {
+                    allowed.end
+                } else {
+                    allowed.tokens.get(token) == Some(&true)
+                };
                 if !may {
                     *logit = NEVER;
                 }
@@ -117,7 +127,9 @@ impl Shaping {
         let only_end = allowed.is_some_and(|allowed| !allowed.tokens.contains(&true));
         if too_short && !only_end {
             let ends = |token: u32| end.contains(token) || control.stop_token_ids.contains(&token);
-            (0..shaped.len()).filter(|&token| ends(token as u32)).for_each(|token| shaped[token] = NEVER);
+            (0..shaped.len())
+                .filter(|&token| ends(token as u32))
+                .for_each(|token| shaped[token] = NEVER);
         }
         Some(shaped)
     }
@@ -133,7 +145,10 @@ impl Shaping {
         if control.frequency_penalty != 0.0 || control.presence_penalty != 0.0 {
             *self.counts.entry(token).or_default() += 1;
         }
-        let done = self.follow.as_mut().is_some_and(|follow| follow.take(token));
+        let done = self
+            .follow
+            .as_mut()
+            .is_some_and(|follow| follow.take(token));
         if done { Ends::After } else { Ends::No }
     }
 }
@@ -161,28 +176,58 @@ mod tests {
 
     #[test]
     fn penalties_count_the_tokens_of_the_answer_and_biases_are_added() {
-        let control = Control { frequency_penalty: 0.5, presence_penalty: 1.0, ..Control::default() };
+        let control = Control {
+            frequency_penalty: 0.5,
+            presence_penalty: 1.0,
+            ..Control::default()
+        };
         assert_eq!(shaped(control, &[1, 1, 0]), Some(vec![-0.5, 0.0, 3.0, 4.0]));
-        let control = Control { logit_bias: vec![(2, -100.0), (0, 5.0)], ..Control::default() };
+        let control = Control {
+            logit_bias: vec![(2, -100.0), (0, 5.0)],
+            ..Control::default()
+        };
         assert_eq!(shaped(control, &[]), Some(vec![6.0, 2.0, -97.0, 4.0]));
     }
 
     #[test]
     fn no_answer_ends_before_it_has_so_many_tokens() {
-        let control = Control { min_tokens: 2, stop_token_ids: vec![0], ..Control::default() };
-        assert_eq!(shaped(control.clone(), &[1]), Some(vec![NEVER, 2.0, 3.0, NEVER]));
+        let control = Control {
+            min_tokens: 2,
+            stop_token_ids: vec![0],
+            ..Control::default()
+        };
+        assert_eq!(
+            shaped(control.clone(), &[1]),
+            Some(vec![NEVER, 2.0, 3.0, NEVER])
+        );
         assert_eq!(shaped(control, &[1, 1]), None);
     }
 
     #[test]
     fn an_answer_ends_where_it_is_told_to_and_not_where_the_end_is_ignored() {
         let takes = |control: Control, token| Shaping::new(Arc::new(control)).take(token, &end());
-        assert_eq!((takes(Control::default(), 3), takes(Control::default(), 0)), (Ends::Before, Ends::No));
-        let stops = Control { stop_token_ids: vec![0], ignore_eos: true, ..Control::default() };
-        assert_eq!((takes(stops.clone(), 0), takes(stops, 3)), (Ends::Before, Ends::No));
-        let grammar = Control { grammar: Some(Arc::new(Twice)), ..Control::default() };
+        assert_eq!(
+            (takes(Control::default(), 3), takes(Control::default(), 0)),
+            (Ends::Before, Ends::No)
+        );
+        let stops = Control {
+            stop_token_ids: vec![0],
+            ignore_eos: true,
+            ..Control::default()
+        };
+        assert_eq!(
+            (takes(stops.clone(), 0), takes(stops, 3)),
+            (Ends::Before, Ends::No)
+        );
+        let grammar = Control {
+            grammar: Some(Arc::new(Twice)),
+            ..Control::default()
+        };
         let mut shaping = Shaping::new(Arc::new(grammar));
-        assert_eq!([1, 1].map(|token| shaping.take(token, &end())), [Ends::No, Ends::After]);
+        assert_eq!(
+            [1, 1].map(|token| shaping.take(token, &end())),
+            [Ends::No, Ends::After]
+        );
     }
 
     #[derive(Debug)]
@@ -199,7 +244,10 @@ mod tests {
 
     impl Follow for Left {
         fn allowed(&mut self) -> Allowed {
-            Allowed { tokens: vec![false, self.0 > 0, false, false], end: self.0 == 0 }
+            Allowed {
+                tokens: vec![false, self.0 > 0, false, false],
+                end: self.0 == 0,
+            }
         }
 
         fn take(&mut self, token: u32) -> bool {
@@ -211,10 +259,26 @@ mod tests {
 
     #[test]
     fn what_the_grammar_does_not_know_is_never_drawn() {
-        let control = Control { grammar: Some(Arc::new(Twice)), ..Control::default() };
-        assert_eq!(shaped(control.clone(), &[1]), Some(vec![NEVER, 2.0, NEVER, NEVER]));
-        assert_eq!(shaped(control.clone(), &[1, 1]), Some(vec![NEVER, NEVER, NEVER, 4.0]));
-        let longer = Control { min_tokens: 9, ..control };
-        assert_eq!(shaped(longer, &[1, 1]), Some(vec![NEVER, NEVER, NEVER, 4.0]), "it ends, however short");
+        let control = Control {
+            grammar: Some(Arc::new(Twice)),
+            ..Control::default()
+        };
+        assert_eq!(
+            shaped(control.clone(), &[1]),
+            Some(vec![NEVER, 2.0, NEVER, NEVER])
+        );
+        assert_eq!(
+            shaped(control.clone(), &[1, 1]),
+            Some(vec![NEVER, NEVER, NEVER, 4.0])
+        );
+        let longer = Control {
+            min_tokens: 9,
+            ..control
+        };
+        assert_eq!(
+            shaped(longer, &[1, 1]),
+            Some(vec![NEVER, NEVER, NEVER, 4.0]),
+            "it ends, however short"
+        );
     }
 }

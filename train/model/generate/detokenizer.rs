@@ -64,7 +64,8 @@ impl<'a> Detokenizer<'a> {
 
     fn take(&mut self, after: &str) {
         let before = self.tokenizer.decode(&self.tokens[self.shown..self.read]);
-        self.text.push_str(after.get(before.len()..).unwrap_or_default());
+        self.text
+            .push_str(after.get(before.len()..).unwrap_or_default());
         self.shown = self.read;
         self.read = self.tokens.len();
     }
@@ -73,11 +74,20 @@ impl<'a> Detokenizer<'a> {
         let from = self.told;
         if !self.stopped {
             let tail = &self.text[from..];
-            if let Some(at) = self.stops.iter().filter_map(|stop| tail.find(stop.as_str())).min() {
+            if let Some(at) = self
+                .stops
+                .iter()
+                .filter_map(|stop| tail.find(stop.as_str()))
+                .min()
+            {
                 self.text.truncate(from + at);
                 self.stopped = true;
             }
-            let held = if all || self.stopped { 0 } else { held_back(&self.text[from..], &self.stops) };
+            let held = if all || self.stopped {
+                0
+            } else {
+                held_back(&self.text[from..], &self.stops)
+            };
             self.told = self.text.len() - held;
         }
         &self.text[from..self.told]
@@ -87,8 +97,13 @@ impl<'a> Detokenizer<'a> {
 /// The length of the longest end of `tail` with which one of `stops` begins.
 fn held_back(tail: &str, stops: &[String]) -> usize {
     let of = |stop: &String| {
-        let lengths = (1..stop.len().min(tail.len() + 1)).rev().filter(|&length| stop.is_char_boundary(length));
-        lengths.into_iter().find(|&length| tail.ends_with(&stop[..length])).unwrap_or(0)
+        let lengths = (1..stop.len().min(tail.len() + 1))
+            .rev()
+            .filter(|&length| stop.is_char_boundary(length));
+        lengths
+            .into_iter()
+            .find(|&length| tail.ends_with(&stop[..length]))
+            .unwrap_or(0)
     };
     stops.iter().map(of).max().unwrap_or(0)
 }
@@ -99,8 +114,12 @@ mod tests {
 
     /// A tokenizer whose tokens are bytes: every character beyond ASCII takes several.
     fn bytes() -> Tokenizer {
-        Tokenizer::train(["a b"].into_iter(), 256 + data::tokenizer::SPECIALS.len(), &data::tokenizer::SPECIALS)
-            .expect("bytes alone")
+        Tokenizer::train(
+            ["a b"].into_iter(),
+            256 + data::tokenizer::SPECIALS.len(),
+            &data::tokenizer::SPECIALS,
+        )
+        .expect("bytes alone")
     }
 
     fn pieces(text: &str, stops: &[&str]) -> (Vec<String>, bool) {
@@ -137,7 +156,11 @@ mod tests {
         let lead = tokenizer.encode("€")[0];
         let mut detokenizer = Detokenizer::new(&tokenizer, &[]);
         let told: String = (0..20).map(|_| detokenizer.push(lead).to_owned()).collect();
-        assert!(told.chars().count() >= 12 && told.chars().all(|char| char == char::REPLACEMENT_CHARACTER), "{told}");
+        assert!(
+            told.chars().count() >= 12
+                && told.chars().all(|char| char == char::REPLACEMENT_CHARACTER),
+            "{told}"
+        );
     }
 
     #[test]
@@ -151,7 +174,11 @@ mod tests {
     fn what_only_looked_like_a_stop_string_is_told_when_it_is_none() {
         let (told, stopped) = pieces("ENEND.", &["END!", "NDX"]);
         assert_eq!((told.concat().as_str(), stopped), ("ENEND.", false));
-        assert_eq!(pieces("the E", &["END"]).0.concat(), "the E", "the end of the answer tells the rest");
+        assert_eq!(
+            pieces("the E", &["END"]).0.concat(),
+            "the E",
+            "the end of the answer tells the rest"
+        );
     }
 
     #[test]

@@ -100,7 +100,12 @@ impl<'a> Engine<'a> {
             tokenizer,
             prefill_tokens: prefill_tokens.max(1),
             scheduler: Scheduler::new(max_rows),
-            cache: Cache::new(config, max_rows, ROOM.min(config.max_position_embeddings), device),
+            cache: Cache::new(
+                config,
+                max_rows,
+                ROOM.min(config.max_position_embeddings),
+                device,
+            ),
             rows: Vec::new(),
             requests: BTreeMap::new(),
             prefilling: None,
@@ -113,7 +118,10 @@ impl<'a> Engine<'a> {
     /// The same for a model whose linear maps were taken out of it as `frozen`: each is unpacked when it is needed.
     #[must_use]
     pub fn with_frozen(self, frozen: Option<Arc<Nf4Blocks>>) -> Self {
-        Engine { forward: self.forward.with_frozen(frozen), ..self }
+        Engine {
+            forward: self.forward.with_frozen(frozen),
+            ..self
+        }
     }
 
     /// Takes other weights. What is being written goes on with them.
@@ -146,14 +154,22 @@ impl<'a> Engine<'a> {
     /// # Errors
     ///
     /// When a setting is out of its range, the prompt is empty, or it and its answer are longer than the context.
-    pub fn check(config: &ModelConfig, tokens: usize, sampling: &Sampling) -> Result<(), RequestError> {
+    pub fn check(
+        config: &ModelConfig,
+        tokens: usize,
+        sampling: &Sampling,
+    ) -> Result<(), RequestError> {
         sampling.check()?;
         let context = config.max_position_embeddings;
         if tokens == 0 {
             return Err(RequestError::PromptEmpty);
         }
         if tokens.saturating_add(sampling.max_new_tokens) > context {
-            return Err(RequestError::PromptTooLong { tokens, answer: sampling.max_new_tokens, context });
+            return Err(RequestError::PromptTooLong {
+                tokens,
+                answer: sampling.max_new_tokens,
+                context,
+            });
         }
         Ok(())
     }
@@ -167,9 +183,17 @@ impl<'a> Engine<'a> {
         Engine::check(self.config, request.prompt.len(), &request.sampling)?;
         let id = self.next_request;
         self.next_request += 1;
-        self.scheduler.add(id, request.prompt.len(), request.seeds.len());
+        self.scheduler
+            .add(id, request.prompt.len(), request.seeds.len());
         if !request.seeds.is_empty() {
-            self.requests.insert(id, Running { open: request.seeds.len(), request, prompt: None });
+            self.requests.insert(
+                id,
+                Running {
+                    open: request.seeds.len(),
+                    request,
+                    prompt: None,
+                },
+            );
         }
         Ok(id)
     }
@@ -186,7 +210,10 @@ impl<'a> Engine<'a> {
         let mut events = Vec::new();
         // All of them before the first row is given away, or one of them might get it.
         let cancelled = std::mem::take(&mut self.cancelled);
-        let mut free: Vec<usize> = cancelled.into_iter().flat_map(|request| self.scheduler.cancel(request)).collect();
+        let mut free: Vec<usize> = cancelled
+            .into_iter()
+            .flat_map(|request| self.scheduler.cancel(request))
+            .collect();
         free.sort_unstable_by(|a, b| b.cmp(a));
         for row in free {
             self.free(row, &mut events);
@@ -210,15 +237,24 @@ impl<'a> Engine<'a> {
             if requests.is_empty() {
                 return;
             }
-            let prompts = requests.iter().map(|request| (*request, &self.requests[request].request.prompt[..]));
+            let prompts = requests
+                .iter()
+                .map(|request| (*request, &self.requests[request].request.prompt[..]));
             self.prefilling = Some(Prefilling::new(prompts, self.config, self.forward.device()));
         }
-        let Some(prefilling) = &mut self.prefilling else { return };
+        let Some(prefilling) = &mut self.prefilling else {
+            return;
+        };
         self.forward.prompts(prefilling, self.prefill_tokens);
         if !prefilling.is_done() {
             return;
         }
-        for (request, prompt) in self.prefilling.take().into_iter().flat_map(Prefilling::finish) {
+        for (request, prompt) in self
+            .prefilling
+            .take()
+            .into_iter()
+            .flat_map(Prefilling::finish)
+        {
             // Nobody waits for a prompt that was cancelled while it was prefilled.
             if let Some(running) = self.requests.get_mut(&request) {
                 running.prompt = Some(prompt);
@@ -229,14 +265,26 @@ impl<'a> Engine<'a> {
 
     /// Gives an attempt its row and its first token; false when that was its last.
     fn begin(&mut self, placed: Placed, events: &mut Vec<Event>) -> bool {
-        let Placed { row, sequence, last } = placed;
-        let running = self.requests.get_mut(&sequence.request).expect("a placed request is not finished");
-        let prompt = if last { running.prompt.take() } else { running.prompt.clone() };
+        let Placed {
+            row,
+            sequence,
+            last,
+        } = placed;
+        let running = self
+            .requests
+            .get_mut(&sequence.request)
+            .expect("a placed request is not finished");
+        let prompt = if last {
+            running.prompt.take()
+        } else {
+            running.prompt.clone()
+        };
         let prompt = prompt.expect("attempts are placed when their prompt is prefilled");
         let attempt = Slot::new(self.tokenizer, sequence, &running.request);
         let tokens = running.request.prompt.len();
         self.make_room(tokens + 1);
-        self.cache.copy_prompt(&prompt.cache, prompt.start, tokens, row);
+        self.cache
+            .copy_prompt(&prompt.cache, prompt.start, tokens, row);
         if row == self.rows.len() {
             self.rows.push(attempt);
         } else {
@@ -249,14 +297,28 @@ impl<'a> Engine<'a> {
     /// One more token for every row.
     fn decode(&mut self, events: &mut Vec<Event>) {
         let count = self.rows.len();
-        let longest = self.cache.filled()[..count].iter().copied().max().unwrap_or(0);
+        let longest = self.cache.filled()[..count]
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(0);
         self.make_room(longest + 1);
         let last: Vec<u32> = self.rows.iter().map(Slot::last).collect();
         let logits = self.forward.rows(&last, &mut self.cache);
-        let (lines, end) = (logits.par_chunks_exact(logits.len() / count), &self.config.eos_token_id);
-        let written: Vec<Event> =
-            self.rows.par_iter_mut().zip(lines).map(|(row, logits)| row.write(logits, end)).collect();
-        let ended: Vec<bool> = written.into_iter().map(|event| self.tell(event, events)).collect();
+        let (lines, end) = (
+            logits.par_chunks_exact(logits.len() / count),
+            &self.config.eos_token_id,
+        );
+        let written: Vec<Event> = self
+            .rows
+            .par_iter_mut()
+            .zip(lines)
+            .map(|(row, logits)| row.write(logits, end))
+            .collect();
+        let ended: Vec<bool> = written
+            .into_iter()
+            .map(|event| self.tell(event, events))
+            .collect();
         for row in (0..count).rev().filter(|&row| ended[row]) {
             self.free(row, events);
         }

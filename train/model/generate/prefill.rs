@@ -49,7 +49,14 @@ impl Prefilling {
             positions.extend(0..prompt.len() as i32);
         }
         let cache = Cache::new(config, 1, tokens.len(), device);
-        Prefilling { tokens, positions, prompts: places, logits: Vec::new(), done: 0, cache }
+        Prefilling {
+            tokens,
+            positions,
+            prompts: places,
+            logits: Vec::new(),
+            done: 0,
+            cache,
+        }
     }
 
     /// True when every prompt is prefilled.
@@ -60,8 +67,21 @@ impl Prefilling {
     /// The prefilled prompts.
     pub fn finish(self) -> Vec<(RequestId, Prompt)> {
         let cache = Arc::new(self.cache);
-        let prompt = |((request, start, _), logits)| (request, Prompt { cache: Arc::clone(&cache), start, logits });
-        self.prompts.into_iter().zip(self.logits).map(prompt).collect()
+        let prompt = |((request, start, _), logits)| {
+            (
+                request,
+                Prompt {
+                    cache: Arc::clone(&cache),
+                    start,
+                    logits,
+                },
+            )
+        };
+        self.prompts
+            .into_iter()
+            .zip(self.logits)
+            .map(prompt)
+            .collect()
     }
 }
 
@@ -77,7 +97,12 @@ pub struct Forward {
 impl Forward {
     /// Computes with `model`.
     pub fn new(model: CausalLm, config: &ModelConfig, device: &Device) -> Self {
-        Forward { model, frozen: None, rope: rope_of(config, device), device: device.clone() }
+        Forward {
+            model,
+            frozen: None,
+            rope: rope_of(config, device),
+            device: device.clone(),
+        }
     }
 
     /// The same for a model whose linear maps were taken out of it as `frozen`.
@@ -116,24 +141,41 @@ impl Forward {
     /// Does `work` on one of the threads that share every product of matrices: from any other, each of the hundreds of a
     /// token would be handed over and waited for.
     fn among_cores<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        if self.device == Device::flex() { rayon::scope(|_| work()) } else { work() }
+        if self.device == Device::flex() {
+            rayon::scope(|_| work())
+        } else {
+            work()
+        }
     }
 
     fn compute(&self, prefilling: &mut Prefilling, most: usize) {
-        let (from, to) = (prefilling.done, prefilling.tokens.len().min(prefilling.done + most));
+        let (from, to) = (
+            prefilling.done,
+            prefilling.tokens.len().min(prefilling.done + most),
+        );
         // Each token sees its own prompt, up to itself.
-        let views = (from..to).map(|at| View::of(at - prefilling.positions[at] as usize, at + 1)).collect();
+        let views = (from..to)
+            .map(|at| View::of(at - prefilling.positions[at] as usize, at + 1))
+            .collect();
         let context = self.context(&prefilling.positions[from..to], 1, views);
         let tokens = self.integers(prefilling.tokens[from..to].to_vec(), [1, to - from]);
         let hidden = self.hidden(tokens, &context, &mut prefilling.cache);
         prefilling.done = to;
-        let ended = prefilling.prompts.iter().map(|prompt| prompt.2).filter(|last| (from..to).contains(last));
+        let ended = prefilling
+            .prompts
+            .iter()
+            .map(|prompt| prompt.2)
+            .filter(|last| (from..to).contains(last));
         let ended: Vec<i32> = ended.map(|last| (last - from) as i32).collect();
         if !ended.is_empty() {
             let [_, count, width] = hidden.dims();
             let places = self.integers(ended.clone(), [ended.len()]);
             let logits = self.logits(hidden.reshape([count, width]).select(0, places));
-            prefilling.logits.extend(logits.chunks_exact(logits.len() / ended.len()).map(Arc::from));
+            prefilling.logits.extend(
+                logits
+                    .chunks_exact(logits.len() / ended.len())
+                    .map(Arc::from),
+            );
         }
     }
 
@@ -141,7 +183,10 @@ impl Forward {
         let count = last.len();
         let filled = &cache.filled()[..count];
         let positions: Vec<i32> = filled.iter().map(|&filled| filled as i32).collect();
-        let views = filled.iter().map(|&filled| View::of(0, filled + 1)).collect();
+        let views = filled
+            .iter()
+            .map(|&filled| View::of(0, filled + 1))
+            .collect();
         let context = self.context(&positions, count, views);
         let tokens = self.integers(last.iter().map(|&token| token as i32).collect(), [count, 1]);
         let hidden = self.hidden(tokens, &context, cache);
@@ -152,8 +197,13 @@ impl Forward {
     /// Where the tokens of `rows` rows stand, and what each of them sees.
     fn context(&self, positions: &[i32], rows: usize, views: Vec<View>) -> Context {
         let queries = positions.len() / rows;
-        let turn = self.rope.at(self.integers(positions.to_vec(), [rows, queries]));
-        Context { turn, block_mask: BlockMask::new(views, queries) }
+        let turn = self
+            .rope
+            .at(self.integers(positions.to_vec(), [rows, queries]));
+        Context {
+            turn,
+            block_mask: BlockMask::new(views, queries),
+        }
     }
 
     fn integers<const D: usize>(&self, values: Vec<i32>, shape: [usize; D]) -> Tensor<D, Int> {
@@ -161,6 +211,11 @@ impl Forward {
     }
 
     fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
-        self.model.logits(hidden).into_data().convert::<f32>().try_to_vec().expect("numbers of 32 bits")
+        self.model
+            .logits(hidden)
+            .into_data()
+            .convert::<f32>()
+            .try_to_vec()
+            .expect("numbers of 32 bits")
     }
 }

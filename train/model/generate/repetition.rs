@@ -14,12 +14,17 @@ pub struct Repetition {
 impl Repetition {
     /// Notices a piece that stands there `most` times in a row; 0 notices nothing.
     pub fn new(most: usize) -> Self {
-        Repetition { most, runs: [0; LONGEST + 1] }
+        Repetition {
+            most,
+            runs: [0; LONGEST + 1],
+        }
     }
 
     /// Looks at the last of `tokens`, which grew by one since the last call; true when it repetition too often.
     pub fn too_many(&mut self, tokens: &[u32]) -> bool {
-        let Some(last) = tokens.len().checked_sub(1).filter(|_| self.most > 0) else { return false };
+        let Some(last) = tokens.len().checked_sub(1).filter(|_| self.most > 0) else {
+            return false;
+        };
         let mut found = false;
         for length in 1..=LONGEST.min(last) {
             let again = tokens[last] == tokens[last - length];

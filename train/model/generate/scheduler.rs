@@ -77,7 +77,11 @@ impl Scheduler {
     /// Takes a request in; first come, first served.
     pub fn add(&mut self, request: RequestId, tokens: usize, attempts: usize) {
         if attempts > 0 {
-            self.waiting.push_back(Waiting { request, tokens, attempts });
+            self.waiting.push_back(Waiting {
+                request,
+                tokens,
+                attempts,
+            });
         }
     }
 
@@ -87,7 +91,11 @@ impl Scheduler {
         if !self.prefilling.is_empty() {
             return Vec::new();
         }
-        let promised: usize = self.prefilled.iter().map(|request| request.attempts - request.next).sum();
+        let promised: usize = self
+            .prefilled
+            .iter()
+            .map(|request| request.attempts - request.next)
+            .sum();
         let mut free = (self.max_rows - self.rows.len()).saturating_sub(promised);
         let mut tokens = 0;
         while let Some(next) = self.waiting.front() {
@@ -98,12 +106,18 @@ impl Scheduler {
             free = free.saturating_sub(next.attempts);
             self.prefilling.extend(self.waiting.pop_front());
         }
-        self.prefilling.iter().map(|request| request.request).collect()
+        self.prefilling
+            .iter()
+            .map(|request| request.request)
+            .collect()
     }
 
     /// The prompts that were being prefilled are.
     pub fn prefilled(&mut self) {
-        let done = self.prefilling.drain(..).filter(|request| request.attempts > 0);
+        let done = self
+            .prefilling
+            .drain(..)
+            .filter(|request| request.attempts > 0);
         self.prefilled.extend(done.map(|request| Prefilled {
             request: request.request,
             next: 0,
@@ -118,7 +132,11 @@ impl Scheduler {
         }
         let (sequence, last) = self.next_attempt()?;
         self.rows.push(sequence);
-        Some(Placed { row: self.rows.len() - 1, sequence, last })
+        Some(Placed {
+            row: self.rows.len() - 1,
+            sequence,
+            last,
+        })
     }
 
     /// A row has ended. Rows that end in the same step are told from the highest to the lowest.
@@ -129,22 +147,34 @@ impl Scheduler {
     pub fn free(&mut self, row: usize) -> Freed {
         if let Some((sequence, last)) = self.next_attempt() {
             self.rows[row] = sequence;
-            return Freed::Taken(Placed { row, sequence, last });
+            return Freed::Taken(Placed {
+                row,
+                sequence,
+                last,
+            });
         }
         self.rows.swap_remove(row);
-        if row == self.rows.len() { Freed::Last } else { Freed::MovedFrom(self.rows.len()) }
+        if row == self.rows.len() {
+            Freed::Last
+        } else {
+            Freed::MovedFrom(self.rows.len())
+        }
     }
 
     /// Forgets what of a request has no row yet; returns the rows it has, the highest first. They are for [`Self::free`].
     pub fn cancel(&mut self, request: RequestId) -> Vec<usize> {
         self.waiting.retain(|waiting| waiting.request != request);
-        self.prefilled.retain(|prefilled| prefilled.request != request);
+        self.prefilled
+            .retain(|prefilled| prefilled.request != request);
         // Its prompt is being prefilled together with others: it is prefilled to the end and sequences nobody.
         self.prefilling
             .iter_mut()
             .filter(|waiting| waiting.request == request)
             .for_each(|waiting| waiting.attempts = 0);
-        (0..self.rows.len()).rev().filter(|&row| self.rows[row].request == request).collect()
+        (0..self.rows.len())
+            .rev()
+            .filter(|&row| self.rows[row].request == request)
+            .collect()
     }
 
     /// Who sits where.
@@ -159,12 +189,18 @@ impl Scheduler {
 
     /// True when nothing waits and nothing is being done.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.prefilling.is_empty() && self.prefilled.is_empty() && self.rows.is_empty()
+        self.waiting.is_empty()
+            && self.prefilling.is_empty()
+            && self.prefilled.is_empty()
+            && self.rows.is_empty()
     }
 
     fn next_attempt(&mut self) -> Option<(Sequence, bool)> {
         let request = self.prefilled.front_mut()?;
-        let sequence = Sequence { request: request.request, attempt: request.next };
+        let sequence = Sequence {
+            request: request.request,
+            attempt: request.next,
+        };
         request.next += 1;
         let last = request.next == request.attempts;
         if last {
@@ -195,9 +231,26 @@ mod tests {
         let mut scheduler = Scheduler::new(4);
         scheduler.add(7, 100, 6);
         assert_eq!(prefilled(&mut scheduler, 512), [7]);
-        assert_eq!(sequences(&mut scheduler), [(0, 7, 0, false), (1, 7, 1, false), (2, 7, 2, false), (3, 7, 3, false)]);
+        assert_eq!(
+            sequences(&mut scheduler),
+            [
+                (0, 7, 0, false),
+                (1, 7, 1, false),
+                (2, 7, 2, false),
+                (3, 7, 3, false)
+            ]
+        );
         assert!(scheduler.compute(512).is_empty());
-        let taken = |row, attempt, last| Freed::Taken(Placed { row, sequence: Sequence { request: 7, attempt }, last });
+        let taken = |row, attempt, last| {
+            Freed::Taken(Placed {
+                row,
+                sequence: Sequence {
+                    request: 7,
+                    attempt,
+                },
+                last,
+            })
+        };
         assert_eq!(scheduler.free(2), taken(2, 4, false));
         assert_eq!(scheduler.free(0), taken(0, 5, true));
         assert_eq!(scheduler.free(0), Freed::MovedFrom(3));
@@ -210,11 +263,20 @@ mod tests {
             scheduler.add(request, tokens, 1);
         }
         assert_eq!(scheduler.compute(512), [1, 2]);
-        assert!(scheduler.compute(512).is_empty(), "one batch of prompts at a time");
+        assert!(
+            scheduler.compute(512).is_empty(),
+            "one batch of prompts at a time"
+        );
         scheduler.prefilled();
         assert_eq!(prefilled(&mut scheduler, 512), [3]);
         assert_eq!(prefilled(&mut scheduler, 512), [4]);
-        assert_eq!(sequences(&mut scheduler).iter().map(|sequence| sequence.1).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(
+            sequences(&mut scheduler)
+                .iter()
+                .map(|sequence| sequence.1)
+                .collect::<Vec<_>>(),
+            [1, 2, 3, 4]
+        );
     }
 
     #[test]
@@ -240,7 +302,11 @@ mod tests {
         // Two rows end in one step, the higher is told first.
         assert_eq!(scheduler.free(3), Freed::Last);
         assert_eq!(scheduler.free(0), Freed::MovedFrom(2));
-        let attempts: Vec<usize> = scheduler.rows().iter().map(|sequence| sequence.attempt).collect();
+        let attempts: Vec<usize> = scheduler
+            .rows()
+            .iter()
+            .map(|sequence| sequence.attempt)
+            .collect();
         assert_eq!(attempts, [2, 1]);
     }
 
@@ -256,7 +322,10 @@ mod tests {
         assert_eq!(scheduler.cancel(2), [2]);
         assert_eq!(scheduler.free(2), Freed::Last);
         assert_eq!(scheduler.cancel(1), [1, 0]);
-        assert_eq!((scheduler.free(1), scheduler.free(0)), (Freed::Last, Freed::Last));
+        assert_eq!(
+            (scheduler.free(1), scheduler.free(0)),
+            (Freed::Last, Freed::Last)
+        );
         assert!(scheduler.is_idle());
     }
 
@@ -281,13 +350,18 @@ mod tests {
             for request in 0..10 {
                 let attempts = data::draw::below(seed, 10 + request, 5);
                 wanted += attempts;
-                scheduler.add(request, 1 + data::draw::below(seed, 50 + request, 300), attempts);
+                scheduler.add(
+                    request,
+                    1 + data::draw::below(seed, 50 + request, 300),
+                    attempts,
+                );
             }
             let (mut seen, mut round) = (std::collections::BTreeSet::new(), 100);
             while !scheduler.is_idle() {
                 prefilled(&mut scheduler, 512);
-                let mut sequence =
-                    |placed: Placed| assert!(seen.insert((placed.sequence.request, placed.sequence.attempt)));
+                let mut sequence = |placed: Placed| {
+                    assert!(seen.insert((placed.sequence.request, placed.sequence.attempt)))
+                };
                 std::iter::from_fn(|| scheduler.sequence()).for_each(&mut sequence);
                 for row in (0..scheduler.rows().len()).rev() {
                     round += 1;

@@ -35,7 +35,11 @@ impl<'a> Slot<'a> {
             sequence,
             seed: request.seeds[sequence.attempt],
             tokens: Vec::new(),
-            seen: if penalized { request.prompt.clone() } else { Vec::new() },
+            seen: if penalized {
+                request.prompt.clone()
+            } else {
+                Vec::new()
+            },
             detokenizer: Detokenizer::new(tokenizer, &sampling.stop),
             repetition: Repetition::new(sampling.max_repeats),
             shaping: Shaping::new(request.control.clone()),
@@ -52,14 +56,29 @@ impl<'a> Slot<'a> {
     pub fn write(&mut self, logits: &[f32], end: &TokenIds) -> Event {
         let shaped = self.shaping.shape(logits, end);
         let uniform = uniform(self.seed, self.tokens.len());
-        let drawn = draw_shaped(logits, shaped.as_deref(), &self.sampling, &self.seen, uniform);
+        let drawn = draw_shaped(
+            logits,
+            shaped.as_deref(),
+            &self.sampling,
+            &self.seen,
+            uniform,
+        );
         let top = match self.shaping.control().top_logprobs {
             0 => Vec::new(),
             count => likeliest(logits, &self.sampling, count),
         };
         let (text, stop) = self.take(drawn.token, end);
         let Sequence { request, attempt } = self.sequence;
-        Event { request, attempt, token: drawn.token, logprob: drawn.logprob, drawn: drawn.drawn, top, text, stop }
+        Event {
+            request,
+            attempt,
+            token: drawn.token,
+            logprob: drawn.logprob,
+            drawn: drawn.drawn,
+            top,
+            text,
+            stop,
+        }
     }
 
     fn take(&mut self, token: u32, end: &TokenIds) -> (String, Option<Stop>) {
@@ -72,7 +91,11 @@ impl<'a> Slot<'a> {
             return (self.detokenizer.finish().to_owned(), Some(Stop::EndOfTurn));
         }
         // An end that is ignored is no text either.
-        let mut text = if end.contains(token) { String::new() } else { self.detokenizer.push(token).to_owned() };
+        let mut text = if end.contains(token) {
+            String::new()
+        } else {
+            self.detokenizer.push(token).to_owned()
+        };
         if self.detokenizer.is_stopped() {
             return (text, Some(Stop::StopString));
         }

@@ -55,17 +55,29 @@ impl Sizes {
 
     /// Blocks of queries of every row.
     fn blocks(&self, block_mask: &BlockMask) -> Vec<Vec<Block>> {
-        assert_eq!((block_mask.rows(), block_mask.queries()), (self.batch, self.queries), "every query has a view");
-        (0..self.batch).map(|row| blocks(block_mask.row(row), self.keys)).collect()
+        assert_eq!(
+            (block_mask.rows(), block_mask.queries()),
+            (self.batch, self.queries),
+            "every query has a view"
+        );
+        (0..self.batch)
+            .map(|row| blocks(block_mask.row(row), self.keys))
+            .collect()
     }
 }
 
 /// Runs `work` for every key head of every row, on all cores where that pays; each core adds in the same order.
 fn for_each<T: Send>(sizes: &Sizes, parts: Vec<T>, work: impl Fn(usize, T) + Sync) {
     if sizes.is_small() {
-        parts.into_iter().enumerate().for_each(|(place, part)| work(place, part));
+        parts
+            .into_iter()
+            .enumerate()
+            .for_each(|(place, part)| work(place, part));
     } else {
-        parts.into_par_iter().enumerate().for_each(|(place, part)| work(place, part));
+        parts
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(place, part)| work(place, part));
     }
 }
 
@@ -77,14 +89,27 @@ pub(super) fn forward(
     block_mask: &BlockMask,
 ) -> (FlexTensor, Vec<f32>) {
     let sizes = Sizes::of(query, key);
-    let Sizes { batch, kv_heads, group, queries, width, scale, .. } = sizes;
+    let Sizes {
+        batch,
+        kv_heads,
+        group,
+        queries,
+        width,
+        scale,
+        ..
+    } = sizes;
     let blocks = sizes.blocks(block_mask);
     let mut output = vec![0f32; batch * kv_heads * group * queries * width];
     let mut log_sums = vec![0f32; batch * kv_heads * group * queries];
-    let parts = output.chunks_exact_mut(group * queries * width).zip(log_sums.chunks_exact_mut(group * queries));
+    let parts = output
+        .chunks_exact_mut(group * queries * width)
+        .zip(log_sums.chunks_exact_mut(group * queries));
     for_each(&sizes, parts.collect(), |place, (out, log_sums)| {
         let (row, kv_head) = (place / kv_heads, place % kv_heads);
-        let (key, value) = (Matrix::of(key, row, kv_head), Matrix::of(value, row, kv_head));
+        let (key, value) = (
+            Matrix::of(key, row, kv_head),
+            Matrix::of(value, row, kv_head),
+        );
         let mut scores = Vec::new();
         for head in 0..group {
             let query = Matrix::of(query, row, kv_head * group + head);
@@ -95,11 +120,19 @@ pub(super) fn forward(
                 block.scores(&mut scores, query, key, scale);
                 softmax(&mut scores, block, views, &mut log_sums[at..at + count]);
                 let out = &mut out[at * width..(at + count) * width];
-                block.mix(out, Matrix::dense(&scores, count, block.columns()), value, 1.0);
+                block.mix(
+                    out,
+                    Matrix::dense(&scores, count, block.columns()),
+                    value,
+                    1.0,
+                );
             }
         }
     });
-    (tensor_of(output, &[batch, kv_heads * group, queries, width]), log_sums)
+    (
+        tensor_of(output, &[batch, kv_heads * group, queries, width]),
+        log_sums,
+    )
 }
 
 impl Block {
@@ -115,7 +148,13 @@ impl Block {
         scores.resize(rows * columns, 0.0);
         for (span, place) in self.parts() {
             let key = key.rows(span.range()).transposed();
-            query.rows(self.queries.clone()).times(key, &mut scores[place.start..], columns, false, scale);
+            query.rows(self.queries.clone()).times(
+                key,
+                &mut scores[place.start..],
+                columns,
+                false,
+                scale,
+            );
         }
     }
 
@@ -123,7 +162,9 @@ impl Block {
     fn mix(&self, out: &mut [f32], weights: Matrix, value: Matrix, scale: f32) {
         for (part, (span, place)) in self.parts().into_iter().enumerate() {
             let keep = part > 0 && !self.shared.is_empty();
-            weights.columns(place).times(value.rows(span.range()), out, value.columns, keep, scale);
+            weights
+                .columns(place)
+                .times(value.rows(span.range()), out, value.columns, keep, scale);
         }
     }
 
@@ -132,7 +173,10 @@ impl Block {
         let width = rows.columns;
         for (span, place) in self.parts() {
             let out = &mut out[span.from as usize * width..span.to as usize * width];
-            weights.columns(place).transposed().times(rows, out, width, true, scale);
+            weights
+                .columns(place)
+                .transposed()
+                .times(rows, out, width, true, scale);
         }
     }
 }
@@ -143,7 +187,8 @@ fn softmax(scores: &mut [f32], block: &Block, views: &[View], log_sums: &mut [f3
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for ((row, view), log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums) {
+            for ((row, view), log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums)
+            {
                 let [shared, own] = block.seen(view);
                 hide(row, &shared, &own);
                 let most = most(&row[shared.clone()]).max(most(&row[own.clone()]));
@@ -180,7 +225,11 @@ fn most(values: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = values.chunks_exact(16);
-    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+    let rest = chunks
+        .remainder()
+        .iter()
+        .copied()
+        .fold(f32::NEG_INFINITY, larger);
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
             *lane = larger(*lane, value);
@@ -204,15 +253,32 @@ fn sum(values: &[f32]) -> f32 {
 
 /// Gradients of query, key and value.
 pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] {
-    let Saved { query, key, value, block_mask, output, log_sums } = saved;
+    let Saved {
+        query,
+        key,
+        value,
+        block_mask,
+        output,
+        log_sums,
+    } = saved;
     let sizes = Sizes::of(query, key);
-    let Sizes { batch, kv_heads, group, queries, keys, width, .. } = sizes;
+    let Sizes {
+        batch,
+        kv_heads,
+        group,
+        queries,
+        keys,
+        width,
+        ..
+    } = sizes;
     let blocks = sizes.blocks(block_mask);
     let gradient = gradient.to_contiguous();
     let mut to_query = vec![0f32; batch * kv_heads * group * queries * width];
     let mut to_key = vec![0f32; batch * kv_heads * keys * width];
     let mut to_value = vec![0f32; batch * kv_heads * keys * width];
-    let parts = to_query.chunks_exact_mut(group * queries * width).zip(to_key.chunks_exact_mut(keys * width));
+    let parts = to_query
+        .chunks_exact_mut(group * queries * width)
+        .zip(to_key.chunks_exact_mut(keys * width));
     let parts = parts.zip(to_value.chunks_exact_mut(keys * width)).collect();
     for_each(&sizes, parts, |place, ((to_query, to_key), to_value)| {
         let (row, kv_head) = (place / kv_heads, place % kv_heads);
@@ -273,11 +339,19 @@ impl Head<'_> {
     ) {
         let Scratch { weights, slopes } = scratch;
         let (rows, columns, width) = (block.queries.len(), block.columns(), self.query.columns);
-        let (gradient, output) = (self.gradient.rows(block.queries.clone()), self.output.rows(block.queries.clone()));
+        let (gradient, output) = (
+            self.gradient.rows(block.queries.clone()),
+            self.output.rows(block.queries.clone()),
+        );
 
         // P = exp(Q Kᵀ · scale − log-sum), dV += Pᵀ dO, dP = dO Vᵀ.
         block.scores(weights, self.query, self.key, self.scale);
-        recompute(weights, block, &self.views[block.queries.clone()], &self.log_sums[block.queries.clone()]);
+        recompute(
+            weights,
+            block,
+            &self.views[block.queries.clone()],
+            &self.log_sums[block.queries.clone()],
+        );
         let of_weights = Matrix::dense(weights, rows, columns);
         block.scatter(to_value, of_weights, gradient, 1.0);
         block.scores(slopes, self.gradient, self.value, 1.0);
@@ -287,7 +361,12 @@ impl Head<'_> {
         let of_slopes = Matrix::dense(slopes, rows, columns);
         let to_query = &mut to_query[block.queries.start * width..block.queries.end * width];
         block.mix(to_query, of_slopes, self.key, self.scale);
-        block.scatter(to_key, of_slopes, self.query.rows(block.queries.clone()), self.scale);
+        block.scatter(
+            to_key,
+            of_slopes,
+            self.query.rows(block.queries.clone()),
+            self.scale,
+        );
     }
 }
 
@@ -296,7 +375,8 @@ fn recompute(scores: &mut [f32], block: &Block, views: &[View], log_sums: &[f32]
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for ((row, view), &log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums) {
+            for ((row, view), &log_sum) in scores.chunks_exact_mut(columns).zip(views).zip(log_sums)
+            {
                 let [shared, own] = block.seen(view);
                 hide(row, &shared, &own);
                 for span in [shared, own] {
@@ -314,7 +394,10 @@ fn slope(slopes: &mut [f32], weights: &[f32], columns: usize, gradient: Matrix, 
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for (at, (row, weights)) in slopes.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).enumerate()
+            for (at, (row, weights)) in slopes
+                .chunks_exact_mut(columns)
+                .zip(weights.chunks_exact(columns))
+                .enumerate()
             {
                 // Both are contiguous: they were made here and by `to_contiguous`.
                 let gradient = &gradient.values[at * gradient.row_stride..][..width];

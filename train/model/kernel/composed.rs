@@ -16,16 +16,29 @@ const ROWS: usize = 1024;
 const HIDDEN: f32 = -1e9;
 
 /// See [`super::attend`].
-pub(super) fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, block_mask: &BlockMask) -> Tensor<4> {
+pub(super) fn attend(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    block_mask: &BlockMask,
+) -> Tensor<4> {
     let ([_, _, queries, _], [_, _, keys, _]) = (query.dims(), key.dims());
     if queries == keys && block_mask.is_causal() {
-        let options = AttentionModuleOptions { is_causal: true, ..AttentionModuleOptions::default() };
+        let options = AttentionModuleOptions {
+            is_causal: true,
+            ..AttentionModuleOptions::default()
+        };
         return attention(query, key, value, None, None, options);
     }
     let blocks = (0..queries).step_by(ROWS).map(|from| {
         let to = (from + ROWS).min(queries);
         let seen = seen(block_mask, from..to, keys, &query);
-        masked(query.clone().narrow(2, from, to - from), key.clone(), value.clone(), seen)
+        masked(
+            query.clone().narrow(2, from, to - from),
+            key.clone(),
+            value.clone(),
+            seen,
+        )
     });
     Tensor::cat(blocks.collect(), 2)
 }
@@ -37,17 +50,28 @@ fn masked(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, seen: Tensor<4, Bo
     let dtype = dtype_of(&query);
     let group = heads / kv_heads * queries;
     let query = query * (1.0 / (width as f64).sqrt());
-    let scores = query.reshape([batch, kv_heads, group, width]).matmul(key.swap_dims(2, 3));
-    let scores = scores.cast(FloatDType::F32).reshape([batch, heads, queries, keys]);
+    let scores = query
+        .reshape([batch, kv_heads, group, width])
+        .matmul(key.swap_dims(2, 3));
+    let scores = scores
+        .cast(FloatDType::F32)
+        .reshape([batch, heads, queries, keys]);
     let weights = softmax(scores.mask_fill(seen.clone().bool_not(), HIDDEN), 3);
     // A query that sees nothing: equal weights for all would be what is left.
     let weights = weights.mask_fill(seen.bool_not(), 0.0).cast(dtype);
-    let mixed = weights.reshape([batch, kv_heads, group, keys]).matmul(value);
+    let mixed = weights
+        .reshape([batch, kv_heads, group, keys])
+        .matmul(value);
     mixed.reshape([batch, heads, queries, width])
 }
 
 /// Which keys the queries see: `[batch, 1, queries, keys]`. Four numbers per query travel to the device.
-fn seen(block_mask: &BlockMask, queries: std::ops::Range<usize>, keys: usize, like: &Tensor<4>) -> Tensor<4, Bool> {
+fn seen(
+    block_mask: &BlockMask,
+    queries: std::ops::Range<usize>,
+    keys: usize,
+    like: &Tensor<4>,
+) -> Tensor<4, Bool> {
     let device = like.device();
     let shape = [block_mask.rows(), 1, queries.len(), 1];
     let bound = |of: fn(&View) -> u32| {
@@ -64,7 +88,10 @@ fn seen(block_mask: &BlockMask, queries: std::ops::Range<usize>, keys: usize, li
         slots.clone().greater_equal(from).bool_and(slots.lower(to))
     };
     let shared = inside(bound(|view| view.shared.from), bound(|view| view.shared.to));
-    shared.bool_or(inside(bound(|view| view.own.from), bound(|view| view.own.to)))
+    shared.bool_or(inside(
+        bound(|view| view.own.from),
+        bound(|view| view.own.to),
+    ))
 }
 
 /// See [`super::swiglu`].

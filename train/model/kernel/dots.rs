@@ -37,7 +37,12 @@ impl WithSimd for Dots<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Dots { input, weight, width, turned } = self;
+        let Dots {
+            input,
+            weight,
+            width,
+            turned,
+        } = self;
         let rows = input.len() / width;
         match weight {
             Weight::Whole(weight) => {
@@ -53,7 +58,8 @@ impl WithSimd for Dots<'_> {
                 let sorted = sorted(input, S::F32_LANES);
                 for (weight, turned) in pairs.chunks_exact(width / 2).zip(turned.chunks_mut(rows)) {
                     for (input, product) in sorted.chunks_exact(width).zip(turned) {
-                        *product = dot_of_pairs(simd, S::as_simd_f32s(input).0, S::as_simd_u32s(weight).0);
+                        *product =
+                            dot_of_pairs(simd, S::as_simd_f32s(input).0, S::as_simd_u32s(weight).0);
                     }
                 }
             }
@@ -119,6 +125,8 @@ fn dot_of_pairs<S: Simd>(simd: S, input: &[S::f32s], weight: &[S::u32s]) -> f32 
 
 #[inline(always)]
 fn total<S: Simd>(simd: S, sums: [S::f32s; UNROLLED]) -> f32 {
-    let sum = sums.into_iter().reduce(|sum, other| simd.add_f32s(sum, other));
+    let sum = sums
+        .into_iter()
+        .reduce(|sum, other| simd.add_f32s(sum, other));
     sum.map_or(0.0, |sum| simd.reduce_sum_f32s(sum))
 }

@@ -44,7 +44,13 @@ impl<'a> Matrix<'a> {
     }
 
     pub(super) fn dense(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        Matrix { values, rows, columns, row_stride: columns, column_stride: 1 }
+        Matrix {
+            values,
+            rows,
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
     }
 
     pub(super) fn transposed(self) -> Self {
@@ -76,7 +82,14 @@ impl<'a> Matrix<'a> {
     }
 
     /// `out = keep · out + scale · self · right`; the rows of `out` lie `stride` apart.
-    pub(super) fn times(self, right: Matrix, out: &mut [f32], stride: usize, keep: bool, scale: f32) {
+    pub(super) fn times(
+        self,
+        right: Matrix,
+        out: &mut [f32],
+        stride: usize,
+        keep: bool,
+        scale: f32,
+    ) {
         self.product(right, out, stride, keep, scale, Parallelism::None);
     }
 
@@ -89,7 +102,15 @@ impl<'a> Matrix<'a> {
         self.product(right, out, right.columns, false, 1.0, cores);
     }
 
-    fn product(self, right: Matrix, out: &mut [f32], stride: usize, keep: bool, scale: f32, cores: Parallelism) {
+    fn product(
+        self,
+        right: Matrix,
+        out: &mut [f32],
+        stride: usize,
+        keep: bool,
+        scale: f32,
+        cores: Parallelism,
+    ) {
         let (m, n, k) = (self.rows, right.columns, self.columns);
         if m == 0 || n == 0 || k == 0 {
             return;
@@ -126,5 +147,10 @@ impl<'a> Matrix<'a> {
 }
 
 fn strides(tensor: &FlexTensor) -> Vec<usize> {
-    tensor.layout().strides().iter().map(|&stride| usize::try_from(stride).expect("no axis is flipped")).collect()
+    tensor
+        .layout()
+        .strides()
+        .iter()
+        .map(|&stride| usize::try_from(stride).expect("no axis is flipped"))
+        .collect()
 }

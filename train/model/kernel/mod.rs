@@ -46,7 +46,11 @@ pub trait Kernels: Backend {
     fn fused_swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`rms_norm`].
-    fn fused_rms_norm(hidden: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
+    fn fused_rms_norm(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
 }
 
 /// `softmax(Q Kᵀ / √head_dim) V` over the keys that each query sees, where each key and value head serves a group of
@@ -58,12 +62,19 @@ pub trait Kernels: Backend {
 /// - key, value: `[batch, kv_heads, keys, head_dim]`
 /// - block_mask: `batch` rows of `queries`
 /// - output: `[batch, heads, queries, head_dim]`
-pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, block_mask: BlockMask) -> Tensor<4> {
+pub fn attend(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    block_mask: BlockMask,
+) -> Tensor<4> {
     if !is_cpu(&query) {
         return composed::attend(query, key, value, &block_mask);
     }
     let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(query, key, value, block_mask))
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_attend(
+        query, key, value, block_mask,
+    ))
 }
 
 /// `x Wᵀ` with the weight as Hugging Face stores it, in f32 or, where nothing is trained, in bf16.
@@ -78,10 +89,16 @@ pub fn project(input: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         let computed = input.dtype();
         return match weight.dtype() == computed {
             true => input.matmul(weight.transpose()),
-            false => input.cast(weight.dtype()).matmul(weight.transpose()).cast(computed),
+            false => input
+                .cast(weight.dtype())
+                .matmul(weight.transpose())
+                .cast(computed),
         };
     }
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_project(input.into_dispatch(), weight.into_dispatch()))
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_project(
+        input.into_dispatch(),
+        weight.into_dispatch(),
+    ))
 }
 
 /// `gate · sigmoid(gate) · up`.
@@ -93,7 +110,10 @@ pub fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
     if !is_cpu(&gate) {
         return composed::swiglu(gate, up);
     }
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_swiglu(gate.into_dispatch(), up.into_dispatch()))
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_swiglu(
+        gate.into_dispatch(),
+        up.into_dispatch(),
+    ))
 }
 
 /// `x / √(mean(x²) + ε) · weight` over the last axis (Zhang & Sennrich, arXiv 1910.07467).
@@ -107,7 +127,11 @@ pub fn rms_norm(hidden: Tensor<3>, weight: Tensor<1>, epsilon: f64) -> Tensor<3>
         return composed::rms_norm(hidden, weight, epsilon);
     }
     let (hidden, weight) = (hidden.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as Kernels>::fused_rms_norm(hidden, weight, epsilon as f32))
+    Tensor::from_dispatch(<Dispatch as Kernels>::fused_rms_norm(
+        hidden,
+        weight,
+        epsilon as f32,
+    ))
 }
 
 /// Whether the kernels here serve a tensor: f32 on the CPU.
@@ -116,7 +140,12 @@ fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 impl Kernels for Flex {
-    fn fused_attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, block_mask: BlockMask) -> FlexTensor {
+    fn fused_attend(
+        query: FlexTensor,
+        key: FlexTensor,
+        value: FlexTensor,
+        block_mask: BlockMask,
+    ) -> FlexTensor {
         attention::forward(&query, &key, &value, &block_mask).0
     }
 
@@ -143,9 +172,20 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         let nodes = [query.node(), key.node(), value.node()];
         let [query, key, value] = [query, key, value].map(|tensor| tensor.into_primitive());
         let (output, log_sums) = attention::forward(&query, &key, &value, &block_mask);
-        match AttendBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match AttendBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => {
-                let saved = attention::Saved { query, key, value, block_mask, output: output.clone(), log_sums };
+                let saved = attention::Saved {
+                    query,
+                    key,
+                    value,
+                    block_mask,
+                    output: output.clone(),
+                    log_sums,
+                };
                 prepared.finish(saved, output)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(output),
@@ -156,7 +196,11 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         let nodes = [input.node(), weight.node()];
         let (input, weight) = (input.into_primitive(), weight.into_primitive());
         let output = project::forward(&input, &weight);
-        match ProjectBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match ProjectBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => prepared.finish((input, weight), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
@@ -166,17 +210,29 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         let nodes = [gate.node(), up.node()];
         let (gate, up) = (gate.into_primitive(), up.into_primitive());
         let output = rows::swiglu(&gate, &up);
-        match SwigluBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match SwigluBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => prepared.finish((gate, up), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }
     }
 
-    fn fused_rms_norm(hidden: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self> {
+    fn fused_rms_norm(
+        hidden: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
         let nodes = [hidden.node(), weight.node()];
         let (hidden, weight) = (hidden.into_primitive(), weight.into_primitive());
         let (output, scales) = rows::rms_norm(&hidden, &weight, epsilon);
-        match RmsNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match RmsNormBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prepared) => prepared.finish((hidden, weight, scales), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
         }

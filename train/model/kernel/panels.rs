@@ -31,14 +31,21 @@ impl Packed {
     pub fn new(input: &[f32], width: usize) -> Self {
         let rows = input.len() / width;
         let mut values = vec![0f32; rows.div_ceil(ROWS) * ROWS * width];
-        for (panel, rows) in values.chunks_exact_mut(ROWS * width).zip(input.chunks(ROWS * width)) {
+        for (panel, rows) in values
+            .chunks_exact_mut(ROWS * width)
+            .zip(input.chunks(ROWS * width))
+        {
             for (at, row) in rows.chunks_exact(width).enumerate() {
                 for (place, value) in panel.chunks_exact_mut(ROWS).zip(row) {
                     place[at] = *value;
                 }
             }
         }
-        Packed { values, rows, width }
+        Packed {
+            values,
+            rows,
+            width,
+        }
     }
 }
 
@@ -69,7 +76,16 @@ impl WithSimd for Panels<'_> {
 impl Panels<'_> {
     #[inline(always)]
     fn multiply<S: Simd, const V: usize, const N: usize>(self, simd: S) {
-        let Panels { input: &Packed { ref values, rows, width }, weight, turned } = self;
+        let Panels {
+            input:
+                &Packed {
+                    ref values,
+                    rows,
+                    width,
+                },
+            weight,
+            turned,
+        } = self;
         assert_eq!(V * S::F32_LANES, ROWS, "a panel is whole vectors");
         let mut wide = Vec::new();
         let mut rest = weight;
@@ -97,8 +113,18 @@ impl Panels<'_> {
                     let lines = Wide::<N>(array::from_fn(|n| &lines[n * width..][..width]));
                     tile::<S, _, V, N>(simd, panel, lines, ahead, &mut turned[from..], rows, from);
                 } else {
-                    for (line, turned) in lines.chunks_exact(width).zip(turned.chunks_exact_mut(rows)) {
-                        tile::<S, _, V, 1>(simd, panel, Wide([line]), &[], &mut turned[from..], rows, from);
+                    for (line, turned) in
+                        lines.chunks_exact(width).zip(turned.chunks_exact_mut(rows))
+                    {
+                        tile::<S, _, V, 1>(
+                            simd,
+                            panel,
+                            Wide([line]),
+                            &[],
+                            &mut turned[from..],
+                            rows,
+                            from,
+                        );
                     }
                 }
                 ahead = &[];
@@ -122,7 +148,10 @@ struct Wide<'a, const N: usize>([&'a [f32]; N]);
 impl<S: Simd, const N: usize> Lines<S> for Wide<'_, N> {
     #[inline(always)]
     fn pair(self, simd: S, row: usize, place: usize) -> [S::f32s; 2] {
-        [simd.splat_f32s(self.0[row][place]), simd.splat_f32s(self.0[row][place + 1])]
+        [
+            simd.splat_f32s(self.0[row][place]),
+            simd.splat_f32s(self.0[row][place + 1]),
+        ]
     }
 
     #[inline(always)]
@@ -173,7 +202,8 @@ fn tile<S: Simd, L: Lines<S>, const V: usize, const N: usize>(
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let [one, other] = lines.pair(simd, row, from + 2 * at);
                     for (sum, (first, second)) in sums.iter_mut().zip(first.iter().zip(second)) {
-                        *sum = simd.mul_add_f32s(*second, other, simd.mul_add_f32s(*first, one, *sum));
+                        *sum =
+                            simd.mul_add_f32s(*second, other, simd.mul_add_f32s(*first, one, *sum));
                     }
                 }
             }
@@ -194,7 +224,10 @@ fn tile<S: Simd, L: Lines<S>, const V: usize, const N: usize>(
     }
     let count = ROWS.min(rows - from);
     for (sums, products) in totals.into_iter().zip(turned.chunks_mut(rows)) {
-        for (sum, products) in sums.into_iter().zip(products[..count].chunks_mut(S::F32_LANES)) {
+        for (sum, products) in sums
+            .into_iter()
+            .zip(products[..count].chunks_mut(S::F32_LANES))
+        {
             simd.partial_store_f32s(products, sum);
         }
     }
@@ -212,22 +245,42 @@ mod tests {
 
     /// Numbers between −1 and 1 that bf16 can hold.
     fn numbers(count: usize, seed: u64) -> Vec<f32> {
-        (0..count as u64).map(|at| (data::draw::bits(seed, at) >> 57) as f32 / 64.0 - 1.0).collect()
+        (0..count as u64)
+            .map(|at| (data::draw::bits(seed, at) >> 57) as f32 / 64.0 - 1.0)
+            .collect()
     }
 
     /// Both kernels, where they serve, against sums in f64.
     fn check<S: Simd>(simd: S) {
-        for (rows, width) in [(1, 32), (3, 320), (3, 96), (4, 5), (8, 40), (16, 33), (17, 64), (40, 16)] {
+        for (rows, width) in [
+            (1, 32),
+            (3, 320),
+            (3, 96),
+            (4, 5),
+            (8, 40),
+            (16, 33),
+            (17, 64),
+            (40, 16),
+        ] {
             let (input, weight) = (numbers(rows * width, 1), numbers(OUT * width, 2));
             let halves: Vec<bf16> = weight.iter().map(|value| bf16::from_f32(*value)).collect();
             let packed = Packed::new(&input, width);
             for weight in [Weight::Whole(&weight), Weight::Half(&halves)] {
                 let mut turned = vec![f32::NAN; OUT * rows];
-                simd.vectorize(Panels { input: &packed, weight, turned: &mut turned });
+                simd.vectorize(Panels {
+                    input: &packed,
+                    weight,
+                    turned: &mut turned,
+                });
                 assert_product(&turned, &input, weight, width);
                 if Dots::fit(weight, rows, width) {
                     let mut turned = vec![f32::NAN; OUT * rows];
-                    simd.vectorize(Dots { input: &input, weight, width, turned: &mut turned });
+                    simd.vectorize(Dots {
+                        input: &input,
+                        weight,
+                        width,
+                        turned: &mut turned,
+                    });
                     assert_product(&turned, &input, weight, width);
                 }
             }
@@ -239,9 +292,16 @@ mod tests {
         let mut room = Vec::new();
         for (at, line) in weight.widened(&mut room).chunks_exact(width).enumerate() {
             for (row, input) in input.chunks_exact(width).enumerate() {
-                let sum: f64 = input.iter().zip(line).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let sum: f64 = input
+                    .iter()
+                    .zip(line)
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                    .sum();
                 let got = f64::from(turned[at * rows + row]);
-                assert!((got - sum).abs() < 1e-4, "{rows} rows of {width}: {got} is not {sum}");
+                assert!(
+                    (got - sum).abs() < 1e-4,
+                    "{rows} rows of {width}: {got} is not {sum}"
+                );
             }
         }
     }

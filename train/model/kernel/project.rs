@@ -23,7 +23,11 @@ const SHARE: usize = 96;
 
 /// `x Wᵀ`.
 pub(super) fn forward(input: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-    let (rows, width, out) = (input.layout().shape()[0], input.layout().shape()[1], weight.layout().shape()[0]);
+    let (rows, width, out) = (
+        input.layout().shape()[0],
+        input.layout().shape()[1],
+        weight.layout().shape()[0],
+    );
     assert_eq!(width, weight.layout().shape()[1], "the inner axes agree");
     let few = rows <= FEW;
     let output = match weight.dtype() {
@@ -31,12 +35,17 @@ pub(super) fn forward(input: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
             let (input, weight) = (input.to_contiguous(), weight.to_contiguous());
             shared(dense(&input), Weight::Half(dense(&weight)), width, few, out)
         }
-        _ if few && weight.layout().is_contiguous() => {
-            shared(dense(&input.to_contiguous()), Weight::Whole(dense(weight)), width, few, out)
-        }
+        _ if few && weight.layout().is_contiguous() => shared(
+            dense(&input.to_contiguous()),
+            Weight::Whole(dense(weight)),
+            width,
+            few,
+            out,
+        ),
         _ => {
             let mut output = vec![0f32; rows * out];
-            Matrix::plain(input).times_on_all_cores(Matrix::plain(weight).transposed(), &mut output);
+            Matrix::plain(input)
+                .times_on_all_cores(Matrix::plain(weight).transposed(), &mut output);
             output
         }
     };
@@ -145,8 +154,17 @@ fn shared(input: &[f32], weight: Weight, width: usize, few: bool, out: usize) ->
         let from = index * SHARE * width;
         let weight = weight.part(from..from + share.len() / rows * width);
         let multiply = |turned: &mut [f32]| match &packed {
-            Some(input) => Arch::new().dispatch(Panels { input, weight, turned }),
-            None if dots => Arch::new().dispatch(Dots { input, weight, width, turned }),
+            Some(input) => Arch::new().dispatch(Panels {
+                input,
+                weight,
+                turned,
+            }),
+            None if dots => Arch::new().dispatch(Dots {
+                input,
+                weight,
+                width,
+                turned,
+            }),
             None => many(input, weight.widened(&mut Vec::new()), width, turned),
         };
         if rows == 1 {
@@ -164,7 +182,10 @@ fn shared(input: &[f32], weight: Weight, width: usize, few: bool, out: usize) ->
     if rows.max(READ) * width * out < ONE_CORE {
         shares.chunks_mut(SHARE * rows).enumerate().for_each(share);
     } else {
-        shares.par_chunks_mut(SHARE * rows).enumerate().for_each(share);
+        shares
+            .par_chunks_mut(SHARE * rows)
+            .enumerate()
+            .for_each(share);
     }
     if rows == 1 {
         return shares;

@@ -5,7 +5,9 @@ use burn_flex::FlexTensor;
 use super::{exp, tensor_of};
 
 fn shape_of(tensor: &FlexTensor) -> Vec<usize> {
-    (0..tensor.layout().num_dims()).map(|axis| tensor.layout().shape()[axis]).collect()
+    (0..tensor.layout().num_dims())
+        .map(|axis| tensor.layout().shape()[axis])
+        .collect()
 }
 
 /// `1 / (1 + e^−x)`.
@@ -33,8 +35,16 @@ pub(super) fn swiglu(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
 }
 
 /// Gradients of gate and up.
-pub(super) fn swiglu_backward(gate: &FlexTensor, up: &FlexTensor, gradient: &FlexTensor) -> [FlexTensor; 2] {
-    let (gate, up, gradient) = (gate.to_contiguous(), up.to_contiguous(), gradient.to_contiguous());
+pub(super) fn swiglu_backward(
+    gate: &FlexTensor,
+    up: &FlexTensor,
+    gradient: &FlexTensor,
+) -> [FlexTensor; 2] {
+    let (gate, up, gradient) = (
+        gate.to_contiguous(),
+        up.to_contiguous(),
+        gradient.to_contiguous(),
+    );
     let count = gate.layout().num_elements();
     let (mut to_gate, mut to_up) = (vec![0f32; count], vec![0f32; count]);
     let (gates, ups, gradients) = (values(&gate), values(&up), values(&gradient));
@@ -55,13 +65,20 @@ pub(super) fn swiglu_backward(gate: &FlexTensor, up: &FlexTensor, gradient: &Fle
 }
 
 /// The normalized rows, and the scale `1 / √(mean(x²) + ε)` of each.
-pub(super) fn rms_norm(hidden: &FlexTensor, weight: &FlexTensor, epsilon: f32) -> (FlexTensor, Vec<f32>) {
+pub(super) fn rms_norm(
+    hidden: &FlexTensor,
+    weight: &FlexTensor,
+    epsilon: f32,
+) -> (FlexTensor, Vec<f32>) {
     let (hidden, weight) = (hidden.to_contiguous(), weight.to_contiguous());
     let weights = values(&weight);
     let width = weights.len();
     let mut output = vec![0f32; hidden.layout().num_elements()];
     let mut scales = vec![0f32; output.len() / width];
-    let rows = output.chunks_exact_mut(width).zip(values(&hidden).chunks_exact(width)).zip(&mut scales);
+    let rows = output
+        .chunks_exact_mut(width)
+        .zip(values(&hidden).chunks_exact(width))
+        .zip(&mut scales);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
@@ -83,12 +100,19 @@ pub(super) fn rms_norm_backward(
     scales: &[f32],
     gradient: &FlexTensor,
 ) -> [FlexTensor; 2] {
-    let (hidden, weight, gradient) = (hidden.to_contiguous(), weight.to_contiguous(), gradient.to_contiguous());
+    let (hidden, weight, gradient) = (
+        hidden.to_contiguous(),
+        weight.to_contiguous(),
+        gradient.to_contiguous(),
+    );
     let weights = values(&weight);
     let width = weights.len();
     let mut to_hidden = vec![0f32; hidden.layout().num_elements()];
     let mut to_weight = vec![0f32; width];
-    let inputs = values(&hidden).chunks_exact(width).zip(values(&gradient).chunks_exact(width)).zip(scales);
+    let inputs = values(&hidden)
+        .chunks_exact(width)
+        .zip(values(&gradient).chunks_exact(width))
+        .zip(scales);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
@@ -107,7 +131,10 @@ pub(super) fn rms_norm_backward(
             }
         },
     );
-    [tensor_of(to_hidden, &shape_of(&hidden)), tensor_of(to_weight, &[width])]
+    [
+        tensor_of(to_hidden, &shape_of(&hidden)),
+        tensor_of(to_weight, &[width]),
+    ]
 }
 
 /// A sum of products in sixteen lanes, so that the compiler may vectorize it.
@@ -115,7 +142,12 @@ pub(super) fn rms_norm_backward(
 pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let (left_chunks, right_chunks) = (left.chunks_exact(16), right.chunks_exact(16));
-    let rest: f32 = left_chunks.remainder().iter().zip(right_chunks.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = left_chunks
+        .remainder()
+        .iter()
+        .zip(right_chunks.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
     for (left, right) in left_chunks.zip(right_chunks) {
         for lane in 0..16 {
             lanes[lane] += left[lane] * right[lane];

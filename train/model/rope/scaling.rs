@@ -98,8 +98,15 @@ impl RopeScaling {
     /// The frequencies, in radians for each position, that `plain` ones become. `theta` is their base.
     pub fn stretch(&self, plain: &[f64], theta: f64) -> Vec<f64> {
         match *self {
-            RopeScaling::Linear { factor } => plain.iter().map(|frequency| frequency / factor).collect(),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+            RopeScaling::Linear { factor } => {
+                plain.iter().map(|frequency| frequency / factor).collect()
+            }
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
                 let original = original_max_position_embeddings as f64;
                 let one = |frequency: f64| {
                     let rounds = original * frequency / (2.0 * PI);
@@ -109,12 +116,22 @@ impl RopeScaling {
                 };
                 plain.iter().copied().map(one).collect()
             }
-            RopeScaling::Yarn { factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, .. } => {
+            RopeScaling::Yarn {
+                factor,
+                original_max_position_embeddings,
+                beta_fast,
+                beta_slow,
+                truncate,
+                ..
+            } => {
                 let width = 2.0 * plain.len() as f64;
                 let original = original_max_position_embeddings as f64;
                 // The pair that goes round `rounds` times in the original context.
-                let pair = |rounds: f64| width * (original / (rounds * 2.0 * PI)).ln() / (2.0 * theta.ln());
-                let whole = |pair: f64, round: fn(f64) -> f64| if truncate { round(pair) } else { pair };
+                let pair = |rounds: f64| {
+                    width * (original / (rounds * 2.0 * PI)).ln() / (2.0 * theta.ln())
+                };
+                let whole =
+                    |pair: f64, round: fn(f64) -> f64| if truncate { round(pair) } else { pair };
                 let low = whole(pair(beta_fast), f64::floor).max(0.0);
                 let high = whole(pair(beta_slow), f64::ceil).min(width - 1.0);
                 // Two ends at one place would divide by zero.
@@ -130,8 +147,23 @@ impl RopeScaling {
 
     /// What multiplies cosines and sines, and so the scores of attention by its square.
     pub fn magnitude(&self) -> f64 {
-        let RopeScaling::Yarn { factor, attention_factor, mscale, mscale_all_dim, .. } = *self else { return 1.0 };
-        let of = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
+        let RopeScaling::Yarn {
+            factor,
+            attention_factor,
+            mscale,
+            mscale_all_dim,
+            ..
+        } = *self
+        else {
+            return 1.0;
+        };
+        let of = |scale: f64| {
+            if factor <= 1.0 {
+                1.0
+            } else {
+                0.1 * scale * factor.ln() + 1.0
+            }
+        };
         let given = |scale: Option<f64>| scale.filter(|scale| *scale != 0.0);
         match (attention_factor, given(mscale), given(mscale_all_dim)) {
             (Some(factor), _, _) => factor,
@@ -146,7 +178,9 @@ mod tests {
     use super::*;
 
     fn check(scaling: &RopeScaling, expected: [f64; 4]) {
-        let plain: Vec<f64> = (0..4).map(|pair| 10_000f64.powf(-f64::from(pair) / 4.0)).collect();
+        let plain: Vec<f64> = (0..4)
+            .map(|pair| 10_000f64.powf(-f64::from(pair) / 4.0))
+            .collect();
         for (got, want) in scaling.stretch(&plain, 10_000.0).into_iter().zip(expected) {
             assert!((got - want).abs() <= 1e-9 * want, "{got} is not {want}");
         }
@@ -154,7 +188,10 @@ mod tests {
 
     #[test]
     fn linear_slows_all_turns_alike() {
-        check(&RopeScaling::Linear { factor: 4.0 }, [0.25, 0.025, 0.0025, 0.00025]);
+        check(
+            &RopeScaling::Linear { factor: 4.0 },
+            [0.25, 0.025, 0.0025, 0.00025],
+        );
     }
 
     #[test]

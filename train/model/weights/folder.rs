@@ -54,7 +54,9 @@ impl WeightsFolder {
         let (found, passed_over) = by_name(&shards, config)?;
         let needed = config.tensors();
         for (name, shape) in &needed {
-            let Some((shard, stored)) = found.get(name) else { return Err(WeightsError::Missing(name.clone())) };
+            let Some((shard, stored)) = found.get(name) else {
+                return Err(WeightsError::Missing(name.clone()));
+            };
             let Shard { path, tensors, .. } = &shards[*shard];
             check(stored, &tensors[stored], shape).map_err(|problem| problem.within(path))?;
         }
@@ -63,7 +65,14 @@ impl WeightsFolder {
             return Err(WeightsError::Unexpected(stored.clone()).within(&shards[*shard].path));
         }
         let (head_dim, device) = (config.head_dim, device.clone());
-        Ok(WeightsFolder { shards, found, passed_over, head_dim, precision, device })
+        Ok(WeightsFolder {
+            shards,
+            found,
+            passed_over,
+            head_dim,
+            precision,
+            device,
+        })
     }
 
     /// Number of tensors that belong to no language model, such as those of a vision tower.
@@ -75,7 +84,11 @@ impl WeightsFolder {
     pub fn bytes(&self) -> u64 {
         let of = |(shard, stored): &(usize, String)| {
             let place = &self.shards[*shard].tensors[stored];
-            let bytes = if self.keeps_bf16(place.read_as(stored).ok(), place.shape.len()) { 2 } else { 4 };
+            let bytes = if self.keeps_bf16(place.read_as(stored).ok(), place.shape.len()) {
+                2
+            } else {
+                4
+            };
             (place.count * bytes) as u64
         };
         self.found.values().map(of).sum()
@@ -85,8 +98,15 @@ impl WeightsFolder {
         self.precision == Precision::Stored && dtype == Some(Dtype::BF16) && axes == 2
     }
 
-    fn read<const D: usize>(&self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, WeightsError> {
-        let (shard, stored) = self.found.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+    fn read<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Tensor<D>, WeightsError> {
+        let (shard, stored) = self
+            .found
+            .get(name)
+            .ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
         let shard = &self.shards[*shard];
         self.data(shard, stored, shape)
             .map(|(data, dtype)| Tensor::from_data(data, (&self.device, dtype)))
@@ -106,11 +126,19 @@ impl WeightsFolder {
         let rotated = is_rotated(name);
         if self.keeps_bf16(Some(dtype), D) {
             let values = read_bf16(&shard.file, place).map_err(|problem| problem.of(name))?;
-            let values = if rotated { half_rotation(&values, row, self.head_dim) } else { values };
+            let values = if rotated {
+                half_rotation(&values, row, self.head_dim)
+            } else {
+                values
+            };
             return Ok((TensorData::new(values, shape), DType::BF16));
         }
         let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
-        let values = if rotated { half_rotation(&values, row, self.head_dim) } else { values };
+        let values = if rotated {
+            half_rotation(&values, row, self.head_dim)
+        } else {
+            values
+        };
         Ok((TensorData::new(values, shape), DType::F32))
     }
 }
@@ -133,7 +161,11 @@ fn check(name: &str, place: &Place, needed: &[usize]) -> Result<(), WeightsError
         true => Ok(()),
         false => {
             let (found, needed) = (place.shape.clone(), needed.to_vec());
-            Err(WeightsError::Shape { name: name.to_owned(), found, needed })
+            Err(WeightsError::Shape {
+                name: name.to_owned(),
+                found,
+                needed,
+            })
         }
     }
 }
@@ -141,7 +173,10 @@ fn check(name: &str, place: &Place, needed: &[usize]) -> Result<(), WeightsError
 /// The shards of a folder: Hugging Face's, else Mistral's; one file, else those of an index.
 fn shards(folder: &Path) -> Result<Vec<Shard>, WeightsError> {
     for stem in ["model", "consolidated"] {
-        let (whole, index) = (format!("{stem}.safetensors"), format!("{stem}.safetensors.index.json"));
+        let (whole, index) = (
+            format!("{stem}.safetensors"),
+            format!("{stem}.safetensors.index.json"),
+        );
         if folder.join(&whole).exists() {
             return Ok(vec![Shard::open(&folder.join(whole))?]);
         }
@@ -149,9 +184,12 @@ fn shards(folder: &Path) -> Result<Vec<Shard>, WeightsError> {
             return indexed(folder, &folder.join(index));
         }
     }
-    let pickled = folder.join("pytorch_model.bin").exists() || folder.join("pytorch_model.bin.index.json").exists();
+    let pickled = folder.join("pytorch_model.bin").exists()
+        || folder.join("pytorch_model.bin.index.json").exists();
     let what = match pickled {
-        true => "its weights are `pytorch_model.bin`, which may run code when it is read; save them as safetensors",
+        true => {
+            "its weights are `pytorch_model.bin`, which may run code when it is read; save them as safetensors"
+        }
         false => "it holds neither `model.safetensors` nor `model.safetensors.index.json`",
     };
     Err(WeightsError::file(folder, what))
@@ -172,17 +210,26 @@ fn indexed(folder: &Path, index: &Path) -> Result<Vec<Shard>, WeightsError> {
     for name in names {
         // A shard lies beside its index and nowhere else.
         if Path::new(name).file_name() != Some(name.as_ref()) {
-            return Err(refuse(format!("it names the shard `{name}`, which is no plain file name")));
+            return Err(refuse(format!(
+                "it names the shard `{name}`, which is no plain file name"
+            )));
         }
         if !folder.join(name).exists() {
-            return Err(refuse(format!("it names the shard `{name}`, which is missing")));
+            return Err(refuse(format!(
+                "it names the shard `{name}`, which is missing"
+            )));
         }
         shards.push(Shard::open(&folder.join(name))?);
     }
-    let place: BTreeMap<PathBuf, &Shard> = shards.iter().map(|shard| (shard.path.clone(), shard)).collect();
+    let place: BTreeMap<PathBuf, &Shard> = shards
+        .iter()
+        .map(|shard| (shard.path.clone(), shard))
+        .collect();
     for (tensor, name) in &weight_map {
         if !place[&folder.join(name)].tensors.contains_key(tensor) {
-            return Err(refuse(format!("it says that `{name}` holds the tensor `{tensor}`, but it does not")));
+            return Err(refuse(format!(
+                "it says that `{name}` holds the tensor `{tensor}`, but it does not"
+            )));
         }
     }
     Ok(shards)

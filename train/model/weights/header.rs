@@ -34,8 +34,10 @@ pub struct Place {
 impl Place {
     /// The dtype, when it is one that is read.
     pub fn read_as(&self, name: &str) -> Result<Dtype, WeightsError> {
-        Dtype::named(&self.dtype)
-            .ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: self.dtype.clone() })
+        Dtype::named(&self.dtype).ok_or_else(|| WeightsError::Dtype {
+            name: name.to_owned(),
+            dtype: self.dtype.clone(),
+        })
     }
 }
 
@@ -70,30 +72,47 @@ impl Shard {
             return Err(refuse("it is too short for a safetensors file".into()));
         }
         let mut first = [0; 8];
-        file.read_exact_at(&mut first, 0).map_err(|error| refuse(error.to_string()))?;
+        file.read_exact_at(&mut first, 0)
+            .map_err(|error| refuse(error.to_string()))?;
         let header_bytes = u64::from_le_bytes(first);
         if header_bytes > MAX_HEADER {
-            return Err(refuse(format!("its header claims {header_bytes} bytes, but {MAX_HEADER} are the most")));
+            return Err(refuse(format!(
+                "its header claims {header_bytes} bytes, but {MAX_HEADER} are the most"
+            )));
         }
         if header_bytes + 8 > length {
-            return Err(refuse(format!("it is truncated: {length} bytes, but its header alone has {header_bytes}")));
+            return Err(refuse(format!(
+                "it is truncated: {length} bytes, but its header alone has {header_bytes}"
+            )));
         }
         let mut header = vec![0; header_bytes as usize];
-        file.read_exact_at(&mut header, 8).map_err(|error| refuse(error.to_string()))?;
-        let Header(entries) =
-            serde_json::from_slice(&header).map_err(|error| refuse(format!("its header is damaged: {error}")))?;
+        file.read_exact_at(&mut header, 8)
+            .map_err(|error| refuse(error.to_string()))?;
+        let Header(entries) = serde_json::from_slice(&header)
+            .map_err(|error| refuse(format!("its header is damaged: {error}")))?;
         let tensors = places(entries, header_bytes + 8, length).map_err(refuse)?;
-        Ok(Shard { path: path.to_owned(), file, tensors })
+        Ok(Shard {
+            path: path.to_owned(),
+            file,
+            tensors,
+        })
     }
 }
 
 /// Checks that the tensors fill the file from the header to its end, without gaps or overlaps.
-fn places(entries: Vec<(String, Entry)>, data: u64, length: u64) -> Result<BTreeMap<String, Place>, String> {
+fn places(
+    entries: Vec<(String, Entry)>,
+    data: u64,
+    length: u64,
+) -> Result<BTreeMap<String, Place>, String> {
     let mut spans = Vec::with_capacity(entries.len());
     let mut tensors = BTreeMap::new();
     for (name, entry) in entries {
         let [start, end] = entry.data_offsets;
-        let count = entry.shape.iter().try_fold(1usize, |all, axis| all.checked_mul(*axis));
+        let count = entry
+            .shape
+            .iter()
+            .try_fold(1usize, |all, axis| all.checked_mul(*axis));
         let fits = |bits: u64| {
             let bits = count.and_then(|count| (count as u64).checked_mul(bits))?;
             (bits.is_multiple_of(8) && end.checked_sub(start) == Some(bits / 8)).then_some(())
@@ -101,14 +120,23 @@ fn places(entries: Vec<(String, Entry)>, data: u64, length: u64) -> Result<BTree
         // A dtype that is not known here is refused when the tensor is wanted.
         if bits_of(&entry.dtype).is_some_and(|bits| fits(bits).is_none()) || end < start {
             let Entry { dtype, shape, .. } = entry;
-            return Err(format!("the tensor `{name}` of {dtype} {shape:?} does not fit its offsets {start}..{end}"));
+            return Err(format!(
+                "the tensor `{name}` of {dtype} {shape:?} does not fit its offsets {start}..{end}"
+            ));
         }
         if end > length - data {
             let whole = data.saturating_add(end);
-            return Err(format!("it is truncated: {length} bytes, but the tensor `{name}` ends at {whole}"));
+            return Err(format!(
+                "it is truncated: {length} bytes, but the tensor `{name}` ends at {whole}"
+            ));
         }
         spans.push((start, end, name.clone()));
-        let place = Place { dtype: entry.dtype, shape: entry.shape, start: data + start, count: count.unwrap_or(0) };
+        let place = Place {
+            dtype: entry.dtype,
+            shape: entry.shape,
+            start: data + start,
+            count: count.unwrap_or(0),
+        };
         if tensors.insert(name.clone(), place).is_some() {
             return Err(format!("its header names the tensor `{name}` twice"));
         }
@@ -117,13 +145,18 @@ fn places(entries: Vec<(String, Entry)>, data: u64, length: u64) -> Result<BTree
     let mut filled = 0;
     for (start, end, name) in spans {
         if start != filled {
-            return Err(format!("the tensor `{name}` begins at {start}, but the one before it ends at {filled}"));
+            return Err(format!(
+                "the tensor `{name}` begins at {start}, but the one before it ends at {filled}"
+            ));
         }
         filled = end;
     }
     match data + filled == length {
         true => Ok(tensors),
-        false => Err(format!("it has {length} bytes, but its header tells of {}", data + filled)),
+        false => Err(format!(
+            "it has {length} bytes, but its header tells of {}",
+            data + filled
+        )),
     }
 }
 
@@ -167,7 +200,9 @@ impl<'de> Deserialize<'de> for Header {
                         continue;
                     }
                     let entry = map.next_value();
-                    let entry = entry.map_err(|error| A::Error::custom(format!("the tensor `{name}`: {error}")))?;
+                    let entry = entry.map_err(|error| {
+                        A::Error::custom(format!("the tensor `{name}`: {error}"))
+                    })?;
                     entries.push((name, entry));
                 }
                 Ok(Header(entries))
@@ -188,7 +223,18 @@ pub fn read_safetensors(path: &Path) -> Result<HostTensors, WeightsError> {
     let read = |(name, place): (&String, &Place)| {
         let dtype = place.read_as(name)?;
         let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
-        Ok((name.clone(), HostTensor { shape: place.shape.clone(), values }))
+        Ok((
+            name.clone(),
+            HostTensor {
+                shape: place.shape.clone(),
+                values,
+            },
+        ))
     };
-    shard.tensors.iter().map(read).collect::<Result<_, WeightsError>>().map_err(|problem| problem.within(path))
+    shard
+        .tensors
+        .iter()
+        .map(read)
+        .collect::<Result<_, WeightsError>>()
+        .map_err(|problem| problem.within(path))
 }

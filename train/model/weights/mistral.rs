@@ -53,6 +53,9 @@ mod tests {
     #[test]
     fn neighbouring_rows_become_halves_of_their_head() {
         // Two heads of width 4, rows of one element.
-        assert_eq!(half_rotation(&[0, 1, 2, 3, 10, 11, 12, 13], 1, 4), [0, 2, 1, 3, 10, 12, 11, 13]);
+        assert_eq!(
+            half_rotation(&[0, 1, 2, 3, 10, 11, 12, 13], 1, 4),
+            [0, 2, 1, 3, 10, 12, 11, 13]
+        );
     }
 }

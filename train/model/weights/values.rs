@@ -59,7 +59,10 @@ impl ValuesProblem {
     /// The error about the tensor called `name`.
     pub fn of(self, name: &str) -> WeightsError {
         match self {
-            ValuesProblem::Read(error) => WeightsError::Read { name: name.to_owned(), what: error.to_string() },
+            ValuesProblem::Read(error) => WeightsError::Read {
+                name: name.to_owned(),
+                what: error.to_string(),
+            },
             ValuesProblem::NotFinite => WeightsError::NotFinite(name.to_owned()),
         }
     }
@@ -78,7 +81,9 @@ pub fn read_f32(file: &File, place: &Place, dtype: Dtype) -> Result<Vec<f32>, Va
         let good = match dtype {
             Dtype::F32 => {
                 file.read_exact_at(bytemuck::cast_slice_mut(values), at)?;
-                values.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+                values
+                    .iter_mut()
+                    .for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
                 all_finite(values)
             }
             Dtype::BF16 => {
@@ -101,8 +106,16 @@ pub fn read_f32(file: &File, place: &Place, dtype: Dtype) -> Result<Vec<f32>, Va
         }
         Ok(())
     };
-    values.par_chunks_mut(PIECE).enumerate().try_for_each(read).map_err(ValuesProblem::Read)?;
-    if finite.into_inner() { Ok(values) } else { Err(ValuesProblem::NotFinite) }
+    values
+        .par_chunks_mut(PIECE)
+        .enumerate()
+        .try_for_each(read)
+        .map_err(ValuesProblem::Read)?;
+    if finite.into_inner() {
+        Ok(values)
+    } else {
+        Err(ValuesProblem::NotFinite)
+    }
 }
 
 /// The values of a tensor that is stored as bf16, all of them finite.
@@ -114,28 +127,47 @@ pub fn read_bf16(file: &File, place: &Place) -> Result<Vec<bf16>, ValuesProblem>
     let mut values = vec![bf16::ZERO; place.count];
     let finite = AtomicBool::new(true);
     let read = |(piece, values): (usize, &mut [bf16])| {
-        file.read_exact_at(bytemuck::cast_slice_mut(values), place.start + (piece * 2 * PIECE) as u64)?;
-        values.iter_mut().for_each(|value| *value = bf16::from_bits(u16::from_le(value.to_bits())));
+        file.read_exact_at(
+            bytemuck::cast_slice_mut(values),
+            place.start + (piece * 2 * PIECE) as u64,
+        )?;
+        values
+            .iter_mut()
+            .for_each(|value| *value = bf16::from_bits(u16::from_le(value.to_bits())));
         // A value is not finite when all bits of its exponent are set.
-        let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff));
+        let largest = values
+            .iter()
+            .fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff));
         if largest >= 0x7f80 {
             finite.store(false, Ordering::Relaxed);
         }
         Ok(())
     };
-    values.par_chunks_mut(PIECE).enumerate().try_for_each(read).map_err(ValuesProblem::Read)?;
-    if finite.into_inner() { Ok(values) } else { Err(ValuesProblem::NotFinite) }
+    values
+        .par_chunks_mut(PIECE)
+        .enumerate()
+        .try_for_each(read)
+        .map_err(ValuesProblem::Read)?;
+    if finite.into_inner() {
+        Ok(values)
+    } else {
+        Err(ValuesProblem::NotFinite)
+    }
 }
 
 fn read_halves(file: &File, at: u64, count: usize) -> std::io::Result<Vec<u16>> {
     let mut halves = vec![0u16; count];
     file.read_exact_at(bytemuck::cast_slice_mut(&mut halves), at)?;
-    halves.iter_mut().for_each(|half| *half = u16::from_le(*half));
+    halves
+        .iter_mut()
+        .for_each(|half| *half = u16::from_le(*half));
     Ok(halves)
 }
 
 /// Without a branch in the loop, so that it is done many values at a time.
 fn all_finite(values: &[f32]) -> bool {
-    let largest = values.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
+    let largest = values.iter().fold(0, |largest, value| {
+        largest.max(value.to_bits() & 0x7fff_ffff)
+    });
     largest < 0x7f80_0000
 }

@@ -71,11 +71,20 @@ pub struct Written {
 /// # Errors
 ///
 /// When the disk is full or the folder cannot be written.
-pub fn write_model(folder: &Path, model: &CausalLm, dtype: DiskDtype, shard_bytes: u64) -> io::Result<Vec<Written>> {
+pub fn write_model(
+    folder: &Path,
+    model: &CausalLm,
+    dtype: DiskDtype,
+    shard_bytes: u64,
+) -> io::Result<Vec<Written>> {
     let mut list = Lister::default();
     model.visit(&mut list);
     let mut writer = Writer::new(folder, "model", list.shapes, dtype, shard_bytes);
-    let mut visitor = Visitor { path: Name::default(), writer: &mut writer, problem: None };
+    let mut visitor = Visitor {
+        path: Name::default(),
+        writer: &mut writer,
+        problem: None,
+    };
     model.visit(&mut visitor);
     match visitor.problem {
         Some(problem) => Err(problem),
@@ -88,8 +97,16 @@ pub fn write_model(folder: &Path, model: &CausalLm, dtype: DiskDtype, shard_byte
 /// # Errors
 ///
 /// As [`write_model`].
-pub fn write_tensors(folder: &Path, stem: &str, tensors: &HostTensors, dtype: DiskDtype) -> io::Result<Vec<Written>> {
-    let shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect();
+pub fn write_tensors(
+    folder: &Path,
+    stem: &str,
+    tensors: &HostTensors,
+    dtype: DiskDtype,
+) -> io::Result<Vec<Written>> {
+    let shapes = tensors
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.shape.clone()))
+        .collect();
     let mut writer = Writer::new(folder, stem, shapes, dtype, u64::MAX);
     for tensor in tensors.values() {
         writer.put(&tensor.values)?;
@@ -113,7 +130,8 @@ impl ModuleVisitor for Lister {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.shapes.push((self.path.name(), param.val().dims().to_vec()));
+        self.shapes
+            .push((self.path.name(), param.val().dims().to_vec()));
     }
 }
 
@@ -135,13 +153,20 @@ impl ModuleVisitor for Visitor<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if self.problem.is_none() {
             let data = as_f32(param.val().into_data());
-            self.problem = self.writer.put(data.as_slice().expect("converted to f32")).err();
+            self.problem = self
+                .writer
+                .put(data.as_slice().expect("converted to f32"))
+                .err();
         }
     }
 }
 
 fn as_f32(data: TensorData) -> TensorData {
-    if data.dtype() == DType::F32 { data } else { data.convert::<f32>() }
+    if data.dtype() == DType::F32 {
+        data
+    } else {
+        data.convert::<f32>()
+    }
 }
 
 /// One file of the plan: its name and its tensors in order.
@@ -172,7 +197,11 @@ struct Output {
 
 impl Output {
     fn create(path: &Path) -> io::Result<Self> {
-        Ok(Output { file: BufWriter::new(File::create(path)?), hash: blake3::Hasher::new(), bytes: 0 })
+        Ok(Output {
+            file: BufWriter::new(File::create(path)?),
+            hash: blake3::Hasher::new(),
+            bytes: 0,
+        })
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -182,13 +211,26 @@ impl Output {
     }
 
     fn finish(self, name: String) -> io::Result<Written> {
-        self.file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        Ok(Written { name, bytes: self.bytes, blake3: self.hash.finalize().to_hex().to_string() })
+        self.file
+            .into_inner()
+            .map_err(|error| error.into_error())?
+            .sync_all()?;
+        Ok(Written {
+            name,
+            bytes: self.bytes,
+            blake3: self.hash.finalize().to_hex().to_string(),
+        })
     }
 }
 
 impl Writer {
-    fn new(folder: &Path, stem: &str, shapes: Vec<(String, Vec<usize>)>, dtype: DiskDtype, shard_bytes: u64) -> Self {
+    fn new(
+        folder: &Path,
+        stem: &str,
+        shapes: Vec<(String, Vec<usize>)>,
+        dtype: DiskDtype,
+        shard_bytes: u64,
+    ) -> Self {
         let bytes_of = |shape: &[usize]| shape.iter().product::<usize>() as u64 * dtype.bytes();
         let total_bytes = shapes.iter().map(|(_, shape)| bytes_of(shape)).sum();
         let mut shards: Vec<Vec<(String, Vec<usize>)>> = vec![Vec::new()];
@@ -200,22 +242,44 @@ impl Writer {
                 filled = 0;
             }
             filled += bytes;
-            shards.last_mut().expect("there is a first one").push((name, shape));
+            shards
+                .last_mut()
+                .expect("there is a first one")
+                .push((name, shape));
         }
         let count = shards.len();
         let name_of = |at: usize| match count {
             1 => format!("{stem}.safetensors"),
             _ => format!("{stem}-{:05}-of-{count:05}.safetensors", at + 1),
         };
-        let plans: Vec<Plan> =
-            shards.into_iter().enumerate().map(|(at, tensors)| Plan { name: name_of(at), tensors }).collect();
+        let plans: Vec<Plan> = shards
+            .into_iter()
+            .enumerate()
+            .map(|(at, tensors)| Plan {
+                name: name_of(at),
+                tensors,
+            })
+            .collect();
         let mut weight_map = BTreeMap::new();
         for plan in plans.iter().filter(|_| count > 1) {
-            weight_map.extend(plan.tensors.iter().map(|(tensor, _)| (tensor.clone(), plan.name.clone())));
+            weight_map.extend(
+                plan.tensors
+                    .iter()
+                    .map(|(tensor, _)| (tensor.clone(), plan.name.clone())),
+            );
         }
         let (folder, stem) = (folder.to_owned(), stem.to_owned());
         let plans = plans.into_iter().rev().collect();
-        Writer { folder, stem, dtype, plans, open: None, written: Vec::new(), weight_map, total_bytes }
+        Writer {
+            folder,
+            stem,
+            dtype,
+            plans,
+            open: None,
+            written: Vec::new(),
+            weight_map,
+            total_bytes,
+        }
     }
 
     /// Writes the next tensor.
@@ -228,7 +292,9 @@ impl Writer {
         for piece in values.chunks(1 << 22) {
             output.write(&match self.dtype {
                 DiskDtype::Float32 => little_endian(piece, f32::to_le_bytes),
-                DiskDtype::Bfloat16 => little_endian(piece, |value| half::bf16::from_f32(value).to_le_bytes()),
+                DiskDtype::Bfloat16 => {
+                    little_endian(piece, |value| half::bf16::from_f32(value).to_le_bytes())
+                }
             })?;
         }
         if left > 1 {
@@ -281,9 +347,14 @@ impl Writer {
     }
 }
 
-fn little_endian<const N: usize>(values: &[f32], bytes_of: impl Fn(f32) -> [u8; N] + Sync) -> Vec<u8> {
+fn little_endian<const N: usize>(
+    values: &[f32],
+    bytes_of: impl Fn(f32) -> [u8; N] + Sync,
+) -> Vec<u8> {
     let mut bytes = vec![0; values.len() * N];
-    let pieces = bytes.par_chunks_mut(N << 16).zip(values.par_chunks(1 << 16));
+    let pieces = bytes
+        .par_chunks_mut(N << 16)
+        .zip(values.par_chunks(1 << 16));
     pieces.for_each(|(bytes, values)| {
         for (bytes, value) in bytes.chunks_exact_mut(N).zip(values) {
             bytes.copy_from_slice(&bytes_of(*value));

@@ -71,8 +71,19 @@ enum Head {
 impl ToolCallParser {
     /// Reads calls of `form`, and tells `most` of them; without a form all is text.
     pub fn new(form: Option<Form>, most: usize) -> Self {
-        let state = if form.is_some() { State::Text } else { State::Plain };
-        ToolCallParser { form, held: String::new(), state, scan: Scan::default(), calls: 0, most }
+        let state = if form.is_some() {
+            State::Text
+        } else {
+            State::Plain
+        };
+        ToolCallParser {
+            form,
+            held: String::new(),
+            state,
+            scan: Scan::default(),
+            calls: 0,
+            most,
+        }
     }
 
     /// Takes a piece; `ended` says that it was the last. Returns the text and the calls that are sure now.
@@ -165,7 +176,11 @@ impl ToolCallParser {
 
     /// Behind a marker comes a call, or it was none.
     fn call(&mut self, form: Form, ended: bool) -> Step {
-        let marker = if form == Form::Mistral { TOOL_CALLS } else { TAGS[0] };
+        let marker = if form == Form::Mistral {
+            TOOL_CALLS
+        } else {
+            TAGS[0]
+        };
         let rest = self.held[marker.len()..].trim_start();
         let from = self.held.len() - rest.len();
         let list = form == Form::Mistral && rest.starts_with('[');
@@ -208,7 +223,11 @@ impl ToolCallParser {
             return Step::Skip(self.held.len(), State::Text);
         }
         if !rest.starts_with('{') {
-            return if rest.is_empty() && !ended { Step::Wait } else { self.give_up() };
+            return if rest.is_empty() && !ended {
+                Step::Wait
+            } else {
+                self.give_up()
+            };
         }
         // The scan stops at the end of the object, and says so again when it is asked again.
         let length = match self.scan.clone().look(rest) {
@@ -219,7 +238,9 @@ impl ToolCallParser {
             }
             Found::More | Found::Bad(_) => return self.give_up(),
         };
-        let Some(call) = read_bare(&rest[..length]) else { return self.give_up() };
+        let Some(call) = read_bare(&rest[..length]) else {
+            return self.give_up();
+        };
         let after = rest[length..].trim_start();
         let end = self.held.len() - after.len();
         match after.chars().next() {
@@ -265,10 +286,14 @@ fn head_of_name(held: &str, from: usize) -> Head {
     if let Some(id) = after.strip_prefix(CALL_ID) {
         after = &id[id.find(|letter| !is_name(letter)).unwrap_or(id.len())..];
     }
-    let open = [CALL_ID, ARGS].into_iter().any(|marker| marker.starts_with(after));
+    let open = [CALL_ID, ARGS]
+        .into_iter()
+        .any(|marker| marker.starts_with(after));
     let object = after.strip_prefix(ARGS).unwrap_or(after).trim_start();
     match object.chars().next() {
-        Some('{') if !name.trim().is_empty() => Head::Object(held.len() - object.len(), Some(name.trim().to_owned())),
+        Some('{') if !name.trim().is_empty() => {
+            Head::Object(held.len() - object.len(), Some(name.trim().to_owned()))
+        }
         None => Head::Open,
         Some('[') if open && !name.trim().is_empty() => Head::Open,
         Some(_) => Head::Wrong,
@@ -279,7 +304,10 @@ fn read(text: &str, name: Option<String>) -> Option<Call> {
     let object: Fields = serde_json::from_str(text).ok()?;
     match name {
         None => Call::from_object(&object),
-        Some(name) => Some(Call { name, arguments: serde_json::to_string(&object).ok()? }),
+        Some(name) => Some(Call {
+            name,
+            arguments: serde_json::to_string(&object).ok()?,
+        }),
     }
 }
 
@@ -292,7 +320,10 @@ fn read_bare(text: &str) -> Option<Call> {
 
 /// How many of the last bytes of `text` are the beginning of `marker`.
 fn overlap(text: &str, marker: &str) -> usize {
-    (1..marker.len()).rev().find(|&length| text.ends_with(&marker[..length])).unwrap_or(0)
+    (1..marker.len())
+        .rev()
+        .find(|&length| text.ends_with(&marker[..length]))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub struct Syntax {
 /// How a model with this template writes calls, if it is a way that can be read.
 pub fn syntax_of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Option<Syntax> {
     let render = |turn: &str| {
-        let tokens = template.encode_dialog(tokenizer, &dialog(template, turn)?).ok()?;
+        let tokens = template
+            .encode_dialog(tokenizer, &dialog(template, turn)?)
+            .ok()?;
         Some(tokenizer.decode(&tokens))
     };
     let call = format!(
@@ -40,7 +42,10 @@ pub fn syntax_of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Option<Synta
     // What stands where the text stood; some templates leave out blanks that they write before a text.
     let before = plain[..plain.find(SAID)?].trim_end();
     let written = calling.strip_prefix(before)?.trim_start();
-    let wanted = Call { name: NAME.to_owned(), arguments: ARGUMENTS.to_owned() };
+    let wanted = Call {
+        name: NAME.to_owned(),
+        arguments: ARGUMENTS.to_owned(),
+    };
     let bare = written.strip_prefix(PYTHON).unwrap_or(written);
     let length = match Scan::default().look(bare) {
         Found::End(length) if bare.starts_with('{') => written.len() - bare.len() + length,
@@ -51,16 +56,24 @@ pub fn syntax_of(template: &ChatTemplate, tokenizer: &Tokenizer) -> Option<Synta
         (Form::Mistral, written.starts_with(TOOL_CALLS), written),
         (Form::Llama, length > 0, &written[..length]),
     ];
-    let reads =
-        |form: Form, text: &str| ToolCallParser::new(Some(form), 1).push(text, true).1.pop() == Some(wanted.clone());
-    let (form, _, text) = candidates.into_iter().find(|(form, begins, text)| *begins && reads(*form, text))?;
-    Some(Syntax { form, around: around(form, text)? })
+    let reads = |form: Form, text: &str| {
+        ToolCallParser::new(Some(form), 1).push(text, true).1.pop() == Some(wanted.clone())
+    };
+    let (form, _, text) = candidates
+        .into_iter()
+        .find(|(form, begins, text)| *begins && reads(*form, text))?;
+    Some(Syntax {
+        form,
+        around: around(form, text)?,
+    })
 }
 
 /// What stands around the name and the arguments of the call at the beginning of `written`.
 fn around(form: Form, written: &str) -> Option<[String; 3]> {
     let name = written.find(NAME)?;
-    let arguments = written.find("probe_key").and_then(|key| written[..key].rfind('{'))?;
+    let arguments = written
+        .find("probe_key")
+        .and_then(|key| written[..key].rfind('{'))?;
     let end = arguments + written[arguments..].find('}')? + 1;
     let behind = &written[end..];
     let closed = match form {
@@ -77,7 +90,8 @@ fn around(form: Form, written: &str) -> Option<[String; 3]> {
 
 /// A question, the turn, and where the template asks for tools, one that is offered.
 fn dialog(template: &ChatTemplate, turn: &str) -> Option<Dialog> {
-    let question: Fields = serde_json::from_str(r#"{"role":"user","content":"probe question"}"#).ok()?;
+    let question: Fields =
+        serde_json::from_str(r#"{"role":"user","content":"probe question"}"#).ok()?;
     let messages = vec![question, serde_json::from_str(turn).ok()?];
     let mut given = Fields::new();
     if template.asks_for("tools") {
@@ -92,20 +106,22 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for call in m.tool_calls or [] %}";
-    const TAIL: &str =
-        "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    const TAIL: &str = "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
     fn syntax(call: &str) -> Option<Syntax> {
         data::child::in_this_process();
         let specials = data::tokenizer::SPECIALS;
-        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials).expect("bytes alone");
+        let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials)
+            .expect("bytes alone");
         let name = blake3::hash(call.as_bytes()).to_hex();
-        let folder = std::env::temp_dir().join(format!("train-probe-{}-{name}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("train-probe-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let config = r#"{"eos_token":"<|im_end|>"}"#;
-        for (name, text) in
-            [("chat_template.jinja", format!("{HEAD}{call}{TAIL}")), ("tokenizer_config.json", config.to_owned())]
-        {
+        for (name, text) in [
+            ("chat_template.jinja", format!("{HEAD}{call}{TAIL}")),
+            ("tokenizer_config.json", config.to_owned()),
+        ] {
             std::fs::write(folder.join(name), text).expect("writes");
         }
         let template = ChatTemplate::from_folder(&folder, &tokenizer).expect("a template");
@@ -115,31 +131,63 @@ mod tests {
 
     #[track_caller]
     fn check(call: &str, form: Form, around: [&str; 3]) {
-        assert_eq!(syntax(call), Some(Syntax { form, around: around.map(str::to_owned) }), "{call}");
+        assert_eq!(
+            syntax(call),
+            Some(Syntax {
+                form,
+                around: around.map(str::to_owned)
+            }),
+            "{call}"
+        );
     }
 
     #[test]
     fn the_form_is_that_of_the_call_that_the_template_writes() {
         let function = "{{ call.function | tojson }}";
-        let (name, arguments) = ("{{ call.function.name }}", "{{ call.function.arguments | tojson }}");
+        let (name, arguments) = (
+            "{{ call.function.name }}",
+            "{{ call.function.arguments | tojson }}",
+        );
         let object = ["{\"name\": \"", "\", \"arguments\": ", "}"];
         check(
             &format!("\n<tool_call>\n{function}\n</tool_call>"),
             Form::Hermes,
-            [&format!("<tool_call>\n{}", object[0]), object[1], "}\n</tool_call>"],
+            [
+                &format!("<tool_call>\n{}", object[0]),
+                object[1],
+                "}\n</tool_call>",
+            ],
         );
         let list = "[TOOL_CALLS] [{{ call.function | tojson }}]".to_string();
-        check(&list, Form::Mistral, [&format!("[TOOL_CALLS] [{}", object[0]), object[1], "}]"]);
-        check(&format!("[TOOL_CALLS]{name}[ARGS]{arguments}"), Form::Mistral, ["[TOOL_CALLS]", "[ARGS]", ""]);
+        check(
+            &list,
+            Form::Mistral,
+            [&format!("[TOOL_CALLS] [{}", object[0]), object[1], "}]"],
+        );
+        check(
+            &format!("[TOOL_CALLS]{name}[ARGS]{arguments}"),
+            Form::Mistral,
+            ["[TOOL_CALLS]", "[ARGS]", ""],
+        );
         let llama = format!(r#"{{"name": "{name}", "parameters": {arguments}}}"#);
-        check(&llama, Form::Llama, [object[0], "\", \"parameters\": ", "}"]);
+        check(
+            &llama,
+            Form::Llama,
+            [object[0], "\", \"parameters\": ", "}"],
+        );
     }
 
     #[test]
     fn a_form_that_is_not_known_is_none() {
         let glm = "<tool_call>{{ call.function.name }}\n{% for k, v in call.function.arguments.items() %}<arg_key>{{ k }}</arg_key>\n<arg_value>{{ v }}</arg_value>\n{% endfor %}</tool_call>";
         let coder = "<tool_call>\n<function={{ call.function.name }}>\n</function>\n</tool_call>";
-        for unknown in [glm, coder, "<call>{{ call.function | tojson }}</call>", "", "{{ call.function.name }}()"] {
+        for unknown in [
+            glm,
+            coder,
+            "<call>{{ call.function | tojson }}</call>",
+            "",
+            "{{ call.function.name }}()",
+        ] {
             assert_eq!(syntax(unknown), None, "{unknown}");
         }
     }

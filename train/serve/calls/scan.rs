@@ -63,16 +63,27 @@ mod tests {
     #[test]
     fn an_object_ends_at_its_last_brace_and_not_at_one_in_a_string() {
         let text = r#"{"a": "}\"}", "b": [{"c": 1}]} and more"#;
-        assert_eq!(Scan::default().look(text), Found::End(text.find(" and").expect("more")));
+        assert_eq!(
+            Scan::default().look(text),
+            Found::End(text.find(" and").expect("more"))
+        );
         let mut scan = Scan::default();
         for length in 1..text.find(" and").expect("more") {
-            assert_eq!(scan.look(&text[..length]), Found::More, "{}", &text[..length]);
+            assert_eq!(
+                scan.look(&text[..length]),
+                Found::More,
+                "{}",
+                &text[..length]
+            );
         }
     }
 
     #[test]
     fn what_is_no_json_is_noticed_where_it_stands() {
-        assert_eq!(Scan::default().look(r#"{"a": 1</tool_call>"#), Found::Bad(7));
+        assert_eq!(
+            Scan::default().look(r#"{"a": 1</tool_call>"#),
+            Found::Bad(7)
+        );
         assert_eq!(Scan::default().look(r#"{"a": "<"#), Found::More);
     }
 }

@@ -31,18 +31,34 @@ struct Mount<'a> {
 pub(super) fn find(cgroup: &str, mountinfo: &str) -> Result<Layout, String> {
     let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(mount).collect();
     let first = |controller: &str| {
-        let own = own_path(cgroup, |controllers| controllers.split(',').any(|known| known == controller))?;
-        let holds =
-            |mount: &&Mount<'_>| mount.kind == "cgroup" && mount.options.split(',').any(|option| option == controller);
-        mounts.iter().filter(holds).find_map(|mount| below(mount, own))
+        let own = own_path(cgroup, |controllers| {
+            controllers.split(',').any(|known| known == controller)
+        })?;
+        let holds = |mount: &&Mount<'_>| {
+            mount.kind == "cgroup" && mount.options.split(',').any(|option| option == controller)
+        };
+        mounts
+            .iter()
+            .filter(holds)
+            .find_map(|mount| below(mount, own))
     };
-    let folders: Vec<_> = WANTED.iter().filter_map(|controller| Some((*controller, first(controller)?))).collect();
-    if NEEDED.iter().all(|needed| folders.iter().any(|(controller, _)| controller == needed)) {
+    let folders: Vec<_> = WANTED
+        .iter()
+        .filter_map(|controller| Some((*controller, first(controller)?)))
+        .collect();
+    if NEEDED
+        .iter()
+        .all(|needed| folders.iter().any(|(controller, _)| controller == needed))
+    {
         return Ok(Layout::V1(folders));
     }
     let own = own_path(cgroup, str::is_empty).ok_or("this process is in no cgroup")?;
-    let tree = mounts.iter().filter(|mount| mount.kind == "cgroup2").find_map(|mount| below(mount, own));
-    tree.map(Layout::V2).ok_or_else(|| "no cgroup tree with `memory` and `pids` is mounted".to_string())
+    let tree = mounts
+        .iter()
+        .filter(|mount| mount.kind == "cgroup2")
+        .find_map(|mount| below(mount, own));
+    tree.map(Layout::V2)
+        .ok_or_else(|| "no cgroup tree with `memory` and `pids` is mounted".to_string())
 }
 
 /// The path behind `4:memory:` whose controllers are the wanted ones.
@@ -61,13 +77,20 @@ fn mount(line: &str) -> Option<Mount<'_>> {
     let mut right = right.split(' ');
     let (root, point) = (left.next()?, left.next()?);
     let (kind, options) = (right.next()?, right.nth(1)?);
-    kind.starts_with("cgroup").then_some(Mount { root, point, kind, options })
+    kind.starts_with("cgroup").then_some(Mount {
+        root,
+        point,
+        kind,
+        options,
+    })
 }
 
 /// The folder of a cgroup, where the mount shows it.
 fn below(mount: &Mount<'_>, own: &str) -> Option<PathBuf> {
     let rest = Path::new(own).strip_prefix(mount.root).ok()?;
-    let leaves = rest.components().any(|part| part == std::path::Component::ParentDir);
+    let leaves = rest
+        .components()
+        .any(|part| part == std::path::Component::ParentDir);
     (!leaves).then(|| Path::new(mount.point).join(rest))
 }
 
@@ -97,7 +120,8 @@ mod tests {
 
     #[test]
     fn an_ordinary_machine_has_one_folder() {
-        let mounts = "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let mounts =
+            "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         let own = "0::/user.slice/user-1000.slice/session-2.scope\n";
         let wanted = "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope";
         assert_eq!(find(own, mounts), Ok(Layout::V2(wanted.into())));
@@ -106,7 +130,10 @@ mod tests {
     #[test]
     fn a_container_sees_its_part_of_the_tree() {
         let mounts = "30 20 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-        assert_eq!(find("0::/docker/abc/x\n", mounts), Ok(Layout::V2("/sys/fs/cgroup/x".into())));
+        assert_eq!(
+            find("0::/docker/abc/x\n", mounts),
+            Ok(Layout::V2("/sys/fs/cgroup/x".into()))
+        );
         assert!(find("0::/elsewhere\n", mounts).is_err());
         assert!(find("0::/../up\n", mounts).is_err());
     }

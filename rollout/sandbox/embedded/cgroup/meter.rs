@@ -37,9 +37,21 @@ pub(crate) struct Meter {
 impl Meter {
     /// Takes over a cgroup whose fork server is ready and has no job.
     pub fn new(group: Group) -> io::Result<Meter> {
-        let mut meter = Meter { group, base: 0, set: None };
-        let used = if meter.group.version == 1 { "memory.usage_in_bytes" } else { "memory.current" };
-        meter.base = meter.read("memory", used)?.trim().parse().map_err(io::Error::other)?;
+        let mut meter = Meter {
+            group,
+            base: 0,
+            set: None,
+        };
+        let used = if meter.group.version == 1 {
+            "memory.usage_in_bytes"
+        } else {
+            "memory.current"
+        };
+        meter.base = meter
+            .read("memory", used)?
+            .trim()
+            .parse()
+            .map_err(io::Error::other)?;
         Ok(meter)
     }
 
@@ -54,9 +66,11 @@ impl Meter {
         let quota = bounds.cpus * PERIOD_US;
         if self.group.version == 1 {
             // The limit with swap may never be the lower one, so it is written on both sides; not every kernel has it.
-            self.write("memory", "memory.memsw.limit_in_bytes", &memory).ok();
+            self.write("memory", "memory.memsw.limit_in_bytes", &memory)
+                .ok();
             self.settle("memory.limit_in_bytes", &memory)?;
-            self.write("memory", "memory.memsw.limit_in_bytes", &memory).ok();
+            self.write("memory", "memory.memsw.limit_in_bytes", &memory)
+                .ok();
             self.write("pids", "pids.max", &processes)?;
             self.write("cpu", "cpu.cfs_period_us", &PERIOD_US.to_string())?;
             self.write("cpu", "cpu.cfs_quota_us", &quota.to_string())?;
@@ -72,10 +86,16 @@ impl Meter {
 
     /// How many processes the kernel has killed in it for want of memory, since it was made.
     pub fn killed_for_memory(&self) -> io::Result<u64> {
-        let file = if self.group.version == 1 { "memory.oom_control" } else { "memory.events" };
+        let file = if self.group.version == 1 {
+            "memory.oom_control"
+        } else {
+            "memory.events"
+        };
         let text = self.read("memory", file)?;
         let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        count.and_then(|count| count.trim().parse().ok()).ok_or_else(|| io::Error::other("no `oom_kill` is counted"))
+        count
+            .and_then(|count| count.trim().parse().ok())
+            .ok_or_else(|| io::Error::other("no `oom_kill` is counted"))
     }
 
     /// A limit below what is used is busy until the last job's pages are gone.
@@ -83,7 +103,9 @@ impl Meter {
         let began = Instant::now();
         loop {
             match self.write("memory", file, text) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < SETTLE => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && began.elapsed() < SETTLE =>
+                {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 other => return other,
@@ -92,18 +114,24 @@ impl Meter {
     }
 
     fn read(&self, controller: &str, file: &str) -> io::Result<String> {
-        let folder = self.group.folder(controller).ok_or(io::ErrorKind::NotFound)?;
+        let folder = self
+            .group
+            .folder(controller)
+            .ok_or(io::ErrorKind::NotFound)?;
         fs::read_to_string(folder.join(file))
     }
 
     /// A controller that is not there has nothing to be written to.
     fn write(&self, controller: &str, file: &str, text: &str) -> io::Result<()> {
-        let Some(folder) = self.group.folder(controller) else { return Ok(()) };
+        let Some(folder) = self.group.folder(controller) else {
+            return Ok(());
+        };
         let path = folder.join(file);
         if controller == "cpu" && !path.exists() {
             return Ok(());
         }
-        fs::write(&path, text).map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))
+        fs::write(&path, text)
+            .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))
     }
 }
 
@@ -120,21 +148,37 @@ mod tests {
         for (name, text) in files {
             fs::write(place.join(name), text).unwrap();
         }
-        let folders = ["memory", "pids", "cpu"].map(|name| (name.to_string(), place.clone())).to_vec();
+        let folders = ["memory", "pids", "cpu"]
+            .map(|name| (name.to_string(), place.clone()))
+            .to_vec();
         (Meter::new(Group { version, folders }).unwrap(), place)
     }
 
-    const BOUNDS: Bounds = Bounds { bytes: 1 << 30, processes: 60, cpus: 2 };
+    const BOUNDS: Bounds = Bounds {
+        bytes: 1 << 30,
+        processes: 60,
+        cpus: 2,
+    };
 
     #[test]
     fn version_2_is_told_in_its_own_words() {
         let events = "low 0\nhigh 0\nmax 7\noom 1\noom_kill 3\noom_group_kill 0\n";
-        let files = [("memory.current", "4096\n"), ("memory.events", events), ("cpu.max", "")];
+        let files = [
+            ("memory.current", "4096\n"),
+            ("memory.events", events),
+            ("cpu.max", ""),
+        ];
         let (mut meter, place) = meter(2, &files);
         meter.bound(BOUNDS).unwrap();
         let read = |file: &str| fs::read_to_string(place.join(file)).unwrap();
-        assert_eq!(read("memory.max"), ((1u64 << 30) + 4096 + SPARE_BYTES).to_string());
-        assert_eq!((read("memory.swap.max").as_str(), read("pids.max").as_str()), ("0", "64"));
+        assert_eq!(
+            read("memory.max"),
+            ((1u64 << 30) + 4096 + SPARE_BYTES).to_string()
+        );
+        assert_eq!(
+            (read("memory.swap.max").as_str(), read("pids.max").as_str()),
+            ("0", "64")
+        );
         assert_eq!(read("cpu.max"), "200000 100000");
         assert_eq!(meter.killed_for_memory().unwrap(), 3);
         fs::remove_dir_all(place).unwrap();
@@ -143,13 +187,23 @@ mod tests {
     #[test]
     fn version_1_is_told_in_its_own_words() {
         let control = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n";
-        let files = [("memory.usage_in_bytes", "0\n"), ("memory.oom_control", control), ("cpu.cfs_quota_us", "-1")];
+        let files = [
+            ("memory.usage_in_bytes", "0\n"),
+            ("memory.oom_control", control),
+            ("cpu.cfs_quota_us", "-1"),
+        ];
         let (mut meter, place) = meter(1, &files);
         fs::write(place.join("cpu.cfs_period_us"), "").unwrap();
         meter.bound(BOUNDS).unwrap();
         let read = |file: &str| fs::read_to_string(place.join(file)).unwrap();
-        assert_eq!(read("memory.limit_in_bytes"), ((1u64 << 30) + SPARE_BYTES).to_string());
-        assert_eq!((read("pids.max").as_str(), read("cpu.cfs_quota_us").as_str()), ("64", "200000"));
+        assert_eq!(
+            read("memory.limit_in_bytes"),
+            ((1u64 << 30) + SPARE_BYTES).to_string()
+        );
+        assert_eq!(
+            (read("pids.max").as_str(), read("cpu.cfs_quota_us").as_str()),
+            ("64", "200000")
+        );
         assert_eq!(meter.killed_for_memory().unwrap(), 2);
         fs::remove_dir_all(place).unwrap();
     }

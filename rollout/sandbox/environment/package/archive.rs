@@ -27,9 +27,14 @@ pub(super) fn unpack(archive: &Path, target: &Path) -> Result<(), String> {
         if kind.is_pax_global_extensions() {
             continue;
         }
-        let path = entry.path().map_err(|error| error.to_string())?.into_owned();
+        let path = entry
+            .path()
+            .map_err(|error| error.to_string())?
+            .into_owned();
         let shown = path.display().to_string();
-        let Some(inner) = inner_path(&path)? else { continue };
+        let Some(inner) = inner_path(&path)? else {
+            continue;
+        };
         let target = target.join(&inner);
         if kind.is_dir() {
             fs::create_dir_all(&target).map_err(|error| format!("`{shown}`: {error}"))?;
@@ -43,11 +48,14 @@ pub(super) fn unpack(archive: &Path, target: &Path) -> Result<(), String> {
             return Err(format!("`{shown}` is there twice"));
         }
         if names.len() > MAX_FILES || entry.size() > left {
-            return Err(format!("it holds more than {MAX_FILES} files or {MAX_TREE_BYTES} bytes"));
+            return Err(format!(
+                "it holds more than {MAX_FILES} files or {MAX_TREE_BYTES} bytes"
+            ));
         }
         left -= entry.size();
         let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
-        write_file(&mut entry, &target, executable).map_err(|error| format!("`{shown}`: {error}"))?;
+        write_file(&mut entry, &target, executable)
+            .map_err(|error| format!("`{shown}`: {error}"))?;
     }
     Ok(())
 }
@@ -57,7 +65,11 @@ fn write_file(entry: &mut impl Read, target: &Path, executable: bool) -> io::Res
     // Nothing below the target is a link, and an existing file is never written over.
     let mut file = fs::File::create_new(target)?;
     io::copy(entry, &mut file)?;
-    file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
+    file.set_permissions(fs::Permissions::from_mode(if executable {
+        0o755
+    } else {
+        0o644
+    }))
 }
 
 /// The path below the archive's only folder; none for that folder itself.
@@ -98,12 +110,27 @@ mod tests {
                 header.set_link_name("/etc/passwd").unwrap();
             }
             header.set_cksum();
-            builder.append(&header, if kind.is_file() { &b"x = 1"[..] } else { &b""[..] }).unwrap();
+            builder
+                .append(
+                    &header,
+                    if kind.is_file() {
+                        &b"x = 1"[..]
+                    } else {
+                        &b""[..]
+                    },
+                )
+                .unwrap();
         }
-        fs::write(folder.join("a.tar.gz"), builder.into_inner().unwrap().finish().unwrap()).unwrap();
+        fs::write(
+            folder.join("a.tar.gz"),
+            builder.into_inner().unwrap().finish().unwrap(),
+        )
+        .unwrap();
         let answer = unpack(&folder.join("a.tar.gz"), &folder.join("tree"));
-        let mut names: Vec<String> =
-            fs::read_dir(folder.join("tree")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(folder.join("tree"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         fs::remove_dir_all(&folder).unwrap();
         answer.map(|()| names)
@@ -111,8 +138,14 @@ mod tests {
 
     #[test]
     fn the_only_folder_of_an_archive_is_taken_away() {
-        let entries = [("money-1.0/money.py", EntryType::Regular), ("money-1.0/tests/test_a.py", EntryType::Regular)];
-        assert_eq!(unpacked("plain", &entries), Ok(vec!["money.py".to_string(), "tests".to_string()]));
+        let entries = [
+            ("money-1.0/money.py", EntryType::Regular),
+            ("money-1.0/tests/test_a.py", EntryType::Regular),
+        ];
+        assert_eq!(
+            unpacked("plain", &entries),
+            Ok(vec!["money.py".to_string(), "tests".to_string()])
+        );
     }
 
     #[test]
@@ -121,14 +154,30 @@ mod tests {
         for (name, kind, why) in [
             ("money-1.0/../../x.py", file, "leaves the archive"),
             ("/etc/x.py", file, "leaves the archive"),
-            ("money-1.0/x.py", EntryType::Symlink, "neither a file nor a folder"),
-            ("money-1.0/x.py", EntryType::Link, "neither a file nor a folder"),
-            ("money-1.0/x.py", EntryType::Char, "neither a file nor a folder"),
+            (
+                "money-1.0/x.py",
+                EntryType::Symlink,
+                "neither a file nor a folder",
+            ),
+            (
+                "money-1.0/x.py",
+                EntryType::Link,
+                "neither a file nor a folder",
+            ),
+            (
+                "money-1.0/x.py",
+                EntryType::Char,
+                "neither a file nor a folder",
+            ),
         ] {
             let error = unpacked("hostile", &[(name, kind)]).expect_err(name);
             assert!(error.contains(why), "{name}: {error}");
         }
         let twice = [("money-1.0/a.py", file), ("money-1.0/A.py", file)];
-        assert!(unpacked("twice", &twice).expect_err("twice").contains("twice"));
+        assert!(
+            unpacked("twice", &twice)
+                .expect_err("twice")
+                .contains("twice")
+        );
     }
 }

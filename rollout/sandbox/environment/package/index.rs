@@ -58,13 +58,23 @@ impl Index<'_> {
     pub fn source(&self, folder: &Path) -> Result<PathBuf, PackageError> {
         let (name, version) = self.spec.split_once("==").unwrap_or((self.spec, ""));
         let answer = self.ask::<Source>(&["sdist", name, version, &text(folder)]);
-        let failed = |said| PackageError::Fetch { spec: self.spec.to_string(), said };
+        let failed = |said| PackageError::Fetch {
+            spec: self.spec.to_string(),
+            said,
+        };
         Ok(answer.map_err(failed)?.archive)
     }
 
     /// Fetches what the package in `tree` declares, and unpacks it at `target`. Where there is nothing, nothing is made.
-    pub fn requirements(&self, tree: &Path, wheels: &Path, target: &Path) -> Result<(), PackageError> {
-        let Declared { run, tests, dev, .. } = self.declared(tree, wheels)?;
+    pub fn requirements(
+        &self,
+        tree: &Path,
+        wheels: &Path,
+        target: &Path,
+    ) -> Result<(), PackageError> {
+        let Declared {
+            run, tests, dev, ..
+        } = self.declared(tree, wheels)?;
         // What somebody needs who works on it is more than its tests need, and may need each other's absence.
         let tests = if tests.is_empty() { dev } else { tests };
         let all: Vec<String> = run.iter().chain(&tests).cloned().collect();
@@ -87,12 +97,24 @@ impl Index<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let failed = |said| PackageError::Fetch { spec: self.spec.to_string(), said };
-        let unpacked = self.ask::<Unpacked>(&["unpack", &text(wheels), &text(target)]).map_err(failed)?;
+        let failed = |said| PackageError::Fetch {
+            spec: self.spec.to_string(),
+            said,
+        };
+        let unpacked = self
+            .ask::<Unpacked>(&["unpack", &text(wheels), &text(target)])
+            .map_err(failed)?;
         if !unpacked.packages.is_empty() {
-            let list: Vec<String> =
-                unpacked.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
-            (self.say)(&format!("{}: with what it declares to need: {}", self.spec, list.join(", ")));
+            let list: Vec<String> = unpacked
+                .packages
+                .iter()
+                .map(|(name, version)| format!("{name} {version}"))
+                .collect();
+            (self.say)(&format!(
+                "{}: with what it declares to need: {}",
+                self.spec,
+                list.join(", ")
+            ));
         }
         Ok(())
     }
@@ -100,19 +122,27 @@ impl Index<'_> {
     /// What the source archive declares; where it leaves that to its build, what its wheel declares.
     fn declared(&self, tree: &Path, wheels: &Path) -> Result<Declared, PackageError> {
         let name = self.spec.split("==").next().unwrap_or(self.spec);
-        let refused = |why| PackageError::Archive { spec: self.spec.to_string(), why };
-        let declared = self.ask::<Declared>(&["declared", name, &text(tree)]).map_err(refused)?;
+        let refused = |why| PackageError::Archive {
+            spec: self.spec.to_string(),
+            why,
+        };
+        let declared = self
+            .ask::<Declared>(&["declared", name, &text(tree)])
+            .map_err(refused)?;
         if declared.known {
             return Ok(declared);
         }
         let own = wheels.with_extension("own");
         fs::create_dir_all(&own).map_err(|source| file_error("make the folder", &own, source))?;
         match self.ask::<Wheels>(&["wheel", &text(&own), self.spec]) {
-            Ok(Wheels { wheels }) if wheels.len() == 1 => {
-                self.ask::<Declared>(&["declared", name, &text(tree), &text(&wheels[0])]).map_err(refused)
-            }
+            Ok(Wheels { wheels }) if wheels.len() == 1 => self
+                .ask::<Declared>(&["declared", name, &text(tree), &text(&wheels[0])])
+                .map_err(refused),
             Err(said) if InstallFault::of(&said) != InstallFault::Resolve => {
-                Err(PackageError::Fetch { spec: self.spec.to_string(), said })
+                Err(PackageError::Fetch {
+                    spec: self.spec.to_string(),
+                    said,
+                })
             }
             _ => {
                 (self.say)(&format!(
@@ -130,7 +160,10 @@ impl Index<'_> {
             return Ok(());
         }
         let folder = text(folder);
-        let words: Vec<&str> = ["wheels", &folder].into_iter().chain(requirements.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = ["wheels", &folder]
+            .into_iter()
+            .chain(requirements.iter().map(String::as_str))
+            .collect();
         self.ask::<Wheels>(&words).map(drop)
     }
 
@@ -138,15 +171,29 @@ impl Index<'_> {
     fn until_review(&self, folder: &Path, requirements: &[String]) -> Result<(), PackageError> {
         let what = requirements.join(" ");
         // Another wish for another Python is another matter.
-        let environment = format!("{} {} {what}", self.python.version(), self.python.program().display());
+        let environment = format!(
+            "{} {} {what}",
+            self.python.version(),
+            self.python.program().display()
+        );
         let environment = blake3::hash(environment.as_bytes()).to_hex()[..16].to_string();
-        let wish = Wish { repo: self.spec.to_string(), environment };
+        let wish = Wish {
+            repo: self.spec.to_string(),
+            environment,
+        };
         let program = self.python.program().display();
         let command = format!("{program} -m pip download --only-binary :all: {what}");
         let mut fetch = || self.wheels(folder, requirements);
         let installs = self.python.installs();
-        until_review(self.reviews, installs, &wish, &command, &mut fetch, &mut std::thread::sleep)
-            .map_err(|error| PythonError::from(error).into())
+        until_review(
+            self.reviews,
+            installs,
+            &wish,
+            &command,
+            &mut fetch,
+            &mut std::thread::sleep,
+        )
+        .map_err(|error| PythonError::from(error).into())
     }
 
     fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T, String> {
@@ -172,7 +219,9 @@ mod tests {
     /// A Python with pip, for what needs no network; none, said aloud, where there is none.
     fn python(promise: &str) -> Option<PathBuf> {
         let python = data::trust::program("python3").ok().flatten();
-        let has_pip = |python: &PathBuf| said(command(python).args(["-m", "pip", "--version"]).output()).is_ok();
+        let has_pip = |python: &PathBuf| {
+            said(command(python).args(["-m", "pip", "--version"]).output()).is_ok()
+        };
         let found = python.filter(has_pip);
         if found.is_none() {
             eprintln!("SKIPPED, not tested: {promise}: there is no Python with pip");
@@ -193,12 +242,19 @@ mod tests {
 
     fn of(known: bool, run: &[&str], tests: &[&str], dev: &[&str]) -> Result<Declared, String> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
-        Ok(Declared { known, run: owned(run), tests: owned(tests), dev: owned(dev) })
+        Ok(Declared {
+            known,
+            run: owned(run),
+            tests: owned(tests),
+            dev: owned(dev),
+        })
     }
 
     #[test]
     fn what_a_package_declares_is_read_from_its_own_words() {
-        let Some(python) = python("what a package declares is read") else { return };
+        let Some(python) = python("what a package declares is read") else {
+            return;
+        };
         let info = "Metadata-Version: 2.4\nName: money\nRequires-Dist: jaraco.functools\nRequires-Dist: typeguard>=4.0.1\n\
                     Requires-Dist: old; python_version < '3'\nRequires-Dist: hypothesis<7; extra == 'test'\n\
                     Requires-Dist: money[test]; extra == 'dev'\nRequires-Dist: ruff; extra == 'dev'\n\n";
@@ -210,21 +266,41 @@ mod tests {
         );
         assert_eq!(
             declared(&python, &[("PKG-INFO", info), ("pyproject.toml", groups)]),
-            of(true, &run, &["PyYAML~=6.0", "freezegun", "hypothesis<7"], &["hypothesis<7", "ruff"])
+            of(
+                true,
+                &run,
+                &["PyYAML~=6.0", "freezegun", "hypothesis<7"],
+                &["hypothesis<7", "ruff"]
+            )
         );
         // Older archives keep it in a file of setuptools, or in `pyproject.toml` alone.
         let old = ("PKG-INFO", "Metadata-Version: 1.2\nName: money\n\n");
         let requires = "six>=1.9\n\n[:python_version < \"3\"]\nfutures\n\n[tests]\nmock\n";
-        let egg = [old, ("src/money.egg-info/PKG-INFO", ""), ("src/money.egg-info/requires.txt", requires)];
-        assert_eq!(declared(&python, &egg), of(true, &["six>=1.9"], &["mock"], &[]));
+        let egg = [
+            old,
+            ("src/money.egg-info/PKG-INFO", ""),
+            ("src/money.egg-info/requires.txt", requires),
+        ];
+        assert_eq!(
+            declared(&python, &egg),
+            of(true, &["six>=1.9"], &["mock"], &[])
+        );
         let project = "[project]\nname = 'money'\ndependencies = ['six']\n[project.optional-dependencies]\ntest = ['mock; python_version > \"3\"']\n";
-        assert_eq!(declared(&python, &[old, ("pyproject.toml", project)]), of(true, &["six"], &["mock"], &[]));
-        assert_eq!(declared(&python, &[old, ("setup.py", "raise SystemExit('is run')")]), of(false, &[], &[], &[]));
+        assert_eq!(
+            declared(&python, &[old, ("pyproject.toml", project)]),
+            of(true, &["six"], &["mock"], &[])
+        );
+        assert_eq!(
+            declared(&python, &[old, ("setup.py", "raise SystemExit('is run')")]),
+            of(false, &[], &[], &[])
+        );
     }
 
     #[test]
     fn what_is_required_from_an_address_is_refused() {
-        let Some(python) = python("what is required from an address is refused") else { return };
+        let Some(python) = python("what is required from an address is refused") else {
+            return;
+        };
         let info = "Metadata-Version: 2.4\nName: money\nRequires-Dist: evil @ https://example.org/evil.whl\n\n";
         let said = declared(&python, &[("PKG-INFO", info)]).expect_err("is refused");
         assert!(said.contains("evil") && said.contains("address"), "{said}");
@@ -232,11 +308,17 @@ mod tests {
 
     #[test]
     fn nothing_of_a_package_is_built_or_run_even_where_pip_is_told_to() {
-        let Some(python) = python("nothing of a package is run") else { return };
+        let Some(python) = python("nothing of a package is run") else {
+            return;
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let (mark, evil) = (folder.path().join("mark"), folder.path().join("evil"));
         fs::create_dir(&evil).expect("a folder");
-        fs::write(evil.join("setup.py"), format!("open({:?}, 'w')", text(&mark))).expect("writes");
+        fs::write(
+            evil.join("setup.py"),
+            format!("open({:?}, 'w')", text(&mark)),
+        )
+        .expect("writes");
         let wanted = format!("evil @ file://{}", evil.display());
         let answer = ask::<Wheels>(command(&python), &["wheels", &text(folder.path()), &wanted]);
         assert!(answer.is_err() && !mark.exists());

@@ -31,23 +31,38 @@ pub(super) fn check(entry: &DirEntry, findings: &mut Findings<'_>) -> Result<(),
             return Ok(());
         }
         None => {
-            findings.add("stale-pyc", path, "is byte code without a source, and is imported all the same", cure);
+            findings.add(
+                "stale-pyc",
+                path,
+                "is byte code without a source, and is imported all the same",
+                cure,
+            );
             return Ok(());
         }
     };
     let code = fs::read(path).map_err(ImageError::file("read", path))?;
     let text = fs::read(&source).map_err(ImageError::file("read", &source))?;
-    let meta = source.metadata().map_err(ImageError::file("read", &source))?;
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let meta = source
+        .metadata()
+        .map_err(ImageError::file("read", &source))?;
+    let modified = meta
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     if !fits(&code, &text, modified.map_or(0, |time| time.as_secs())) {
-        let what = format!("is byte code of another `{}` than the one beside it", name(&source));
+        let what = format!(
+            "is byte code of another `{}` than the one beside it",
+            name(&source)
+        );
         findings.add("stale-pyc", path, what, cure);
     }
     Ok(())
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// `__pycache__/a.cpython-311.pyc` comes from `a.py`; byte code that lies elsewhere needs no source.
@@ -66,9 +81,13 @@ fn source_of(path: &Path) -> Option<PathBuf> {
 
 /// True where the head of byte code says that it belongs to `source`.
 fn fits(code: &[u8], source: &[u8], modified: u64) -> bool {
-    let word =
-        |at: usize| code.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    let (Some(magic), Some(flags), Some(first), Some(second)) = (word(0), word(4), word(8), word(12)) else {
+    let word = |at: usize| {
+        code.get(at..at + 4)
+            .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
+    let (Some(magic), Some(flags), Some(first), Some(second)) =
+        (word(0), word(4), word(8), word(12))
+    else {
         return false;
     };
     if flags & 1 == 0 {

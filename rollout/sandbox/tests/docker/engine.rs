@@ -22,7 +22,10 @@ impl OwnEngine {
     fn start() -> Option<OwnEngine> {
         let folder = std::env::temp_dir().join(format!("engine-{}", std::process::id()));
         std::fs::create_dir_all(&folder).ok()?;
-        let mut engine = OwnEngine { process: OwnEngine::spawn(&folder)?, folder };
+        let mut engine = OwnEngine {
+            process: OwnEngine::spawn(&folder)?,
+            folder,
+        };
         if engine.answers() {
             return Some(engine);
         }
@@ -34,12 +37,27 @@ impl OwnEngine {
     fn spawn(folder: &std::path::Path) -> Option<Child> {
         let at = |name: &str| folder.join(name).display().to_string();
         let started = Command::new("dockerd")
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["-H", &format!("unix://{}", at("socket")), "--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args([
+                "--data-root",
+                &at("data"),
+                "--exec-root",
+                &at("exec"),
+                "--pidfile",
+                &at("pid"),
+            ])
+            .args([
+                "-H",
+                &format!("unix://{}", at("socket")),
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+            ])
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.join("log")).ok()?)
             .spawn();
-        started.map_err(|error| eprintln!("SKIPPED, no engine was killed: dockerd: {error}")).ok()
+        started
+            .map_err(|error| eprintln!("SKIPPED, no engine was killed: dockerd: {error}"))
+            .ok()
     }
 
     fn host(&self) -> String {
@@ -49,9 +67,12 @@ impl OwnEngine {
     fn answers(&mut self) -> bool {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(120) {
-            let told = Command::new("docker").args(["-H", &self.host(), "info"]).output();
+            let told = Command::new("docker")
+                .args(["-H", &self.host(), "info"])
+                .output();
             if told.is_ok_and(|told| {
-                told.status.success() && String::from_utf8_lossy(&told.stdout).contains("Server Version")
+                told.status.success()
+                    && String::from_utf8_lossy(&told.stdout).contains("Server Version")
             }) {
                 return true;
             }
@@ -67,7 +88,8 @@ impl OwnEngine {
         self.process.kill().ok();
         self.process.wait().ok();
         // Without its own supervisor's leftovers it starts again at once.
-        if let Ok(pid) = std::fs::read_to_string(self.folder.join("exec/containerd/containerd.pid")) {
+        if let Ok(pid) = std::fs::read_to_string(self.folder.join("exec/containerd/containerd.pid"))
+        {
             Command::new("kill").args(["-9", pid.trim()]).status().ok();
         }
         for file in ["exec/containerd/containerd.pid", "pid", "socket"] {
@@ -77,17 +99,33 @@ impl OwnEngine {
 
     fn restart(&mut self) {
         self.process = OwnEngine::spawn(&self.folder).expect("it started before");
-        assert!(self.answers(), "{}", std::fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+        assert!(
+            self.answers(),
+            "{}",
+            std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        );
     }
 }
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        let all = Command::new("docker").args(["-H", &self.host(), "ps", "-aq"]).output();
-        for id in all.map(|told| String::from_utf8_lossy(&told.stdout).into_owned()).unwrap_or_default().lines() {
-            Command::new("docker").args(["-H", &self.host(), "rm", "-f", id]).output().ok();
+        let all = Command::new("docker")
+            .args(["-H", &self.host(), "ps", "-aq"])
+            .output();
+        for id in all
+            .map(|told| String::from_utf8_lossy(&told.stdout).into_owned())
+            .unwrap_or_default()
+            .lines()
+        {
+            Command::new("docker")
+                .args(["-H", &self.host(), "rm", "-f", id])
+                .output()
+                .ok();
         }
-        Command::new("kill").arg(self.process.id().to_string()).status().ok();
+        Command::new("kill")
+            .arg(self.process.id().to_string())
+            .status()
+            .ok();
         self.process.wait().ok();
         std::fs::remove_dir_all(&self.folder).ok();
     }
@@ -99,20 +137,35 @@ fn an_engine_that_is_killed_is_our_fault_and_comes_back() {
     // This test starts itself again, since an engine is named by the environment.
     const ROLE: &str = "ENGINE_TEST_HOST";
     if std::env::var_os(ROLE).is_none() {
-        let Some(engine) = OwnEngine::start() else { return };
-        return with_own_engine(engine, "engine::an_engine_that_is_killed_is_our_fault_and_comes_back", ROLE);
+        let Some(engine) = OwnEngine::start() else {
+            return;
+        };
+        return with_own_engine(
+            engine,
+            "engine::an_engine_that_is_killed_is_our_fault_and_comes_back",
+            ROLE,
+        );
     }
     let told = |word: &str| {
         println!("{word}");
         std::io::Write::flush(&mut std::io::stdout()).ok();
     };
     let mut options = options(python);
-    (options.workers, options.limits) = (1, Limits { timeout_s: 60, ..Limits::default() });
+    (options.workers, options.limits) = (
+        1,
+        Limits {
+            timeout_s: 60,
+            ..Limits::default()
+        },
+    );
     let sandbox = sandbox::docker::Docker::new(options).expect("a sandbox");
     let word = format!("engine{}", std::process::id());
     let (_tree, held) = held(&word);
     let quick = Tree::new(&[("test_it.py", "def test_a(): pass\n")]);
-    assert_eq!(sandbox.run(&quick.job()).expect("a run").end, End::Finished { exit: 0 });
+    assert_eq!(
+        sandbox.run(&quick.job()).expect("a run").end,
+        End::Finished { exit: 0 }
+    );
     std::thread::scope(|scope| {
         let run = scope.spawn(|| sandbox.run(&held));
         // The engine's own client is told by the environment which engine is meant.
@@ -123,7 +176,9 @@ fn an_engine_that_is_killed_is_our_fault_and_comes_back() {
         assert!(matches!(error, SandboxError::Engine { .. }), "{error}");
     });
     // As a grader does: it tries again.
-    let again = (0..3).find_map(|_| sandbox.run(&quick.job()).ok()).expect("the engine is back");
+    let again = (0..3)
+        .find_map(|_| sandbox.run(&quick.job()).ok())
+        .expect("the engine is back");
     assert_eq!(again.end, End::Finished { exit: 0 });
     told("done");
 }

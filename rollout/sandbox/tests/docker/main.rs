@@ -38,7 +38,10 @@ const HELD_S: u64 = 600;
 
 /// The engine's own client: what it says is not what we asked for but what is.
 fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().expect("the engine's client");
+    let output = Command::new("docker")
+        .args(args)
+        .output()
+        .expect("the engine's client");
     String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
 
@@ -46,13 +49,18 @@ fn docker(args: &[&str]) -> String {
 fn containers_running(word: &str) -> Vec<String> {
     let owner = format!("label=train.owner_pid={}", std::process::id());
     let all = docker(&["ps", "-q", "--no-trunc", "--filter", &owner]);
-    all.lines().filter(|id| docker(&["top", id]).contains(word)).map(str::to_string).collect()
+    all.lines()
+        .filter(|id| docker(&["top", id]).contains(word))
+        .map(str::to_string)
+        .collect()
 }
 
 /// A job that is at work until it is let go, however long that takes; `word` is in its processes.
 fn held(word: &str) -> (Tree, Job) {
     let script = format!("until [ -e /tmp/go ]; do sleep 0.1; done # {word}");
-    let text = format!("import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n");
+    let text = format!(
+        "import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n"
+    );
     let tree = Tree::new(&[("test_it.py", &text)]);
     let mut job = tree.job();
     job.limits.timeout_s = HELD_S;
@@ -91,8 +99,16 @@ fn a_running_container_is_closed_as_the_engine_tells_it() {
         let podman = docker(&["version"]).contains("Podman");
         // Podman names each that it would have given; what is left of them, the kernel says (`capabilities`).
         let dropped = says(".HostConfig.CapDrop");
-        assert!(dropped == "[ALL]" || dropped.starts_with("[AUDIT_WRITE CHOWN DAC_OVERRIDE "), "{dropped}");
-        assert!(sandbox.isolation().barriers.contains(&"capabilities".to_string()));
+        assert!(
+            dropped == "[ALL]" || dropped.starts_with("[AUDIT_WRITE CHOWN DAC_OVERRIDE "),
+            "{dropped}"
+        );
+        assert!(
+            sandbox
+                .isolation()
+                .barriers
+                .contains(&"capabilities".to_string())
+        );
         for (format, wanted) in [
             (".HostConfig.ReadonlyRootfs", "true"),
             (".HostConfig.NetworkMode", "none"),
@@ -114,12 +130,24 @@ fn a_running_container_is_closed_as_the_engine_tells_it() {
             }
         }
         let options = says(".HostConfig.SecurityOpt");
-        assert!(["no-new-privileges", "seccomp="].iter().all(|one| options.contains(one)), "{options}");
+        assert!(
+            ["no-new-privileges", "seccomp="]
+                .iter()
+                .all(|one| options.contains(one)),
+            "{options}"
+        );
         assert!(says(".Image").starts_with("sha256:"));
         let binds = says(".HostConfig.Binds");
-        assert!(!binds.contains("docker.sock") && binds.split_whitespace().all(|bind| bind.contains(":ro")), "{binds}");
+        assert!(
+            !binds.contains("docker.sock")
+                && binds.split_whitespace().all(|bind| bind.contains(":ro")),
+            "{binds}"
+        );
         drop(let_go);
-        assert_eq!(run.join().expect("the run ends").end, End::Finished { exit: 0 });
+        assert_eq!(
+            run.join().expect("the run ends").end,
+            End::Finished { exit: 0 }
+        );
     });
 }
 
@@ -136,23 +164,44 @@ fn what_was_killed_from_outside_is_our_fault_and_not_the_codes() {
         let error = run.join().expect("a thread").expect_err("no verdict");
         assert!(matches!(error, SandboxError::Engine { .. }), "{error}");
         let told = ["killed from outside", "no log of events"];
-        assert!(told.iter().any(|told| error.to_string().contains(told)), "{error}");
+        assert!(
+            told.iter().any(|told| error.to_string().contains(told)),
+            "{error}"
+        );
     });
 }
 
 #[test]
 fn an_image_that_is_not_there_is_named_and_never_pulled() {
-    let (Some(_), Some(python)) = (sandbox(), python()) else { return };
-    let error = Docker::new(DockerOptions { image: Some("nowhere/no-such-image:7".into()), ..options(python) });
+    let (Some(_), Some(python)) = (sandbox(), python()) else {
+        return;
+    };
+    let error = Docker::new(DockerOptions {
+        image: Some("nowhere/no-such-image:7".into()),
+        ..options(python)
+    });
     let error = error.err().expect("is refused").to_string();
-    assert!(error.contains("nowhere/no-such-image:7") && error.contains("hint:"), "{error}");
+    assert!(
+        error.contains("nowhere/no-such-image:7") && error.contains("hint:"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_sandbox_that_is_dropped_leaves_no_container() {
-    let (Some(_), Some(python)) = (sandbox(), python()) else { return };
-    let count =
-        || docker(&["ps", "-aq", "--filter", &format!("label=train.owner_pid={}", std::process::id())]).lines().count();
+    let (Some(_), Some(python)) = (sandbox(), python()) else {
+        return;
+    };
+    let count = || {
+        docker(&[
+            "ps",
+            "-aq",
+            "--filter",
+            &format!("label=train.owner_pid={}", std::process::id()),
+        ])
+        .lines()
+        .count()
+    };
     let before = count();
     let own = fresh(python);
     let tree = Tree::new(&[("test_it.py", "def test_a(): pass\n")]);
@@ -162,7 +211,11 @@ fn a_sandbox_that_is_dropped_leaves_no_container() {
     // Those of the shared sandbox come and go: three at most, and those that are just being removed.
     let until = std::time::Instant::now() + std::time::Duration::from_secs(HELD_S);
     while count() > 6 {
-        assert!(std::time::Instant::now() < until, "{}", docker(&["ps", "-a"]));
+        assert!(
+            std::time::Instant::now() < until,
+            "{}",
+            docker(&["ps", "-a"])
+        );
     }
 }
 
@@ -171,8 +224,23 @@ fn the_isolation_is_what_the_kernel_says() {
     let Some(sandbox) = sandbox() else { return };
     let isolation = sandbox.isolation();
     assert_eq!(isolation.sandbox, "docker");
-    for barrier in ["capabilities", "no-new-privs", "seccomp", "net-ns", "read-only-root"] {
-        assert!(isolation.barriers.iter().any(|one| one == barrier), "{isolation:?}");
+    for barrier in [
+        "capabilities",
+        "no-new-privs",
+        "seccomp",
+        "net-ns",
+        "read-only-root",
+    ] {
+        assert!(
+            isolation.barriers.iter().any(|one| one == barrier),
+            "{isolation:?}"
+        );
     }
-    assert!(isolation.barriers.iter().any(|one| one.starts_with("landlock-") && one != "landlock-0"), "{isolation:?}");
+    assert!(
+        isolation
+            .barriers
+            .iter()
+            .any(|one| one.starts_with("landlock-") && one != "landlock-0"),
+        "{isolation:?}"
+    );
 }

@@ -18,7 +18,13 @@ pub const JOB_UID: u32 = 65534;
 pub const CHILDREN: Option<usize> = None;
 
 pub fn options(python: &PythonEnv) -> DockerOptions {
-    DockerOptions { image: None, python: python.clone(), jest: jest(), workers: 2, limits: Limits::default() }
+    DockerOptions {
+        image: None,
+        python: python.clone(),
+        jest: jest(),
+        workers: 2,
+        limits: Limits::default(),
+    }
 }
 
 /// One sandbox for all tests; none, said aloud, where no engine answers.
@@ -43,5 +49,11 @@ pub fn fresh(python: &PythonEnv) -> Box<dyn Sandbox> {
 
 /// One with another jest than this machine's, or with none.
 pub fn with_jest(python: &PythonEnv, jest: Option<JestEnv>) -> Box<dyn Sandbox> {
-    Box::new(Docker::new(DockerOptions { jest, ..options(python) }).expect("a sandbox"))
+    Box::new(
+        Docker::new(DockerOptions {
+            jest,
+            ..options(python)
+        })
+        .expect("a sandbox"),
+    )
 }

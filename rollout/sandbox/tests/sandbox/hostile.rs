@@ -10,18 +10,31 @@ use super::support::*;
 
 #[test]
 fn an_endless_loop_is_timed_out() {
-    let Some(run) = run_with("def test_a():\n    while True: pass\n", |job| job.limits.timeout_s = 1) else { return };
+    let Some(run) = run_with("def test_a():\n    while True: pass\n", |job| {
+        job.limits.timeout_s = 1
+    }) else {
+        return;
+    };
     assert_eq!(run.end, End::TimedOut);
     // By its CPU time, which is the same on every machine; or by the clock, where it was given none.
-    assert!(run.cpu.is_none_or(|cpu| cpu >= Duration::from_secs(1)) || run.wall >= Duration::from_secs(4), "{run:?}");
+    assert!(
+        run.cpu.is_none_or(|cpu| cpu >= Duration::from_secs(1))
+            || run.wall >= Duration::from_secs(4),
+        "{run:?}"
+    );
 }
 
 #[test]
 fn a_job_that_sleeps_is_timed_out_by_the_clock() {
     let text = "import time\ndef test_a(): time.sleep(1000)\n";
-    let Some(run) = run_with(text, |job| job.limits.timeout_s = 5) else { return };
+    let Some(run) = run_with(text, |job| job.limits.timeout_s = 5) else {
+        return;
+    };
     assert_eq!(run.end, End::TimedOut);
-    assert!(run.cpu.is_none_or(|cpu| cpu < Duration::from_secs(5)), "{run:?}");
+    assert!(
+        run.cpu.is_none_or(|cpu| cpu < Duration::from_secs(5)),
+        "{run:?}"
+    );
 }
 
 /// Waits for what comes true some time, on a slow machine later than on another.
@@ -35,7 +48,9 @@ fn wait_until(what: &str, comes_true: impl Fn() -> bool) {
 
 /// Nothing of a job lives on when its run is over.
 fn gone(word: &str) {
-    wait_until(&format!("no process has `{word}`"), || processes_with(word) == 0);
+    wait_until(&format!("no process has `{word}`"), || {
+        processes_with(word) == 0
+    });
 }
 
 #[test]
@@ -66,8 +81,14 @@ def test_bomb():
         return;
     };
     // The bomb's processes all write results: that is a spoiled channel, or the time is over.
-    assert!(matches!(run.end, End::TimedOut | End::Died { .. }), "{run:#?}");
-    assert_eq!(run.tests.get("test_it.py::test_survivor"), Some(&TestStatus::Passed));
+    assert!(
+        matches!(run.end, End::TimedOut | End::Died { .. }),
+        "{run:#?}"
+    );
+    assert_eq!(
+        run.tests.get("test_it.py::test_survivor"),
+        Some(&TestStatus::Passed)
+    );
     gone(&word);
 }
 
@@ -85,7 +106,8 @@ fn survivors_of_a_run_that_ended_well_are_gone_too() {
 
 #[test]
 fn memory_is_bounded_for_one_process_and_for_many() {
-    let one = "import pytest\ndef test_a():\n    with pytest.raises(MemoryError): bytearray(3 << 30)\n";
+    let one =
+        "import pytest\ndef test_a():\n    with pytest.raises(MemoryError): bytearray(3 << 30)\n";
     passes(one);
     let many = r#"
 import os, time
@@ -96,7 +118,11 @@ def test_a():
             time.sleep(1000)
     time.sleep(1000)
 "#;
-    let Some(run) = run_with(many, |job| (job.limits.memory_mib, job.limits.timeout_s) = (512, 300)) else { return };
+    let Some(run) = run_with(many, |job| {
+        (job.limits.memory_mib, job.limits.timeout_s) = (512, 300)
+    }) else {
+        return;
+    };
     assert_eq!(run.end, End::OutOfMemory, "{run:#?}");
 }
 
@@ -119,7 +145,13 @@ def test_flood(capfd):
     }) else {
         return;
     };
-    assert_eq!(run.end, End::Finished { exit: 0 }, "{:?} {:?}", run.end, run.first_failure);
+    assert_eq!(
+        run.end,
+        End::Finished { exit: 0 },
+        "{:?} {:?}",
+        run.end,
+        run.first_failure
+    );
     assert!(run.output.len() < 11_000, "{}", run.output.len());
 }
 
@@ -139,11 +171,17 @@ def test_full():
 def test_still_judged(): assert 1 == 2
 "#;
     for _ in 0..3 {
-        let Some(run) = run_with(fill, |job| job.limits.disk_mib = 32) else { return };
+        let Some(run) = run_with(fill, |job| job.limits.disk_mib = 32) else {
+            return;
+        };
         assert_eq!(run.end, End::Finished { exit: 1 }, "{run:#?}");
         let of = |name: &str| run.tests[&format!("test_it.py::{name}")];
         let wanted = [TestStatus::Passed, TestStatus::Passed, TestStatus::Failed];
-        assert_eq!(["test_fill", "test_full", "test_still_judged"].map(of), wanted, "{run:#?}");
+        assert_eq!(
+            ["test_fill", "test_full", "test_still_judged"].map(of),
+            wanted,
+            "{run:#?}"
+        );
     }
     passes("def test_a():\n    with open('/tmp/big', 'wb') as file: file.write(bytes(16 << 20))\n");
 }
@@ -154,12 +192,18 @@ fn changes_that_fill_the_disk_are_no_verdict() {
     let tree = Tree::new(&[("test_it.py", "def test_a(): pass\n")]);
     let mut job = tree.job();
     job.limits.disk_mib = 16;
-    job.changes = vec![FileChange { path: "big.txt".into(), content: Some("x".repeat(24 << 20)) }];
+    job.changes = vec![FileChange {
+        path: "big.txt".into(),
+        content: Some("x".repeat(24 << 20)),
+    }];
     let error = sandbox.run(&job).expect_err("there is no room for it");
     assert!(matches!(error, SandboxError::Barrier { .. }), "{error}");
     // A full disk, or the bound on one file that is as large as the disk.
     let told = error.to_string();
-    assert!(told.contains("No space left") || told.contains("File too large"), "{told}");
+    assert!(
+        told.contains("No space left") || told.contains("File too large"),
+        "{told}"
+    );
     passes("def test_a(): pass\n");
 }
 
@@ -174,8 +218,13 @@ fn an_early_exit_is_no_pass() {
         assert!(matches!(run.end, End::Died { .. }), "{text}: {run:#?}");
         assert!(run.tests.is_empty());
     }
-    let Some(run) = run("import sys\nsys.exit(0)\ndef test_a(): pass\n") else { return };
-    assert!(run.tests.is_empty() && run.end != End::Finished { exit: 0 }, "{run:#?}");
+    let Some(run) = run("import sys\nsys.exit(0)\ndef test_a(): pass\n") else {
+        return;
+    };
+    assert!(
+        run.tests.is_empty() && run.end != End::Finished { exit: 0 },
+        "{run:#?}"
+    );
 }
 
 #[test]
@@ -208,7 +257,9 @@ fn a_changed_runner_is_found_out() {
         "import builtins\nclass Quiet(AssertionError): pass\nimport _pytest.python as p\n\
          old = p.Function.runtest\ndef new(self):\n    try: old(self)\n    except AssertionError: pass\np.Function.runtest = new",
     ] {
-        let Some(run) = run(&format!("{patch}\ndef test_a(): assert False\n")) else { return };
+        let Some(run) = run(&format!("{patch}\ndef test_a(): assert False\n")) else {
+            return;
+        };
         let end = &run.end;
         let believed = matches!(end, End::Finished { exit: 0 });
         assert!(!believed, "{patch}: {run:#?}");
@@ -239,15 +290,27 @@ fn a_killed_parent_leaves_no_process() {
     wait_until("the survivor is there", || processes_with(word) > 0);
     let children = descendants(parent.id());
     if let Some(least) = CHILDREN {
-        assert!(children.len() >= least, "init, fork server, job, survivor: {children:?}");
+        assert!(
+            children.len() >= least,
+            "init, fork server, job, survivor: {children:?}"
+        );
     }
     parent.kill().unwrap();
     parent.wait().unwrap();
     gone(word);
-    let left = || children.iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists()).collect::<Vec<_>>();
+    let left = || {
+        children
+            .iter()
+            .filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists())
+            .collect::<Vec<_>>()
+    };
     wait_until("its processes are gone", || left().is_empty());
     for folder in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        if folder.file_name().to_string_lossy().starts_with(&format!("sandbox-tree-{}-", parent.id())) {
+        if folder
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("sandbox-tree-{}-", parent.id()))
+        {
             std::fs::remove_dir_all(folder.path()).ok();
         }
     }

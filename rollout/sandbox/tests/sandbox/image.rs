@@ -19,7 +19,14 @@ fn spec(debian: &[&str]) -> ImageSpec {
 }
 
 fn options(out: PathBuf) -> BuildOptions {
-    BuildOptions { out, mirror: None, python: "python3".into(), unpack: true, resume: false, stopped: || false }
+    BuildOptions {
+        out,
+        mirror: None,
+        python: "python3".into(),
+        unpack: true,
+        resume: false,
+        stopped: || false,
+    }
 }
 
 /// Built once for all tests; none, said aloud, where nobody asked for it.
@@ -30,7 +37,9 @@ fn image() -> Option<Image> {
 /// The same with packages of Debian.
 fn image_with(debian: &[&str]) -> Option<Image> {
     if std::env::var_os(ASKED).is_none() {
-        eprintln!("SKIPPED, no image was built: set `{ASKED}=1` where there is a Debian mirror and a package index");
+        eprintln!(
+            "SKIPPED, no image was built: set `{ASKED}=1` where there is a Debian mirror and a package index"
+        );
         return None;
     }
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
@@ -40,12 +49,26 @@ fn image_with(debian: &[&str]) -> Option<Image> {
 #[test]
 fn an_image_holds_what_was_asked_for_and_nothing_that_it_should_not() {
     let Some(image) = image() else { return };
-    assert_eq!(image.manifest.python.get("attrs").map(String::as_str), Some("24.2.0"));
-    assert_eq!(image.manifest.python.get("pytest").map(String::as_str), Some("8.4.2"));
+    assert_eq!(
+        image.manifest.python.get("attrs").map(String::as_str),
+        Some("24.2.0")
+    );
+    assert_eq!(
+        image.manifest.python.get("pytest").map(String::as_str),
+        Some("8.4.2")
+    );
     let subject = Subject::open(image.folder.to_str().expect("a plain path")).expect("unpacks");
     assert_eq!(subject.roots.len(), 2, "the archive and the unpacked tree");
     for root in &subject.roots {
-        for path in ["usr/bin/git", "usr/bin/timeout", "usr/bin/bash", "usr/bin/awk", "repo", "tmp", "run/train"] {
+        for path in [
+            "usr/bin/git",
+            "usr/bin/timeout",
+            "usr/bin/bash",
+            "usr/bin/awk",
+            "repo",
+            "tmp",
+            "run/train",
+        ] {
             assert!(root.join(path).exists(), "{path}");
         }
         for path in ["var/lib/apt", "usr/share/doc", "usr/share/man"] {
@@ -59,7 +82,10 @@ fn an_image_holds_what_was_asked_for_and_nothing_that_it_should_not() {
 fn the_same_packages_make_the_same_bytes() {
     let Some(image) = image() else { return };
     let out = tempfile::tempdir().expect("folder");
-    let options = BuildOptions { unpack: false, ..options(out.path().to_path_buf()) };
+    let options = BuildOptions {
+        unpack: false,
+        ..options(out.path().to_path_buf())
+    };
     let again = build(&spec(&[]), &options, &|line| eprintln!("{line}")).expect("builds");
     assert_eq!(again.manifest, image.manifest);
 }
@@ -102,20 +128,28 @@ fn an_image_with_jest_runs_it_and_one_without_gives_no_verdict() {
             test('image', () => { expect(fs.existsSync('/usr/bin/apt-get')).toBe(false); });\n",
         ),
     ]);
-    let job = Job { runner: Runner::Jest, ..tree.job() };
+    let job = Job {
+        runner: Runner::Jest,
+        ..tree.job()
+    };
     // This machine's jest is there for neither.
     let sandbox = |image: &Image| {
         let python = PythonEnv::in_image(image).expect("has a Python");
         Embedded::new(super::support::options(&python)).expect("a sandbox")
     };
-    let Some(image) = image_with(&["jest", "nodejs"]) else { return };
+    let Some(image) = image_with(&["jest", "nodejs"]) else {
+        return;
+    };
     let run = sandbox(&image).run(&job).expect("a run");
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 2);
     let Some(image) = image_with(&[]) else { return };
     let error = sandbox(&image).run(&job).expect_err("there is no jest");
     assert!(matches!(error, SandboxError::Environment(_)), "{error}");
-    for part in ["Node.js is at none of `/usr/bin/node`", "hint: `train image build --jest`"] {
+    for part in [
+        "Node.js is at none of `/usr/bin/node`",
+        "hint: `train image build --jest`",
+    ] {
         assert!(error.to_string().contains(part), "{error}");
     }
 }

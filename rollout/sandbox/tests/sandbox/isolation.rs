@@ -98,10 +98,19 @@ fn a_path_that_leaves_the_tree_is_an_error() {
     let tree = Tree::new(&[("test_a.py", "def test_a(): pass\n")]);
     for path in ["../x.py", "/etc/x", "a//b", "a/../../b", ""] {
         let mut job = tree.job();
-        job.changes = vec![FileChange { path: path.to_string(), content: Some(String::new()) }];
+        job.changes = vec![FileChange {
+            path: path.to_string(),
+            content: Some(String::new()),
+        }];
         assert!(sandbox.run(&job).is_err(), "{path}");
     }
     let mut job = tree.job();
     job.tree = "/nowhere".into();
-    assert!(sandbox.run(&job).expect_err("no tree").to_string().contains("/nowhere"));
+    assert!(
+        sandbox
+            .run(&job)
+            .expect_err("no tree")
+            .to_string()
+            .contains("/nowhere")
+    );
 }

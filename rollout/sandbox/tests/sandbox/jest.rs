@@ -13,14 +13,20 @@ fn jest_run(files: &[(&str, &str)], change: impl FnOnce(&mut Job)) -> Option<Tes
     jest()?;
     let sandbox = sandbox()?;
     let tree = Tree::new(files);
-    let mut job = Job { runner: Runner::Jest, ..tree.job() };
+    let mut job = Job {
+        runner: Runner::Jest,
+        ..tree.job()
+    };
     job.limits.timeout_s = 120;
     change(&mut job);
     Some(sandbox.run(&job).expect("the sandbox does its part"))
 }
 
 fn statuses(run: &TestRun) -> BTreeMap<&str, TestStatus> {
-    run.tests.iter().map(|(id, status)| (id.as_str(), *status)).collect()
+    run.tests
+        .iter()
+        .map(|(id, status)| (id.as_str(), *status))
+        .collect()
 }
 
 const AWKWARD: &str = r#"
@@ -51,7 +57,12 @@ test('calls done', done => { setImmediate(done); });
 fn awkward_outcomes_are_told_by_their_full_names() {
     use TestStatus::{Failed, Passed, Skipped};
     let money = "exports.add = (a, b) => a + b;\n";
-    let Some(run) = jest_run(&[("src/it.test.js", AWKWARD), ("src/money.js", money)], |_| {}) else { return };
+    let Some(run) = jest_run(
+        &[("src/it.test.js", AWKWARD), ("src/money.js", money)],
+        |_| {},
+    ) else {
+        return;
+    };
     let wanted = [
         ("passes", Passed),
         ("fails", Failed),
@@ -70,16 +81,23 @@ fn awkward_outcomes_are_told_by_their_full_names() {
         ("throws nothing", Failed),
         ("calls done", Passed),
     ];
-    let wanted: BTreeMap<String, TestStatus> =
-        wanted.map(|(name, status)| (format!("src/it.test.js::{name}"), status)).into();
+    let wanted: BTreeMap<String, TestStatus> = wanted
+        .map(|(name, status)| (format!("src/it.test.js::{name}"), status))
+        .into();
     let seen: BTreeMap<String, TestStatus> = run.tests.clone();
     assert_eq!(seen, wanted, "{}", run.output);
     assert_eq!(run.end, End::Finished { exit: 1 }, "{run:#?}");
     let failure = run.first_failure.expect("a failure");
     assert_eq!(failure.test, "src/it.test.js::fails");
     assert_eq!(failure.exception, "AssertionError");
-    assert_eq!(failure.message, "expect(received).toBe(expected) // Object.is equality; Expected: 5; Received: 4");
-    assert_eq!((failure.stdout.as_str(), failure.stderr.as_str()), ("adding\n", "careful\n"));
+    assert_eq!(
+        failure.message,
+        "expect(received).toBe(expected) // Object.is equality; Expected: 5; Received: 4"
+    );
+    assert_eq!(
+        (failure.stdout.as_str(), failure.stderr.as_str()),
+        ("adding\n", "careful\n")
+    );
     let frame = failure.frames.last().expect("a frame");
     assert_eq!((frame.file.as_str(), frame.line), ("src/it.test.js", 4));
     assert!(frame.source.contains("toBe(5)"), "{frame:?}");
@@ -90,11 +108,19 @@ fn awkward_outcomes_are_told_by_their_full_names() {
 fn a_file_that_cannot_be_loaded_or_cleaned_up_is_a_failed_file() {
     let files = [
         ("broken.test.js", "test('a', () => {\n"),
-        ("late.test.js", "afterAll(() => { throw new Error('late'); });\ntest('a', () => {});\n"),
-        ("missing.test.js", "require('./nowhere');\ntest('a', () => {});\n"),
+        (
+            "late.test.js",
+            "afterAll(() => { throw new Error('late'); });\ntest('a', () => {});\n",
+        ),
+        (
+            "missing.test.js",
+            "require('./nowhere');\ntest('a', () => {});\n",
+        ),
         ("empty.test.js", "module.exports = 1;\n"),
     ];
-    let Some(run) = jest_run(&files, |_| {}) else { return };
+    let Some(run) = jest_run(&files, |_| {}) else {
+        return;
+    };
     let wanted = [
         ("broken.test.js", TestStatus::Failed),
         ("empty.test.js", TestStatus::Failed),
@@ -104,21 +130,43 @@ fn a_file_that_cannot_be_loaded_or_cleaned_up_is_a_failed_file() {
     ];
     assert_eq!(statuses(&run), wanted.into(), "{}", run.output);
     assert_eq!(run.end, End::Finished { exit: 1 });
-    assert_eq!(run.first_failure.expect("a failure").exception, "SyntaxError");
+    assert_eq!(
+        run.first_failure.expect("a failure").exception,
+        "SyntaxError"
+    );
 }
 
 #[test]
 fn only_what_is_asked_for_runs_and_the_first_failure_ends_it() {
     let text = "beforeEach(() => { console.log('each'); });\n\
         test('a', () => {});\ntest('b', () => { throw new Error('b'); });\ntest('c', () => {});\n";
-    let ids = |names: &[&str]| Select::Ids(names.iter().map(|name| format!("x.test.js::{name}")).collect());
-    let chosen = jest_run(&[("x.test.js", text), ("y.test.js", text)], |job| job.select = ids(&["a", "c", "gone"]));
+    let ids = |names: &[&str]| {
+        Select::Ids(
+            names
+                .iter()
+                .map(|name| format!("x.test.js::{name}"))
+                .collect(),
+        )
+    };
+    let chosen = jest_run(&[("x.test.js", text), ("y.test.js", text)], |job| {
+        job.select = ids(&["a", "c", "gone"])
+    });
     let Some(chosen) = chosen else { return };
-    let seen = [("x.test.js::a", TestStatus::Passed), ("x.test.js::c", TestStatus::Passed)];
+    let seen = [
+        ("x.test.js::a", TestStatus::Passed),
+        ("x.test.js::c", TestStatus::Passed),
+    ];
     assert_eq!(statuses(&chosen), seen.into(), "{}", chosen.output);
     assert_eq!(chosen.end, End::Finished { exit: 0 }, "{}", chosen.output);
-    assert_eq!(chosen.output.matches("each").count(), 2, "hooks run around these tests only");
-    let stopped = jest_run(&[("x.test.js", text)], |job| job.stop_at_first_failure = true).expect("runs");
+    assert_eq!(
+        chosen.output.matches("each").count(),
+        2,
+        "hooks run around these tests only"
+    );
+    let stopped = jest_run(&[("x.test.js", text)], |job| {
+        job.stop_at_first_failure = true
+    })
+    .expect("runs");
     assert_eq!(stopped.tests.len(), 2, "{stopped:#?}");
     assert_eq!(stopped.end, End::Finished { exit: 1 });
 }
@@ -126,10 +174,19 @@ fn only_what_is_asked_for_runs_and_the_first_failure_ends_it() {
 #[test]
 fn modules_types_and_hoisted_mocks_are_understood() {
     let files = [
-        ("package.json", r#"{"type": "module", "jest": {"testEnvironment": "./evil.js", "clearMocks": true}}"#),
+        (
+            "package.json",
+            r#"{"type": "module", "jest": {"testEnvironment": "./evil.js", "clearMocks": true}}"#,
+        ),
         ("evil.js", "throw new Error('loaded');"),
-        ("money.js", "export const rate = () => 2;\nexport default (a) => a * rate();\n"),
-        ("typed.ts", "export const half = (value: number): number => value / 2;\n"),
+        (
+            "money.js",
+            "export const rate = () => 2;\nexport default (a) => a * rate();\n",
+        ),
+        (
+            "typed.ts",
+            "export const half = (value: number): number => value / 2;\n",
+        ),
         (
             "it.test.js",
             "import price, { rate } from './money.js';\nimport { half } from './typed';\n\
@@ -137,7 +194,9 @@ fn modules_types_and_hoisted_mocks_are_understood() {
              test('mocked', () => { rate.mockReturnValue(7); expect(rate()).toBe(7); expect(half(4)).toBe(2); });\n",
         ),
     ];
-    let Some(run) = jest_run(&files, |_| {}) else { return };
+    let Some(run) = jest_run(&files, |_| {}) else {
+        return;
+    };
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests["it.test.js::mocked"], TestStatus::Passed);
 }
@@ -145,27 +204,51 @@ fn modules_types_and_hoisted_mocks_are_understood() {
 #[test]
 fn node_is_held_to_its_memory_and_its_time() {
     let hungry = "test('eats', () => { const all = []; for (;;) all.push(new Array(1e5).fill(all.length)); });\n";
-    let Some(run) = jest_run(&[("x.test.js", hungry)], |job| job.limits.memory_mib = 512) else { return };
+    let Some(run) = jest_run(&[("x.test.js", hungry)], |job| job.limits.memory_mib = 512) else {
+        return;
+    };
     assert_eq!(run.end, End::OutOfMemory, "{run:#?}");
-    let slow = jest_run(&[("x.test.js", "test('hangs', () => { for (;;); });\n")], |job| job.limits.timeout_s = 3);
+    let slow = jest_run(
+        &[("x.test.js", "test('hangs', () => { for (;;); });\n")],
+        |job| job.limits.timeout_s = 3,
+    );
     assert_eq!(slow.expect("runs").end, End::TimedOut);
 }
 
 #[test]
 fn a_jest_that_does_not_start_is_our_fault() {
-    let (Some(python), Some(_)) = (python(), sandbox()) else { return };
+    let (Some(python), Some(_)) = (python(), sandbox()) else {
+        return;
+    };
     let tree = Tree::new(&[
-        ("jest/@jest/core/package.json", r#"{"version": "29.0.0", "main": "gone.js"}"#),
+        (
+            "jest/@jest/core/package.json",
+            r#"{"version": "29.0.0", "main": "gone.js"}"#,
+        ),
         ("x.test.js", "test('a', () => {});\n"),
     ]);
     let Ok(jest) = JestEnv::existing(Path::new("/usr/bin/node"), &tree.0.join("jest")) else {
         return eprintln!("SKIPPED, a broken jest was not tested: there is no `/usr/bin/node`");
     };
     let broken = with_jest(python, Some(jest));
-    let job = Job { runner: Runner::Jest, ..tree.job() };
-    assert!(broken.run(&job).expect_err("does not start").to_string().contains("before it had loaded jest"));
+    let job = Job {
+        runner: Runner::Jest,
+        ..tree.job()
+    };
+    assert!(
+        broken
+            .run(&job)
+            .expect_err("does not start")
+            .to_string()
+            .contains("before it had loaded jest")
+    );
     let none = with_jest(python, None);
-    assert!(none.run(&job).expect_err("there is none").to_string().contains("jest"));
+    assert!(
+        none.run(&job)
+            .expect_err("there is none")
+            .to_string()
+            .contains("jest")
+    );
 }
 
 #[test]
@@ -202,7 +285,9 @@ test('honest objects have functions of their own', () => {
   expect([`${new Money()}`, call.bind, list.get(), new Error('x').toString()]).toEqual(['money', 3, 4, 'Error: x']);
 });
 "#;
-    let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else { return };
+    let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else {
+        return;
+    };
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 5);
 }
@@ -240,7 +325,9 @@ test('nor whoever it starts', () => {
   expect(texts()).toEqual(before);
 });
 "#;
-    let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else { return };
+    let Some(run) = jest_run(&[("x.test.js", text)], |_| {}) else {
+        return;
+    };
     assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
     assert_eq!(run.tests.len(), 2);
 }
@@ -257,10 +344,15 @@ fn runs_that_are_compared_tell_values_in_full_and_hide_that_tests_run() {
         job.compared = true;
         job.select = Select::Ids(vec!["f.test.js".to_string()]);
     };
-    let Some(run) = jest_run(&[("f.test.js", tests), ("f.js", code)], whole) else { return };
+    let Some(run) = jest_run(&[("f.test.js", tests), ("f.js", code)], whole) else {
+        return;
+    };
     assert_eq!(statuses(&run).len(), 3, "{run:#?}");
     assert_eq!(run.tests["f.test.js::seen"], TestStatus::Passed, "{run:#?}");
     let why = &run.whys["f.test.js::value"];
-    assert!(why.starts_with("AssertionError: expect(received)") && why.contains("\n-     3,\n+     2,"), "{why}");
+    assert!(
+        why.starts_with("AssertionError: expect(received)") && why.contains("\n-     3,\n+     2,"),
+        "{why}"
+    );
     assert_eq!(run.whys["f.test.js::thrown"], "TypeError: no number");
 }

@@ -48,12 +48,19 @@ fn task() -> Task {
 }
 
 fn tree() -> Tree {
-    Tree::new(&[("money/money.js", CLEAN), ("money/tests/money.test.js", TESTS)])
+    Tree::new(&[
+        ("money/money.js", CLEAN),
+        ("money/tests/money.test.js", TESTS),
+    ])
 }
 
 fn grader(timeout_s: u64) -> Option<Grader> {
     jest()?;
-    let limits = Limits { timeout_s, memory_mib: 512, ..Limits::default() };
+    let limits = Limits {
+        timeout_s,
+        memory_mib: 512,
+        ..Limits::default()
+    };
     Some(Grader::new(Arc::new(Borrowed(sandbox()?)), limits))
 }
 
@@ -67,17 +74,29 @@ fn no_attack_on_jest_earns_a_reward() {
     for line in text.lines() {
         let row: Value = serde_json::from_str(line).expect("an attack");
         let files = row["files"].as_object().expect("files").iter();
-        let files = files.map(|(path, text)| (path.clone(), text.as_str().map(str::to_string))).collect();
+        let files = files
+            .map(|(path, text)| (path.clone(), text.as_str().map(str::to_string)))
+            .collect();
         let read = |path: &str| match path {
             "money.js" => Some(BASE.to_string()),
             "tests/money.test.js" => Some(TESTS.to_string()),
             _ => None,
         };
         let patch = Answer::Files(files).patch(&read).expect("a patch");
-        let graded = grader.grade(&tree.0, &task, &patch).expect("no attack is our own fault");
-        assert!(graded.outcome != Outcome::Resolved || graded.suspicion.is_some(), "{}: {graded:?}", row["name"]);
+        let graded = grader
+            .grade(&tree.0, &task, &patch)
+            .expect("no attack is our own fault");
+        assert!(
+            graded.outcome != Outcome::Resolved || graded.suspicion.is_some(),
+            "{}: {graded:?}",
+            row["name"]
+        );
         if graded.outcome == Outcome::Resolved {
-            resolved.push(format!("{}: {}", row["name"], graded.suspicion.unwrap_or_default()));
+            resolved.push(format!(
+                "{}: {}",
+                row["name"],
+                graded.suspicion.unwrap_or_default()
+            ));
         }
         count += 1;
     }
@@ -100,10 +119,24 @@ fn honest_repairs_in_javascript_are_resolved() {
     ];
     for repair in repairs {
         let patch = Patch::between("money.js", BASE, repair);
-        let graded = grader.grade(&tree.0, &task, &patch).expect("the sandbox does its part");
-        assert_eq!((&graded.outcome, &graded.suspicion), (&Outcome::Resolved, &None), "{repair}: {graded:?}");
+        let graded = grader
+            .grade(&tree.0, &task, &patch)
+            .expect("the sandbox does its part");
+        assert_eq!(
+            (&graded.outcome, &graded.suspicion),
+            (&Outcome::Resolved, &None),
+            "{repair}: {graded:?}"
+        );
     }
     let other = Patch::between("money.js", BASE, "exports.add = () => 3;\n");
-    let other = grader.grade(&tree.0, &task, &other).expect("the sandbox does its part");
-    assert_eq!(other.outcome, Outcome::StillFailing { passed: 1, failed: 1 });
+    let other = grader
+        .grade(&tree.0, &task, &other)
+        .expect("the sandbox does its part");
+    assert_eq!(
+        other.outcome,
+        Outcome::StillFailing {
+            passed: 1,
+            failed: 1
+        }
+    );
 }

@@ -18,7 +18,10 @@ impl Place {
         for folder in ["open", "closed"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        let (_, text) = MODULES.iter().find(|(name, _)| *name == "landlock").expect("it is one of them");
+        let (_, text) = MODULES
+            .iter()
+            .find(|(name, _)| *name == "landlock")
+            .expect("it is one of them");
         std::fs::write(root.join("landlock.py"), text).unwrap();
         Place(root)
     }
@@ -26,7 +29,13 @@ impl Place {
     /// Runs Python in it; none where there is none.
     fn run(&self, text: &str) -> Option<Output> {
         let program = python()?.program();
-        Some(Command::new(program).args(["-B", "-c", text]).current_dir(&self.0).output().unwrap())
+        Some(
+            Command::new(program)
+                .args(["-B", "-c", text])
+                .current_dir(&self.0)
+                .output()
+                .unwrap(),
+        )
     }
 }
 
@@ -73,8 +82,14 @@ assert os.listdir("closed") == []
 assert open("landlock.py").read() and os.listdir("/usr")
 "#
         );
-        let Some(output) = place.run(&text) else { return };
-        assert!(output.status.success(), "ABI {abi}: {}", String::from_utf8_lossy(&output.stderr));
+        let Some(output) = place.run(&text) else {
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "ABI {abi}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         std::fs::remove_dir_all(place.0.join("open/a")).unwrap();
     }
 }
@@ -92,8 +107,14 @@ for path in ["landlock.py", "/etc/passwd"]:
     raise AssertionError(path)
 "#;
     let place = Place::new("reads");
-    let Some(output) = place.run(text) else { return };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let Some(output) = place.run(text) else {
+        return;
+    };
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -136,8 +157,16 @@ assert libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(Filter(4, code)), *words[:
 os.execv(sys.argv[2], sys.argv[2:])
 "#;
     let mut command = Command::new(python()?.program());
-    command.args(["-c", text, &number.to_string()]).arg(std::env::current_exe().unwrap());
-    Some(command.args(["--exact", test, "--nocapture"]).env("SANDBOX_TEST_WITHOUT", "1").output().unwrap())
+    command
+        .args(["-c", text, &number.to_string()])
+        .arg(std::env::current_exe().unwrap());
+    Some(
+        command
+            .args(["--exact", test, "--nocapture"])
+            .env("SANDBOX_TEST_WITHOUT", "1")
+            .output()
+            .unwrap(),
+    )
 }
 
 #[test]
@@ -145,16 +174,22 @@ fn a_kernel_without_landlock_is_refused_with_the_cure() {
     const LANDLOCK_CREATE_RULESET: u32 = 444;
     if std::env::var("SANDBOX_TEST_WITHOUT").is_ok() {
         match Embedded::new(options(python().unwrap())) {
-            Err(SandboxError::Barrier { barrier, reason }) => println!("refused {barrier}: {reason}"),
+            Err(SandboxError::Barrier { barrier, reason }) => {
+                println!("refused {barrier}: {reason}")
+            }
             other => println!("not refused: {:?}", other.err()),
         }
         return;
     }
-    let Some(output) =
-        without_call(LANDLOCK_CREATE_RULESET, "landlock::a_kernel_without_landlock_is_refused_with_the_cure")
-    else {
+    let Some(output) = without_call(
+        LANDLOCK_CREATE_RULESET,
+        "landlock::a_kernel_without_landlock_is_refused_with_the_cure",
+    ) else {
         return;
     };
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("refused landlock: ") && said.contains("hint: use Linux 5.13"), "{said}");
+    assert!(
+        said.contains("refused landlock: ") && said.contains("hint: use Linux 5.13"),
+        "{said}"
+    );
 }

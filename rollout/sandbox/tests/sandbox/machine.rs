@@ -19,10 +19,18 @@ struct Own {
 
 impl Own {
     fn new(name: &str) -> Option<Own> {
-        let program = std::env::temp_dir().join(format!("sandbox-init-{name}-{}", std::process::id()));
+        let program =
+            std::env::temp_dir().join(format!("sandbox-init-{name}-{}", std::process::id()));
         std::fs::copy(env!("CARGO_BIN_EXE_sandbox-init"), &program).unwrap();
-        let options = EmbeddedOptions { init: program.clone(), workers: 1, ..options(python()?) };
-        Some(Own { sandbox: Some(Embedded::new(options).unwrap()), program })
+        let options = EmbeddedOptions {
+            init: program.clone(),
+            workers: 1,
+            ..options(python()?)
+        };
+        Some(Own {
+            sandbox: Some(Embedded::new(options).unwrap()),
+            program,
+        })
     }
 
     fn sandbox(&self) -> &Embedded {
@@ -31,9 +39,13 @@ impl Own {
 
     /// The first process, and the fork server below it.
     fn processes(&self) -> [u32; 2] {
-        let pids =
-            std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let is_first = |pid: &u32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program);
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_first = |pid: &u32| {
+            std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program)
+        };
         let first = pids.filter(is_first).min().unwrap();
         [first, descendants(first)[0]]
     }
@@ -58,7 +70,9 @@ fn signal(pid: u32, signal: Signal) {
 
 #[test]
 fn a_worker_that_somebody_kills_is_replaced_and_the_job_runs() {
-    let Some(own) = Own::new("killed") else { return };
+    let Some(own) = Own::new("killed") else {
+        return;
+    };
     for place in 0..2 {
         let before = own.processes();
         signal(before[place], Signal::SIGKILL);
@@ -68,7 +82,9 @@ fn a_worker_that_somebody_kills_is_replaced_and_the_job_runs() {
     // Now while a job runs.
     let word = format!("at_work{}", std::process::id());
     let script = format!("until [ -e go ]; do sleep 0.1; done # {word}");
-    let text = format!("import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n");
+    let text = format!(
+        "import subprocess\ndef test_a(): subprocess.run(['/bin/sh', '-c', '{script}'], check=True)\n"
+    );
     let tree = Tree::new(&[("test_a.py", &text)]);
     let before = own.processes();
     let mut job = tree.job();
@@ -90,7 +106,9 @@ fn a_worker_that_somebody_kills_is_replaced_and_the_job_runs() {
 
 #[test]
 fn a_worker_that_answers_no_more_is_replaced() {
-    let Some(own) = Own::new("stopped") else { return };
+    let Some(own) = Own::new("stopped") else {
+        return;
+    };
     let tree = Tree::new(&[("test_a.py", "def test_a(): pass\n")]);
     let mut job = tree.job();
     own.sandbox().run(&job).unwrap();
@@ -133,25 +151,45 @@ def test_b(): pass
 
 #[test]
 fn a_sandbox_takes_its_cgroups_along() {
-    let Some(own) = Own::new("cgroup") else { return };
+    let Some(own) = Own::new("cgroup") else {
+        return;
+    };
     let group = |pid: u32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         let owner = format!("/train-{}-", std::process::id());
         // Where the owner had to move, its first processes are in a leaf beside it.
-        let of_workers = text.lines().filter(|line| line.contains(&owner) && !line.ends_with("-main"));
+        let of_workers = text
+            .lines()
+            .filter(|line| line.contains(&owner) && !line.ends_with("-main"));
         of_workers.map(str::to_string).collect::<Vec<_>>()
     };
     let [first, server] = own.processes();
     assert!(group(first).is_empty(), "who removes it is not in it");
     let groups = group(server);
-    assert_eq!(groups.is_empty(), own.sandbox().no_cgroup().is_some(), "{groups:?}");
-    let Some(path) = groups.first().and_then(|line| line.splitn(3, ':').nth(2)).map(str::to_string) else {
-        eprintln!("SKIPPED, there is no cgroup to remove: {}", own.sandbox().no_cgroup().unwrap());
+    assert_eq!(
+        groups.is_empty(),
+        own.sandbox().no_cgroup().is_some(),
+        "{groups:?}"
+    );
+    let Some(path) = groups
+        .first()
+        .and_then(|line| line.splitn(3, ':').nth(2))
+        .map(str::to_string)
+    else {
+        eprintln!(
+            "SKIPPED, there is no cgroup to remove: {}",
+            own.sandbox().no_cgroup().unwrap()
+        );
         return;
     };
     let folders = || -> Vec<PathBuf> {
-        let trees = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-        let all = trees.chain(["/sys/fs/cgroup".into()]).map(|tree| tree.join(path.trim_start_matches('/')));
+        let trees = std::fs::read_dir("/sys/fs/cgroup")
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.path());
+        let all = trees
+            .chain(["/sys/fs/cgroup".into()])
+            .map(|tree| tree.join(path.trim_start_matches('/')));
         all.filter(|folder| folder.exists()).collect()
     };
     assert!(!folders().is_empty());
@@ -163,9 +201,23 @@ fn a_sandbox_takes_its_cgroups_along() {
 fn a_sandbox_tells_its_barriers_as_the_kernel_does() {
     let Some(sandbox) = sandbox() else { return };
     let told = sandbox.isolation();
-    let kinds = ["user-ns", "pid-ns", "net-ns", "overlay", "landlock-", "seccomp", "capabilities", "cgroup-"];
+    let kinds = [
+        "user-ns",
+        "pid-ns",
+        "net-ns",
+        "overlay",
+        "landlock-",
+        "seccomp",
+        "capabilities",
+        "cgroup-",
+    ];
     for kind in kinds {
-        assert!(told.barriers.iter().any(|barrier| barrier.starts_with(kind)), "{kind}: {told:?}");
+        assert!(
+            told.barriers
+                .iter()
+                .any(|barrier| barrier.starts_with(kind)),
+            "{kind}: {told:?}"
+        );
     }
     let none = told.barriers.contains(&"cgroup-none".to_string());
     assert_eq!(none, sandbox.no_cgroup().is_some(), "{told:?}");
@@ -184,8 +236,16 @@ def test_captured():
     print("y" * (64 << 20))
     assert 1 == 2, "z" * (8 << 20)
 "#;
-    let Some(run) = run_with(text, |job| job.limits.output_bytes = 10_000) else { return };
-    assert_eq!(run.end, End::Finished { exit: 1 }, "{:?}: {}", run.end, run.output);
+    let Some(run) = run_with(text, |job| job.limits.output_bytes = 10_000) else {
+        return;
+    };
+    assert_eq!(
+        run.end,
+        End::Finished { exit: 1 },
+        "{:?}: {}",
+        run.end,
+        run.output
+    );
     assert!(run.output.len() < 11_000, "{}", run.output.len());
     let failure = run.first_failure.expect("a failure");
     let sizes = [&failure.message, &failure.trace, &failure.stdout].map(String::len);
@@ -196,11 +256,17 @@ def test_captured():
 fn signals_that_our_caller_ignores_are_not_ignored_by_tests() {
     let Some(python) = python() else { return };
     // As a shell without job control starts what runs in the background.
-    let text =
-        "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])";
+    let text = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nos.execv(sys.argv[1], sys.argv[1:])";
     let test = "outcomes::what_ends_the_session_leaves_the_rest_without_an_outcome";
     let mut command = Command::new(python.program());
-    command.args(["-c", text]).arg(std::env::current_exe().unwrap()).args(["--exact", test]);
+    command
+        .args(["-c", text])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test]);
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }

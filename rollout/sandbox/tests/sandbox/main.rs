@@ -42,7 +42,10 @@ fn a_command_ends_with_its_own_status_behind_the_same_barriers() {
     let run = sandbox.command(&tree.job(), &words).unwrap();
     assert_eq!(run.end, End::Finished { exit: 7 }, "{run:#?}");
     for line in ["hello", "1000", "closed", "Seccomp:\t2"] {
-        assert!(run.output.lines().any(|said| said == line), "{line}: {run:#?}");
+        assert!(
+            run.output.lines().any(|said| said == line),
+            "{line}: {run:#?}"
+        );
     }
     let endless = ["/bin/sh", "-c", "while :; do :; done"].map(str::to_string);
     let mut job = tree.job();

@@ -19,7 +19,11 @@ fn checked(text: &str, wanted: &[&str], ended: impl Fn(&End) -> bool) {
         TestStatus::XPassed => "xpassed",
     };
     let told = |(id, status): (&String, &TestStatus)| {
-        format!("{} {}", word(status), id.strip_prefix("test_it.py::").unwrap_or(id))
+        format!(
+            "{} {}",
+            word(status),
+            id.strip_prefix("test_it.py::").unwrap_or(id)
+        )
     };
     let mut seen: Vec<String> = run.tests.iter().map(told).collect();
     let mut wanted: Vec<String> = wanted.iter().map(|line| line.to_string()).collect();
@@ -279,8 +283,14 @@ fn what_cannot_be_collected_has_no_outcome() {
 
 #[test]
 fn a_generator_is_no_test_that_passes() {
-    let Some(run) = run("def test_a():\n    yield lambda: None\n") else { return };
-    assert_ne!(run.tests.get("test_it.py::test_a"), Some(&TestStatus::Passed), "{run:#?}");
+    let Some(run) = run("def test_a():\n    yield lambda: None\n") else {
+        return;
+    };
+    assert_ne!(
+        run.tests.get("test_it.py::test_a"),
+        Some(&TestStatus::Passed),
+        "{run:#?}"
+    );
 }
 
 #[test]
@@ -295,9 +305,20 @@ fn what_ends_the_session_leaves_the_rest_without_an_outcome() {
     ] {
         let text = format!("def test_a(): pass\ndef test_b():\n    {way}\ndef test_c(): pass\n");
         let Some(run) = run(&text) else { return };
-        assert_eq!(run.tests.get("test_it.py::test_a"), Some(&TestStatus::Passed), "{way}: {run:#?}");
-        assert_ne!(run.tests.get("test_it.py::test_b"), Some(&TestStatus::Passed), "{way}: {run:#?}");
-        assert!(!run.tests.contains_key("test_it.py::test_c"), "{way}: {run:#?}");
+        assert_eq!(
+            run.tests.get("test_it.py::test_a"),
+            Some(&TestStatus::Passed),
+            "{way}: {run:#?}"
+        );
+        assert_ne!(
+            run.tests.get("test_it.py::test_b"),
+            Some(&TestStatus::Passed),
+            "{way}: {run:#?}"
+        );
+        assert!(
+            !run.tests.contains_key("test_it.py::test_c"),
+            "{way}: {run:#?}"
+        );
         assert!(bad(&run.end), "{way}: {run:#?}");
     }
 }

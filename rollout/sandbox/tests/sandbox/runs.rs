@@ -21,6 +21,13 @@ pub fn run_with(text: &str, change: impl FnOnce(&mut Job)) -> Option<TestRun> {
 pub fn passes(text: &str) {
     if let Some(run) = run(text) {
         assert_eq!(run.end, End::Finished { exit: 0 }, "{run:#?}");
-        assert!(!run.tests.is_empty() && run.tests.values().all(|status| *status == TestStatus::Passed), "{run:#?}");
+        assert!(
+            !run.tests.is_empty()
+                && run
+                    .tests
+                    .values()
+                    .all(|status| *status == TestStatus::Passed),
+            "{run:#?}"
+        );
     }
 }

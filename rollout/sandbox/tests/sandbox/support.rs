@@ -63,12 +63,20 @@ pub fn fresh(python: &PythonEnv) -> Box<dyn Sandbox> {
 
 /// One with another jest than this machine's, or with none.
 pub fn with_jest(python: &PythonEnv, jest: Option<JestEnv>) -> Box<dyn Sandbox> {
-    Box::new(Embedded::new(EmbeddedOptions { jest, ..options(python) }).expect("a sandbox"))
+    Box::new(
+        Embedded::new(EmbeddedOptions {
+            jest,
+            ..options(python)
+        })
+        .expect("a sandbox"),
+    )
 }
 
 pub fn sandbox() -> Option<&'static Embedded> {
     static SANDBOX: OnceLock<Option<Embedded>> = OnceLock::new();
-    SANDBOX.get_or_init(|| python().map(|python| Embedded::new(options(python)).expect("a sandbox"))).as_ref()
+    SANDBOX
+        .get_or_init(|| python().map(|python| Embedded::new(options(python)).expect("a sandbox")))
+        .as_ref()
 }
 
 /// A source tree that is removed at the end.
@@ -78,7 +86,8 @@ impl Tree {
     pub fn new(files: &[(&str, &str)]) -> Tree {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("sandbox-tree-{}-{number}", std::process::id()));
+        let root =
+            std::env::temp_dir().join(format!("sandbox-tree-{}-{number}", std::process::id()));
         for (path, text) in files {
             let path = root.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -96,7 +105,10 @@ impl Tree {
             select: Select::All,
             stop_at_first_failure: false,
             compared: false,
-            limits: Limits { timeout_s: 20, ..Limits::default() },
+            limits: Limits {
+                timeout_s: 20,
+                ..Limits::default()
+            },
         }
     }
 }
@@ -109,17 +121,31 @@ impl Drop for Tree {
 
 pub fn processes_with(word: &str) -> usize {
     let read = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();
-    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(read);
-    lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+    let lines = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(read);
+    lines
+        .filter(|line| String::from_utf8_lossy(line).contains(word))
+        .count()
 }
 
 pub fn descendants(pid: u32) -> Vec<u32> {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return Vec::new() };
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return Vec::new();
+    };
     drop(text);
     let mut found = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        for child in children
+            .split_whitespace()
+            .filter_map(|child| child.parse().ok())
+        {
             found.push(child);
             found.extend(descendants(child));
         }

@@ -5,7 +5,11 @@ use super::*;
 /// The text and the calls (`name arguments`) of `text`.
 #[track_caller]
 fn told(form: Form, text: &str) -> (String, Vec<String>) {
-    let words = |calls: Vec<Call>| calls.into_iter().map(|call| format!("{} {}", call.name, call.arguments));
+    let words = |calls: Vec<Call>| {
+        calls
+            .into_iter()
+            .map(|call| format!("{} {}", call.name, call.arguments))
+    };
     let (whole, calls) = ToolCallParser::new(Some(form), usize::MAX).push(text, true);
     let calls: Vec<String> = words(calls).collect();
     let mut parser = ToolCallParser::new(Some(form), usize::MAX);
@@ -25,20 +29,39 @@ fn told(form: Form, text: &str) -> (String, Vec<String>) {
 #[track_caller]
 fn check(form: Form, text: &str, said: &str, calls: &[&str]) {
     let (told, called) = told(form, text);
-    assert_eq!((told.as_str(), called), (said, calls.iter().map(|&call| call.to_owned()).collect()), "{text}");
+    assert_eq!(
+        (told.as_str(), called),
+        (said, calls.iter().map(|&call| call.to_owned()).collect()),
+        "{text}"
+    );
 }
 
 #[test]
 fn objects_between_tags_are_calls_and_the_rest_is_said() {
     let text = "Look:\n<tool_call>\n{\"name\": \"ls\", \"arguments\": {\"path\": \".\", \"all\": true}}\n</tool_call>\n\
                 <tool_call>{\"name\":\"pwd\"}</tool_call>\n";
-    check(Form::Hermes, text, "Look:", &[r#"ls {"path":".","all":true}"#, "pwd {}"]);
+    check(
+        Form::Hermes,
+        text,
+        "Look:",
+        &[r#"ls {"path":".","all":true}"#, "pwd {}"],
+    );
     // The end of the answer closes the last tag.
-    check(Form::Hermes, r#"<tool_call>{"name":"pwd","arguments":{}}"#, "", &["pwd {}"]);
+    check(
+        Form::Hermes,
+        r#"<tool_call>{"name":"pwd","arguments":{}}"#,
+        "",
+        &["pwd {}"],
+    );
     let more = "A:\n<tool_call>{\"name\":\"ls\"}</tool_call>\nThen b.\n";
     check(Form::Hermes, more, "A:\nThen b.", &["ls {}"]);
     let tag_inside = r#"<tool_call>{"name":"w","arguments":{"t":"</tool_call>{"}}</tool_call>"#;
-    check(Form::Hermes, tag_inside, "", &[r#"w {"t":"</tool_call>{"}"#]);
+    check(
+        Form::Hermes,
+        tag_inside,
+        "",
+        &[r#"w {"t":"</tool_call>{"}"#],
+    );
 }
 
 #[test]
@@ -53,11 +76,23 @@ fn what_is_cut_off_or_malformed_is_text_and_the_calls_before_it_stay() {
     ] {
         check(Form::Hermes, &format!("{first}\n{rest}"), rest, &calls);
     }
-    check(Form::Hermes, &format!("{first}\n<tool_call"), "\n<tool_call", &calls);
+    check(
+        Form::Hermes,
+        &format!("{first}\n<tool_call"),
+        "\n<tool_call",
+        &calls,
+    );
     // One that was never closed does not swallow the next.
     let broken = r#"<tool_call>{"name":"a","arguments":{"x":1}</tool_call>"#;
     check(Form::Hermes, &format!("{broken}\n{first}"), broken, &calls);
-    for text in ["none", " <tool_ca", "</tool_call>", "<tool_call>[1]</tool_call>", "a \n", "Hm < 3"] {
+    for text in [
+        "none",
+        " <tool_ca",
+        "</tool_call>",
+        "<tool_call>[1]</tool_call>",
+        "a \n",
+        "Hm < 3",
+    ] {
         check(Form::Hermes, text, text, &[]);
     }
 }
@@ -67,11 +102,26 @@ fn mistral_lists_calls_or_names_them_one_by_one() {
     let list = r#"[TOOL_CALLS] [{"name": "ls", "arguments": {"path": "."}}, {"name": "pwd", "arguments": "{}"}]"#;
     check(Form::Mistral, list, "", &[r#"ls {"path":"."}"#, "pwd {}"]);
     let named = r#"So[TOOL_CALLS]ls[ARGS]{"path": "."}[TOOL_CALLS]pwd[CALL_ID]a1b2c3d4e[ARGS]{}"#;
-    check(Form::Mistral, named, "So", &[r#"ls {"path":"."}"#, "pwd {}"]);
-    check(Form::Mistral, r#"[TOOL_CALLS]ls{"path":"."}"#, "", &[r#"ls {"path":"."}"#]);
+    check(
+        Form::Mistral,
+        named,
+        "So",
+        &[r#"ls {"path":"."}"#, "pwd {}"],
+    );
+    check(
+        Form::Mistral,
+        r#"[TOOL_CALLS]ls{"path":"."}"#,
+        "",
+        &[r#"ls {"path":"."}"#],
+    );
     let cut = r#"[TOOL_CALLS][{"name": "ls", "arguments": {}}, {"name": "pw"#;
     check(Form::Mistral, cut, r#", {"name": "pw"#, &["ls {}"]);
-    for text in ["[TOOL_CALLS]", "[TOOL_CALLS][{]", "[TOOL_CALLS][ARGS]{}", "[TOOL_CALLS]ls[ARGS]{\"path\": "] {
+    for text in [
+        "[TOOL_CALLS]",
+        "[TOOL_CALLS][{]",
+        "[TOOL_CALLS][ARGS]{}",
+        "[TOOL_CALLS]ls[ARGS]{\"path\": ",
+    ] {
         check(Form::Mistral, text, text, &[]);
     }
 }
@@ -87,9 +137,21 @@ fn llama_writes_nothing_but_calls() {
     }
     let two = r#"{"name": "a", "parameters": {}}; {"name": "b", "parameters": {}}"#;
     check(Form::Llama, two, "", &["a {}", "b {}"]);
-    check(Form::Llama, r#"{"name": "a", "parameters": {}}; {"name": "b", "par"#, r#" {"name": "b", "par"#, &["a {}"]);
+    check(
+        Form::Llama,
+        r#"{"name": "a", "parameters": {}}; {"name": "b", "par"#,
+        r#" {"name": "b", "par"#,
+        &["a {}"],
+    );
     let person = r#"{"name": "Alice", "age": 3}"#;
-    for text in ["{}", "{no", person, r#"{"name": "a", "parameters": {}} and more"#, "[1]", r#"Try {"name": "a"}"#] {
+    for text in [
+        "{}",
+        "{no",
+        person,
+        r#"{"name": "a", "parameters": {}} and more"#,
+        "[1]",
+        r#"Try {"name": "a"}"#,
+    ] {
         check(Form::Llama, text, text, &[]);
     }
 }
@@ -97,7 +159,10 @@ fn llama_writes_nothing_but_calls() {
 #[test]
 fn without_a_form_all_is_text_and_of_many_calls_only_some_may_be_told() {
     let call = r#"<tool_call>{"name":"a"}</tool_call>"#;
-    assert_eq!(ToolCallParser::new(None, 9).push(call, true), (call.to_owned(), Vec::new()));
+    assert_eq!(
+        ToolCallParser::new(None, 9).push(call, true),
+        (call.to_owned(), Vec::new())
+    );
     let (text, calls) = ToolCallParser::new(Some(Form::Hermes), 1).push(&call.repeat(3), true);
     assert_eq!((text.as_str(), calls.len()), ("", 1));
 }
