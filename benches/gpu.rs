@@ -22,12 +22,12 @@ use model::weights::{from_host, to_host};
 use model::{CausalLm, ModelConfig};
 use rollout::policy::Sampling;
 use serde_json::{Value, json};
-use train::batch::{Batch, Row, micro_batches};
 use train::checkpoint;
 use train::device::{self, DeviceChoice};
-use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
 use train::optim::{AdamW, NamedGradients, OptimizerConfig, over_micro_batches};
+use train::trainer::batch::{Batch, Row, micro_batches};
+use train::trainer::layerwise::Learner;
 
 /// As the program allocates.
 #[global_allocator]

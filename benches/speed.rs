@@ -14,12 +14,12 @@ use model::decoder::rope_of;
 use model::lora::{LoraConfig, with_lora};
 use model::{CausalLm, ModelConfig};
 use rollout::policy::{Policy, Request, Sampling};
-use train::batch::{Batch, Row, micro_batches};
 use train::checkpoint::{self, Loaded};
-use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
 use train::optim::{AdamW, OptimizerConfig, over_micro_batches, workers};
 use train::policy::Generator;
+use train::trainer::batch::{Batch, Row, micro_batches};
+use train::trainer::layerwise::Learner;
 
 /// As the program allocates.
 #[global_allocator]

@@ -19,6 +19,7 @@ pub mod near;
 pub mod noise;
 pub mod pack;
 pub mod patch;
+pub mod perturb;
 pub mod retrieve;
 pub mod sample;
 pub mod sampling;
@@ -30,7 +31,6 @@ pub mod template;
 pub mod tokenizer;
 pub mod triplet;
 pub mod trust;
-pub mod vary;
 
 pub use edit::LineEdit;
 pub use message::{Message, Role};

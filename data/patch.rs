@@ -122,7 +122,7 @@ impl Patch {
             return Patch::default();
         }
         let name = Some(path.to_string());
-        Patch::of(vec![FilePatch {
+        Patch::from_files(vec![FilePatch {
             labelled: true,
             old: name.clone(),
             new: name,
@@ -153,7 +153,7 @@ impl Patch {
         let name = |text: Option<&str>| text.map(|_| path.to_string());
         let headers = vec![format!("diff --git a/{path} b/{path}"), mode.to_string()];
         let (old, new) = (name(old), name(new));
-        Patch::of(vec![FilePatch {
+        Patch::from_files(vec![FilePatch {
             headers,
             labelled: !hunks.is_empty(),
             old,
@@ -180,7 +180,10 @@ impl Patch {
             .iter()
             .filter_map(|file| file.new.clone().or(file.old.clone()))
             .collect();
-        (Patch::of(kept.into_iter().cloned().collect()), paths)
+        (
+            Patch::from_files(kept.into_iter().cloned().collect()),
+            paths,
+        )
     }
 
     /// The first line of the old file at `path` that is changed, counted from 1; none where there is no such line.
@@ -251,7 +254,7 @@ impl Patch {
             .iter()
             .flat_map(|patch| patch.files.clone())
             .collect();
-        Patch::parse(&Patch::of(files).text)
+        Patch::parse(&Patch::from_files(files).text)
     }
 
     /// The patch that undoes this one.
@@ -270,7 +273,7 @@ impl Patch {
         {
             files.reverse();
         }
-        Patch::of(files)
+        Patch::from_files(files)
     }
 
     /// Every path that is read or written, each once, in order.
@@ -318,7 +321,7 @@ impl Patch {
         apply::apply(&self.files, read)
     }
 
-    fn of(files: Vec<FilePatch>) -> Patch {
+    fn from_files(files: Vec<FilePatch>) -> Patch {
         let mut text = String::new();
         for file in &files {
             file.print(&mut text).expect("a String takes every write");

@@ -193,7 +193,7 @@ impl Tokenizer {
             name: name.to_string(),
             reason,
         };
-        Ok(Tokenizer::of(
+        Ok(Tokenizer::from_json(
             Json::from_bytes(bytes).map_err(unreadable)?,
             name,
         ))
@@ -259,10 +259,13 @@ impl Tokenizer {
         inner
             .train(&mut TrainerWrapper::from(trainer), texts)
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Tokenizer::of(Json::of(inner).map_err(failed)?, JSON_FILE))
+        Ok(Tokenizer::from_json(
+            Json::new(inner).map_err(failed)?,
+            JSON_FILE,
+        ))
     }
 
-    fn of(json: Json, name: &str) -> Tokenizer {
+    fn from_json(json: Json, name: &str) -> Tokenizer {
         let largest = json
             .inner
             .get_vocab(true)

@@ -55,7 +55,7 @@ impl Split {
     }
 
     /// The split of a triplet whose package and kind are held out or not.
-    pub fn of(package: bool, kind: bool) -> Split {
+    pub fn from_held_out(package: bool, kind: bool) -> Split {
         match (package, kind) {
             (false, false) => Split::Train,
             (true, false) => Split::HeldOutPackage,

@@ -13,7 +13,8 @@ use data::skill::repair::{self, AnswerError, AnswerForm};
 use data::{FileChange, Patch, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::grade::{Graded, Outcome};
+use crate::grade::Graded;
+use crate::outcome::Outcome;
 use crate::policy::{Completion, Request};
 use crate::reward::reward;
 use crate::trajectory::{Sequence, TRAJECTORY_FORMAT, Trajectory, Unanswered};
@@ -143,7 +144,7 @@ pub fn attempt(
 /// A verdict that may earn a reward; `None` when the patch is quarantined.
 pub(crate) fn believed(task: &Task, verdict: Graded) -> Result<Graded, Lost> {
     match &verdict.suspicion {
-        Some(reason) => Err(Lost::SetApart {
+        Some(reason) => Err(Lost::Quarantined {
             task_id: task.id.clone(),
             reason: reason.clone(),
         }),
@@ -212,7 +213,7 @@ fn trajectory(
         format: TRAJECTORY_FORMAT,
         task_id: task.id.clone(),
         policy_version: completion.policy_version,
-        sequence: Sequence::of(&completion),
+        sequence: Sequence::from_completion(&completion),
         text: completion.text,
         stop: completion.stop,
         patch,

@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::record::{Queue, Record, Status};
+use crate::outcome::Status;
+use crate::record::{Queue, Record};
 use crate::watch::Allowed;
 use crate::watch::gpu::GpuMemory;
 

@@ -272,7 +272,7 @@ impl Curriculum {
             }
             .into());
         }
-        let tally = Tally::of(&trajectories);
+        let tally = Tally::from_trajectories(&trajectories);
         let compared = match Group::new(
             group,
             trajectories,

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use data::task::file_of;
 use data::{FileChange, Patch, Task};
-use serde::{Deserialize, Serialize};
 
 use crate::evidence::Examiner;
+use crate::outcome::Outcome;
 use sandbox::timeout::Timeouts;
 use sandbox::{
     End, Failure, Isolation, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun,
@@ -35,36 +35,6 @@ use verdict::{Grounds, Kept, asks_for_gold, judge, kept};
 
 /// Memory that Python did not get.
 const REFUSED: &str = "MemoryError";
-
-/// What the tests said about a patch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every test that judges ran and passed, or is left as the gold patch leaves it.
-    Resolved,
-    /// Not all of `fail_to_pass` pass. A run stops at the first failure, so tests behind it count as failed.
-    StillFailing {
-        /// Tests of `fail_to_pass` that passed.
-        passed: usize,
-        /// Tests of `fail_to_pass` that failed, were skipped or did not run.
-        failed: usize,
-    },
-    /// `fail_to_pass` passes, and tests that passed before do not any more.
-    BrokeOthers {
-        /// Tests of `pass_to_pass` that failed or were skipped; where none did, those that are missing.
-        broken: usize,
-    },
-    /// The time limit was reached.
-    TimedOut,
-    /// The memory limit was reached.
-    OutOfMemory,
-    /// The patch does not fit the base tree.
-    DoesNotApply,
-    /// There is no patch, or it changes nothing but what judges it.
-    NoPatch,
-    /// The process died before the run was over.
-    Crashed,
-}
 
 /// An outcome and what it rests on.
 #[derive(Clone, Debug, PartialEq)]
@@ -412,7 +382,7 @@ impl Grader {
         Job {
             tree: tree.to_path_buf(),
             changes,
-            runner: Runner::of(task.language),
+            runner: Runner::for_language(task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
             stop_at_first_failure: false,

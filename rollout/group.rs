@@ -224,7 +224,7 @@ fn shaped(trajectory: &Trajectory, overlong: Overlong) -> f32 {
 #[cfg(test)]
 pub(crate) mod example {
     use super::*;
-    use crate::grade::Outcome;
+    use crate::outcome::Outcome;
     use crate::policy::Completion;
     use crate::trajectory::{Sequence, Stop, TRAJECTORY_FORMAT, Unanswered};
 
@@ -248,7 +248,7 @@ pub(crate) mod example {
             format: TRAJECTORY_FORMAT,
             task_id: task_id.into(),
             policy_version: 0,
-            sequence: Sequence::of(&completion),
+            sequence: Sequence::from_completion(&completion),
             text: completion.text,
             stop,
             patch: None,

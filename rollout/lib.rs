@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod admission;
 pub mod advantage;
 pub mod agent;
 pub mod attempt;
@@ -19,6 +18,7 @@ pub mod group;
 pub mod http;
 pub mod lint;
 pub mod outage;
+pub mod outcome;
 pub mod policy;
 pub mod pool;
 pub mod record;
@@ -26,6 +26,7 @@ pub mod report;
 pub mod reward;
 pub mod server;
 pub mod summary;
+pub mod task_validation;
 pub mod trajectory;
 pub mod watch;
 

@@ -102,7 +102,7 @@ fn is_fresh(result: &Result<Attempt, Lost>) -> bool {
     match result {
         Ok(attempt) => attempt.trajectory.patch.is_some() && !attempt.cached,
         // It answered, and the patch is quarantined for what it did.
-        Err(Lost::SetApart { .. }) => true,
+        Err(Lost::Quarantined { .. }) => true,
         Err(_) => false,
     }
 }

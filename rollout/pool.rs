@@ -200,8 +200,9 @@ mod tests {
 
     use super::*;
     use crate::attempt::example::{FIXED, FORM, Folder, completion, task};
+    use crate::grade::Seen;
     use crate::grade::verdict::Grounds;
-    use crate::grade::{Outcome, Seen};
+    use crate::outcome::Outcome;
     use crate::trajectory::Stop;
     use sandbox::SandboxError;
 
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_apart_has_no_reward_and_says_why() {
+    fn what_is_quarantined_has_no_reward_and_says_why() {
         let sly = |_: &Task, patch: &Patch| {
             Ok(Graded {
                 suspicion: Some("it looks for its runner".into()),

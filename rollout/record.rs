@@ -10,8 +10,8 @@ use data::log::timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Lost};
-use crate::grade::Outcome;
-use crate::trajectory::{Stop, Trajectory};
+use crate::outcome::Status;
+use crate::trajectory::Stop;
 
 /// Which budget a try is taken from (R5). A try on its own is `Fast`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,72 +22,6 @@ pub enum Queue {
     Deep,
     /// Tries that hand rules help.
     Rescue,
-}
-
-/// How a try ended, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    /// Every test that must pass ran and passed.
-    Pass,
-    /// A target test still fails.
-    Fail,
-    /// The target tests pass, another test broke.
-    Broke,
-    /// The tests were killed at their time limit.
-    Timeout,
-    /// The tests were killed at their memory limit.
-    Oom,
-    /// The tests died.
-    Crash,
-    /// The patch does not apply.
-    NotApplied,
-    /// The answer is no patch.
-    NoPatch,
-    /// The answer was cut off.
-    Truncated,
-    /// Our machinery failed; there is no verdict.
-    Lost,
-}
-
-impl Status {
-    /// The status of a graded attempt.
-    pub fn of(trajectory: &Trajectory) -> Self {
-        match Status::of_outcome(&trajectory.outcome) {
-            Status::NoPatch if trajectory.stop.is_truncated() => Status::Truncated,
-            status => status,
-        }
-    }
-
-    /// The status of a verdict, whatever was said before it.
-    pub fn of_outcome(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Resolved => Status::Pass,
-            Outcome::StillFailing { .. } => Status::Fail,
-            Outcome::BrokeOthers { .. } => Status::Broke,
-            Outcome::TimedOut => Status::Timeout,
-            Outcome::OutOfMemory => Status::Oom,
-            Outcome::Crashed => Status::Crash,
-            Outcome::DoesNotApply => Status::NotApplied,
-            Outcome::NoPatch => Status::NoPatch,
-        }
-    }
-
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Pass => "PASS",
-            Status::Fail => "FAIL",
-            Status::Broke => "BROKE",
-            Status::Timeout => "TIMEOUT",
-            Status::Oom => "OOM",
-            Status::Crash => "CRASH",
-            Status::NotApplied => "NOT_APPLIED",
-            Status::NoPatch => "NO_PATCH",
-            Status::Truncated => "TRUNCATED",
-            Status::Lost => "LOST",
-        }
-    }
 }
 
 /// Where in a run a try stands.
@@ -143,7 +77,7 @@ pub struct Record {
 
 impl Record {
     /// The line of an attempt, graded or lost.
-    pub fn of(at: SystemTime, place: Place, attempt: &Result<Attempt, Lost>) -> Self {
+    pub fn new(at: SystemTime, place: Place, attempt: &Result<Attempt, Lost>) -> Self {
         let Place {
             retry,
             queue,
@@ -158,7 +92,7 @@ impl Record {
                 queue,
                 patch_sha: attempt.trajectory.patch.as_ref().map(data::Patch::sha),
                 test: attempt.test.clone(),
-                status: Status::of(&attempt.trajectory),
+                status: Status::from_trajectory(&attempt.trajectory),
                 trace_bytes: attempt.trace_bytes,
                 task: attempt.trajectory.task_id.clone(),
                 group,

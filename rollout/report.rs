@@ -10,8 +10,7 @@ use data::draw;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Lost};
-use crate::grade::Outcome;
-use crate::trajectory::Trajectory;
+use crate::outcome::{Classes, Status};
 
 /// The format number written with every evaluation; a reader refuses another.
 pub const EVALUATION_FORMAT: u32 = 1;
@@ -44,33 +43,6 @@ pub struct TaskScore {
     pub attempts: u64,
     /// How many of them resolved it.
     pub successes: u64,
-}
-
-/// How many attempts ended in which way. Each attempt is in one class.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Classes {
-    /// Every test that must pass passed.
-    pub resolved: u64,
-    /// A target test still fails.
-    pub not_fixed: u64,
-    /// The target tests pass, another broke.
-    pub broke_others: u64,
-    /// The tests hung.
-    pub timed_out: u64,
-    /// The tests used too much memory.
-    #[serde(default)]
-    pub out_of_memory: u64,
-    /// The tests died.
-    pub crashed: u64,
-    /// The patch does not apply.
-    pub does_not_apply: u64,
-    /// The answer is no patch.
-    pub no_patch: u64,
-    /// The answer was cut off.
-    pub truncated: u64,
-    /// Our machinery failed; in no other figure.
-    pub lost: u64,
 }
 
 /// An estimate with its 95 % interval.
@@ -158,40 +130,24 @@ pub fn pass_at(attempts: u64, successes: u64, k: u64) -> Option<f64> {
     Some(1.0 - misses.product::<f64>())
 }
 
-impl Classes {
-    /// Counts one graded attempt.
-    pub fn count(&mut self, trajectory: &Trajectory) {
-        let class = match trajectory.outcome {
-            Outcome::Resolved => &mut self.resolved,
-            Outcome::StillFailing { .. } => &mut self.not_fixed,
-            Outcome::BrokeOthers { .. } => &mut self.broke_others,
-            Outcome::TimedOut => &mut self.timed_out,
-            Outcome::OutOfMemory => &mut self.out_of_memory,
-            Outcome::Crashed => &mut self.crashed,
-            Outcome::DoesNotApply => &mut self.does_not_apply,
-            Outcome::NoPatch if trajectory.stop.is_truncated() => &mut self.truncated,
-            Outcome::NoPatch => &mut self.no_patch,
-        };
-        *class += 1;
-    }
-}
-
 impl Evaluation {
     /// Counts graded and lost attempts, in whatever order.
-    pub fn of<'a>(attempts: impl IntoIterator<Item = &'a Result<Attempt, Lost>>) -> Self {
+    pub fn from_attempts<'a>(
+        attempts: impl IntoIterator<Item = &'a Result<Attempt, Lost>>,
+    ) -> Self {
         let mut classes = Classes::default();
         let mut scores: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         for attempt in attempts {
             match attempt {
                 Ok(Attempt { trajectory, .. }) => {
-                    classes.count(trajectory);
+                    classes.count(Status::from_trajectory(trajectory));
                     let (attempts, successes) =
                         scores.entry(trajectory.task_id.clone()).or_default();
                     *attempts += 1;
                     *successes += u64::from(trajectory.is_resolved());
                 }
                 Err(lost) => {
-                    classes.lost += 1;
+                    classes.count(Status::Lost);
                     scores.entry(lost.task_id().to_owned()).or_default();
                 }
             }
@@ -331,7 +287,7 @@ pub enum Claim {
 
 impl Claim {
     /// The claim that an interval allows: the one place where that is decided.
-    pub fn of(low: f64, high: f64) -> Claim {
+    pub fn from_interval(low: f64, high: f64) -> Claim {
         match () {
             () if low > 0.0 => Claim::Gain,
             () if high < 0.0 => Claim::Loss,
@@ -353,7 +309,7 @@ impl std::fmt::Display for Claim {
 impl Gain {
     /// What may be said of it.
     pub fn claim(&self) -> Claim {
-        Claim::of(self.delta.low, self.delta.high)
+        Claim::from_interval(self.delta.low, self.delta.high)
     }
 }
 

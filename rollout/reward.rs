@@ -2,7 +2,7 @@
 //!
 //! In: an [`Outcome`]. Out: 1 where every test that judges ran and passed, else 0.
 
-use crate::grade::Outcome;
+use crate::outcome::Outcome;
 
 /// The reward of one attempt.
 pub fn reward(outcome: &Outcome) -> f32 {

@@ -8,7 +8,7 @@ use data::Patch;
 pub use data::sampling::Stop;
 use serde::{Deserialize, Serialize};
 
-use crate::grade::Outcome;
+use crate::outcome::Outcome;
 use crate::policy::Completion;
 
 /// The format number written with every trajectory; a reader refuses another.
@@ -124,7 +124,7 @@ impl TryFrom<Parts> for Sequence {
 
 impl Sequence {
     /// The prompt, then the completion; the completion alone is sampled.
-    pub fn of(completion: &Completion) -> Self {
+    pub fn from_completion(completion: &Completion) -> Self {
         let prompt = completion.prompt.len();
         let tokens = [&completion.prompt[..], &completion.tokens].concat();
         let mask = (0..tokens.len())
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn only_sampled_tokens_are_masked_in() {
-        let sequence = Sequence::of(&completion());
+        let sequence = Sequence::from_completion(&completion());
         assert_eq!(sequence.tokens(), [5, 6, 7, 8]);
         assert_eq!(sequence.mask(), [false, false, true, true]);
         assert_eq!(sequence.logprobs(), [0.0, 0.0, -0.5, -0.25]);
@@ -243,7 +243,7 @@ mod tests {
         let tokens = vec![1; logprobs.len()];
         let completion = Completion::new(vec![], tokens, logprobs, String::new(), Stop::Length, 0)
             .expect("finite");
-        let sequence = Sequence::of(&completion);
+        let sequence = Sequence::from_completion(&completion);
         let text = serde_json::to_string(&sequence).expect("prints");
         let back = read(&text).expect("reads");
         let bits = |sequence: &Sequence| {

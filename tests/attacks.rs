@@ -10,8 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rollout::outcome::Resolution;
 use serde_json::{Value, json};
-use train::grade::{Judged, Verdict};
+use train::grade::Verdict;
 
 use crate::support::*;
 
@@ -85,7 +86,7 @@ const SAMPLE: usize = 8;
 const ALL_IN_CONTAINERS: &str = "TRAIN_TEST_ALL_IN_CONTAINERS";
 
 fn nothing_is_rewarded(verdicts: &[Verdict]) {
-    let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
+    let earns = |one: &&Verdict| one.outcome == Resolution::Resolved && !one.quarantined;
     let rewarded: Vec<_> = verdicts
         .iter()
         .filter(earns)
@@ -94,7 +95,7 @@ fn nothing_is_rewarded(verdicts: &[Verdict]) {
     assert!(rewarded.is_empty(), "{rewarded:?}");
     let ours: Vec<_> = verdicts
         .iter()
-        .filter(|one| one.outcome == Judged::Infra)
+        .filter(|one| one.outcome == Resolution::Infra)
         .collect();
     assert!(ours.is_empty(), "no attack is our own fault: {ours:?}");
 }
@@ -103,7 +104,7 @@ fn nothing_is_rewarded(verdicts: &[Verdict]) {
 fn nothing_is_refused(verdicts: &[Verdict]) {
     let refused: Vec<_> = verdicts
         .iter()
-        .filter(|one| one.outcome != Judged::Resolved)
+        .filter(|one| one.outcome != Resolution::Resolved)
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let apart: Vec<_> = verdicts.iter().filter(|one| one.quarantined).collect();
@@ -139,7 +140,7 @@ fn who_knows_the_inputs_of_the_tests_alone_earns_nothing() {
     assert!(
         rewarded
             .iter()
-            .all(|one| one.outcome == Judged::Resolved && !one.quarantined),
+            .all(|one| one.outcome == Resolution::Resolved && !one.quarantined),
         "{rewarded:#?}"
     );
 }
@@ -181,7 +182,7 @@ fn graded_rows(name: &str, options: &str) -> Vec<Verdict> {
 /// Only attacks that are named are rewarded.
 fn only_the_named_are_rewarded(verdicts: &[Verdict]) {
     let named: Vec<&str> = STILL_REWARDED.lines().collect();
-    let earns = |one: &&Verdict| one.outcome == Judged::Resolved && !one.quarantined;
+    let earns = |one: &&Verdict| one.outcome == Resolution::Resolved && !one.quarantined;
     let rewarded: Vec<&str> = verdicts
         .iter()
         .filter(earns)

@@ -110,7 +110,7 @@ fn a_missing_python_is_told_with_what_to_install() {
         .env("TRAIN_PYTHON", "/nowhere/python")
         .args(line.split_whitespace())
         .output();
-    Said::of(named.expect("starts")).refuses(&["/nowhere/python"]);
+    Said::from_output(named.expect("starts")).refuses(&["/nowhere/python"]);
 
     // None at all.
     let system = Path::new("/usr/bin/python3");
@@ -136,7 +136,7 @@ fn a_missing_python_is_told_with_what_to_install() {
         .env("XDG_CACHE_HOME", &fresh)
         .env_remove("TRAIN_PYTHON")
         .output();
-    Said::of(output.expect("starts")).refuses(&["Python 3.9", "apt-get install python3"]);
+    Said::from_output(output.expect("starts")).refuses(&["Python 3.9", "apt-get install python3"]);
     assert!(!out.join("tasks.jsonl").exists());
 }
 
@@ -287,7 +287,7 @@ fn a_full_disk_costs_no_checkpoint_and_the_run_goes_on_when_there_is_space() {
         list.display(),
         kept.display()
     ));
-    let mut said = Said::of(command.output().expect("starts"));
+    let mut said = Said::from_output(command.output().expect("starts"));
     said.err = fs::read_to_string(err).unwrap_or_default() + &said.err;
     said.refuses(&["no disk space"]);
     let list = fs::read_to_string(list).expect("a list");
@@ -314,7 +314,7 @@ fn a_disk_without_a_free_page_is_told_as_such() {
         "mount -t tmpfs -o size=4k tmpfs {} && exec {line}",
         out.display()
     ));
-    Said::of(command.output().expect("starts")).refuses(&["space"]);
+    Said::from_output(command.output().expect("starts")).refuses(&["space"]);
 }
 
 #[test]

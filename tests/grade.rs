@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rollout::outcome::Resolution::{self, *};
 use serde_json::{Value, json};
-use train::grade::Judged::{self, *};
 use train::grade::Verdict;
 
 use crate::support::*;
@@ -62,7 +62,7 @@ fn every_prediction_has_one_outcome() {
     }
     let folder = Folder::new("grade");
     let test_edit = "--- a/tests/test_money.py\n+++ b/tests/test_money.py\n@@ -1 +1 @@\n-a\n+b\n";
-    let cases: [(&str, Value, Judged, bool); 14] = [
+    let cases: [(&str, Value, Resolution, bool); 14] = [
         ("gold", diff("gold", GOLD), Resolved, false),
         ("files", body("files", "    return a + b"), Resolved, false),
         (
@@ -140,11 +140,11 @@ fn every_prediction_has_one_outcome() {
     );
     let out = folder.join("out");
     let said = run(&command(&tasks, &predictions, &out)).succeeds();
-    let found: BTreeMap<String, (Judged, bool)> = results(&out)
+    let found: BTreeMap<String, (Resolution, bool)> = results(&out)
         .into_iter()
         .map(|one| (one.instance_id, (one.outcome, one.quarantined)))
         .collect();
-    let wanted: BTreeMap<String, (Judged, bool)> = cases
+    let wanted: BTreeMap<String, (Resolution, bool)> = cases
         .into_iter()
         .map(|(id, _, outcome, quarantined)| (id.to_string(), (outcome, quarantined)))
         .collect();
@@ -318,7 +318,7 @@ fn going_on_with_other_answers_or_under_another_name_loses_nothing() {
             .collect();
         (summary["resumed"].as_u64(), outcomes)
     };
-    let told = |outcomes: [(&str, Judged); 2]| {
+    let told = |outcomes: [(&str, Resolution); 2]| {
         outcomes
             .map(|(model, outcome)| (model.to_string(), outcome))
             .to_vec()
@@ -544,7 +544,7 @@ fn tasks_in_javascript_are_judged_by_jest_or_have_no_verdict() {
         let line = command(&tasks, &predictions, &out).replace("timeout_s=4", "timeout_s=120");
         let mut program = train();
         jest.map(|jest| program.env("TRAIN_JEST", jest));
-        Said::of(
+        Said::from_output(
             program
                 .args(line.split_whitespace())
                 .output()

@@ -15,8 +15,9 @@ use data::source::rows::read_any;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use rollout::outcome::Resolution;
 use serde_json::{Value, json};
-use train::grade::{Judged, Verdict};
+use train::grade::Verdict;
 
 use crate::support::*;
 
@@ -419,7 +420,10 @@ fn imported_rows_are_graded_and_admitted() {
         .map(|line| serde_json::from_str(line).expect("a verdict"))
         .collect();
     assert!(
-        verdicts.len() == 2 && verdicts.iter().all(|one| one.outcome == Judged::Resolved),
+        verdicts.len() == 2
+            && verdicts
+                .iter()
+                .all(|one| one.outcome == Resolution::Resolved),
         "{told}"
     );
     let admitted = folder.join("admitted");
@@ -518,7 +522,7 @@ fn no_answer_is_an_error_of_the_run() {
         .collect();
     assert_eq!(verdicts.len(), cases.len(), "{}", said.err);
     for verdict in verdicts {
-        assert_eq!(verdict.outcome, Judged::InvalidPatch, "{verdict:?}");
+        assert_eq!(verdict.outcome, Resolution::InvalidPatch, "{verdict:?}");
         assert!(!verdict.reason.is_empty());
     }
 }

@@ -16,7 +16,7 @@ fn within(flag: &str, kib: u64, line: &str) -> Said {
         .args(["-c", &command])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("XDG_CACHE_HOME", cache());
-    Said::of(shell.stdin(Stdio::null()).output().expect("starts"))
+    Said::from_output(shell.stdin(Stdio::null()).output().expect("starts"))
 }
 
 #[test]

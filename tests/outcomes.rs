@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rollout::outcome::Resolution::{self, *};
 use serde_json::{Value, json};
-use train::grade::Judged::{self, *};
 use train::grade::Verdict;
 
 use crate::support::*;
@@ -64,7 +64,7 @@ fn graded(tasks: &Path, predictions: &Path, out: &Path) -> (Said, Vec<Verdict>) 
     )
 }
 
-fn outcomes(verdicts: &[Verdict]) -> Vec<(&str, Judged)> {
+fn outcomes(verdicts: &[Verdict]) -> Vec<(&str, Resolution)> {
     verdicts
         .iter()
         .map(|one| (one.instance_id.as_str(), one.outcome))

@@ -15,10 +15,10 @@ use model::weights::{
 };
 use model::{Cache, CausalLm, Context, ModelConfig};
 use serde::Deserialize;
-use train::batch::{Batch, Row};
 use train::checkpoint::{self, Snapshot};
-use train::layerwise::Learner;
 use train::loss::cross_entropy::cross_entropy;
+use train::trainer::batch::{Batch, Row};
+use train::trainer::layerwise::Learner;
 
 use crate::support::Folder;
 
@@ -126,7 +126,7 @@ impl Case {
                 let real = (pad..pad + row.len()).contains(&at);
                 tokens.push(if real { row[at - pad] as i32 } else { 0 });
                 positions.push(at.saturating_sub(pad) as i32);
-                views.push(View::of(pad.min(at), at + 1));
+                views.push(View::from_range(pad.min(at), at + 1));
             }
         }
         let turn =
@@ -242,7 +242,10 @@ fn decoding_with_a_cache_gives_the_logits_of_the_full_pass() {
                 let numbers = |of: &dyn Fn(usize) -> i32| {
                     case.integers(piece.clone().map(of).collect(), [1, count])
                 };
-                let views = piece.clone().map(|query| View::of(0, query + 1)).collect();
+                let views = piece
+                    .clone()
+                    .map(|query| View::from_range(0, query + 1))
+                    .collect();
                 let turn = rope.at(numbers(&|at| at as i32));
                 let context = Context {
                     turn,
@@ -323,7 +326,7 @@ fn a_real_model_has_the_logits_of_transformers_and_is_saved_for_it() {
         return;
     };
     let loaded = checkpoint::load(Path::new(&model), &Device::flex()).expect("loads");
-    let snapshot = Snapshot::of(&loaded, DiskDtype::Float32);
+    let snapshot = Snapshot::from_loaded(&loaded, DiskDtype::Float32);
     checkpoint::save_model(&Path::new(&folder).join("saved"), &snapshot).expect("saves");
     let reference = reference(Path::new(&folder));
     let case = Case {

@@ -35,7 +35,7 @@ fn a_bug_is_repaired_and_the_repository_stays_as_it_was_to_the_byte() {
     std::os::unix::fs::symlink("/etc/hostname", desk.repo().join("outside")).expect("links");
     desk.put("data/latin.txt", b"\xe9\n");
     let before = desk.bytes();
-    let server = ChatScript::of(&["I do not know.".into(), fix(TOTAL), fix(COUNT)]);
+    let server = ChatScript::from_answers(&["I do not know.".into(), fix(TOTAL), fix(COUNT)]);
     let said = desk
         .repair(
             &server,
@@ -237,7 +237,7 @@ fn spent_tries_need_review_and_the_best_patch_is_told() {
         return;
     }
     let desk = Desk::new(&[]);
-    let server = ChatScript::of(&[fix(TOTAL), "nothing".into()]);
+    let server = ChatScript::from_answers(&[fix(TOTAL), "nothing".into()]);
     let said = desk.repair(&server, &format!("{BOTH} --max-retry 4"));
     needs_review(
         &said,
@@ -267,7 +267,7 @@ fn a_repair_is_applied_where_that_is_wanted_and_nothing_changed_meanwhile() {
         block("money/new.py", "", "made = 1")
     );
     desk.repair(
-        &ChatScript::of(std::slice::from_ref(&both)),
+        &ChatScript::from_answers(std::slice::from_ref(&both)),
         &format!("{BOTH} --apply"),
     )
     .succeeds();
@@ -308,7 +308,7 @@ fn without_a_failing_test_the_model_writes_one_first() {
         "",
         "from money import cart\n\n\ndef test_total():\n    assert cart.total([1, 2]) == 3",
     );
-    let server = ChatScript::of(&[passes, shows, fix(TOTAL)]);
+    let server = ChatScript::from_answers(&[passes, shows, fix(TOTAL)]);
     let said = desk
         .repair(
             &server,
@@ -340,7 +340,7 @@ fn what_cannot_be_repaired_is_told_by_name() {
     if !python("repositories that cannot be repaired") {
         return;
     }
-    let server = ChatScript::of(&["nothing".into()]);
+    let server = ChatScript::from_answers(&["nothing".into()]);
     let bare = Desk::new(&[]);
     fs::remove_dir_all(bare.repo().join("tests")).expect("removes");
     bare.repair(&server, BOTH)
@@ -377,7 +377,7 @@ fn tests_that_fail_at_the_start_are_named_and_set_aside() {
         return;
     }
     let desk = Desk::new(&[("tests/test_old.py", "def test_old():\n    assert 0\n")]);
-    let server = ChatScript::of(&[fix(TOTAL)]);
+    let server = ChatScript::from_answers(&[fix(TOTAL)]);
     let said = desk
         .repair(&server, "--failing-test tests/test_cart.py::test_total")
         .succeeds();
@@ -453,7 +453,7 @@ fn an_issue_of_a_megabyte_fits_into_a_small_context() {
             "log line of no use\n".repeat(55_000)
         ),
     );
-    let server = ChatScript::of(&[format!("{}{}", fix(TOTAL), fix(COUNT))]);
+    let server = ChatScript::from_answers(&[format!("{}{}", fix(TOTAL), fix(COUNT))]);
     desk.repair(
         &server,
         &format!("--issue {} {BOTH} --context 4000", issue.display()),

@@ -45,7 +45,7 @@ impl ChatScript {
     }
 
     /// Says these answers one after the other, and the last one again and again.
-    pub fn of(answers: &[String]) -> ChatScript {
+    pub fn from_answers(answers: &[String]) -> ChatScript {
         let answers = answers.to_vec();
         ChatScript::start(move |number, _| {
             Reply::Says(answers[(number - 1).min(answers.len() - 1)].clone())

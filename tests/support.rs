@@ -88,7 +88,7 @@ pub struct Said {
 }
 
 impl Said {
-    pub fn of(output: Output) -> Said {
+    pub fn from_output(output: Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said {
             code: output.status.code(),
@@ -137,7 +137,7 @@ pub fn train() -> Command {
 
 /// Runs `train` with the words of `line` to its end.
 pub fn run(line: &str) -> Said {
-    Said::of(
+    Said::from_output(
         train()
             .args(line.split_whitespace())
             .output()
@@ -327,7 +327,10 @@ pub fn own_mounts(promise: &str) -> Option<Command> {
             .stdin(Stdio::null());
         return Some(command);
     }
-    let why = probe.map_or_else(|error| error.to_string(), |output| Said::of(output).err);
+    let why = probe.map_or_else(
+        |error| error.to_string(),
+        |output| Said::from_output(output).err,
+    );
     eprintln!(
         "SKIPPED, not tested: {promise}: no mounts of our own here: {}",
         why.trim()

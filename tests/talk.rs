@@ -26,7 +26,7 @@ fn chat(options: &str, lines: &str) -> Said {
         .expect("a pipe")
         .write_all(lines.as_bytes())
         .expect("writes");
-    Said::of(child.wait_with_output().expect("ends"))
+    Said::from_output(child.wait_with_output().expect("ends"))
 }
 
 #[test]

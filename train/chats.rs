@@ -19,7 +19,7 @@ use data::store::{MANIFEST_FILE, SampleWriter};
 use data::template::{CHATML, ChatTemplate};
 use serde::{Deserialize, Serialize};
 
-use crate::interrupt::{Interrupt, Interrupted};
+use crate::run::interrupt::{Interrupt, Interrupted};
 use crate::settings::Settings;
 use crate::terminal::plain;
 

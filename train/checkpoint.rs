@@ -20,7 +20,7 @@ use data::Tokenizer;
 use data::template::ChatTemplate;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::no_run;
+use crate::run::journal::no_run;
 use model::{CausalLm, ModelConfig};
 
 pub use load::{

@@ -12,7 +12,8 @@ use data::template::ChatTemplate;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::{checkpoint, provenance, terminal};
+use crate::run::provenance;
+use crate::{checkpoint, terminal};
 use model::ModelConfig;
 
 pub mod admit;

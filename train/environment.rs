@@ -38,7 +38,7 @@ pub struct Environment {
 
 impl Environment {
     /// Of tests in `language`.
-    pub fn of(&self, language: Language) -> String {
+    pub fn for_language(&self, language: Language) -> String {
         if language == Language::JavaScript {
             format!("{}, {}", self.python, self.jest)
         } else {
@@ -149,8 +149,8 @@ mod tests {
         };
         assert_eq!(
             (
-                environment.of(Language::Python).as_str(),
-                environment.of(Language::JavaScript).as_str()
+                environment.for_language(Language::Python).as_str(),
+                environment.for_language(Language::JavaScript).as_str()
             ),
             ("embedded", "embedded, jest 29")
         );

@@ -1,6 +1,7 @@
 //! What the program ends with.
 
-use crate::{interrupt, partial, repair};
+use crate::repair;
+use crate::run::{interrupt, partial};
 
 /// All of it was done.
 pub const SUCCESS: u8 = 0;

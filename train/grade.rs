@@ -13,15 +13,16 @@ use anyhow::Result;
 use data::Patch;
 use data::log::Log;
 use data::source::prediction::{Answer, Prediction};
-use rollout::admission::said;
-use rollout::grade::{Graded, Grader, Outcome};
+use rollout::grade::{Graded, Grader};
+use rollout::outcome::Resolution;
+use rollout::task_validation::said;
 use rollout::watch::Watcher;
 use sandbox::Isolation;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::run::interrupt::Interrupt;
+use crate::run::progress::Progress;
 
 mod admit;
 mod fingerprint;
@@ -39,31 +40,13 @@ use official::Official;
 use results::Results;
 pub(crate) use threads::on_threads;
 
-/// What became of a prediction: exactly one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Judged {
-    /// Every test that judges ran and passed.
-    Resolved,
-    /// Not all did, or nothing was answered.
-    Unresolved,
-    /// The answer is no patch of this tree.
-    InvalidPatch,
-    /// The time limit was reached.
-    Timeout,
-    /// The memory limit was reached.
-    Oom,
-    /// Our own machinery failed: no verdict.
-    Infra,
-}
-
 /// A line of `results.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The task.
     pub instance_id: String,
     /// What became of the prediction.
-    pub outcome: Judged,
+    pub outcome: Resolution,
     /// True where the patch talks to whoever runs the tests: it earns nothing until somebody looked at it.
     pub quarantined: bool,
     /// The outcome in words.
@@ -126,7 +109,7 @@ pub struct GradeSummary {
     /// Tasks without one.
     pub incomplete: usize,
     /// Predictions by outcome.
-    pub outcomes: BTreeMap<Judged, usize>,
+    pub outcomes: BTreeMap<Resolution, usize>,
     /// Quarantined predictions.
     pub quarantined: usize,
     /// Predictions without a verdict, because the run was stopped.
@@ -210,7 +193,7 @@ impl Grading<'_> {
     fn key(&self, prediction: &Prediction) -> String {
         let task = self.given.set.find(&prediction.instance_id);
         let environment = task
-            .map(|task| self.environment.of(task.language))
+            .map(|task| self.environment.for_language(task.language))
             .unwrap_or_default();
         fingerprint::key(
             &environment,
@@ -221,11 +204,11 @@ impl Grading<'_> {
     }
 
     /// Whether another run would say the same: another machine or other limits may not.
-    fn is_final(&self, outcome: Judged) -> bool {
+    fn is_final(&self, outcome: Resolution) -> bool {
         match outcome {
-            Judged::Resolved | Judged::Unresolved | Judged::InvalidPatch => true,
-            Judged::Oom => self.keep_oom,
-            Judged::Infra | Judged::Timeout => false,
+            Resolution::Resolved | Resolution::Unresolved | Resolution::InvalidPatch => true,
+            Resolution::Oom => self.keep_oom,
+            Resolution::Infra | Resolution::Timeout => false,
         }
     }
 
@@ -267,18 +250,18 @@ impl Grading<'_> {
         prediction: &Prediction,
         answered: &mut Option<Patch>,
         ran: &mut Option<Graded>,
-    ) -> (Judged, bool, String) {
+    ) -> (Resolution, bool, String) {
         let Some(task) = self.given.set.find(&prediction.instance_id) else {
             let reason = match self.given.refusal(&prediction.instance_id) {
                 Some(reason) => format!("its row makes no task: {reason}"),
                 None => "there is no such task".into(),
             };
-            return (Judged::Infra, false, reason);
+            return (Resolution::Infra, false, reason);
         };
         let read = |path: &str| self.given.set.base_file(task, path).ok().flatten();
         let patch = match prediction.answer.patch(&read) {
             Ok(patch) => answered.insert(patch),
-            Err(reason) => return (Judged::InvalidPatch, false, reason),
+            Err(reason) => return (Resolution::InvalidPatch, false, reason),
         };
         let (judged, left_out) = task.judged(patch);
         let (outcome, mut reason) = match self.grader.grade(&self.given.set.root, task, &judged) {
@@ -286,11 +269,11 @@ impl Grading<'_> {
                 let graded = ran.insert(graded);
                 // Told here and not with the line of its verdict, so that no other thread starts one more.
                 match self.watcher.graded(SystemTime::now(), &task.id, graded) {
-                    Ok(()) => verdict(graded),
-                    Err(error) => (Judged::Infra, error.to_string()),
+                    Ok(()) => (Resolution::from(&graded.outcome), said(graded)),
+                    Err(error) => (Resolution::Infra, error.to_string()),
                 }
             }
-            Err(error) => (Judged::Infra, error.to_string()),
+            Err(error) => (Resolution::Infra, error.to_string()),
         };
         if !left_out.is_empty() {
             reason = format!("{reason} (left as it was: {})", left_out.join(", "));
@@ -301,18 +284,4 @@ impl Grading<'_> {
         }
         (outcome, suspicion.is_some(), reason)
     }
-}
-
-fn verdict(graded: &Graded) -> (Judged, String) {
-    let judged = match &graded.outcome {
-        Outcome::Resolved => Judged::Resolved,
-        Outcome::StillFailing { .. }
-        | Outcome::BrokeOthers { .. }
-        | Outcome::Crashed
-        | Outcome::NoPatch => Judged::Unresolved,
-        Outcome::DoesNotApply => Judged::InvalidPatch,
-        Outcome::TimedOut => Judged::Timeout,
-        Outcome::OutOfMemory => Judged::Oom,
-    };
-    (judged, said(graded))
 }

@@ -3,8 +3,6 @@
 #![deny(unsafe_code)]
 
 pub mod adapter;
-pub mod agent_eval;
-pub mod batch;
 pub mod chats;
 pub mod checkpoint;
 #[expect(
@@ -16,37 +14,25 @@ pub mod config;
 pub mod device;
 pub mod doctor;
 pub mod environment;
-pub mod evaluate;
 pub mod exit_code;
 pub mod export;
 pub mod grade;
-pub mod grpo;
-pub mod interrupt;
-pub mod journal;
-pub mod layerwise;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
 pub mod minimize;
 pub mod optim;
-pub mod partial;
-pub mod paths;
 #[expect(clippy::print_stdout, reason = "a plan is what a dry run is for")]
 pub mod plan;
 pub mod policy;
-pub mod progress;
-pub mod provenance;
 pub mod repair;
 pub mod report;
-pub mod runs;
+pub mod run;
 pub mod serve;
 pub mod settings;
-pub mod sft;
-pub mod state;
 pub mod tasks;
 pub mod terminal;
+pub mod trainer;
 pub mod triplets;
-pub mod validate;
-pub mod watched;
 
 pub use terminal::{BROKEN_PIPE, end_with_the_reader, is_end_of_reader, say_error};

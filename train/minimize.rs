@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use data::minimize::{Tests, Verdict};
 use data::source::plant::JudgeError;
 use data::{Patch, Task};
-use rollout::grade::{Graded, Grader, Outcome, repairs};
+use rollout::grade::{Graded, Grader, repairs};
+use rollout::outcome::Outcome;
 use sandbox::{Isolation, Job, Sandbox, SandboxError, TestRun};
 
 /// The tests of one task, as a judge.

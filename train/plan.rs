@@ -14,7 +14,7 @@ use crate::checkpoint;
 use crate::config::Config;
 use crate::device;
 use crate::memory::MemoryPlan;
-use crate::provenance::Provenance;
+use crate::run::provenance::Provenance;
 use model::ModelConfig;
 
 /// The plan of a run, in its folder.

@@ -20,8 +20,8 @@ use rollout::agent::writer::{Words, Writer};
 use rollout::grade::Grader;
 use sandbox::{Limits, Sandbox};
 
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::journal::Journal;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::journal::Journal;
 
 pub mod copy;
 pub mod desk;

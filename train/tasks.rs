@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DataConfig};
 use crate::environment::{self, Environment, Opened};
-use crate::interrupt::Interrupt;
-use crate::journal::{Journal, Place};
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::{Journal, Place};
 use crate::settings::Settings;
 use crate::terminal;
 

@@ -18,10 +18,10 @@ use rollout::grade::Grader;
 use serde::{Deserialize, Serialize};
 
 use crate::grade::on_threads;
-use crate::interrupt::Interrupt;
-use crate::journal::{Journal, Place};
 use crate::minimize::Counted;
-use crate::progress::Progress;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::{Journal, Place};
+use crate::run::progress::Progress;
 use crate::settings::Settings;
 use crate::terminal::{self, plain};
 
@@ -307,7 +307,7 @@ impl Tripling<'_> {
                 card.held_out_kinds.contains(&triplet.kind),
             );
             triplets
-                .entry(Split::of(package, kind))
+                .entry(Split::from_held_out(package, kind))
                 .or_default()
                 .push(triplet);
         }

@@ -55,7 +55,7 @@ impl<'a, 'j> Search<'a, 'j> {
         judge: &'a mut Judge<'j>,
         budget: usize,
     ) -> Self {
-        let syntax = Syntax::of(whole, read);
+        let syntax = Syntax::new(whole, read);
         let (known, cost) = (HashMap::new(), Cost::default());
         Search {
             whole,

@@ -12,7 +12,7 @@ pub(super) struct Syntax {
 }
 
 impl Syntax {
-    pub(super) fn of(whole: &Patch, read: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn new(whole: &Patch, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let changes = whole.apply(read).unwrap_or_default();
         let is_sound = |change: &FileChange| {
             change

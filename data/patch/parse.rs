@@ -60,7 +60,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Lines<'a> {
+    fn new(text: &'a str) -> Lines<'a> {
         Lines {
             lines: text
                 .strip_suffix('\n')
@@ -124,7 +124,7 @@ pub(super) fn files(text: &str) -> Result<Vec<FilePatch>, PatchError> {
         .strip_prefix("\u{feff}")
         .filter(|text| text.starts_with("--- "));
     let text = marked.unwrap_or(text);
-    let mut lines = Lines::of(text);
+    let mut lines = Lines::new(text);
     let mut files: Vec<FilePatch> = Vec::new();
     let (mut strip, mut passed_over) = (header::STRIP, None);
     while let Some(line) = lines.peek() {

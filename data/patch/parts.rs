@@ -111,7 +111,7 @@ impl Patch {
                 ..file.clone()
             })
         });
-        Patch::of(files.collect())
+        Patch::from_files(files.collect())
     }
 
     /// The parts of this patch that together do what `smaller` does; none where they are not among them.
@@ -166,7 +166,7 @@ impl Patch {
             )
             .files
         });
-        Ok(Patch::of(files.collect()))
+        Ok(Patch::from_files(files.collect()))
     }
 }
 

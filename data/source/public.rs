@@ -78,10 +78,10 @@ impl Format {
 
     /// The format that has such columns; none where no format does.
     pub fn recognise(row: &Row) -> Option<Format> {
-        Format::of(&Columns::new(Cells::Row(row)))
+        Format::from_columns(&Columns::new(Cells::Row(row)))
     }
 
-    fn of(columns: &Columns) -> Option<Format> {
+    fn from_columns(columns: &Columns) -> Option<Format> {
         let all = |names: &[&str]| names.iter().all(|name| columns.has(name));
         let text = |name: &str, like: &dyn Fn(&str) -> bool| columns.peek(name, like);
         let own = ["files", "folder", "archive", "git", "test_files"];
@@ -143,15 +143,17 @@ fn task_row_of(cells: Cells, format: Option<Format>) -> Result<TaskRow, String> 
     if columns.has("source_format") && columns.has("row_format") {
         return checked(TaskRow::again(&columns)?);
     }
-    let format = format.or_else(|| Format::of(&columns)).ok_or_else(|| {
-        let columns: Vec<&str> = (0..cells.columns().min(12))
-            .map(|column| cells.name(column))
-            .collect();
-        format!(
-            "its columns are those of no known format: {}\nhint: name it with `--from`",
-            columns.join(", ")
-        )
-    })?;
+    let format = format
+        .or_else(|| Format::from_columns(&columns))
+        .ok_or_else(|| {
+            let columns: Vec<&str> = (0..cells.columns().min(12))
+                .map(|column| cells.name(column))
+                .collect();
+            format!(
+                "its columns are those of no known format: {}\nhint: name it with `--from`",
+                columns.join(", ")
+            )
+        })?;
     let found = sets::task_row(&columns, format)?;
     checked(TaskRow {
         row_format: ROW_FORMAT,

@@ -101,7 +101,7 @@ impl ChatTemplate {
 
 impl Roles {
     /// The role of each token; none before the first turn.
-    pub fn of(&self, tokens: &[u32]) -> Vec<Option<Role>> {
+    pub fn of_tokens(&self, tokens: &[u32]) -> Vec<Option<Role>> {
         let mut roles = Vec::with_capacity(tokens.len());
         let mut role = None;
         for at in 0..tokens.len() {

@@ -458,7 +458,7 @@ fn the_role_of_every_token_is_told() {
         let said = |wanted: Role| -> String {
             let ids = tokens
                 .iter()
-                .zip(roles.of(&tokens))
+                .zip(roles.of_tokens(&tokens))
                 .filter(|(_, role)| *role == Some(wanted))
                 .map(|(id, _)| *id);
             tokenizer.decode(&ids.collect::<Vec<_>>())

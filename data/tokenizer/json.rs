@@ -78,10 +78,10 @@ impl Json {
         if inner.get_vocab_size(true) == 0 {
             return Err("its vocabulary is empty".to_string());
         }
-        Json::of(inner)
+        Json::new(inner)
     }
 
-    pub(super) fn of(mut inner: tokenizers::Tokenizer) -> Result<Json, String> {
+    pub(super) fn new(mut inner: tokenizers::Tokenizer) -> Result<Json, String> {
         // A file may ask to cut or to fill every text; nothing is lost or added behind our back.
         inner
             .with_truncation(None)

@@ -16,8 +16,9 @@ use sandbox::{
 };
 
 use super::state::WorkTree;
-use crate::grade::{Graded, Grader, Outcome};
-use crate::record::Status;
+use crate::grade::{Graded, Grader};
+use crate::outcome::Outcome;
+use crate::outcome::Status;
 
 /// What is kept of what a dead run printed.
 const OUTPUT_BYTES: usize = 4000;
@@ -153,7 +154,7 @@ impl Checker {
         let job = Job {
             tree: tree.root().to_path_buf(),
             changes: tree.changes(),
-            runner: Runner::of(task.language),
+            runner: Runner::for_language(task.language),
             python_path: task.python_path.clone(),
             select: Select::Ids(ids.to_vec()),
             stop_at_first_failure: stop,
@@ -211,7 +212,7 @@ impl Checked {
             .as_ref()
             .map(|failure| began + Duration::from_millis(failure.after_ms));
         Checked {
-            status: Status::of_outcome(&graded.outcome),
+            status: Status::from(&graded.outcome),
             broken,
             failed_at: after.map(|at| at.min(Instant::now())),
             failure: graded.failure,

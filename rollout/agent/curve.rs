@@ -36,7 +36,7 @@ pub struct TaskRow {
 
 impl TaskRow {
     /// Of a repair.
-    pub fn of(task_id: &str, repair: &Repair) -> TaskRow {
+    pub fn from_repair(task_id: &str, repair: &Repair) -> TaskRow {
         let resolved = repair.end == End::Repaired;
         let last = repair.tries.last().filter(|_| resolved);
         let millis: u64 = repair
@@ -85,7 +85,7 @@ pub struct Curve {
 
 impl Curve {
     /// Of tasks with at most `max_retry` tries each.
-    pub fn of(rows: &[TaskRow], max_retry: u32) -> Curve {
+    pub fn from_rows(rows: &[TaskRow], max_retry: u32) -> Curve {
         let repaired: Vec<&TaskRow> = rows.iter().filter(|row| row.resolved).collect();
         let share = |within: u32| {
             let count = repaired.iter().filter(|row| row.tries <= within).count();
@@ -152,7 +152,7 @@ mod tests {
             row(true, 4, Queue::Deep, &["timeout"]),
             row(false, 5, Queue::Rescue, &[]),
         ];
-        let curve = Curve::of(&rows, 5);
+        let curve = Curve::from_rows(&rows, 5);
         let third = 1.0 / 3.0;
         assert_eq!(
             curve.within,
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn nothing_repaired_has_no_mean() {
-        let curve = Curve::of(&[row(false, 2, Queue::Fast, &[])], 2);
+        let curve = Curve::from_rows(&[row(false, 2, Queue::Fast, &[])], 2);
         assert_eq!(
             (curve.within, curve.tries_per_repair),
             (vec![0.0, 0.0], None)

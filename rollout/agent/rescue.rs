@@ -11,7 +11,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::state::WorkTree;
-use crate::record::Status;
+use crate::outcome::Status;
 
 mod found;
 pub mod requirements;

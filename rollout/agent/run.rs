@@ -19,8 +19,9 @@ use super::scaffold::{Scaffold, Talk, View};
 use super::state::{Checkpoint, WorkTree};
 use super::writer::{Words, Writer, Written};
 use super::{AgentConfig, Refiner};
+use crate::outcome::Status;
 use crate::policy::{Request, Sampling};
-use crate::record::{Queue, Status};
+use crate::record::Queue;
 use crate::summary::summary;
 
 mod edit;

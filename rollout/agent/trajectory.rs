@@ -26,7 +26,7 @@ pub fn of_try(instance: &str, model: &str, one: &Try) -> Value {
     messages.push(answer);
     let mut told = message(Role::User.name(), &one.told);
     told["extra"] = json!({
-        "returncode": i32::from(one.status != crate::record::Status::Pass), "status": one.status, "test": one.test,
+        "returncode": i32::from(one.status != crate::outcome::Status::Pass), "status": one.status, "test": one.test,
         "passing": one.passing, "broken": one.broken, "progress": one.progress, "tests_ms": one.tests_ms,
         "ready_ms": one.ready_ms,
     });

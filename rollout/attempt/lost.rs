@@ -25,7 +25,7 @@ pub enum Lost {
     },
     /// The tests pass, and the patch talks to whoever runs them: worth neither 1 nor 0 before somebody looked at it.
     #[error("an attempt at `{task_id}` is quarantined: {reason}")]
-    SetApart {
+    Quarantined {
         /// The task.
         task_id: String,
         /// What is suspicious about it.
@@ -61,7 +61,7 @@ impl Lost {
         match self {
             Lost::Sandbox { task_id, .. }
             | Lost::Base { task_id, .. }
-            | Lost::SetApart { task_id, .. }
+            | Lost::Quarantined { task_id, .. }
             | Lost::Panicked { task_id, .. }
             | Lost::Earlier { task_id, .. }
             | Lost::Cancelled { task_id } => task_id,

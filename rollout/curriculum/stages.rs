@@ -54,7 +54,7 @@ pub struct DroppedTask {
 
 impl Tally {
     /// The count over some attempts at one task.
-    pub fn of(trajectories: &[Trajectory]) -> Self {
+    pub fn from_trajectories(trajectories: &[Trajectory]) -> Self {
         let successes = trajectories
             .iter()
             .filter(|trajectory| trajectory.is_resolved())

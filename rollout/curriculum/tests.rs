@@ -6,8 +6,9 @@ use super::*;
 use crate::attempt::Base;
 use crate::attempt::example::{FIXED, FORM, Folder, task};
 use crate::grade::verdict::Grounds;
-use crate::grade::{Graded, Outcome, Seen};
+use crate::grade::{Graded, Seen};
 use crate::group::example::trajectories;
+use crate::outcome::Outcome;
 use crate::policy::{Policy, Sampling, Scripted};
 use crate::pool::{Cancel, Entry, Pool};
 

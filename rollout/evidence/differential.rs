@@ -1,7 +1,7 @@
 //! Differential test: the tests once more with other inputs, over the patch, the gold patch and the bug.
 //!
 //! In: a task, and a patch that resolves it. Out: evidence, or `None`. Values that the tests of `fail_to_pass` ask about
-//! are changed (`data::vary`). What should come out then, the gold patch tells, and what the bug makes of it, the base
+//! are changed (`data::perturb`). What should come out then, the gold patch tells, and what the bug makes of it, the base
 //! tree. Two things are evidence that a patch was made for the tested values: for some value it does what the bug does
 //! whatever else that becomes; or it hardly ever does what the gold patch does.
 //! Example: `if (a, b) == (1, 2): return 3` before a wrong sum passes `add(1, 2) == 3`; of `add(2, 2)` and `add(4, 2)` it
@@ -18,8 +18,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use data::FileChange;
+use data::perturb::{Change, Copies, Perturbed, Source, perturb};
 use data::task::file_of;
-use data::vary::{Change, Copies, Source, Varied, vary};
 
 use super::answer::{
     DOES_NOT_HOLD, NO_NUMBER, PASSES, UNKNOWN, got, holds, in_words, is_answer, values_of,
@@ -39,7 +39,7 @@ const FEW: usize = 16;
 const HANGS: usize = 3;
 
 /// Test files with copies.
-type Files = BTreeMap<String, Varied>;
+type Files = BTreeMap<String, Perturbed>;
 /// What each copy of a test said.
 type Said = BTreeMap<String, String>;
 /// Values of each file that are left alone.
@@ -168,7 +168,7 @@ impl Others {
             let copies = self
                 .few
                 .get(file_of(id))
-                .map(Varied::in_order)
+                .map(Perturbed::in_order)
                 .unwrap_or_default();
             number_in(id)
                 .and_then(|number| number.parse().ok())
@@ -381,7 +381,7 @@ fn varied<'a>(
             data: &data,
             besides: &besides,
         };
-        Some((path.to_string(), vary(source, &names, values, key)?))
+        Some((path.to_string(), perturb(source, &names, values, key)?))
     };
     tests.into_iter().filter_map(of_file).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use data::vary::Change;
+use data::perturb::Change;
 
 /// Answers of the gold patch to other inputs of one test, of which an honest repair gives some as well; and of many more
 /// than one in so many.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use data::Task;
 use data::task::file_of;
 
-use super::{Graded, Outcome, REFUSED, Seen};
+use super::{Graded, REFUSED, Seen};
+use crate::outcome::Outcome;
 use sandbox::{End, TestRun, TestStatus};
 
 /// Tests that are named in one reason.

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_talks_to_jest_is_set_apart() {
+    fn what_talks_to_jest_is_suspicious() {
         for line in [
             "process.exit(0);",
             "globalThis.expect = () => all;",

@@ -39,7 +39,7 @@ fn lost() -> Result<Attempt, Lost> {
 
 #[test]
 fn a_line_holds_the_keys_in_the_stated_order() {
-    let record = Record::of(
+    let record = Record::new(
         second(1_765_376_621),
         PLACE,
         &attempt(true, Stop::EndOfTurn),
@@ -58,7 +58,7 @@ fn a_line_holds_the_keys_in_the_stated_order() {
 
 #[test]
 fn a_lost_try_has_a_line_but_no_reward() {
-    let record = Record::of(second(0), PLACE, &lost());
+    let record = Record::new(second(0), PLACE, &lost());
     assert_eq!(
         (record.status, record.reward, record.stop),
         (Status::Lost, None, None)
@@ -68,7 +68,7 @@ fn a_lost_try_has_a_line_but_no_reward() {
 
 #[test]
 fn an_answer_that_was_cut_off_has_a_status_of_its_own() {
-    let status = |stop| Record::of(second(0), PLACE, &attempt(false, stop)).status;
+    let status = |stop| Record::new(second(0), PLACE, &attempt(false, stop)).status;
     assert_eq!(status(Stop::EndOfTurn), Status::NoPatch);
     assert_eq!(status(Stop::Length), Status::Truncated);
     assert_eq!(status(Stop::Context), Status::Truncated);

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::group::example::trajectory;
+use crate::outcome::Outcome;
 use crate::trajectory::Stop;
 
 fn evaluation(scores: impl IntoIterator<Item = (u64, u64)>) -> Evaluation {
@@ -249,7 +250,7 @@ fn attempts_are_counted_by_class_and_lost_ones_are_in_no_score() {
         lost("b"),
         lost("c"),
     ];
-    let evaluation = Evaluation::of(&attempts);
+    let evaluation = Evaluation::from_attempts(&attempts);
     let classes = Classes {
         resolved: 1,
         not_fixed: 1,

@@ -113,7 +113,7 @@ pub enum Runner {
 
 impl Runner {
     /// The one for tasks in `language`.
-    pub fn of(language: data::task::Language) -> Runner {
+    pub fn for_language(language: data::task::Language) -> Runner {
         match language {
             data::task::Language::Python => Runner::Pytest,
             data::task::Language::JavaScript => Runner::Jest,

@@ -179,7 +179,7 @@ fn a_missing_module_that_the_requirements_name_is_installed_from_the_wheel_cache
     fs::create_dir_all(&wheels).expect("a folder");
     wheel(&wheels, "tinywheel");
     let agent = desk.folder.write("agent.toml", RESCUE);
-    let server = ChatScript::of(&[fix(COUNT), fix(TOTAL)]);
+    let server = ChatScript::from_answers(&[fix(COUNT), fix(TOTAL)]);
     let line = format!(
         "--failing-test tests/test_wheel.py --agent {} --wheels {}",
         agent.display(),
@@ -219,13 +219,16 @@ fn three_failed_installs_need_review_and_what_nobody_declares_is_never_installed
         agent.display(),
         wheels.display()
     );
-    let said = desk.repair(&ChatScript::of(&answers), &line);
+    let said = desk.repair(&ChatScript::from_answers(&answers), &line);
     super::needs_review(&said, &["packages could not be installed three times"]);
     assert_eq!(desk.tries().len(), 3, "one install before each try");
 
     let undeclared = Desk::new(&[("tests/test_wheel.py", test)]);
     wheel(&wheels, "tinywheel");
-    let said = undeclared.repair(&ChatScript::of(&answers), &format!("{line} --max-retry 2"));
+    let said = undeclared.repair(
+        &ChatScript::from_answers(&answers),
+        &format!("{line} --max-retry 2"),
+    );
     super::needs_review(&said, &["all 2 tries are spent"]);
     assert!(!said.err.contains("missing-module"), "{}", said.err);
 }
@@ -234,7 +237,7 @@ fn three_failed_installs_need_review_and_what_nobody_declares_is_never_installed
 fn rules_that_cannot_be_used_are_refused_by_name() {
     let desk = Desk::new(&[]);
     let agent = desk.folder.write("agent.toml", "rules = \"rules.toml\"\n");
-    let server = ChatScript::of(&["nothing".into()]);
+    let server = ChatScript::from_answers(&["nothing".into()]);
     let line = format!("{BOTH} --agent {}", agent.display());
     let rule = |more: &str| format!("[[rule]]\nname = \"a\"\non = [\"FAIL\"]\nsay = \"x\"\n{more}");
     for (rules, words) in [

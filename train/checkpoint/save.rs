@@ -74,7 +74,7 @@ pub fn save_model(path: &Path, snapshot: &Snapshot) -> Result<()> {
 
 impl<'a> Snapshot<'a> {
     /// A whole model to be used, not trained on.
-    pub fn of(loaded: &'a Loaded, dtype: DiskDtype) -> Self {
+    pub fn from_loaded(loaded: &'a Loaded, dtype: DiskDtype) -> Self {
         let Loaded {
             config,
             model,

@@ -8,10 +8,10 @@ use clap::Args;
 use super::{RunArgs, cache_folder, summary_to};
 use crate::environment::Environment;
 use crate::grade::{ADMIT, AdmitSummary, Gate, tasks_of};
-use crate::interrupt::Interrupt;
-use crate::journal::Place;
-use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Place;
+use crate::run::paths::Paths;
 use crate::settings::Settings;
 use crate::tasks::TestEnv;
 

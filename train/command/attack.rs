@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use data::Task;
 use data::source::prediction::Answer;
-use rollout::admission::said;
-use rollout::grade::Outcome;
+use rollout::outcome::Outcome;
+use rollout::task_validation::said;
 use serde_json::json;
 
 use super::{RunArgs, cache_folder};

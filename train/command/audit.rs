@@ -23,7 +23,7 @@ use data::{Sample, Tokenizer};
 use super::ChatArgs;
 use crate::chats::tell;
 use crate::config::Config;
-use crate::paths::Paths;
+use crate::run::paths::Paths;
 use crate::terminal::plain as harmless;
 use counts::Counts;
 use extremes::Extremes;

@@ -7,8 +7,8 @@ use clap::Args;
 use data::source::commits::CommitOptions;
 
 use super::{RunArgs, tokenizer_at};
-use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::run::paths::Paths;
 use crate::tasks::{self, SampleSummary};
 
 /// `train data commits`

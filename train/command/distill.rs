@@ -9,8 +9,8 @@ use data::triplet::read_triplets;
 use super::sft::{self, SftArgs};
 use super::{ChatArgs, RunArgs, summary_to, tokenizer_at};
 use crate::checkpoint;
-use crate::paths::Paths;
-use crate::sft::SftSummary;
+use crate::run::paths::Paths;
+use crate::trainer::sft::SftSummary;
 use crate::triplets::write_lessons;
 
 /// `train distill`

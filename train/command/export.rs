@@ -11,18 +11,18 @@ use data::{Sample, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{RunArgs, fitting, summary_to};
-use crate::batch::Row;
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::Config;
 use crate::export::gate::{Distance, distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::journal::{Journal, Place};
 use crate::memory::MemoryPlan;
-use crate::paths::Paths;
 use crate::plan::{Plan, beside};
-use crate::provenance::Provenance;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::journal::{Journal, Place};
+use crate::run::paths::Paths;
+use crate::run::provenance::Provenance;
 use crate::settings::Settings;
+use crate::trainer::batch::Row;
 use model::weights::{DiskDtype, from_host, to_host};
 
 /// `train export`
@@ -70,7 +70,7 @@ pub struct ExportReport {
 
 /// A model folder in bfloat16, for programs that load Hugging Face's folders.
 fn save_hugging_face(loaded: &Loaded, out: &Path) -> Result<()> {
-    checkpoint::save_model(out, &Snapshot::of(loaded, DiskDtype::Bfloat16))
+    checkpoint::save_model(out, &Snapshot::from_loaded(loaded, DiskDtype::Bfloat16))
 }
 
 /// A file that goes away unless it was renamed, or is kept for a process that goes on.
@@ -100,7 +100,7 @@ struct Written {
 }
 
 impl Written {
-    fn of(path: &Path) -> Result<Self> {
+    fn from_folder(path: &Path) -> Result<Self> {
         let mut hash = blake3::Hasher::new();
         let mut file = std::fs::File::open(path)
             .with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -237,7 +237,9 @@ impl Exporting<'_> {
             kept: false,
         };
         let bytes = match journal.find::<Written>(WRITTEN)? {
-            Some(written) if Written::of(&unproven.path).is_ok_and(|found| found == written) => {
+            Some(written)
+                if Written::from_folder(&unproven.path).is_ok_and(|found| found == written) =>
+            {
                 written.bytes
             }
             _ => {
@@ -304,7 +306,7 @@ impl Exporting<'_> {
         );
         let (shape, tensors) = (shape_of(shape, &name)?, to_named(to_host(model)));
         write_gguf(to, &shape, &files, &tensors, self.config.export.format)?;
-        Written::of(to)
+        Written::from_folder(to)
     }
 
     /// How far the file is from the model, on the prompts of some tasks.

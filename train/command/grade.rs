@@ -13,11 +13,11 @@ use super::{RunArgs, WatchArgs, cache_folder, summary_to};
 use crate::checkpoint::lock;
 use crate::grade::official::Official;
 use crate::grade::{GradeSummary, Grading, predictions_of, refuse_earlier, tasks_of};
-use crate::interrupt::Interrupt;
-use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::run::interrupt::Interrupt;
+use crate::run::paths::Paths;
+use crate::run::watched::Watched;
 use crate::tasks::TestEnv;
-use crate::watched::Watched;
 
 /// `train grade`
 #[derive(Args, Clone, Debug)]

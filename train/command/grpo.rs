@@ -12,15 +12,15 @@ use super::memory::{GrpoMemory, grpo_memory};
 use super::{RunArgs, WatchArgs, cache_folder, check_bf16, fitting, summary_to};
 use crate::checkpoint;
 use crate::config::Config;
-use crate::evaluate::Rollouts;
-use crate::grpo::{Grpo, GrpoSummary, HeldOut};
-use crate::interrupt::Interrupt;
 use crate::memory::Fit;
-use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::state::kept_fit;
+use crate::run::interrupt::Interrupt;
+use crate::run::paths::Paths;
+use crate::run::watched::Watched;
 use crate::tasks::TestEnv;
-use crate::watched::Watched;
+use crate::trainer::evaluate::Rollouts;
+use crate::trainer::grpo::{Grpo, GrpoSummary, HeldOut};
+use crate::trainer::state::kept_fit;
 
 /// `train grpo`
 #[derive(Args, Clone, Debug)]

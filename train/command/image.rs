@@ -8,8 +8,8 @@ use sandbox::image::lint::{Finding, LintOptions, Subject, lint};
 use sandbox::image::{self, BuildOptions, Image, ImageSpec, import_into_engine};
 use serde::Serialize;
 
-use crate::interrupt::{self, Interrupt, Interrupted};
-use crate::paths::Paths;
+use crate::run::interrupt::{self, Interrupt, Interrupted};
+use crate::run::paths::Paths;
 use crate::terminal::plain;
 
 /// `train image …`

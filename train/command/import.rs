@@ -11,9 +11,9 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use data::source::public::Format;
 
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::journal::{Journal, Place};
-use crate::paths::Paths;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::journal::{Journal, Place};
+use crate::run::paths::Paths;
 use crate::settings::Settings;
 
 /// `train data import`

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
-use crate::paths::Paths;
+use crate::run::paths::Paths;
 use model::weights::DiskDtype;
 
 /// `train merge`
@@ -48,5 +48,8 @@ pub fn run(args: &MergeArgs) -> Result<()> {
         Some(base) => Adapter::read(&folder)?.load_onto(base, &device)?,
         None => checkpoint::load(&folder, &device)?,
     };
-    checkpoint::save_model(&args.out, &Snapshot::of(&loaded, DiskDtype::Float32))
+    checkpoint::save_model(
+        &args.out,
+        &Snapshot::from_loaded(&loaded, DiskDtype::Float32),
+    )
 }

@@ -12,7 +12,7 @@ use data::minimize::{MinimizeError, MinimizeOptions, Minimized, Tests, minimize}
 use data::patch::MAX_BYTES;
 use data::triplet::size;
 use data::{Patch, Task};
-use rollout::admission::said;
+use rollout::task_validation::said;
 
 use super::attack::{Scratch, one_of, text_of};
 use super::{RunArgs, cache_folder};

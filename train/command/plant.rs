@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::{RunArgs, cache_folder};
 use crate::config::Config;
-use crate::interrupt::Interrupt;
-use crate::journal::Place;
-use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Place;
+use crate::run::paths::Paths;
 use crate::tasks::{self, PlantSummary, Planting, TestEnv, check_packages};
 
 /// `train data plant`

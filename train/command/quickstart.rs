@@ -21,12 +21,12 @@ use super::sft::{self, SftArgs};
 use super::{ChatArgs, RunArgs, WatchArgs, cache_folder};
 use crate::checkpoint;
 use crate::config::Config;
-use crate::interrupt::Interrupt;
-use crate::journal::{Place, no_run};
-use crate::partial::Partial;
-use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::provenance::Provenance;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::{Place, no_run};
+use crate::run::partial::Partial;
+use crate::run::paths::Paths;
+use crate::run::provenance::Provenance;
 use crate::settings::Settings;
 use crate::tasks::{TestEnv, check_packages};
 
@@ -63,7 +63,7 @@ struct Places {
 }
 
 impl Places {
-    fn of(run: &Path) -> Self {
+    fn new(run: &Path) -> Self {
         Places {
             run: run.to_path_buf(),
             train: run.join("tasks/train"),
@@ -104,7 +104,7 @@ struct Quickstart {
 /// When a stage fails; what earlier stages wrote stays, and `--resume` goes on from there.
 pub fn run(args: &QuickstartArgs) -> Result<()> {
     let config = config_of(args)?;
-    let places = Places::of(&config.run);
+    let places = Places::new(&config.run);
     let file = places.run.join("config.toml");
     if !args.run.dry_run {
         let paths = Paths::new().writes_folder("run", &places.run);

@@ -10,8 +10,8 @@ use data::retrieve::{Index, Query, Related};
 use data::source::jsonl::{TaskSet, read_tasks};
 
 use super::cache_folder;
-use crate::paths::Paths;
 use crate::repair::issue;
+use crate::run::paths::Paths;
 use crate::terminal::plain;
 
 /// `train data related`

@@ -9,10 +9,10 @@ use clap::Args;
 use data::file::{read_text, write_whole};
 use toml::Table;
 
-use crate::interrupt::Interrupt;
 use crate::metrics;
 use crate::report::{Compared, compare};
-use crate::runs::{self, Run, State};
+use crate::run::interrupt::Interrupt;
+use crate::run::runs::{self, Run, State};
 use crate::settings::Settings;
 
 /// `train report`

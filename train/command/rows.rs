@@ -16,7 +16,7 @@ use data::source::chats::{
 };
 
 use crate::config::Config;
-use crate::paths::Paths;
+use crate::run::paths::Paths;
 use crate::terminal::plain;
 
 /// `train data export`

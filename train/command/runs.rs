@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::runs::{Run, find};
+use crate::run::runs::{Run, find};
 
 /// `train runs`
 #[derive(Args, Clone, Debug)]
@@ -111,7 +111,7 @@ fn line(folder: &Path, run: &Run) -> [String; 7] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::State;
+    use crate::run::runs::State;
 
     #[test]
     fn columns_line_up() {

@@ -10,10 +10,10 @@ use data::source::chats::find_files;
 use super::{ChatArgs, RunArgs, config_at, tokenizer_at};
 use crate::chats::Chats;
 use crate::config::Config;
-use crate::interrupt::Interrupt;
-use crate::journal::Place;
-use crate::paths::Paths;
 use crate::plan::Plan;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Place;
+use crate::run::paths::Paths;
 use crate::tasks::{self, SampleSummary, Sampling};
 
 /// `train data samples`

@@ -14,15 +14,15 @@ use super::{ChatArgs, RunArgs, WatchArgs, check_bf16, summary_to, tokenizer_at};
 use crate::chats::{Chats, VALIDATION};
 use crate::checkpoint::{self, Loaded};
 use crate::config::{Config, SftConfig};
-use crate::interrupt::Interrupt;
 use crate::memory::MemoryUse;
-use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::sft::{
+use crate::run::interrupt::Interrupt;
+use crate::run::paths::Paths;
+use crate::run::watched::Watched;
+use crate::trainer::sft::{
     SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, memory_plan, read_samples,
 };
-use crate::state::{Origin, kept_fit};
-use crate::watched::Watched;
+use crate::trainer::state::{Origin, kept_fit};
 use model::{CausalLm, ModelConfig};
 
 /// `train sft`

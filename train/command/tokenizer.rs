@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use data::Tokenizer;
 
-use crate::paths::Paths;
+use crate::run::paths::Paths;
 
 /// `train data tokenizer`
 #[derive(Args, Clone, Debug)]

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{ExportError, ModelShape, NamedTensor};
-use crate::batch::{Batch, Row};
+use crate::trainer::batch::{Batch, Row};
 use model::decoder::rope_of;
 use model::weights::{HostTensor, HostTensors};
 use model::{CausalLm, ModelConfig};

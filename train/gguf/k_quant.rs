@@ -269,7 +269,7 @@ pub(crate) fn push_scales(weights: &[f32], bytes: &mut Vec<u8>) {
     let levels = sets.iter().flat_map(|(_, levels)| levels);
     for (index, level) in levels.enumerate() {
         let level = (level + 32) as u8;
-        let place = Place::of(index);
+        let place = Place::from_index(index);
         low[place.low] |= (level & 15) << place.low_shift;
         high[place.high] |= (level >> 4) << place.high_shift;
     }
@@ -285,7 +285,7 @@ pub(crate) fn extend_scales(block: &[u8], weights: &mut Vec<f32>) {
     let (high, scales) = rest.split_at(64);
     let step = half_at(block, 208);
     weights.extend((0..WEIGHTS).map(|index| {
-        let place = Place::of(index);
+        let place = Place::from_index(index);
         let level = low[place.low] >> place.low_shift & 15
             | (high[place.high] >> place.high_shift & 3) << 4;
         step * f32::from(scales[index / 16] as i8) * (f32::from(level) - 32.0)
@@ -301,7 +301,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(index: usize) -> Self {
+    fn from_index(index: usize) -> Self {
         // Two halves of 128 weights, each four quarters of 32.
         let (half, quarter, at) = (index / 128, index % 128 / 32, index % 32);
         Place {
@@ -405,7 +405,7 @@ mod tests {
         let mut low = [0u8; 128];
         let mut high = [0u8; 64];
         for index in 0..WEIGHTS {
-            let place = Place::of(index);
+            let place = Place::from_index(index);
             low[place.low] += 15 << place.low_shift;
             high[place.high] += 3 << place.high_shift;
         }

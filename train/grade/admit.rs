@@ -10,15 +10,15 @@ use std::time::Instant;
 use anyhow::Result;
 use data::Task;
 use data::source::jsonl::{TaskSet, write_rows};
-use rollout::admission::{Admission, admit};
 use rollout::grade::Grader;
+use rollout::task_validation::{Admission, admit};
 use serde::{Deserialize, Serialize};
 
 use super::input::Given;
 use super::threads::on_threads;
-use crate::interrupt::Interrupt;
-use crate::journal::{Journal, Place};
-use crate::progress::Progress;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::{Journal, Place};
+use crate::run::progress::Progress;
 use crate::settings::Settings;
 use crate::terminal::plain;
 

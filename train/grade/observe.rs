@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use data::log::{Log, timestamp};
 use data::{Patch, Task};
-use rollout::record::{Queue, Record, Status};
+use rollout::outcome::{Resolution, Status};
+use rollout::record::{Queue, Record};
 
-use super::{Grading, Judged, Judgement};
+use super::{Grading, Judgement};
 
 /// The log of tries: a line for each prediction that was judged in this folder.
 pub const TRIES_FILE: &str = "attempts.jsonl";
@@ -35,8 +36,8 @@ fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record 
         ..
     } = judgement;
     let status = match (graded, verdict.outcome) {
-        (Some(graded), _) => Status::of_outcome(&graded.outcome),
-        (None, Judged::Infra) => Status::Lost,
+        (Some(graded), _) => Status::from(&graded.outcome),
+        (None, Resolution::Infra) => Status::Lost,
         (None, _) => Status::NotApplied,
     };
     let failing = graded
@@ -44,7 +45,7 @@ fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record 
         .and_then(|graded| graded.failure.as_ref())
         .map(|failure| failure.test.clone());
     let target = || task.and_then(|task| task.fail_to_pass.first().cloned());
-    let earned = verdict.outcome == Judged::Resolved && !verdict.quarantined;
+    let earned = verdict.outcome == Resolution::Resolved && !verdict.quarantined;
     let wall = graded.as_ref().map_or(Duration::ZERO, |graded| graded.wall);
     Record {
         ts: timestamp(at),
@@ -60,11 +61,11 @@ fn record(at: SystemTime, judgement: &Judgement, task: Option<&Task>) -> Record 
         task: verdict.instance_id.clone(),
         group: None,
         step: None,
-        reward: (verdict.outcome != Judged::Infra).then_some(f32::from(u8::from(earned))),
+        reward: (verdict.outcome != Resolution::Infra).then_some(f32::from(u8::from(earned))),
         stop: None,
         cached: graded.as_ref().is_some_and(|graded| graded.cached),
         wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
         answer: None,
-        lost: (verdict.outcome == Judged::Infra).then(|| verdict.reason.clone()),
+        lost: (verdict.outcome == Resolution::Infra).then(|| verdict.reason.clone()),
     }
 }

@@ -14,13 +14,15 @@ use anyhow::{Context as _, Result, bail};
 use data::Task;
 use data::source::jsonl::TaskSet;
 use data::source::prediction::Prediction;
+use rollout::grade::Graded;
 use rollout::grade::compat::Compat;
 use rollout::grade::verdict::Unmet;
-use rollout::grade::{Graded, Outcome};
+use rollout::outcome::Outcome;
+use rollout::outcome::Resolution;
 use sandbox::TestStatus;
 use serde_json::{Map, Value, json};
 
-use super::{Judged, Judgement, Verdict};
+use super::{Judgement, Verdict};
 
 /// The longest name of a folder, far below what file systems bear.
 const LONGEST: usize = 200;
@@ -178,7 +180,7 @@ fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> 
     let outcome = graded.as_ref().map(|graded| &graded.outcome);
     let applied =
         outcome.is_some_and(|outcome| !matches!(outcome, Outcome::DoesNotApply | Outcome::NoPatch));
-    let infra = verdict.outcome == Judged::Infra;
+    let infra = verdict.outcome == Resolution::Infra;
     let mut report = Map::new();
     let mut set = |key: &str, value: Value| report.insert(key.to_owned(), value);
     set("patch_is_None", empty.into());
@@ -186,7 +188,7 @@ fn report(judgement: &Judgement, task: Option<&Task>, compat: Option<Value>) -> 
     set("patch_successfully_applied", applied.into());
     set(
         "resolved",
-        (verdict.outcome == Judged::Resolved && !verdict.quarantined).into(),
+        (verdict.outcome == Resolution::Resolved && !verdict.quarantined).into(),
     );
     set("infra_failure", infra.into());
     if infra {
@@ -232,7 +234,7 @@ fn tests_status(task: &Task, unmet: &[Unmet]) -> Value {
 fn test_output(judgement: &Judgement) -> String {
     let Some(graded) = &judgement.graded else {
         return match judgement.verdict.outcome {
-            Judged::InvalidPatch => ">>>>> Patch Apply Failed\n".into(),
+            Resolution::InvalidPatch => ">>>>> Patch Apply Failed\n".into(),
             _ => ">>>>> Tests Errored\n".into(),
         };
     };
@@ -345,10 +347,10 @@ fn summary(set: &TaskSet, predictions: &[&Prediction], verdicts: &[Verdict]) -> 
             Some(Verdict {
                 outcome, reason, ..
             }) => match outcome {
-                Judged::Resolved => add(&["completed", "resolved"]),
-                Judged::Unresolved | Judged::Oom => add(&["completed", "unresolved"]),
-                Judged::InvalidPatch | Judged::Timeout => add(&["error"]),
-                Judged::Infra => {
+                Resolution::Resolved => add(&["completed", "resolved"]),
+                Resolution::Unresolved | Resolution::Oom => add(&["completed", "unresolved"]),
+                Resolution::InvalidPatch | Resolution::Timeout => add(&["error"]),
+                Resolution::Infra => {
                     add(&["error", "infra_failure"]);
                     reasons.insert(id, reason);
                 }

@@ -15,7 +15,7 @@ use data::log::Log;
 use data::source::jsonl::{read_rows, write_rows};
 
 use super::Verdict;
-use crate::journal::no_run;
+use crate::run::journal::no_run;
 
 /// The file of verdicts.
 pub const RESULTS_FILE: &str = "results.jsonl";
@@ -150,9 +150,9 @@ fn verdicts_of(path: &Path) -> Result<Vec<Verdict>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::Judged;
+    use rollout::outcome::Resolution;
 
-    fn verdict(key: &str, outcome: Judged) -> Verdict {
+    fn verdict(key: &str, outcome: Resolution) -> Verdict {
         Verdict {
             instance_id: "a".into(),
             outcome,
@@ -180,8 +180,10 @@ mod tests {
     fn verdicts_on_other_answers_are_kept_and_come_back() {
         let out = &folder("others");
         let mut first = Results::open(out, &keys(&["1", "2"])).expect("opens");
-        first.add(verdict("1", Judged::Resolved)).expect("adds");
-        first.add(verdict("2", Judged::Unresolved)).expect("adds");
+        first.add(verdict("1", Resolution::Resolved)).expect("adds");
+        first
+            .add(verdict("2", Resolution::Unresolved))
+            .expect("adds");
         first.finish(&keys(&["1", "2"])).expect("finishes");
         let second = Results::open(out, &keys(&["3"])).expect("opens");
         assert!(
@@ -198,15 +200,15 @@ mod tests {
     fn a_verdict_stays_until_another_one_is_in_its_place() {
         let out = &folder("replaced");
         let mut first = Results::open(out, &keys(&["1"])).expect("opens");
-        first.add(verdict("1", Judged::Timeout)).expect("adds");
+        first.add(verdict("1", Resolution::Timeout)).expect("adds");
         // As after a kill: nobody finished it, and the next run dies before it judges.
         drop(Results::open(out, &keys(&["1"])).expect("opens"));
         let mut third = Results::open(out, &keys(&["1"])).expect("opens");
         assert_eq!(
             third.find("1").map(|verdict| verdict.outcome),
-            Some(Judged::Timeout)
+            Some(Resolution::Timeout)
         );
-        third.add(verdict("1", Judged::Resolved)).expect("adds");
+        third.add(verdict("1", Resolution::Resolved)).expect("adds");
         let last = Results::open(out, &keys(&["1"]))
             .expect("opens")
             .finish(&keys(&["1"]))
@@ -215,7 +217,7 @@ mod tests {
             last.iter()
                 .map(|verdict| verdict.outcome)
                 .collect::<Vec<_>>(),
-            [Judged::Resolved]
+            [Resolution::Resolved]
         );
         fs::remove_dir_all(out).expect("cleans up");
     }

@@ -12,7 +12,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::chunked::{HeadLoss, by_autodiff, look_at};
 use super::{entropy, log_probabilities};
-use crate::batch::{Batch, Part};
+use crate::trainer::batch::{Batch, Part};
 
 /// What is known of each target besides its log-probability.
 #[derive(Clone, Debug)]

@@ -63,7 +63,7 @@ pub struct View {
 
 impl View {
     /// One span alone.
-    pub fn of(from: usize, to: usize) -> Self {
+    pub fn from_range(from: usize, to: usize) -> Self {
         View {
             shared: Span::default(),
             own: Span::new(from, to),
@@ -114,7 +114,7 @@ impl BlockMask {
 
     /// Every token sees itself and those before it.
     pub fn causal(rows: usize, queries: usize) -> Self {
-        let row = (0..queries).map(|query| View::of(0, query + 1));
+        let row = (0..queries).map(|query| View::from_range(0, query + 1));
         BlockMask::new((0..rows).flat_map(|_| row.clone()).collect(), queries)
     }
 
@@ -131,7 +131,8 @@ impl BlockMask {
 
     /// Whether every token of every row sees itself and all before it, and nothing else.
     pub fn is_causal(&self) -> bool {
-        let plain = |(at, view): (usize, &View)| *view == View::of(0, at % self.queries + 1);
+        let plain =
+            |(at, view): (usize, &View)| *view == View::from_range(0, at % self.queries + 1);
         self.views.iter().enumerate().all(plain)
     }
 
@@ -161,7 +162,11 @@ mod tests {
         assert_eq!((block_mask.rows(), block_mask.queries()), (2, 3));
         assert_eq!(
             block_mask.row(1),
-            [View::of(0, 1), View::of(0, 2), View::of(0, 3)]
+            [
+                View::from_range(0, 1),
+                View::from_range(0, 2),
+                View::from_range(0, 3)
+            ]
         );
         assert!(block_mask.is_causal() && !block_mask.within(Some(2)).is_causal());
     }

@@ -55,7 +55,7 @@ pub struct FourBit {
 
 impl FourBit {
     /// Rounds `values`, row by row.
-    pub fn of(values: &[f32], shape: [usize; 2]) -> Self {
+    pub fn quantize(values: &[f32], shape: [usize; 2]) -> Self {
         let scales: Vec<f32> = values.par_chunks(BLOCK).map(largest).collect();
         let (mut short, mut spans) = (Vec::with_capacity(scales.len()), Vec::new());
         for scales in scales.chunks(SCALES) {
@@ -267,7 +267,7 @@ fn is_linear(name: &str) -> bool {
 fn rounded<const D: usize>(weight: Tensor<D>) -> FourBit {
     let shape = [weight.dims()[0], weight.dims()[1]];
     let data = weight.cast(DType::F32).into_data();
-    FourBit::of(data.as_slice().expect("cast to f32"), shape)
+    FourBit::quantize(data.as_slice().expect("cast to f32"), shape)
 }
 
 struct Taker<'a> {
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn values_of_the_table_come_back_and_others_move_to_the_nearest() {
         let values: Vec<f32> = NF4.iter().map(|value| 0.5 * value).collect();
-        assert_eq!(FourBit::of(&values, [2, 8]).values(), values);
+        assert_eq!(FourBit::quantize(&values, [2, 8]).values(), values);
         assert_eq!(nearest(0.04), 8);
         assert_eq!(nearest(0.039), 7);
         assert_eq!(nearest(-0.9), 0);
@@ -341,7 +341,7 @@ mod tests {
     fn a_weight_takes_less_than_four_and_a_fifth_bits_and_is_off_by_a_tenth() {
         let weights = to_host(&CausalLm::new(&ModelConfig::default(), 7, &Device::flex()));
         let tensor = &weights["model.layers.0.mlp.up_proj.weight"];
-        let packed = FourBit::of(&tensor.values, [512, 192]);
+        let packed = FourBit::quantize(&tensor.values, [512, 192]);
         assert!(
             packed.bytes() as f64 * 8.0 / ((512 * 192) as f64) < 4.2,
             "{} bytes",

@@ -49,7 +49,7 @@ pub fn draw_shaped(
     } else {
         sampling.temperature
     };
-    let model = Weights::of(logits, temperature);
+    let model = Weights::new(logits, temperature);
     if sampling.is_whole() && shaped.is_none() {
         let token = if sampling.is_greedy() {
             model.best
@@ -64,7 +64,7 @@ pub fn draw_shaped(
         };
     }
     let penalized = penalize(shaped.unwrap_or(logits), sampling.repetition_penalty, seen);
-    let weights = Weights::of(&penalized, temperature);
+    let weights = Weights::new(&penalized, temperature);
     let (token, drawn) = if sampling.is_greedy() {
         (
             weights.best,
@@ -114,7 +114,7 @@ pub fn likeliest(logits: &[f32], sampling: &Sampling, count: usize) -> Vec<(u32,
     } else {
         sampling.temperature
     };
-    let weights = Weights::of(logits, temperature);
+    let weights = Weights::new(logits, temperature);
     let mut order = weights.cut(&Sampling {
         top_k: count,
         ..Sampling::default()
@@ -152,7 +152,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn of(logits: &[f32], temperature: f32) -> Self {
+    fn new(logits: &[f32], temperature: f32) -> Self {
         assert!(!logits.is_empty(), "a vocabulary has tokens");
         let mut values = vec![0f32; logits.len()];
         let (mut most, mut total) = (f32::NEG_INFINITY, 0f64);
@@ -470,7 +470,7 @@ mod tests {
         let logits: Vec<f32> = (0..5000)
             .map(|at| (data::draw::bits(7, at) >> 40) as f32 / (1u64 << 24) as f32 * 4.0)
             .collect();
-        let weights = Weights::of(&logits, 1.0);
+        let weights = Weights::new(&logits, 1.0);
         let kept = weights.cut(&Sampling {
             top_p: 0.3,
             ..Sampling::default()

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use data::{Role, Sample};
 
 use super::*;
-use crate::batch::{Batch, Row};
 use crate::checkpoint::{self, Loaded};
 use crate::loss::log_probabilities;
+use crate::trainer::batch::{Batch, Row};
 use data::Message;
 use model::decoder::rope_of;
 

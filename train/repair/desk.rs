@@ -15,12 +15,13 @@ use rollout::agent::queue::From;
 use rollout::agent::run::{Observer, Try};
 use rollout::agent::trajectory;
 use rollout::counts::Counts;
-use rollout::record::{Queue, Status};
+use rollout::outcome::Status;
+use rollout::record::Queue;
 use sandbox::SandboxError;
 
 use super::{Repairing, record};
-use crate::interrupt::Interrupt;
-use crate::journal::Journal;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 use crate::terminal::plain;
 
 /// The log of tries, below the folder of the run.

@@ -13,7 +13,7 @@ use sandbox::{Job, Runner, Select};
 
 use super::start::Start;
 use super::{NeedsReview, Repairing, TREE, Wanted};
-use crate::journal::Journal;
+use crate::run::journal::Journal;
 use crate::terminal::plain;
 
 /// The seed of a request is drawn from the run's for this.
@@ -124,7 +124,7 @@ impl Repairing<'_> {
         Job {
             tree: tree.root().to_path_buf(),
             changes: vec![file.clone()],
-            runner: Runner::of(wanted.language),
+            runner: Runner::for_language(wanted.language),
             python_path: start.python_path.clone(),
             select: Select::Ids(vec![file.path.clone()]),
             stop_at_first_failure: false,

@@ -54,7 +54,7 @@ pub fn run(
     let job = Job {
         tree: tree.to_path_buf(),
         changes: Vec::new(),
-        runner: Runner::of(wanted.language),
+        runner: Runner::for_language(wanted.language),
         python_path: python_path.clone(),
         select: Select::All,
         stop_at_first_failure: false,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Curve, Series, escape, number, page, plots};
 use crate::metrics::{self, Row};
-use crate::runs::Run;
+use crate::run::runs::Run;
 use crate::settings::Settings;
 
 /// Groups of curves: a heading, and the beginnings of the names that it holds. What fits no other is under the last.
@@ -191,7 +191,7 @@ fn curve(name: &str, runs: &[Compared]) -> Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::State;
+    use crate::run::runs::State;
 
     fn compared(name: &str, lr: f64, losses: &[f64]) -> Compared {
         let row = |(at, loss): (usize, &f64)| {

@@ -8,14 +8,16 @@ use data::Message;
 use data::skill::repair::{AnswerForm, parse_answer};
 use data::source::jsonl::TaskSet;
 use rollout::attempt::Base;
-use rollout::record::{Record, Status};
-use rollout::report::{Claim, Classes, Gain, Interval, Method};
+use rollout::outcome::Classes;
+use rollout::outcome::Status;
+use rollout::record::Record;
+use rollout::report::{Claim, Gain, Interval, Method};
 use sandbox::Isolation;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::evaluate::EvalSummary;
-use crate::provenance::Provenance;
+use crate::run::provenance::Provenance;
+use crate::trainer::evaluate::EvalSummary;
 
 /// The number of the form of `report.json`.
 pub const FORMAT: u32 = 1;
@@ -150,7 +152,7 @@ impl GainReport {
 
     /// What its interval allows to say.
     pub fn claim(&self) -> Claim {
-        Claim::of(self.ci95[0], self.ci95[1])
+        Claim::from_interval(self.ci95[0], self.ci95[1])
     }
 }
 

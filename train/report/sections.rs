@@ -1,7 +1,8 @@
 //! The parts of the page, each from its own part of the report.
 
 use data::Role;
-use rollout::report::{Claim, Classes};
+use rollout::outcome::Classes;
+use rollout::report::Claim;
 use serde_json::Value;
 
 use super::{EvalReport, GainReport, RepairedBug, RunReport, escape, number};

@@ -1,10 +1,11 @@
 use data::{Message, Role};
-use rollout::report::{Classes, Method};
+use rollout::outcome::Classes;
+use rollout::report::Method;
 use sandbox::Isolation;
 use serde_json::json;
 
 use super::*;
-use crate::provenance::Provenance;
+use crate::run::provenance::Provenance;
 
 fn eval(pass_at_1: f64, ci95: [f64; 2]) -> EvalReport {
     let classes = Classes {
@@ -23,7 +24,7 @@ fn eval(pass_at_1: f64, ci95: [f64; 2]) -> EvalReport {
 }
 
 fn gain(delta: f64, ci95: [f64; 2]) -> GainReport {
-    let claim = rollout::report::Claim::of(ci95[0], ci95[1]).to_string();
+    let claim = rollout::report::Claim::from_interval(ci95[0], ci95[1]).to_string();
     GainReport {
         delta,
         ci95,

@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use super::verdicts::Verdicts;
 use super::{TestEnv, split};
 use crate::config::Config;
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::journal::{Journal, Place};
-use crate::partial::{Partial, in_one_line};
-use crate::progress::Progress;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::journal::{Journal, Place};
+use crate::run::partial::{Partial, in_one_line};
+use crate::run::progress::Progress;
 use crate::settings::Settings;
 use crate::terminal::{self, plain};
 
@@ -253,7 +253,7 @@ impl Planting<'_> {
             Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
         let verdicts = Verdicts::new(journal, spec, self.interrupt);
         let judge = |changes: &[_]| self.test_env.judge(&package, changes);
-        let judge = |_: &Package, changes: &[_]| verdicts.of(changes, &judge);
+        let judge = |_: &Package, changes: &[_]| verdicts.next(changes, &judge);
         let planted = plant(&package, &options, &judge, &mut |tasks| {
             progress.advance(tasks as u64, "")
         });

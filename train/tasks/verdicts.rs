@@ -12,8 +12,8 @@ use data::FileChange;
 use data::source::plant::{FailureText, JudgeError, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::interrupt::Interrupt;
-use crate::journal::Journal;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
 
 /// A verdict beside the first one of its package.
 #[derive(Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl<'a> Verdicts<'a> {
     /// # Errors
     ///
     /// As the judge; and once a signal came, or nothing can be written down.
-    pub fn of(
+    pub fn next(
         &self,
         changes: &[FileChange],
         judge: &dyn Fn(&[FileChange]) -> Result<Verdict, JudgeError>,
@@ -206,7 +206,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::journal::Place;
+    use crate::run::journal::Place;
     use crate::settings::Settings;
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -262,12 +262,12 @@ mod tests {
                 .iter()
                 .map(|changes| {
                     verdicts
-                        .of(changes, &judge)
-                        .or_else(|_| verdicts.of(changes, &judge))
+                        .next(changes, &judge)
+                        .or_else(|_| verdicts.next(changes, &judge))
                 })
                 .collect();
             interrupt.ask();
-            assert!(verdicts.of(&change, &judge).is_err());
+            assert!(verdicts.next(&change, &judge).is_err());
             verdicts.written().expect("everything is written");
             heard
         };

@@ -15,7 +15,8 @@ use data::source::jsonl::TaskSet;
 use data::source::license::license;
 use data::triplet::{FoundBy, Proof, TRIPLET_FORMAT, Triplet};
 use data::{Patch, Task, draw};
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::Grader;
+use rollout::outcome::Outcome;
 use rollout::summary::summary;
 use sandbox::{Failure, SandboxError};
 use serde::{Deserialize, Serialize};
@@ -257,9 +258,9 @@ impl Building<'_> {
             fail_to_pass: self.task.fail_to_pass.clone(),
             pass_to_pass: self.task.pass_to_pass.len(),
             tests: core.tests.clone(),
-            long: named(&Outcome::Resolved),
-            failing: named(&failed.outcome),
-            refined: named(&Outcome::Resolved),
+            long: Outcome::Resolved.name().into(),
+            failing: failed.outcome.name().into(),
+            refined: Outcome::Resolved.name().into(),
             parts: needed.len(),
             found_by,
             calls: questions.calls - before,
@@ -352,21 +353,6 @@ pub(super) fn told(failure: &Failure) -> String {
         rest = &rest[at + 2 + digits..];
     }
     out + rest
-}
-
-/// An outcome's name, such as `still_failing`.
-fn named(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Resolved => "resolved",
-        Outcome::StillFailing { .. } => "still_failing",
-        Outcome::BrokeOthers { .. } => "broke_others",
-        Outcome::TimedOut => "timed_out",
-        Outcome::OutOfMemory => "out_of_memory",
-        Outcome::DoesNotApply => "does_not_apply",
-        Outcome::NoPatch => "no_patch",
-        Outcome::Crashed => "crashed",
-    }
-    .into()
 }
 
 fn hash_of(text: &str) -> u64 {

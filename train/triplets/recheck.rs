@@ -9,12 +9,13 @@ use anyhow::Result;
 use data::Task;
 use data::source::jsonl::TaskSet;
 use data::triplet::Triplet;
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::Grader;
+use rollout::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::grade::on_threads;
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::run::interrupt::Interrupt;
+use crate::run::progress::Progress;
 use crate::terminal::plain;
 
 /// What a second look found.

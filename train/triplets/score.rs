@@ -16,15 +16,16 @@ use data::skill::trim::{Question, parse_answer, prompt};
 use data::source::jsonl::TaskSet;
 use data::triplet::{Split, Triplet, size};
 use data::{Patch, Task, draw};
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::Grader;
+use rollout::outcome::Outcome;
 use rollout::policy::{Policy, Request, Sampling};
 use rollout::report::{Interval, bootstrap, interval};
 use serde::{Deserialize, Serialize};
 
 use crate::grade::on_threads;
-use crate::interrupt::Interrupt;
 use crate::minimize::Questions;
-use crate::progress::Progress;
+use crate::run::interrupt::Interrupt;
+use crate::run::progress::Progress;
 
 /// Rows that are asked at once.
 const AT_ONCE: usize = 16;

@@ -94,7 +94,7 @@ pub fn apply(source: &str, bug: &Bug) -> String {
 
 /// Every edit of the function that keeps the syntax and changes one line by more than spaces, in order of place.
 pub fn bugs(source: &str, function: &Function) -> Vec<Bug> {
-    let Some(view) = View::of(source, function) else {
+    let Some(view) = View::new(source, function) else {
         return Vec::new();
     };
     view.candidates()
@@ -114,7 +114,7 @@ pub(crate) fn pick(
     seed: u64,
     count: usize,
 ) -> Vec<Bug> {
-    let Some(view) = View::of(source, function) else {
+    let Some(view) = View::new(source, function) else {
         return Vec::new();
     };
     let hash = function.body_hash.as_str();
@@ -181,7 +181,7 @@ struct View {
 
 impl View {
     /// None where the lines do not stand for themselves.
-    fn of(source: &str, function: &Function) -> Option<View> {
+    fn new(source: &str, function: &Function) -> Option<View> {
         let mut lines = source.split_inclusive('\n');
         let base = lines
             .by_ref()

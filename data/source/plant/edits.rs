@@ -85,7 +85,7 @@ const UNSWAPPED: [&str; 11] = [
 pub(super) fn all(tree: &Tree, text: &str) -> Vec<Bug> {
     let mut edits = Edits {
         text,
-        names: Names::of(tree, text),
+        names: Names::new(tree, text),
         bugs: Vec::new(),
     };
     let mut stack = vec![tree.root_node()];

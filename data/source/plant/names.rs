@@ -32,7 +32,7 @@ struct Binding<'a> {
 const NEVER: [&str; 3] = ["self", "cls", "_"];
 
 impl<'a> Names<'a> {
-    pub(super) fn of(tree: &Tree, text: &'a str) -> Names<'a> {
+    pub(super) fn new(tree: &Tree, text: &'a str) -> Names<'a> {
         let mut names = Names {
             text,
             bindings: Vec::new(),

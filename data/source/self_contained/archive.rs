@@ -98,7 +98,7 @@ fn entries(stream: impl Read) -> Result<Tree, String> {
                 .link_name_bytes()
                 .map(|target| target.into_owned())
                 .unwrap_or_default();
-            links.push(Link::of(name, &target, kind.is_symlink())?);
+            links.push(Link::new(name, &target, kind.is_symlink())?);
             continue;
         }
         let mut bytes = Vec::new();

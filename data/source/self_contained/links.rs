@@ -20,7 +20,7 @@ impl Link {
     /// # Errors
     ///
     /// When it leaves the tree.
-    pub(super) fn of(name: &str, target: &[u8], is_symbolic: bool) -> Result<Link, String> {
+    pub(super) fn new(name: &str, target: &[u8], is_symbolic: bool) -> Result<Link, String> {
         let leaves = || format!("the link `{name}` leaves the tree");
         let target = std::str::from_utf8(target)
             .map_err(|_| format!("the link `{name}` leads to no UTF-8 name"))?;
@@ -105,7 +105,7 @@ mod tests {
             .map(|(path, text)| (path.to_string(), text.as_bytes().to_vec()));
         let links = links
             .iter()
-            .map(|(name, target)| Link::of(name, target.as_bytes(), true));
+            .map(|(name, target)| Link::new(name, target.as_bytes(), true));
         Ok(
             followed(Tree::from(files), links.collect::<Result<_, _>>()?)?
                 .into_iter()

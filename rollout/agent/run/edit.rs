@@ -10,7 +10,7 @@ use crate::agent::check::Checked;
 use crate::agent::scaffold::Unread;
 use crate::agent::state::WorkTree;
 use crate::agent::writer::Written;
-use crate::record::Status;
+use crate::outcome::Status;
 
 /// Why an answer made no edit.
 pub(super) enum Refused {

@@ -3,7 +3,7 @@
 use super::{Agent, Refused, Try};
 use crate::agent::check::Checked;
 use crate::agent::scaffold::Unread;
-use crate::record::Status;
+use crate::outcome::Status;
 
 /// What was said, for the model and for rules.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::agent::queue::{From, Review};
 use crate::agent::rescue::Help;
 use crate::attempt::Lost;
+use crate::outcome::Status;
 use crate::policy::PolicyError;
-use crate::record::{Queue, Status};
+use crate::record::Queue;
 
 /// One try, as it is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -438,7 +438,7 @@ fn settings(made: &Made<'_>) -> Vec<u8> {
 
 /// The job: its spec with the files' list in it, then the files, then their byte code.
 fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>, SandboxError> {
-    let files = Files::of(&job.tree, &job.changes)?;
+    let files = Files::from_tree(&job.tree, &job.changes)?;
     let told = |error: serde_json::Error| SandboxError::Io {
         doing: "describing a job".into(),
         source: error.into(),

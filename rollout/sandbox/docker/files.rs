@@ -39,7 +39,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads `tree` and lays `changes` over it.
-    pub fn of(tree: &Path, changes: &[FileChange]) -> Result<Files, SandboxError> {
+    pub fn from_tree(tree: &Path, changes: &[FileChange]) -> Result<Files, SandboxError> {
         let mut entries = BTreeMap::new();
         let mut left = MAX_BYTES;
         read(tree, "", &mut entries, &mut left).map_err(|error| {
@@ -225,7 +225,7 @@ mod tests {
         };
         let tree = std::env::temp_dir().join(format!("files-{}", std::process::id()));
         fs::create_dir_all(&tree).expect("a folder");
-        let refused = Files::of(&tree, &[change]);
+        let refused = Files::from_tree(&tree, &[change]);
         fs::remove_dir_all(&tree).ok();
         assert!(matches!(refused, Err(SandboxError::Barrier { .. })));
     }

@@ -37,7 +37,7 @@ pub enum InstallFault {
 
 impl InstallFault {
     /// Reads it from what pip said.
-    pub fn of(said: &str) -> Self {
+    pub fn from_output(said: &str) -> Self {
         let said = said.to_lowercase();
         let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
         // A name that cannot be looked up looks like a version that is not there, so the network is asked first.
@@ -276,7 +276,7 @@ pub fn until_review(
                 let review = Review {
                     ts: timestamp(SystemTime::now()),
                     wish: wish.clone(),
-                    fault: InstallFault::of(&said),
+                    fault: InstallFault::from_output(&said),
                     failures: config.failures,
                     command: command.to_owned(),
                     said,

@@ -60,7 +60,7 @@ impl Judge {
     /// The role of each token; a sample that is no conversation has none.
     pub(super) fn roles_of(&self, sample: &Sample) -> Vec<Option<Role>> {
         match &self.roles {
-            Some(roles) => roles.of(&sample.tokens),
+            Some(roles) => roles.of_tokens(&sample.tokens),
             None => vec![None; sample.tokens.len()],
         }
     }

@@ -9,16 +9,16 @@ use rollout::policy::{Policy, PolicyError};
 use rollout::server::{Server, ServerConfig};
 
 use super::{EvalArgs, STAGE, name_at, settings};
-use crate::agent_eval::{AgentEval, AgentSummary};
 use crate::checkpoint::{self, Loaded};
 use crate::command::{cache_folder, summary_to};
 use crate::config::Config;
-use crate::interrupt::Interrupt;
-use crate::journal::{Journal, Place};
 use crate::policy::Generator;
-use crate::provenance::Provenance;
 use crate::repair;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::{Journal, Place};
+use crate::run::provenance::Provenance;
 use crate::tasks::TestEnv;
+use crate::trainer::agent_eval::{AgentEval, AgentSummary};
 use model::weights::Precision;
 
 /// Evaluates the whole agent.

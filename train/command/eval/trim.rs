@@ -10,10 +10,10 @@ use super::EvalArgs;
 use crate::checkpoint::{self, Loaded};
 use crate::command::minimize::OWN;
 use crate::command::{cache_folder, summary_to};
-use crate::interrupt::Interrupt;
-use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::policy::Generator;
+use crate::run::interrupt::Interrupt;
+use crate::run::paths::Paths;
 use crate::tasks::TestEnv;
 use crate::triplets::{TrimSummary, Trimming};
 

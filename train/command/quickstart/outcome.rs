@@ -5,13 +5,13 @@ use data::source::jsonl::read_tasks;
 use serde_json::{Value, json};
 
 use super::Quickstart;
-use crate::evaluate::EvalSummary;
 use crate::metrics;
 use crate::plan::Plan;
 use crate::report::{
     Curve, EvalReport, Evals, FORMAT, GainReport, Gains, Packages, RepairedBug, RunReport, Series,
     render,
 };
+use crate::trainer::evaluate::EvalSummary;
 
 /// The models, in the order in which they came to be.
 const MODELS: [&str; 3] = ["base", "sft", "grpo"];

@@ -155,7 +155,7 @@ impl Forward {
         );
         // Each token sees its own prompt, up to itself.
         let views = (from..to)
-            .map(|at| View::of(at - prefilling.positions[at] as usize, at + 1))
+            .map(|at| View::from_range(at - prefilling.positions[at] as usize, at + 1))
             .collect();
         let context = self.context(&prefilling.positions[from..to], 1, views);
         let tokens = self.integers(prefilling.tokens[from..to].to_vec(), [1, to - from]);
@@ -185,7 +185,7 @@ impl Forward {
         let positions: Vec<i32> = filled.iter().map(|&filled| filled as i32).collect();
         let views = filled
             .iter()
-            .map(|&filled| View::of(0, filled + 1))
+            .map(|&filled| View::from_range(0, filled + 1))
             .collect();
         let context = self.context(&positions, count, views);
         let tokens = self.integers(last.iter().map(|&token| token as i32).collect(), [count, 1]);

@@ -35,7 +35,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(query: &FlexTensor, key: &FlexTensor) -> Self {
+    fn new(query: &FlexTensor, key: &FlexTensor) -> Self {
         let (query, key) = (query.layout().shape(), key.layout().shape());
         let width = query[3];
         Sizes {
@@ -88,7 +88,7 @@ pub(super) fn forward(
     value: &FlexTensor,
     block_mask: &BlockMask,
 ) -> (FlexTensor, Vec<f32>) {
-    let sizes = Sizes::of(query, key);
+    let sizes = Sizes::new(query, key);
     let Sizes {
         batch,
         kv_heads,
@@ -107,12 +107,12 @@ pub(super) fn forward(
     for_each(&sizes, parts.collect(), |place, (out, log_sums)| {
         let (row, kv_head) = (place / kv_heads, place % kv_heads);
         let (key, value) = (
-            Matrix::of(key, row, kv_head),
-            Matrix::of(value, row, kv_head),
+            Matrix::from_tensor(key, row, kv_head),
+            Matrix::from_tensor(value, row, kv_head),
         );
         let mut scores = Vec::new();
         for head in 0..group {
-            let query = Matrix::of(query, row, kv_head * group + head);
+            let query = Matrix::from_tensor(query, row, kv_head * group + head);
             for block in &blocks[row] {
                 let at = head * queries + block.queries.start;
                 let count = block.queries.len();
@@ -261,7 +261,7 @@ pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] 
         output,
         log_sums,
     } = saved;
-    let sizes = Sizes::of(query, key);
+    let sizes = Sizes::new(query, key);
     let Sizes {
         batch,
         kv_heads,
@@ -284,12 +284,12 @@ pub(super) fn backward(saved: &Saved, gradient: &FlexTensor) -> [FlexTensor; 3] 
         let (row, kv_head) = (place / kv_heads, place % kv_heads);
         let mut scratch = Scratch::default();
         for head in 0..group {
-            let of = |tensor| Matrix::of(tensor, row, kv_head * group + head);
+            let of = |tensor| Matrix::from_tensor(tensor, row, kv_head * group + head);
             let from = (place * group + head) * queries;
             let head_of = Head {
                 query: of(query),
-                key: Matrix::of(key, row, kv_head),
-                value: Matrix::of(value, row, kv_head),
+                key: Matrix::from_tensor(key, row, kv_head),
+                value: Matrix::from_tensor(value, row, kv_head),
                 output: of(output),
                 gradient: of(&gradient),
                 log_sums: &log_sums[from..from + queries],

@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn a_query_that_sees_nothing_has_no_columns() {
-        let found = blocks(&[View::of(5, 5)], 9);
+        let found = blocks(&[View::from_range(5, 5)], 9);
         assert_eq!(found[0].columns(), 0);
-        assert_eq!(found[0].seen(&View::of(5, 5)), [0..0, 0..0]);
+        assert_eq!(found[0].seen(&View::from_range(5, 5)), [0..0, 0..0]);
     }
 }

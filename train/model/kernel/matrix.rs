@@ -30,7 +30,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The last two axes of a tensor of rank 4, at `[first, second]`. Views are read where they lie.
-    pub(super) fn of(tensor: &'a FlexTensor, first: usize, second: usize) -> Self {
+    pub(super) fn from_tensor(tensor: &'a FlexTensor, first: usize, second: usize) -> Self {
         let layout = tensor.layout();
         let strides = strides(tensor);
         let from = layout.start_offset() + first * strides[0] + second * strides[1];

@@ -83,9 +83,9 @@ fn fused_attention_is_plain_attention_whatever_each_query_sees() {
     assert_attends(BlockMask::causal(1, 150).within(Some(20)), 150);
     // Two documents, the second row padded on the left.
     let packed = (0..5)
-        .map(|query| View::of(0, query + 1))
-        .chain((5..9).map(|query| View::of(5, query + 1)));
-    let padded = (0..9).map(|query| View::of(query.min(3), query + 1));
+        .map(|query| View::from_range(0, query + 1))
+        .chain((5..9).map(|query| View::from_range(5, query + 1)));
+    let padded = (0..9).map(|query| View::from_range(query.min(3), query + 1));
     assert_attends(BlockMask::new(packed.chain(padded).collect(), 9), 9);
 }
 
@@ -95,7 +95,7 @@ fn attempts_see_their_prompt_and_themselves_on_more_than_one_core() {
         shared: Span::new(0, 100),
         own: Span::new(from, query + 1),
     };
-    let prompt = (0..100).map(|query| View::of(0, query + 1));
+    let prompt = (0..100).map(|query| View::from_range(0, query + 1));
     let attempts = (100..290).map(|query| view(100 + (query - 100) / 70 * 70, query));
     let row: Vec<View> = prompt.chain(attempts).collect();
     assert_attends(BlockMask::new(row.repeat(3), 290), 290);
@@ -105,7 +105,12 @@ fn attempts_see_their_prompt_and_themselves_on_more_than_one_core() {
 #[test]
 fn cache_rows_of_different_fill_stand_in_one_batch() {
     assert_attends(
-        BlockMask::new([3, 40, 17].map(|filled| View::of(0, filled)).to_vec(), 1),
+        BlockMask::new(
+            [3, 40, 17]
+                .map(|filled| View::from_range(0, filled))
+                .to_vec(),
+            1,
+        ),
         41,
     );
 }
@@ -117,7 +122,7 @@ fn a_query_that_sees_nothing_gets_zeros() {
         query.clone(),
         query.clone(),
         query,
-        BlockMask::new(vec![View::of(0, 0)], 1),
+        BlockMask::new(vec![View::from_range(0, 0)], 1),
     );
     assert_eq!(
         output.into_data().try_to_vec::<f32>().expect("f32"),

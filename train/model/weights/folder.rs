@@ -125,7 +125,7 @@ impl WeightsFolder {
         let row = shape.last().copied().unwrap_or(1);
         let rotated = is_rotated(name);
         if self.keeps_bf16(Some(dtype), D) {
-            let values = read_bf16(&shard.file, place).map_err(|problem| problem.of(name))?;
+            let values = read_bf16(&shard.file, place).map_err(|problem| problem.about(name))?;
             let values = if rotated {
                 half_rotation(&values, row, self.head_dim)
             } else {
@@ -133,7 +133,7 @@ impl WeightsFolder {
             };
             return Ok((TensorData::new(values, shape), DType::BF16));
         }
-        let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
+        let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.about(name))?;
         let values = if rotated {
             half_rotation(&values, row, self.head_dim)
         } else {

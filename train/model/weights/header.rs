@@ -222,7 +222,7 @@ pub fn read_safetensors(path: &Path) -> Result<HostTensors, WeightsError> {
     let shard = Shard::open(path)?;
     let read = |(name, place): (&String, &Place)| {
         let dtype = place.read_as(name)?;
-        let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.of(name))?;
+        let values = read_f32(&shard.file, place, dtype).map_err(|problem| problem.about(name))?;
         Ok((
             name.clone(),
             HostTensor {

@@ -57,7 +57,7 @@ pub enum ValuesProblem {
 
 impl ValuesProblem {
     /// The error about the tensor called `name`.
-    pub fn of(self, name: &str) -> WeightsError {
+    pub fn about(self, name: &str) -> WeightsError {
         match self {
             ValuesProblem::Read(error) => WeightsError::Read {
                 name: name.to_owned(),

@@ -18,7 +18,7 @@ fn tiny() -> CausalLm {
     CausalLm::new(&shape, 7, &Device::flex())
 }
 
-fn of(state: StateKind) -> AdamW {
+fn adamw(state: StateKind) -> AdamW {
     AdamW::new(OptimizerConfig {
         state,
         lr: 1e-2,
@@ -58,7 +58,7 @@ fn after(optimizer: &mut AdamW, mut model: CausalLm, steps: std::ops::Range<u64>
 
 #[test]
 fn adamw_is_the_textbook_formula() {
-    let (model, mut optimizer) = (tiny(), of(StateKind::Float32));
+    let (model, mut optimizer) = (tiny(), adamw(StateKind::Float32));
     let (name, before) = to_host(&model).into_iter().next().expect("a weight");
     let gradients: Vec<NamedGradients> = (0..2).map(|step| gradients_of(&model, step)).collect();
     let clip: Vec<f32> = gradients
@@ -88,8 +88,12 @@ fn adamw_is_the_textbook_formula() {
 #[test]
 fn eight_bits_follow_thirty_two_closely() {
     let start = tiny();
-    let whole = to_host(&after(&mut of(StateKind::Float32), start.clone(), 0..20));
-    let short = to_host(&after(&mut of(StateKind::EightBit), start.clone(), 0..20));
+    let whole = to_host(&after(&mut adamw(StateKind::Float32), start.clone(), 0..20));
+    let short = to_host(&after(
+        &mut adamw(StateKind::EightBit),
+        start.clone(),
+        0..20,
+    ));
     let before = to_host(&start);
     let (mut gap, mut moved) = (0f64, 0f64);
     for (name, tensor) in &whole {
@@ -132,7 +136,7 @@ fn again(
 #[test]
 fn every_state_comes_back_from_disk_and_goes_on_bit_for_bit() {
     for kind in [StateKind::Float32, StateKind::EightBit, StateKind::Factored] {
-        let mut optimizer = of(kind);
+        let mut optimizer = adamw(kind);
         let model = after(&mut optimizer, tiny(), 0..3);
         let name = format!("{kind:?}");
         let mut read = again(&optimizer, &name, optimizer.config.clone())
@@ -151,7 +155,7 @@ fn every_state_comes_back_from_disk_and_goes_on_bit_for_bit() {
 
 #[test]
 fn a_state_of_another_kind_is_refused() {
-    let mut optimizer = of(StateKind::Float32);
+    let mut optimizer = adamw(StateKind::Float32);
     after(&mut optimizer, tiny(), 0..1);
     let other = OptimizerConfig {
         state: StateKind::EightBit,

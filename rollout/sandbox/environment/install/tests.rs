@@ -155,6 +155,6 @@ fn a_fault_is_read_from_what_pip_said() {
         ("it rains", InstallFault::Other),
     ];
     for (said, fault) in cases {
-        assert_eq!(InstallFault::of(said), fault, "{said}");
+        assert_eq!(InstallFault::from_output(said), fault, "{said}");
     }
 }

@@ -80,7 +80,10 @@ impl Index<'_> {
         let all: Vec<String> = run.iter().chain(&tests).cloned().collect();
         let wanted = match self.wheels(wheels, &all) {
             Ok(()) => all,
-            Err(said) if !tests.is_empty() && InstallFault::of(&said) == InstallFault::Resolve => {
+            Err(said)
+                if !tests.is_empty()
+                    && InstallFault::from_output(&said) == InstallFault::Resolve =>
+            {
                 let left_out = tests.join(" ");
                 (self.say)(&format!(
                     "{}: its tests go without `{left_out}`, of which no wheels fit: {said}",
@@ -138,7 +141,7 @@ impl Index<'_> {
             Ok(Wheels { wheels }) if wheels.len() == 1 => self
                 .ask::<Declared>(&["declared", name, &text(tree), &text(&wheels[0])])
                 .map_err(refused),
-            Err(said) if InstallFault::of(&said) != InstallFault::Resolve => {
+            Err(said) if InstallFault::from_output(&said) != InstallFault::Resolve => {
                 Err(PackageError::Fetch {
                     spec: self.spec.to_string(),
                     said,

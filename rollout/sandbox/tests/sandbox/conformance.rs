@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use data::FileChange;
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::Grader;
+use rollout::outcome::Outcome;
 use sandbox::{End, Isolation, Job, Limits, Sandbox, SandboxError, Select, TestRun, TestStatus};
 
 use super::support::*;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use data::source::prediction::Answer;
 use data::{Patch, Task};
-use rollout::grade::{Grader, Outcome};
+use rollout::grade::Grader;
+use rollout::outcome::Outcome;
 use sandbox::Limits;
 use serde_json::{Value, json};
 

@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapter::{self, Adapter};
 use crate::checkpoint::{self, Loaded, Snapshot};
-use crate::layerwise::Learner;
 use crate::memory::Fit;
 use crate::optim::{AdamW, NamedGradients, OptimizerConfig};
-use crate::watched;
+use crate::run::watched;
+use crate::trainer::layerwise::Learner;
 use model::decoder::rope_of;
 use model::lora::{LoraConfig, with_lora};
 use model::nf4::Nf4Blocks;

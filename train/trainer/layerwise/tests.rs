@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use data::Sample;
 
 use super::*;
-use crate::batch::Row;
 use crate::loss::cross_entropy::cross_entropy;
+use crate::trainer::batch::Row;
 use model::ModelConfig;
 use model::decoder::rope_of;
 use model::lora::{LoraConfig, with_lora};

@@ -13,7 +13,7 @@ use std::ops::Range;
 use tree_sitter::Node;
 
 use super::literal::{decimals, integers, lists, texts, truth};
-use super::{Change, MARK, Source, Varied, overlap, spread};
+use super::{Change, MARK, Perturbed, Source, overlap, spread};
 use crate::draw;
 use crate::impossible::javascript::functions::{self, Function};
 use crate::impossible::javascript::{arguments, children, parse};
@@ -45,8 +45,13 @@ struct Case {
     after: &'static str,
 }
 
-/// As [`super::vary`].
-pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
+/// As [`super::perturb`].
+pub(super) fn perturb(
+    source: Source<'_>,
+    tests: &[&str],
+    values: usize,
+    key: u64,
+) -> Option<Perturbed> {
     let Source {
         text,
         without,
@@ -109,7 +114,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
             });
         }
     }
-    Varied::new(text, insertions, changes)
+    Perturbed::new(text, insertions, changes)
 }
 
 /// Where the part of a test begins that a value belongs to: a statement, a case, or what it shares.
@@ -411,9 +416,9 @@ fn copy(function: &Function, text: &str, value: &Value, becomes: &str, number: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vary::Copies;
+    use crate::perturb::Copies;
 
-    fn js(text: &str, tests: &[&str]) -> Option<Varied> {
+    fn js(text: &str, tests: &[&str]) -> Option<Perturbed> {
         let source = Source {
             text,
             settings: "",
@@ -423,7 +428,7 @@ mod tests {
             data: &BTreeMap::new(),
             besides: &[],
         };
-        vary(source, tests, 100, 0)
+        perturb(source, tests, 100, 0)
     }
 
     fn check(text: &str, expected: &[&str]) {

@@ -23,11 +23,11 @@ use rollout::policy::Policy;
 use sandbox::{Limits, Sandbox};
 use serde::{Deserialize, Serialize};
 
-use crate::interrupt::Interrupt;
-use crate::journal::Journal;
-use crate::progress::Progress;
-use crate::provenance::Provenance;
 use crate::repair::record;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
+use crate::run::progress::Progress;
+use crate::run::provenance::Provenance;
 
 /// The seed of a task is drawn from the run's for this.
 const TASKS: u64 = 0xa9e8;
@@ -164,7 +164,7 @@ impl AgentEval<'_> {
             &self.out.with_extension("preds.json"),
             &serde_json::to_vec_pretty(&predictions)?,
         )?;
-        let curve = Curve::of(&rows, self.config.queue.max_retry);
+        let curve = Curve::from_rows(&rows, self.config.queue.max_retry);
         let scaffold = self.config.scaffold.scaffold();
         Ok(AgentSummary {
             model: self.model.to_string(),
@@ -215,7 +215,7 @@ impl AgentEval<'_> {
                 ..
             }) => Ok(Done::Lost(format!("quarantined: {why}"))),
             Ok(repair) => Ok(Done::Row(
-                TaskRow::of(&task.id, &repair),
+                TaskRow::from_repair(&task.id, &repair),
                 repair.patch.text().to_string(),
             )),
             Err(error @ (AgentError::Lost(_) | AgentError::Sandbox(_) | AgentError::Prompt(_))) => {

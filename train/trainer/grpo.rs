@@ -20,20 +20,20 @@ use rollout::trajectory::Trajectory;
 use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint;
 use crate::config::GrpoConfig;
-use crate::evaluate::Rollouts;
-use crate::interrupt::{Interrupt, Interrupted};
-use crate::layerwise::Learner;
 use crate::loss::policy::{Counts, PolicyHead};
 use crate::memory::Fit;
 use crate::metrics::{Metrics, check_finite};
 use crate::optim::{NamedGradients, over_micro_batches, workers};
 use crate::policy::Generator;
-use crate::progress::Progress;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::progress::Progress;
 use crate::settings::Settings;
-use crate::state::{self, Base, Counters, Origin, Resumed, TrainState, Tuning};
+use crate::trainer::batch::{Batch, Row, micro_batches};
+use crate::trainer::evaluate::Rollouts;
+use crate::trainer::layerwise::Learner;
+use crate::trainer::state::{self, Base, Counters, Origin, Resumed, TrainState, Tuning};
 
 mod measure;
 mod validate;
@@ -397,14 +397,14 @@ impl Grpo<'_> {
                     group: Some(draw.group),
                     step: Some(live.train.step + 1),
                 };
-                let record = Record::of(SystemTime::now(), place, &attempt);
+                let record = Record::new(SystemTime::now(), place, &attempt);
                 self.watcher.counts().count(&record);
                 live.log.write(&record)?;
                 match attempt {
                     Ok(attempt) => trajectories.push(attempt.trajectory),
                     Err(why) => {
                         lost += 1;
-                        broken |= !matches!(why, Lost::SetApart { .. });
+                        broken |= !matches!(why, Lost::Quarantined { .. });
                     }
                 }
             }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Grpo, Live};
 use crate::config::EvalConfig;
-use crate::evaluate::{Rollouts, ask};
 use crate::metrics::Row as MetricsRow;
+use crate::trainer::evaluate::{Rollouts, ask};
 
 /// Tasks that are evaluated on and not trained on.
 pub struct HeldOut<'a> {
@@ -69,7 +69,7 @@ impl Grpo<'_> {
         }
         let clock = Instant::now();
         let attempts = self.attempt_held_out(held_out, live)?;
-        let evaluation = Evaluation::of(&attempts);
+        let evaluation = Evaluation::from_attempts(&attempts);
         if evaluation.tasks.is_empty() {
             eprintln!("warning: step {step}: no attempt at a held-out task has a verdict");
             return Ok(None);
@@ -124,7 +124,7 @@ impl Grpo<'_> {
                     step: Some(live.train.step),
                 };
                 if let Some(log) = &mut live.held_out_log {
-                    log.write(&Record::of(SystemTime::now(), place, attempt))?;
+                    log.write(&Record::new(SystemTime::now(), place, attempt))?;
                 }
             }
             all.extend(attempts);

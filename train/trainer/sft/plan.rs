@@ -3,10 +3,10 @@
 use burn::tensor::Device;
 
 use super::{SampleSet, rows_of};
-use crate::batch::{Row, padded};
 use crate::config::SftConfig;
 use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity};
 use crate::optim::workers;
+use crate::trainer::batch::{Row, padded};
 use model::ModelConfig;
 
 /// Steps whose micro-batches are laid out to find the largest.

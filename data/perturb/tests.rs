@@ -41,7 +41,7 @@ fn python(text: &str) -> Source<'_> {
 
 /// What is changed in these tests, in the order of the file.
 fn changed(tests: &[&str]) -> Vec<String> {
-    let varied = vary(python(TEXT), tests, 100, 3).expect("has values");
+    let varied = perturb(python(TEXT), tests, 100, 3).expect("has values");
     assert!(
         !parse(&varied.text).root_node().has_error(),
         "{}",
@@ -66,7 +66,7 @@ fn values_that_are_asked_for_change() {
     );
     assert_eq!(changed(&["TestCart::test_cart"]), ["6"]);
     assert_eq!(
-        vary(python(TEXT), &["test_sum", "test_missing"], 100, 0),
+        perturb(python(TEXT), &["test_sum", "test_missing"], 100, 0),
         None
     );
 }
@@ -74,7 +74,7 @@ fn values_that_are_asked_for_change() {
 #[test]
 fn copies_stand_behind_their_test_and_are_known_by_their_number() {
     let varied =
-        vary(python(TEXT), &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
+        perturb(python(TEXT), &["test_other", "TestCart::test_sum"], 100, 0).expect("has values");
     let names: Vec<&str> = varied
         .text
         .lines()
@@ -117,7 +117,7 @@ fn copies_stand_behind_their_test_and_are_known_by_their_number() {
     assert_eq!(in_order, (0..varied.changes.len()).collect::<Vec<_>>());
     let without = BTreeSet::from([varied.changes[third].at]);
     assert_eq!(
-        vary(
+        perturb(
             Source {
                 without: &without,
                 ..python(TEXT)
@@ -128,7 +128,7 @@ fn copies_stand_behind_their_test_and_are_known_by_their_number() {
         ),
         None
     );
-    let near = vary(
+    let near = perturb(
         Source {
             copies: Copies::Near,
             ..python(TEXT)
@@ -148,7 +148,7 @@ fn copies_stand_behind_their_test_and_are_known_by_their_number() {
 
 #[test]
 fn a_changed_case_stands_alone() {
-    let varied = vary(python(TEXT), &["test_pairs"], 100, 0).expect("has values");
+    let varied = perturb(python(TEXT), &["test_pairs"], 100, 0).expect("has values");
     let decorators: Vec<&str> = varied
         .text
         .lines()
@@ -169,7 +169,7 @@ fn a_changed_case_stands_alone() {
     );
     let named = "import pytest\n\nCASES = [(1, 2), (3, 4)]\n\n@pytest.mark.parametrize('a, b', CASES)\ndef test_a(a, b):\n    \
                  assert f(a) == b\n";
-    let varied = vary(python(named), &["test_a"], 100, 0).expect("has values");
+    let varied = perturb(python(named), &["test_a"], 100, 0).expect("has values");
     assert!(
         varied.text.matches(", 2)])\ndef test_a_varied_").count() == 4,
         "{}",
@@ -180,7 +180,7 @@ fn a_changed_case_stands_alone() {
 #[test]
 fn few_values_are_spread_over_all() {
     let text = "def test_a():\n    assert f(1, 2, 3, 4, 5, 6)\n";
-    let varied = vary(python(text), &["test_a"], 2, 0).expect("has values");
+    let varied = perturb(python(text), &["test_a"], 2, 0).expect("has values");
     let mut at: Vec<usize> = varied.changes.iter().map(|change| change.at).collect();
     at.dedup();
     assert_eq!(
@@ -202,7 +202,7 @@ fn hidden(shared: &str, test: &str, settings: &str) -> Vec<String> {
     } else {
         "test_a"
     };
-    let Some(varied) = vary(source, &[name], 8, 0) else {
+    let Some(varied) = perturb(source, &[name], 8, 0) else {
         return Vec::new();
     };
     assert!(
@@ -266,7 +266,7 @@ fn what_tests_share_is_hidden_by_another_one() {
 
 /// What copies say that the text does not, where values become `?`.
 fn copied(text: &str, test: &str, settings: &str, what: &str) -> BTreeSet<String> {
-    let varied = vary(
+    let varied = perturb(
         Source {
             settings,
             ..python(text)
@@ -333,7 +333,7 @@ fn cases_from_elsewhere_change() {
 fn members_and_files_become_others() {
     let text = "def test_a():\n    assert after(Light.RED) is Light.GREEN\n    assert after(Light.GREEN, 'a.csv') == 1\n";
     let data = BTreeMap::from([("tests/a.csv".to_string(), "7\n8\n".to_string())]);
-    let varied = vary(
+    let varied = perturb(
         Source {
             data: &data,
             ..python(text)
@@ -375,7 +375,7 @@ fn each_function_that_is_asked_has_its_turn() {
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for key in 0..20 {
-        let varied = vary(python(&text), &names, 10, key).expect("has values");
+        let varied = perturb(python(&text), &names, 10, key).expect("has values");
         assert_eq!(
             varied
                 .changes

@@ -28,7 +28,7 @@ const NEAR: usize = 2;
 
 /// A test file with copies of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Varied {
+pub struct Perturbed {
     /// The file.
     pub text: String,
     /// What each copy changes, in the order of their numbers.
@@ -108,14 +108,14 @@ impl Copies<'_> {
 
 /// Puts copies behind `tests`, for at most `values` of their values, spread over all of them, and half as many that they
 /// share. `None` where there is nothing to change. What they become follows from `key`.
-pub fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
+pub fn perturb(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Perturbed> {
     if source.language == Language::JavaScript {
-        return javascript::vary(source, tests, values, key);
+        return javascript::perturb(source, tests, values, key);
     }
-    python::vary(source, tests, values, key)
+    python::perturb(source, tests, values, key)
 }
 
-impl Varied {
+impl Perturbed {
     /// `text` with copies behind their tests, given by where they are inserted. `None` without copies.
     fn new(text: &str, mut insertions: Vec<(usize, String)>, changes: Vec<Change>) -> Option<Self> {
         let mut varied = text.to_string();
@@ -124,7 +124,7 @@ impl Varied {
         for (end, copy) in insertions.into_iter().rev() {
             varied.insert_str(end, &copy);
         }
-        (!changes.is_empty()).then_some(Varied {
+        (!changes.is_empty()).then_some(Perturbed {
             text: varied,
             changes,
             files: BTreeMap::new(),

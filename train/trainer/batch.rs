@@ -381,7 +381,7 @@ fn by_length(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
 mod tests {
     use super::*;
     use rollout::advantage::Estimator;
-    use rollout::grade::Outcome;
+    use rollout::outcome::Outcome;
     use rollout::policy::Completion;
     use rollout::trajectory::{Overlong, Sequence, Stop, TRAJECTORY_FORMAT, Trajectory};
 
@@ -414,7 +414,7 @@ mod tests {
                 format: TRAJECTORY_FORMAT,
                 task_id: "sum".into(),
                 policy_version: 0,
-                sequence: Sequence::of(&completion.expect("valid")),
+                sequence: Sequence::from_completion(&completion.expect("valid")),
                 text: String::new(),
                 stop: Stop::EndOfTurn,
                 patch: None,

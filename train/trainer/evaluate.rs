@@ -21,10 +21,10 @@ use sandbox::SandboxError;
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvalConfig;
-use crate::interrupt::Interrupt;
-use crate::journal::Journal;
-use crate::progress::Progress;
-use crate::provenance::Provenance;
+use crate::run::interrupt::Interrupt;
+use crate::run::journal::Journal;
+use crate::run::progress::Progress;
+use crate::run::provenance::Provenance;
 
 /// Tasks, and what judges attempts at them.
 pub struct Rollouts<'a> {
@@ -173,16 +173,16 @@ impl Evaluating<'_> {
                     group: None,
                     step: None,
                 };
-                log.write(&Record::of(SystemTime::now(), place, attempt))?;
+                log.write(&Record::new(SystemTime::now(), place, attempt))?;
             }
             log.sync()?;
-            journal.add(&key(batch), &Done::of(&attempts, log.offset()))?;
+            journal.add(&key(batch), &Done::new(&attempts, log.offset()))?;
             journal.sync()?;
             graded.extend(attempts);
             progress.advance(some.len() as u64, "");
         }
         progress.finish();
-        let evaluation = Evaluation::of(&graded);
+        let evaluation = Evaluation::from_attempts(&graded);
         if evaluation.tasks.is_empty() {
             // Whatever went wrong would be kept.
             journal.forget()?;
@@ -246,7 +246,7 @@ pub fn ask(
 }
 
 impl Done {
-    fn of(attempts: &[Result<Attempt, Lost>], log_offset: u64) -> Self {
+    fn new(attempts: &[Result<Attempt, Lost>], log_offset: u64) -> Self {
         let lost = |lost: &Lost| (lost.task_id().to_owned(), lost.to_string());
         let attempts = attempts
             .iter()

@@ -10,9 +10,9 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor};
 
-use crate::batch::Batch;
 use crate::loss::chunked::{HeadLoss, Projected, project};
 use crate::optim::{NamedGradients, accumulate, add_named, gradients};
+use crate::trainer::batch::Batch;
 use model::CausalLm;
 use model::decoder::Block;
 use model::lora::{has_lora, is_lora, with_dropout};

@@ -17,18 +17,18 @@ use rollout::watch::Watcher;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-use crate::batch::{Batch, Row, micro_batches};
 use crate::checkpoint;
 use crate::config::SftConfig;
-use crate::interrupt::{Interrupt, Interrupted};
 use crate::loss::cross_entropy::cross_entropy;
 use crate::memory::{self, Fit, MemoryUse};
 use crate::metrics::{Metrics, check_finite};
 use crate::optim::{NamedGradients, over_micro_batches, workers};
-use crate::progress::Progress;
+use crate::run::interrupt::{Interrupt, Interrupted};
+use crate::run::progress::Progress;
 use crate::settings::Settings;
-use crate::state::{self, Counters, Origin, Resumed, TrainState, Tuning};
-use crate::validate::Validation;
+use crate::trainer::batch::{Batch, Row, micro_batches};
+use crate::trainer::state::{self, Counters, Origin, Resumed, TrainState, Tuning};
+use crate::trainer::validate::Validation;
 
 pub use plan::{SftMemory, memory_plan};
 pub use samples::{SampleSet, check_tokenizer, read_samples};
@@ -295,7 +295,7 @@ impl Sft<'_> {
         let every = self.config.validate_every;
         let due = every > 0 && (live.step.is_multiple_of(every) || live.step == self.config.steps);
         (due && !self.validation.is_empty()).then(|| {
-            Validation::of(
+            Validation::measure(
                 &live.learner(),
                 self.validation,
                 live.fit.micro_batch_tokens,

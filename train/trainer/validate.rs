@@ -6,11 +6,11 @@
 use burn::tensor::Device;
 use data::Sample;
 
-use crate::batch::{Batch, Row, micro_batches};
-use crate::layerwise::Learner;
 use crate::loss::chunked::look_at;
 use crate::loss::log_probabilities;
 use crate::optim::on_all_cores;
+use crate::trainer::batch::{Batch, Row, micro_batches};
+use crate::trainer::layerwise::Learner;
 
 /// What was measured, over the trained tokens of all samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,7 +31,7 @@ impl Validation {
     /// # Panics
     ///
     /// When there is no sample.
-    pub fn of(
+    pub fn measure(
         learner: &Learner,
         samples: &[Sample],
         micro_batch_tokens: usize,
@@ -42,7 +42,7 @@ impl Validation {
             .map(|sample| Row::from_sample(sample, 0.0))
             .collect();
         let batches = micro_batches(&rows, micro_batch_tokens);
-        let counts = on_all_cores(&batches, |rows| Counts::of(learner, rows, device));
+        let counts = on_all_cores(&batches, |rows| Counts::new(learner, rows, device));
         let total = counts
             .into_iter()
             .reduce(Counts::plus)
@@ -78,7 +78,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(learner: &Learner, rows: &[Row], device: &Device) -> Self {
+    fn new(learner: &Learner, rows: &[Row], device: &Device) -> Self {
         let batch = Batch::new(rows, device);
         let looked = look_at(
             learner.hidden(&batch),
@@ -156,7 +156,7 @@ mod tests {
             sample(vec![0, 0, 0, 0]),
         ];
         let rope = rope_of(&shape, &device);
-        let found = Validation::of(&Learner::new(&model, &rope), &samples, 16, &device);
+        let found = Validation::measure(&Learner::new(&model, &rope), &samples, 16, &device);
         assert!((found.loss - 16f64.ln()).abs() < 1e-5, "{found:?}");
         assert_eq!(
             (

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Coverage;
 use crate::grade::verdict::{Instead, named};
-use crate::grade::{Graded, Grader, Outcome};
+use crate::grade::{Graded, Grader};
+use crate::outcome::Outcome;
 use sandbox::SandboxError;
 
 /// What became of a task at the gate.

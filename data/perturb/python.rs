@@ -14,7 +14,7 @@ use super::cases::outside;
 use super::files::{Files, holds_expected};
 use super::literal::{decimals, formed_texts, integers, lists, texts, truth};
 use super::shared::{Hole, Shared, of_file};
-use super::{Change, MARK, ONCE, Source, Varied, overlap, spread_over_groups};
+use super::{Change, MARK, ONCE, Perturbed, Source, overlap, spread_over_groups};
 use crate::draw;
 use crate::source::functions::parse;
 
@@ -74,8 +74,13 @@ pub(super) enum Place {
     Param { hole: Hole, case: usize },
 }
 
-/// As [`super::vary`].
-pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) -> Option<Varied> {
+/// As [`super::perturb`].
+pub(super) fn perturb(
+    source: Source<'_>,
+    tests: &[&str],
+    values: usize,
+    key: u64,
+) -> Option<Perturbed> {
     let Source {
         text,
         settings,
@@ -159,7 +164,7 @@ pub(super) fn vary(source: Source<'_>, tests: &[&str], values: usize, key: u64) 
         }
     }
     let written = files.written(&changes);
-    Varied::new(text, insertions, changes).map(|varied| Varied {
+    Perturbed::new(text, insertions, changes).map(|varied| Perturbed {
         files: written,
         ..varied
     })
