@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::group::example::trajectory;
 use crate::outcome::Outcome;
-use crate::trajectory::Stop;
+use crate::trajectory::{Stop, Trajectory};
 
 fn evaluation(scores: impl IntoIterator<Item = (u64, u64)>) -> Evaluation {
     let score = |(index, (attempts, successes))| TaskScore {
