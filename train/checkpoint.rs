@@ -1,12 +1,13 @@
 //! Save whole or not at all; load or refuse.
 //!
 //! A checkpoint is a folder `step-000123` that Hugging Face's tools load: `config.json`, `tokenizer.json`,
-//! `tokenizer_config.json`, `model.safetensors`; for resuming also `optimizer.safetensors` and `state.json`. One of a
+//! `tokenizer_config.json`, `generation_config.json`, `model.safetensors` and a model card; for resuming also `optimizer.safetensors` and `state.json`. One of a
 //! model with a LoRA adapter holds the adapter instead of the weights: see [`crate::adapter`].
 //! `MANIFEST.json` holds size and BLAKE3 of every file. It is written to `.tmp-…`, synced, and renamed; whoever sees
 //! the name sees all of it, after a power cut too. Resume takes the newest that matches its manifest; one that does
 //! not is set aside as `.corrupt-…`.
 
+mod card;
 mod load;
 mod save;
 

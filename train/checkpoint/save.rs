@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use data::Tokenizer;
 use data::template::ChatTemplate;
 
-use super::{Entry, FORMAT, Loaded, Manifest, list, step_path};
+use super::{Entry, FORMAT, Loaded, Manifest, card, list, step_path};
 use crate::adapter;
 use crate::optim::AdamW;
 use model::weights::{DiskDtype, SHARD_BYTES, Written, write_model};
@@ -134,6 +134,13 @@ impl<'a> Snapshot<'a> {
                 serde_json::to_vec_pretty(&tokenizer_config)?,
             ),
         ];
+        if self.adapter.is_none() {
+            files.push((
+                "generation_config.json".to_owned(),
+                serde_json::to_vec_pretty(&card::generation_config(self))?,
+            ));
+        }
+        files.push(("README.md".to_owned(), card::model_card(self).into_bytes()));
         if let Some(state) = &self.state {
             files.push(("state.json".to_owned(), serde_json::to_vec(state)?));
         }
