@@ -28,7 +28,7 @@ pub fn head(file: &mut File) -> io::Result<Vec<u8>> {
 pub fn not_fetched(path: &Path) -> Option<String> {
     let head = head(&mut File::open(path).ok()?).ok()?;
     let (kind, hint) = pointer(&head, path).or_else(|| page(&head))?;
-    Some(format!("{kind}\nhint: {hint}"))
+    Some(format!("{kind}{}", crate::Hint(hint)))
 }
 
 /// What a file is that is neither rows nor JSON nor weights, and what to do: `it is …`, then `hint: …` on a line.
@@ -45,7 +45,7 @@ pub fn other_kind(head: &[u8], path: &Path) -> Option<String> {
             .or_else(|| page(head))
             .or_else(|| text(head, path, &file))?,
     };
-    Some(format!("{kind}\nhint: {hint}"))
+    Some(format!("{kind}{}", crate::Hint(hint)))
 }
 
 /// What stands for a large file in a repository.

@@ -9,6 +9,7 @@ pub mod clean;
 pub mod draw;
 pub mod edit;
 pub mod file;
+pub mod hint;
 pub mod impossible;
 pub mod kind;
 pub mod log;
@@ -33,6 +34,7 @@ pub mod triplet;
 pub mod trust;
 
 pub use edit::LineEdit;
+pub use hint::{Aside, Hint};
 pub use message::{Message, Role};
 pub use patch::{FileChange, Patch};
 pub use sample::Sample;

@@ -152,11 +152,7 @@ pub enum RequestError {
     },
     /// The prompt leaves no room to answer.
     #[error(
-        "a prompt of {tokens} tokens and {answer} tokens for the answer need {}, but the context holds {context}\n\
-         hint: {}",
-        tokens + answer,
-        room(*tokens, *context)
-    )]
+        "a prompt of {tokens} tokens and {answer} tokens for the answer need {}, but the context holds {context}{}", tokens + answer, crate::Hint(room(*tokens, *context)))]
     PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,
@@ -166,7 +162,10 @@ pub enum RequestError {
         context: usize,
     },
     /// There is nothing to go on from.
-    #[error("the prompt has no tokens\nhint: give at least one character")]
+    #[error(
+        "the prompt has no tokens{}",
+        crate::Hint("give at least one character")
+    )]
     PromptEmpty,
 }
 

@@ -68,11 +68,15 @@ pub enum StoreError {
     File(#[from] FileError),
     /// There is no manifest.
     #[error(
-        "`{0}` holds no finished samples: `manifest.json` is missing\nhint: build it again with `train data`"
+        "`{0}` holds no finished samples: `manifest.json` is missing{hint}",
+        hint = crate::Hint("build it again with `train data`")
     )]
     Unfinished(PathBuf),
     /// The manifest is none.
-    #[error("`{path}` is no manifest of samples: {reason}\nhint: build it again with `train data`")]
+    #[error(
+        "`{path}` is no manifest of samples: {reason}{}",
+        crate::Hint("build it again with `train data`")
+    )]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -81,7 +85,8 @@ pub enum StoreError {
     },
     /// A shard is not the one that was written.
     #[error(
-        "sample shard `{0}` does not match its manifest\nhint: build it again with `train data`"
+        "sample shard `{0}` does not match its manifest{hint}",
+        hint = crate::Hint("build it again with `train data`")
     )]
     Changed(PathBuf),
     /// A shard cannot be written or read as Parquet.

@@ -101,12 +101,14 @@ pub enum TemplateError {
     File(#[from] FileError),
     /// The tokenizer lacks a marker that the usual template needs.
     #[error(
-        "the tokenizer has no special token `{0}`, which the chat template needs\nhint: use a model folder with a chat template of its own"
+        "the tokenizer has no special token `{0}`, which the chat template needs{hint}",
+        hint = crate::Hint("use a model folder with a chat template of its own")
     )]
     NoMarker(&'static str),
     /// A file that should hold a template does not.
     #[error(
-        "`{name}` cannot be read: {reason}\nhint: take the file from where the model came from"
+        "`{name}` cannot be read: {reason}{}",
+        crate::Hint("take the file from where the model came from")
     )]
     Unreadable {
         /// The file.
@@ -116,7 +118,8 @@ pub enum TemplateError {
     },
     /// The template does not work at all.
     #[error(
-        "the chat template in `{name}` is broken: {reason}\nhint: repair it, or take the file from where the model came from"
+        "the chat template in `{name}` is broken: {reason}{}",
+        crate::Hint("repair it, or take the file from where the model came from")
     )]
     Broken {
         /// The file.
@@ -126,7 +129,8 @@ pub enum TemplateError {
     },
     /// The template says that it does not take this conversation.
     #[error(
-        "the chat template in `{name}` refuses the conversation: {said}\nhint: put the conversation as the template wants it, or use another model"
+        "the chat template in `{name}` refuses the conversation: {said}{}",
+        crate::Hint("put the conversation as the template wants it, or use another model")
     )]
     Refused {
         /// The file.
@@ -136,7 +140,8 @@ pub enum TemplateError {
     },
     /// The template has no use for what it is given.
     #[error(
-        "{template} does not ask for `{asked}`\nhint: leave it out, or use a model whose template knows it"
+        "{template} does not ask for `{asked}`{}",
+        crate::Hint("leave it out, or use a model whose template knows it")
     )]
     Unasked {
         /// The template.
@@ -146,7 +151,8 @@ pub enum TemplateError {
     },
     /// The template works, but its tokens cannot be told apart.
     #[error(
-        "the chat template in `{name}` does not fit this conversation: {reason}\nhint: put the conversation another way, or repair the template"
+        "the chat template in `{name}` does not fit this conversation: {reason}{}",
+        crate::Hint("put the conversation another way, or repair the template")
     )]
     Unfit {
         /// The file.

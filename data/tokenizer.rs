@@ -85,7 +85,8 @@ pub enum TokenizerError {
     },
     /// The file is no tokenizer.
     #[error(
-        "`{name}` is no tokenizer: {reason}\nhint: name a `tokenizer.json` of Hugging Face or a `tekken.json` of Mistral"
+        "`{name}` is no tokenizer: {reason}{}",
+        crate::Hint("name a `tokenizer.json` of Hugging Face or a `tekken.json` of Mistral")
     )]
     Unreadable {
         /// The file.
@@ -95,12 +96,14 @@ pub enum TokenizerError {
     },
     /// A folder has no file of a tokenizer.
     #[error(
-        "`{0}` has no tokenizer: neither `tokenizer.json` nor `tekken.json`\nhint: copy the file from where the model came from"
+        "`{0}` has no tokenizer: neither `tokenizer.json` nor `tekken.json`{hint}",
+        hint = crate::Hint("copy the file from where the model came from")
     )]
     Missing(String),
     /// The model has no row for an id.
     #[error(
-        "`{name}` has the id {id} (`{token}`), but the model knows {known} ids\nhint: copy tokenizer and model from the same place, or give the model more rows"
+        "`{name}` has the id {id} (`{token}`), but the model knows {known} ids{}",
+        crate::Hint("copy tokenizer and model from the same place, or give the model more rows")
     )]
     BeyondVocabulary {
         /// The file.

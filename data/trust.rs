@@ -24,7 +24,7 @@ const UNMAPPED: u32 = 65534;
 
 /// A path that is not used.
 #[derive(Debug, thiserror::Error)]
-#[error("`{path}` is not used: {why} (hint: {hint})")]
+#[error("`{path}` is not used: {why}{}", crate::Aside(.hint))]
 pub struct Untrusted {
     /// What was asked for.
     pub path: PathBuf,

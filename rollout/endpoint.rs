@@ -19,7 +19,8 @@ const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on `{address}` for `--metrics-addr`: {reason}\nhint: choose another port, or 0 for any that is free"
+    "cannot listen on `{address}` for `--metrics-addr`: {reason}{}",
+    data::Hint("choose another port, or 0 for any that is free")
 )]
 pub struct EndpointError {
     /// The address.

@@ -19,7 +19,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The sandbox gives no verdict on anything.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the sandbox gives no verdict on any of {attempts} attempts at {tasks} tasks; waited {waited_s} s; the last error: {last}\nhint: `train doctor` says what is missing; `--resume` goes on"
+    "the sandbox gives no verdict on any of {attempts} attempts at {tasks} tasks; waited {waited_s} s; the last error: {last}{}",
+    data::Hint("`train doctor` says what is missing; `--resume` goes on")
 )]
 pub struct Outage {
     attempts: usize,

@@ -82,7 +82,8 @@ struct Asked {
 pub enum ServerError {
     /// It cannot be reached, or it breaks off.
     #[error(
-        "`{url}` does not answer: {reason}\nhint: is the server running, and is this its address?"
+        "`{url}` does not answer: {reason}{}",
+        data::Hint("is the server running, and is this its address?")
     )]
     Away {
         /// The address.
@@ -101,7 +102,7 @@ pub enum ServerError {
         message: String,
     },
     /// It answers something else.
-    #[error("`{url}` gives no completion: {reason}\nhint: {hint}")]
+    #[error("`{url}` gives no completion: {reason}{}", data::Hint(.hint))]
     Unusable {
         /// The address.
         url: String,

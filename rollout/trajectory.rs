@@ -51,8 +51,11 @@ pub enum Overlong {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Sequence {
+    /// What was read and written.
     tokens: Vec<u32>,
+    /// True where the model sampled.
     mask: Vec<bool>,
+    /// How likely each sampled token was, 0 elsewhere.
     logprobs: Vec<f32>,
 }
 

@@ -9,6 +9,7 @@ use crate::support::*;
 
 #[test]
 fn an_unknown_command_or_option_is_a_mistake_in_the_call() {
+    let folder = Folder::new("usage");
     for line in ["sfft", "sft --sample here", "quickstart --seed many", ""] {
         let said = run(line);
         assert_eq!(said.code, Some(2), "`train {line}` says:\n{}", said.err);
@@ -17,6 +18,10 @@ fn an_unknown_command_or_option_is_a_mistake_in_the_call() {
             "`train {line}` says:\n{}",
             said.err
         );
+        if !line.is_empty() {
+            let name = format!("usage_{}", line.replace(' ', "_").replace("--", ""));
+            said.pins(&name, &folder);
+        }
     }
 }
 
@@ -30,12 +35,15 @@ fn a_misspelled_key_is_named_with_its_line() {
         config.display(),
         out.display()
     );
-    run(&line).refuses(&["line 4", "stepz", "run.toml"]);
+    run(&line)
+        .refuses(&["line 4", "stepz", "run.toml"])
+        .pins("misspelled_key", &folder);
     run(&format!(
         "sft --set sft.stepz=3 --samples none --out {}",
         out.display()
     ))
-    .refuses(&["stepz"]);
+    .refuses(&["stepz"])
+    .pins("misspelled_set", &folder);
     assert!(!out.exists(), "a refused run wrote something");
 }
 
@@ -72,8 +80,8 @@ fn no_section_takes_an_unknown_key() {
 
 #[test]
 fn a_value_out_of_its_range_is_named() {
-    let out = Folder::new("range");
-    let out = out.join("out");
+    let folder = Folder::new("range");
+    let out = folder.join("out");
     for (key, value) in [
         ("grpo.group_size", "1"),
         ("sft.optimizer.lr", "-1.0"),
@@ -85,7 +93,8 @@ fn a_value_out_of_its_range_is_named() {
             "sft --set {key}={value} --samples none --out {}",
             out.display()
         ))
-        .refuses(&[key]);
+        .refuses(&[key])
+        .pins(&format!("range_{}", key.replace('.', "_")), &folder);
     }
     assert!(!out.exists(), "a refused run wrote something");
 }
@@ -110,7 +119,9 @@ fn a_missing_python_is_told_with_what_to_install() {
         .env("TRAIN_PYTHON", "/nowhere/python")
         .args(line.split_whitespace())
         .output();
-    Said::from_output(named.expect("starts")).refuses(&["/nowhere/python"]);
+    Said::from_output(named.expect("starts"))
+        .refuses(&["/nowhere/python"])
+        .pins("named_python", &folder);
 
     // None at all.
     let system = Path::new("/usr/bin/python3");
@@ -327,9 +338,13 @@ fn an_evaluation_to_compare_with_is_read_before_the_work() {
         tasks.display(),
         out.display()
     );
-    run(&format!("{call} {}", none.display())).refuses(&["none.json"]);
+    run(&format!("{call} {}", none.display()))
+        .refuses(&["none.json"])
+        .pins("no_evaluation", &folder);
     let other = folder.write("other.json", "{}\n");
-    run(&format!("{call} {}", other.display())).refuses(&["other.json", "is no evaluation"]);
+    run(&format!("{call} {}", other.display()))
+        .refuses(&["other.json", "is no evaluation"])
+        .pins("strange_evaluation", &folder);
 }
 
 #[test]
@@ -344,15 +359,20 @@ fn two_packages_of_one_name_are_refused() {
         "data plant {package} {package} --out {}",
         out.display()
     ))
-    .refuses(&["two packages", "planegeo"]);
+    .refuses(&["two packages", "planegeo"])
+    .pins("two_packages", &folder);
     assert!(!out.join("tasks.jsonl").exists());
 }
 
 #[test]
 fn an_image_that_is_not_there_is_told_without_an_engine() {
-    run("image list /no/such/images").refuses(&["/no/such/images"]);
-    run("image lint /no/such/path").refuses(&["/no/such/path", "no such file or folder"]);
     let folder = Folder::new("images");
+    run("image list /no/such/images")
+        .refuses(&["/no/such/images"])
+        .pins("no_images", &folder);
+    run("image lint /no/such/path")
+        .refuses(&["/no/such/path", "no such file or folder"])
+        .pins("no_image", &folder);
     let empty = folder.write("empty.tar", "");
     let said = run(&format!("image lint {}", empty.display()));
     assert!(
@@ -360,4 +380,5 @@ fn an_image_that_is_not_there_is_told_without_an_engine() {
         "{}",
         said.err
     );
+    said.pins("no_archive", &folder);
 }

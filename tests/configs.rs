@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Command, CommandFactory};
 use train::command::Cli;
 use train::config::Config;
+use train::exit_code;
 
-use crate::support::run;
+use crate::support::{Folder, pin, run};
 
 fn configs() -> Vec<PathBuf> {
     let entries = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).expect("a folder");
@@ -133,7 +134,7 @@ fn every_command_and_every_argument_has_help() {
 }
 
 /// Compares a page of the reference, or writes it where `UPDATE_EXPECT=1`.
-fn check(page: &str, text: &str) {
+pub fn check(page: &str, text: &str) {
     expect_test::expect_file![format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"))]
         .assert_eq(text);
 }
@@ -170,6 +171,41 @@ fn the_reference_has_every_key_of_the_config_with_its_default() {
 #[test]
 fn the_reference_has_every_metric() {
     check("metrics.md", &train::metrics::names::reference());
+}
+
+#[test]
+fn the_operations_page_has_every_exit_code_and_no_other() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"))
+        .expect("a page");
+    let rows: Vec<&str> = page
+        .lines()
+        .skip_while(|line| *line != "| exit code | |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let wanted = exit_code::ALL.map(|(code, what)| format!("| {code} | {what} |"));
+    assert_eq!(rows, wanted);
+}
+
+#[test]
+fn a_plan_is_told_word_by_word() {
+    let folder = Folder::new("plan");
+    let out = folder.join("run");
+    let quickstart = format!(
+        "quickstart --dry-run --config configs/smoke.toml --set run={}",
+        out.display()
+    );
+    let sft = format!(
+        "sft --dry-run --config configs/base.toml --samples none --out {}",
+        out.display()
+    );
+    for (name, line) in [("plan_quickstart", quickstart), ("plan_sft", sft)] {
+        let plan = run(&line).succeeds().out;
+        // The commit has letters that change with it.
+        let lines = plan.lines().filter(|line| !line.starts_with("commit = "));
+        let told: String = lines.map(|line| format!("{line}\n")).collect();
+        pin(name, &told, &folder);
+    }
 }
 
 #[test]

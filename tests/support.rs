@@ -123,6 +123,34 @@ impl Said {
         }
         self
     }
+
+    /// Said its error word by word as `tests/snapshots/NAME.txt` has it, but for paths and numbers.
+    #[track_caller]
+    pub fn pins(self, name: &str, folder: &Folder) -> Said {
+        let from = self.err.find("error: ").unwrap_or(0);
+        pin(name, &self.err[from..], folder);
+        self
+    }
+}
+
+/// Compares a text with `tests/snapshots/NAME.txt`, or writes it there where `UPDATE_EXPECT=1`. Paths and numbers differ
+/// from machine to machine, so they are `DIR`, `ROOT` and `N`.
+#[track_caller]
+pub fn pin(name: &str, text: &str, folder: &Folder) {
+    let text = text
+        .replace(&folder.0.display().to_string(), "DIR")
+        .replace(env!("CARGO_MANIFEST_DIR"), "ROOT");
+    let mut shown = String::new();
+    for letter in text.chars() {
+        if !letter.is_ascii_digit() {
+            shown.push(letter);
+        } else if !shown.ends_with('N') {
+            shown.push('N');
+        }
+    }
+    let shown = shown.replace("N.N", "N").replace("Nm Ns", "Ns");
+    let file = format!("{}/tests/snapshots/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    expect_test::expect_file![file].assert_eq(&shown);
 }
 
 /// The program, started from the folder of this workspace as its README says.

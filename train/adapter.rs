@@ -163,7 +163,7 @@ impl Adapter {
         let no_adapter = || format!("`{}` is no adapter of LoRA", file.display());
         let fields = serde_json::from_slice(&bytes).with_context(no_adapter)?;
         if let Some(Problem { what, hint }) = keys::problem(&fields) {
-            bail!("`{}`: {what}\nhint: {hint}", file.display());
+            bail!("`{}`: {what}{}", file.display(), data::Hint(hint));
         }
         let peft: PeftConfig = serde_json::from_value(fields.into()).with_context(no_adapter)?;
         let config = LoraConfig {
@@ -216,9 +216,10 @@ impl Adapter {
             return Ok(());
         }
         bail!(
-            "the adapter `{}` cannot be trained on as the config says: {}\nhint: set what the adapter has, or merge it first with `train merge`",
+            "the adapter `{}` cannot be trained on as the config says: {}{}",
             self.file.display(),
-            differences.join("; ")
+            differences.join("; "),
+            data::Hint("set what the adapter has, or merge it first with `train merge`")
         )
     }
 
@@ -232,10 +233,13 @@ impl Adapter {
             return Ok(base.clone());
         }
         bail!(
-            "the adapter `{}` belongs to the model `{}`, which is no folder here\nhint: `train merge --model DIR --adapter {} --out DIR` names the model that it belongs to",
+            "the adapter `{}` belongs to the model `{}`, which is no folder here{}",
             folder.display(),
             self.base.clone().unwrap_or_default().display(),
-            folder.display()
+            data::Hint(format_args!(
+                "`train merge --model DIR --adapter {} --out DIR` names the model that it belongs to",
+                folder.display()
+            ))
         )
     }
 

@@ -89,8 +89,9 @@ impl Chats<'_> {
             self.forget()?;
             let hint = "look at what is left out above; `data.chats.too_long` and `data.chats.max_tokens` say what is too long";
             bail!(
-                "of {} rows no sample is left to train on\nhint: {hint}",
-                counts.rows
+                "of {} rows no sample is left to train on{}",
+                counts.rows,
+                data::Hint(hint)
             );
         }
         let summary = ChatSummary { settings, counts };
@@ -150,9 +151,12 @@ impl Chats<'_> {
         });
         if unseen {
             bail!(
-                "the rows are conversations, and no chat template says how this model writes them\nhint: choose one: \
+                "the rows are conversations, and no chat template says how this model writes them{}",
+                data::Hint(format_args!(
+                    "choose one: \
                  `--chat-template {CHATML}` (`<|im_start|>role … <|im_end|>`), or `--chat-template FILE` of Jinja; a model \
                  that was tuned for conversations brings its own as `chat_template.jinja` or in `tokenizer_config.json`"
+                ))
             );
         }
         let counts = match made {
@@ -167,8 +171,9 @@ impl Chats<'_> {
         refused.finish(&counts, self.settings)?;
         if counts.rows == 0 {
             bail!(
-                "{} hold no row\nhint: were they written to their end?",
-                named(self.files)
+                "{} hold no row{}",
+                named(self.files),
+                data::Hint("were they written to their end?")
             );
         }
         let hash = tokenizer.hash()?;
@@ -255,12 +260,14 @@ impl Refused {
         line.push(b'\n');
         file.write_all(&line)
             .map_err(|error| data::file::FileError::new("write", &self.path, error))?;
-        let (said, hint) = reason.split_once("\nhint: ").unwrap_or((reason, ""));
+        let (said, hint) = data::hint::split(reason);
         if self.named.len() < NAMED {
             self.named
                 .push(plain(&format!("`{}`, row {row}: {said}", path.display())));
         }
-        if !hint.is_empty() && self.hints.len() < 3 && !self.hints.iter().any(|known| known == hint)
+        if let Some(hint) = hint
+            && self.hints.len() < 3
+            && !self.hints.iter().any(|known| known == hint)
         {
             self.hints.push(hint.to_owned());
         }
@@ -299,7 +306,11 @@ impl Refused {
             return Ok(());
         }
         hints.push(format!("all of them are listed in `{list}`"));
-        bail!("{told}\nhint: {}", hints.join("\nhint: "))
+        let hints: String = hints
+            .iter()
+            .map(|hint| data::Hint(hint).to_string())
+            .collect();
+        bail!("{told}{hints}")
     }
 }
 

@@ -36,15 +36,21 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
+    /// [`FORMAT`].
     format: u32,
+    /// The step that it was saved after.
     step: u64,
-    files: BTreeMap<String, Entry>,
+    /// Its other files by their names.
+    files: BTreeMap<String, FileSum>,
 }
 
+/// What a file must be.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct FileSum {
+    /// Its size.
     bytes: u64,
+    /// BLAKE3 of its bytes.
     blake3: String,
 }
 
@@ -130,17 +136,19 @@ pub fn verify(path: &Path) -> Result<u64> {
         let length = open.metadata().with_context(unreadable)?.len();
         if length != entry.bytes {
             bail!(
-                "the checkpoint file `{}` is truncated: {length} bytes, but its manifest says {}\nhint: name an older checkpoint, or copy this one again",
+                "the checkpoint file `{}` is truncated: {length} bytes, but its manifest says {}{}",
                 file.display(),
-                entry.bytes
+                entry.bytes,
+                data::Hint("name an older checkpoint, or copy this one again")
             );
         }
         let mut hash = blake3::Hasher::new();
         hash.update_reader(&mut open).with_context(unreadable)?;
         if hash.finalize().to_hex().as_str() != entry.blake3 {
             bail!(
-                "the checkpoint file `{}` does not match its manifest\nhint: name an older checkpoint, or copy this one again",
-                file.display()
+                "the checkpoint file `{}` does not match its manifest{}",
+                file.display(),
+                data::Hint("name an older checkpoint, or copy this one again")
             );
         }
     }
@@ -194,8 +202,9 @@ pub fn lock_file(path: &Path) -> Result<RunLock> {
         Ok(lock) => Ok(RunLock(lock)),
         Err(_) => {
             bail!(
-                "another process is writing to `{}`\nhint: wait for it, or choose another folder",
-                folder.display()
+                "another process is writing to `{}`{}",
+                folder.display(),
+                data::Hint("wait for it, or choose another folder")
             )
         }
     }
@@ -237,8 +246,9 @@ fn refuse_checkpoints(folder: &Path) -> Result<()> {
     match list(folder).last() {
         None => Ok(()),
         Some((step, _)) => bail!(
-            "`{}` already holds a run at step {step}\nhint: add `--resume` to go on, or choose another folder",
-            folder.display()
+            "`{}` already holds a run at step {step}{}",
+            folder.display(),
+            data::Hint("add `--resume` to go on, or choose another folder")
         ),
     }
 }

@@ -229,7 +229,8 @@ pub fn cache_folder() -> Result<PathBuf> {
     let Some(cache) = named("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache"))) else {
         bail!(
             "nothing says where fetched packages can be kept: neither `HOME` nor the user's entry in `/etc/passwd` names \
-             a folder\nhint: name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`"
+             a folder{}",
+            data::Hint("name a folder of your own with `XDG_CACHE_HOME=/path/to/folder`")
         );
     };
     Ok(data::trust::private_folder(&cache.join("train"))?)
@@ -299,7 +300,8 @@ fn fitting(
     set.tasks.retain(|_| kept.next().unwrap_or(false));
     if set.tasks.is_empty() {
         bail!(
-            "no task is left\nhint: lower `data.max_function_lines`, or use a model with a longer context"
+            "no task is left{}",
+            data::Hint("lower `data.max_function_lines`, or use a model with a longer context")
         );
     }
     Ok(set)

@@ -318,9 +318,9 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn parse(text: &str, overrides: &[String]) -> Result<Config> {
-        Config::read(text, overrides).context(
-            "the config is refused\nhint: a command with `--dry-run` and without `--config` prints every key and its default",
-        )
+        Config::read(text, overrides).with_context(|| {
+            format!("the config is refused{}", data::Hint("a command with `--dry-run` and without `--config` prints every key and its default"))
+        })
     }
 
     fn read(text: &str, overrides: &[String]) -> Result<Config> {

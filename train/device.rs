@@ -75,14 +75,20 @@ impl DeviceChoice {
             }
             (DeviceChoice::Cuda(_), _) if cfg!(not(feature = "cuda-unfused")) => {
                 bail!(
-                    "`{self}` was asked for, but this program was built without CUDA\nhint: build it with `cargo build --release --features cuda`, or use `--device cpu`"
+                    "`{self}` was asked for, but this program was built without CUDA{}",
+                    data::Hint(
+                        "build it with `cargo build --release --features cuda`, or use `--device cpu`"
+                    )
                 )
             }
             (DeviceChoice::Cuda(number), found) => {
                 let count = found.len();
                 let Some(device) = found.into_iter().nth(number) else {
                     bail!(
-                        "`{self}` was asked for, but {count} GPUs answer\nhint: see `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use `--device cpu`"
+                        "`{self}` was asked for, but {count} GPUs answer{}",
+                        data::Hint(
+                            "see `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use `--device cpu`"
+                        )
                     )
                 };
                 Ok(device)

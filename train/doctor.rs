@@ -103,16 +103,10 @@ impl Check {
 
     /// The same, told as an error that brings its own hint.
     fn said(self, error: &str) -> Self {
-        let (found, cure) = match error.split_once(" (hint: ") {
-            Some((found, hint)) => (
-                found.to_string(),
-                Some(hint.strip_suffix(')').unwrap_or(hint).to_string()),
-            ),
-            None => (error.to_string(), self.cure),
-        };
+        let (found, hint) = data::hint::split_aside(error);
         Check {
-            found,
-            cure,
+            found: found.to_string(),
+            cure: hint.map(str::to_string).or(self.cure),
             ..self
         }
     }

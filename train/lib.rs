@@ -35,4 +35,4 @@ pub mod terminal;
 pub mod trainer;
 pub mod triplets;
 
-pub use terminal::{BROKEN_PIPE, end_with_the_reader, is_end_of_reader, say_error};
+pub use terminal::{end_with_the_reader, is_end_of_reader, say_error};

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match train::command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if train::is_end_of_reader(&error) => ExitCode::from(train::BROKEN_PIPE),
+        Err(error) if train::is_end_of_reader(&error) => {
+            ExitCode::from(train::exit_code::BROKEN_PIPE)
+        }
         Err(error) => {
             train::say_error(&error);
             ExitCode::from(train::exit_code::of_error(&error))

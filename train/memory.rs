@@ -120,9 +120,10 @@ impl MemoryPlan {
             false => format!("of what can be set, {}", fitting.join(", ")),
         };
         bail!(
-            "the run would need {} of memory, but {} are available\n{self}\nhint: {hint}",
+            "the run would need {} of memory, but {} are available\n{self}{}",
             size(self.total()),
-            size(free)
+            size(free),
+            data::Hint(hint)
         )
     }
 }

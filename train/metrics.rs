@@ -283,8 +283,11 @@ pub fn check_finite(
         return Ok(());
     }
     anyhow::bail!(
-        "the loss is {loss} and the gradient norm {norm} at step {step}\nhint: lower `{section}.optimizer.lr`; the newest checkpoint in `{}` is good",
-        out.display()
+        "the loss is {loss} and the gradient norm {norm} at step {step}{}",
+        data::Hint(format_args!(
+            "lower `{section}.optimizer.lr`; the newest checkpoint in `{}` is good",
+            out.display()
+        ))
     )
 }
 

@@ -44,8 +44,7 @@ const RULES: &str = include_str!("../configs/rescue.toml");
 /// A repair is not done, and a person has to look.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not repaired: {why}\nhint: `{out}` holds every try; the patch that came furthest is on standard output"
-)]
+    "not repaired: {why}{}", data::Hint(format_args!("`{}` holds every try; the patch that came furthest is on standard output", .out)))]
 pub struct NeedsReview {
     /// Why it stopped.
     pub why: String,
@@ -188,7 +187,10 @@ impl Repairing<'_> {
         match agent.run(Some(first), before, writer, desk) {
             Ok(repair) => Ok(repair),
             Err(AgentError::Prompt(why)) => bail!(
-                "no prompt can be written: {why}\nhint: use a model with a longer context, or a smaller `sampling.max_new_tokens`"
+                "no prompt can be written: {why}{}",
+                data::Hint(
+                    "use a model with a longer context, or a smaller `sampling.max_new_tokens`"
+                )
             ),
             Err(error) => Err(error)
                 .context("while repairing; the tries so far are kept, and `--resume` goes on"),
@@ -392,7 +394,8 @@ pub fn apply(repo: &Path, copy: &Path, patch: &Patch) -> Result<Vec<PathBuf>> {
         let (now, then) = (read(path), std::fs::read_to_string(copy.join(path)).ok());
         if now != then || repo.join(path).is_symlink() {
             bail!(
-                "`{path}` was changed since the repair began, so the patch is not applied\nhint: it is in `patch.diff`; `git apply` it yourself"
+                "`{path}` was changed since the repair began, so the patch is not applied{}",
+                data::Hint("it is in `patch.diff`; `git apply` it yourself")
             );
         }
     }

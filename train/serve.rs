@@ -156,7 +156,7 @@ impl Serving {
         );
         let http = http.map_err(|error| {
             let hint = "choose another port with `--port`, or 0 for any that is free";
-            anyhow!("cannot listen on `{address}`: {error}\nhint: {hint}")
+            anyhow!("cannot listen on `{address}`: {error}{}", data::Hint(hint))
         })?;
         let (stop, stopped) = sync_channel(1);
         Ok(Serving {

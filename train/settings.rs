@@ -78,8 +78,9 @@ impl Settings {
             return Ok(());
         }
         bail!(
-            "{what} was begun with other settings\n{}\nhint: resume with the settings that began it, or choose another `--out`",
-            differences.join("\n")
+            "{what} was begun with other settings\n{}{}",
+            differences.join("\n"),
+            data::Hint("resume with the settings that began it, or choose another `--out`")
         )
     }
 }

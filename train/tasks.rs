@@ -329,7 +329,10 @@ impl Sampling<'_> {
         tell_dropped(&dropped, &unsayable_why);
         if samples.is_empty() {
             journal.abandon()?;
-            bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
+            bail!(
+                "no sample is left{}",
+                data::Hint("raise `data.max_tokens`, or plant more tasks")
+            );
         }
         write(self.out, &samples, tokenizer)?;
         let tokens = samples.iter().map(|sample| sample.tokens.len()).sum();
@@ -427,7 +430,10 @@ fn base_text(set: &TaskSet, task: &Task) -> Result<String> {
 
 fn write(out: &Path, samples: &[Sample], tokenizer: &Tokenizer) -> Result<()> {
     if samples.is_empty() {
-        bail!("no sample is left\nhint: raise `data.max_tokens`, or plant more tasks");
+        bail!(
+            "no sample is left{}",
+            data::Hint("raise `data.max_tokens`, or plant more tasks")
+        );
     }
     data::store::write_samples(out, samples, &tokenizer.hash()?)?;
     Ok(())

@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 
+use data::hint::{self, Hint};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// How a shell tells the end by a pipe that nobody reads.
-pub const BROKEN_PIPE: u8 = 141;
+use crate::exit_code;
 
 /// Has the program end without a word when whoever read its words is gone, such as `head`. To be called before any is said.
 pub fn end_with_the_reader() {
@@ -20,7 +20,7 @@ pub fn end_with_the_reader() {
         let said = panic.payload_as_str().unwrap_or_default();
         let about_words = said.starts_with("failed printing to std") || said.contains("BrokenPipe");
         if about_words && reader_is_gone() {
-            std::process::exit(BROKEN_PIPE.into());
+            std::process::exit(exit_code::BROKEN_PIPE.into());
         }
         usual(panic);
     }));
@@ -90,10 +90,7 @@ fn told(error: &anyhow::Error) -> String {
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
         // A hint may stand on its own line or in brackets at the end.
-        let (first, bracketed) = match first.split_once(" (hint: ") {
-            Some((said, hint)) => (said, Some(hint.strip_suffix(')').unwrap_or(hint))),
-            None => (first, None),
-        };
+        let (first, bracketed) = hint::split_aside(first);
         let _ = writeln!(
             told,
             "{}{first}",
@@ -101,7 +98,7 @@ fn told(error: &anyhow::Error) -> String {
         );
         hints.extend(bracketed.map(str::to_owned));
         for line in lines {
-            match line.strip_prefix("hint: ") {
+            match hint::of_line(line) {
                 Some(hint) => hints.push(hint.to_owned()),
                 None => {
                     let _ = writeln!(told, "  {line}");
@@ -114,9 +111,11 @@ fn told(error: &anyhow::Error) -> String {
         hints.extend(error.chain().find_map(usual_hint).map(str::to_owned));
     }
     hints.dedup();
+    told.pop();
     for hint in hints {
-        let _ = writeln!(told, "hint: {hint}");
+        let _ = write!(told, "{}", Hint(hint));
     }
+    told.push('\n');
     plain(&told)
 }
 

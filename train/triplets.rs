@@ -159,8 +159,11 @@ impl Tripling<'_> {
         if card.triplets == 0 {
             journal.abandon()?;
             bail!(
-                "no triplet came of {} tasks\nhint: give tasks whose repair passes and whose tests fail without it, such as those of `train data plant`",
-                tasks.len()
+                "no triplet came of {} tasks{}",
+                tasks.len(),
+                data::Hint(
+                    "give tasks whose repair passes and whose tests fail without it, such as those of `train data plant`"
+                )
             );
         }
         write_triplets(self.out, &triplets)?;

@@ -47,7 +47,8 @@ pub enum RowError {
     },
     /// The last row has no end.
     #[error(
-        "`{path}`, row {row}: the file ends in the middle of the row ({reason})\nhint: whoever wrote it was interrupted; write it again, or delete its last line"
+        "`{path}`, row {row}: the file ends in the middle of the row ({reason}){}",
+        crate::Hint("whoever wrote it was interrupted; write it again, or delete its last line")
     )]
     Torn {
         /// The file.
@@ -97,7 +98,8 @@ pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, RowError> {
         let ended = line.ends_with(b"\n");
         if !ended && line.len() > MAX_LINE_BYTES {
             let reason = format!(
-                "it is longer than {MAX_LINE_BYTES} bytes\nhint: is this a file with one JSON row a line?"
+                "it is longer than {MAX_LINE_BYTES} bytes{}",
+                crate::Hint("is this a file with one JSON row a line?")
             );
             return Err(RowError::Row {
                 path: path.to_path_buf(),
@@ -239,7 +241,8 @@ pub fn fault(task: &Task) -> Option<String> {
     if task.format > TASK_FORMAT {
         let format = task.format;
         return Some(format!(
-            "it has the task format {format}; this version reads up to {TASK_FORMAT}\nhint: update, or make the tasks again"
+            "it has the task format {format}; this version reads up to {TASK_FORMAT}{}",
+            crate::Hint("update, or make the tasks again")
         ));
     }
     if task.fail_to_pass.is_empty() {

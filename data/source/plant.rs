@@ -179,13 +179,17 @@ pub enum PlantError {
     },
     /// The tests of the clean tree do not come to their end.
     #[error(
-        "the tests of `{0}` do not finish on its clean tree\nhint: raise the time limit, or leave out slow tests"
+        "the tests of `{0}` do not finish on its clean tree{hint}",
+        hint = crate::Hint("raise the time limit, or leave out slow tests")
     )]
     Unfinished(String),
     /// No test passes on the clean tree.
     #[error(
-        "no test of `{0}` passes on its clean tree\nhint: check that its tests are in the tree, that its `python_path` is \
+        "no test of `{0}` passes on its clean tree{hint}",
+        hint = crate::Hint(
+            "check that its tests are in the tree, that its `python_path` is \
          right, and that it declares what its tests import: nothing else is installed for it"
+        )
     )]
     NothingPasses(String),
     /// The judge erred on every candidate.

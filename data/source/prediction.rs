@@ -114,7 +114,7 @@ pub fn read_predictions(path: &Path) -> Result<Read, RowError> {
                 let reason = format!("`{}` is answered twice", prediction.instance_id);
                 refused.push((
                     number,
-                    format!("{reason}\nhint: grade one file per attempt"),
+                    format!("{reason}{}", crate::Hint("grade one file per attempt")),
                 ));
             }
             Err(reason) => refused.push((number, reason)),
@@ -146,10 +146,11 @@ fn by_id(all: &Row) -> Vec<Row> {
 }
 
 fn prediction(row: Row) -> Result<Prediction, String> {
-    const WANTED: &str = "hint: a prediction has `instance_id` and `model_patch` or `model_files`";
+    const WANTED: crate::Hint<&str> =
+        crate::Hint("a prediction has `instance_id` and `model_patch` or `model_files`");
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_string);
     let instance_id =
-        text("instance_id").ok_or_else(|| format!("it has no `instance_id`\n{WANTED}"))?;
+        text("instance_id").ok_or_else(|| format!("it has no `instance_id`{WANTED}"))?;
     // SWE-bench Pro calls the answer `patch`, as rows of tasks call their gold patch.
     let patch = || {
         row.get("patch")
@@ -181,7 +182,7 @@ fn prediction(row: Row) -> Result<Prediction, String> {
         (None | Some(Value::Null), Some(Value::Null)) => Answer::Diff(String::new()),
         (None | Some(Value::Null), None) => {
             return Err(format!(
-                "`{instance_id}` has neither a `model_patch` nor `model_files`\n{WANTED}"
+                "`{instance_id}` has neither a `model_patch` nor `model_files`{WANTED}"
             ));
         }
         (Some(_), _) => Answer::Refused("`model_files` is no object of texts".into()),

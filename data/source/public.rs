@@ -150,8 +150,9 @@ fn task_row_of(cells: Cells, format: Option<Format>) -> Result<TaskRow, String> 
                 .map(|column| cells.name(column))
                 .collect();
             format!(
-                "its columns are those of no known format: {}\nhint: name it with `--from`",
-                columns.join(", ")
+                "its columns are those of no known format: {}{}",
+                columns.join(", "),
+                crate::Hint("name it with `--from`")
             )
         })?;
     let found = sets::task_row(&columns, format)?;

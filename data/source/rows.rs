@@ -220,9 +220,10 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
     // Before it is opened: opening a pipe waits for whoever writes to it.
     let about = fs::metadata(path).map_err(read)?;
     if !about.is_file() {
-        return Err(broken(
-            "it is no file\nhint: name a file with rows: Parquet, JSON lines or a JSON list".into(),
-        ));
+        return Err(broken(format!(
+            "it is no file{}",
+            crate::Hint("name a file with rows: Parquet, JSON lines or a JSON list")
+        )));
     }
     let mut file = File::open(path).map_err(read)?;
     let head = head(&mut file).map_err(read)?;
@@ -238,7 +239,8 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
             let length = about.len();
             let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
             let reason = format!(
-                "it is broken Parquet: of its {length} bytes the {missing} is missing\nhint: {hint}"
+                "it is broken Parquet: of its {length} bytes the {missing} is missing{}",
+                crate::Hint(hint)
             );
             return Err(broken(reason));
         }
@@ -254,7 +256,8 @@ fn open(path: &Path, limits: &Limits) -> Result<Opened, RowError> {
     let head = json::unpacked_head(path, head).map_err(|error| {
         let hint = "whoever wrote or downloaded it was interrupted; fetch it again";
         broken(format!(
-            "it is gzip that cannot be unpacked: {error}\nhint: {hint}"
+            "it is gzip that cannot be unpacked: {error}{}",
+            crate::Hint(hint)
         ))
     })?;
     other_kind(&head, path).map_or(Ok(Opened::Text(head)), |reason| Err(broken(reason)))

@@ -78,11 +78,15 @@ pub enum TripletError {
     File(#[from] FileError),
     /// There is no manifest.
     #[error(
-        "`{0}` holds no finished triplets: `triplets.json` is missing\nhint: build them with `train data triplets`, or add `--resume` to go on"
+        "`{0}` holds no finished triplets: `triplets.json` is missing{hint}",
+        hint = crate::Hint("build them with `train data triplets`, or add `--resume` to go on")
     )]
     Unfinished(PathBuf),
     /// A file is not what it should be.
-    #[error("`{path}`: {reason}\nhint: build the triplets again with `train data triplets`")]
+    #[error(
+        "`{path}`: {reason}{}",
+        crate::Hint("build the triplets again with `train data triplets`")
+    )]
     Broken {
         /// The file.
         path: PathBuf,

@@ -15,9 +15,10 @@ use sandbox::SandboxError;
 pub(super) fn base_changes(tree: &Path, task: &Task) -> Result<Vec<FileChange>, SandboxError> {
     applied(tree, Vec::new(), &task.bug).map_err(|why| {
         SandboxError::Environment(format!(
-            "the bug of task `{}` does not apply to its tree `{}`: {why} (hint: the tree was changed after the task was made)",
+            "the bug of task `{}` does not apply to its tree `{}`: {why}{}",
             task.id,
-            tree.display()
+            tree.display(),
+            data::Aside("the tree was changed after the task was made")
         ))
     })
 }

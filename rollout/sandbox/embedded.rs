@@ -297,9 +297,9 @@ impl Embedded {
         }
         if let Some(closed) = unreadable(tree) {
             return Err(SandboxError::Environment(format!(
-                "`{}` cannot be read by the user that runs the tests (hint: `chmod -R a+rX {}`)",
+                "`{}` cannot be read by the user that runs the tests{}",
                 closed.display(),
-                tree.display()
+                data::Aside(format_args!("`chmod -R a+rX {}`", tree.display()))
             )));
         }
         self.lock().readable.insert(tree.to_path_buf());

@@ -72,7 +72,7 @@ pub enum ImageError {
     #[error("{0}")]
     Spec(String),
     /// A program of the host that is needed.
-    #[error("`{program}` is not installed (hint: `{cure}`)")]
+    #[error("`{program}` is not installed{}", data::Aside(format_args!("`{}`", .cure)))]
     Missing {
         /// Its name.
         program: &'static str,
@@ -80,7 +80,7 @@ pub enum ImageError {
         cure: &'static str,
     },
     /// Debian's or Python's packages cannot be had.
-    #[error("cannot install {what}, after {tries} of 3 tries: {said} (hint: {hint})")]
+    #[error("cannot install {what}, after {tries} of 3 tries: {said}{}", data::Aside(.hint))]
     Install {
         /// The packages.
         what: String,
@@ -100,7 +100,7 @@ pub enum ImageError {
         said: String,
     },
     /// The finished tree is one that [`lint::lint`] refuses.
-    #[error("the image would not pass `train image lint`: `{path}` {what} (hint: {cure})")]
+    #[error("the image would not pass `train image lint`: `{path}` {what}{}", data::Aside(.cure))]
     Finding {
         /// Where.
         path: String,
@@ -110,7 +110,10 @@ pub enum ImageError {
         cure: String,
     },
     /// No image, or not the one that was built.
-    #[error("`{path}` is no image: {why} (hint: `train image build --out DIR` makes one)")]
+    #[error(
+        "`{path}` is no image: {why}{}",
+        data::Aside("`train image build --out DIR` makes one")
+    )]
     NoImage {
         /// The folder or archive.
         path: PathBuf,
@@ -119,7 +122,8 @@ pub enum ImageError {
     },
     /// The Docker engine.
     #[error(
-        "the Docker engine cannot {doing}: {said} (hint: start Docker, or name its socket with `DOCKER_HOST`)"
+        "the Docker engine cannot {doing}: {said}{}",
+        data::Aside("start Docker, or name its socket with `DOCKER_HOST`")
     )]
     Engine {
         /// What was asked of it.
@@ -195,8 +199,8 @@ impl ImageSpec {
                     .map(|(version, suite)| format!("{version} ({suite})"))
                     .collect();
                 ImageError::Spec(format!(
-                    "no release of Debian has Python {python} (hint: one of {})",
-                    known.join(", ")
+                    "no release of Debian has Python {python}{}",
+                    data::Aside(format_args!("one of {}", known.join(", ")))
                 ))
             })?;
         let mut versions: BTreeMap<String, String> = BTreeMap::new();
@@ -211,13 +215,15 @@ impl ImageSpec {
                     "name one of them"
                 };
                 return Err(ImageError::Spec(format!(
-                    "`{name}` is asked for as {other} and as {version} (hint: {hint})"
+                    "`{name}` is asked for as {other} and as {version}{}",
+                    data::Aside(hint)
                 )));
             }
         }
         if let Some(odd) = debian.iter().find(|name| !is_debian_name(name)) {
             return Err(ImageError::Spec(format!(
-                "`{odd}` is no name of a Debian package (hint: e.g. `libxml2`)"
+                "`{odd}` is no name of a Debian package{}",
+                data::Aside("e.g. `libxml2`")
             )));
         }
         Ok(ImageSpec {
@@ -258,7 +264,8 @@ fn tool(program: &'static str, cure: &'static str) -> Result<PathBuf, ImageError
 fn requirement(text: &str) -> Result<(String, String), ImageError> {
     let refused = || {
         ImageError::Spec(format!(
-            "`{text}` is no distribution with an exact version (hint: e.g. `attrs==24.2.0`)"
+            "`{text}` is no distribution with an exact version{}",
+            data::Aside("e.g. `attrs==24.2.0`")
         ))
     };
     let (name, version) = text.split_once("==").ok_or_else(refused)?;
@@ -458,8 +465,9 @@ impl Image {
     pub fn unpack_into(&self, root: &Path) -> Result<(), ImageError> {
         if root.exists() {
             let why = format!(
-                "`{}` is there already (hint: choose another folder)",
-                root.display()
+                "`{}` is there already{}",
+                root.display(),
+                data::Aside("choose another folder")
             );
             return Err(ImageError::Step {
                 doing: format!("unpack {}", self.manifest.name()),

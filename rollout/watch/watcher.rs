@@ -134,8 +134,9 @@ struct Line<'a> {
 /// A flow that may start nothing more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "tests were killed for their memory {kills} times within {within_s} s, more than `watch.oom.most` bears: {tasks}\nhint: lower `data.workers`, or look at these tasks; then go on with `--resume --forget-oom`",
-    tasks = tasks.join(", ")
+    "tests were killed for their memory {kills} times within {within_s} s, more than `watch.oom.most` bears: {tasks}{hint}",
+    tasks = tasks.join(", "),
+    hint = data::Hint("lower `data.workers`, or look at these tasks; then go on with `--resume --forget-oom`")
 )]
 pub struct Stopped {
     /// How often.
@@ -157,7 +158,8 @@ pub enum WatchError {
     File(#[from] FileError),
     /// What was saved is damaged.
     #[error(
-        "`{path}` is damaged: {reason} (hint: remove it; the count of killed runs begins anew)"
+        "`{path}` is damaged: {reason}{}",
+        data::Aside("remove it; the count of killed runs begins anew")
     )]
     Damaged {
         /// The file.

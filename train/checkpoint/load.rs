@@ -170,8 +170,9 @@ pub fn outline(path: &Path, device: &Device) -> Result<Outline> {
 
 fn refused(folder: &Path) -> String {
     format!(
-        "cannot load the weights in `{}`\nhint: copy or download them again, or name another folder",
-        folder.display()
+        "cannot load the weights in `{}`{}",
+        folder.display(),
+        data::Hint("copy or download them again, or name another folder")
     )
 }
 
@@ -197,11 +198,11 @@ pub fn config_of(folder: &Path) -> Result<ModelConfig> {
         ),
     };
     let file = folder.join(name);
-    const HINT: &str =
-        "hint: Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3";
+    const HINT: data::Hint<&str> =
+        data::Hint("Llama, Mistral, Qwen2 and Qwen3 are known, and the language model of Mistral3");
     let unknown = || {
         format!(
-            "`{}` describes no model that is known here\n{HINT}",
+            "`{}` describes no model that is known here{HINT}",
             file.display()
         )
     };
@@ -244,8 +245,9 @@ fn check_generation(file: &Path, bytes: &[u8]) -> Result<()> {
         .find(|key| told.get(**key).is_some_and(|value| !unset(value)));
     if let Some(key) = found {
         bail!(
-            "`{}` asks for `{key}`, which is not done here\nhint: remove the key if answers may do without it",
-            file.display()
+            "`{}` asks for `{key}`, which is not done here{}",
+            file.display(),
+            data::Hint("remove the key if answers may do without it")
         );
     }
     Ok(())
@@ -341,8 +343,9 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         }
     }
     bail!(
-        "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`\nhint: name a model folder, or train one with `train sft`",
-        path.display()
+        "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`{}",
+        path.display(),
+        data::Hint("name a model folder, or train one with `train sft`")
     )
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use data::Tokenizer;
 use data::template::ChatTemplate;
 
-use super::{Entry, FORMAT, Loaded, Manifest, card, list, step_path};
+use super::{FORMAT, FileSum, Loaded, Manifest, card, list, step_path};
 use crate::adapter;
 use crate::optim::AdamW;
 use model::weights::{DiskDtype, SHARD_BYTES, Written, write_model};
@@ -165,10 +165,11 @@ pub fn require_space(folder: &Path, needed: u64) -> Result<()> {
     let free = space.blocks_available() * space.fragment_size();
     if free < needed {
         bail!(
-            "no disk space: `{}` has {} MiB free, but the next write needs {} MiB\nhint: free some space and run the same command with `--resume`",
+            "no disk space: `{}` has {} MiB free, but the next write needs {} MiB{}",
             folder.display(),
             free >> 20,
-            (needed >> 20) + 1
+            (needed >> 20) + 1,
+            data::Hint("free some space and run the same command with `--resume`")
         );
     }
     Ok(())
@@ -213,13 +214,13 @@ fn fill(temporary: &Path, snapshot: &Snapshot) -> Result<()> {
     let entry = |one: Written| {
         (
             one.name,
-            Entry {
+            FileSum {
                 bytes: one.bytes,
                 blake3: one.blake3,
             },
         )
     };
-    let files: BTreeMap<String, Entry> = written.into_iter().map(entry).collect();
+    let files: BTreeMap<String, FileSum> = written.into_iter().map(entry).collect();
     let manifest = Manifest {
         format: FORMAT,
         step: snapshot.step,

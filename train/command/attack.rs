@@ -106,15 +106,19 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
 pub(super) fn one_of<'a>(given: &'a Given, id: Option<&str>) -> Result<&'a Task> {
     match (id, given.set.tasks.as_slice()) {
         (Some(id), _) => {
-            let none =
-                || format!("there is no task `{id}` in the file\nhint: look for a slip in `--id`");
+            let none = || {
+                format!(
+                    "there is no task `{id}` in the file{}",
+                    data::Hint("look for a slip in `--id`")
+                )
+            };
             given.set.find(id).with_context(none)
         }
         (None, [task]) => Ok(task),
         (None, many) => bail!(
-            "the file holds {} tasks\nhint: choose one with `--id {}`",
+            "the file holds {} tasks{}",
             many.len(),
-            many[0].id
+            data::Hint(format_args!("choose one with `--id {}`", many[0].id))
         ),
     }
 }

@@ -174,9 +174,10 @@ fn stored(folder: &Path, args: &AuditArgs, judge: &Judge) -> Result<Audited> {
         .for_each(|sample| audited.add(sample, judge, args.limit));
     if manifest.tokenizer != judge.tokenizer.hash()? {
         audited.fault = Some(format!(
-            "the samples in `{}` were made with another tokenizer than that of `{}`\nhint: build them again with `train data samples --tokenizer` and this model",
+            "the samples in `{}` were made with another tokenizer than that of `{}`{}",
             folder.display(),
-            args.model.display()
+            args.model.display(),
+            data::Hint("build them again with `train data samples --tokenizer` and this model")
         ));
     }
     Ok(audited)
@@ -229,21 +230,28 @@ fn conversations(
     });
     if unseen {
         bail!(
-            "the rows are conversations, and `{}` has no chat template\nhint: choose one: `--chat-template {CHATML}`, or \
-             `--chat-template FILE` of Jinja",
-            args.model.display()
+            "the rows are conversations, and `{}` has no chat template{}",
+            args.model.display(),
+            data::Hint(format_args!(
+                "choose one: `--chat-template {CHATML}`, or \
+             `--chat-template FILE` of Jinja"
+            ))
         );
     }
     let counts = counts.context("while reading conversations")?;
     tell(&counts);
     if counts.rows == 0 {
-        audited.fault = Some("there is no row\nhint: was the file written to its end?".to_string());
+        audited.fault = Some(format!(
+            "there is no row{}",
+            data::Hint("was the file written to its end?")
+        ));
     } else if counts.refused > 0 {
         let told = refused.join("\n");
-        let hint =
-            "hint: repair them; `train sft` leaves them out with `--set data.chats.bad_rows=drop`";
+        let hint = data::Hint(
+            "repair them; `train sft` leaves them out with `--set data.chats.bad_rows=drop`",
+        );
         audited.fault = Some(format!(
-            "{} of {} rows make no sample\n{told}\n{hint}",
+            "{} of {} rows make no sample\n{told}{hint}",
             counts.refused, counts.rows
         ));
     }

@@ -29,7 +29,8 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     }
     if !diagnosis.ready {
         bail!(
-            "this machine lacks what the default work needs\nhint: the lines that begin with `missing` say what to do"
+            "this machine lacks what the default work needs{}",
+            data::Hint("the lines that begin with `missing` say what to do")
         );
     }
     Ok(())

@@ -173,11 +173,16 @@ fn answering_memory(folder: &Path, config: &Config) -> Result<MemoryPlan> {
 
 /// An evaluation that was written by [`eval`].
 fn evaluation_at(path: &Path) -> Result<EvalSummary> {
-    const WHAT: &str = "while reading what to compare with\nhint: `--against` takes the file that `train eval --out` wrote";
-    let text = data::file::read_text(path).context(WHAT)?;
+    let what = || {
+        format!(
+            "while reading what to compare with{}",
+            data::Hint("`--against` takes the file that `train eval --out` wrote")
+        )
+    };
+    let text = data::file::read_text(path).with_context(what)?;
     serde_json::from_str(&text)
         .with_context(|| format!("`{}` is no evaluation", path.display()))
-        .context(WHAT)
+        .with_context(what)
 }
 
 /// Refuses to compare with an evaluation of other tasks: nothing could be said in the end.
@@ -187,9 +192,10 @@ fn same_tasks(before: &EvalSummary, set: &TaskSet, args: &EvalArgs) -> Result<()
     match judged.iter().find(|id| set.find(id).is_none()) {
         None => Ok(()),
         Some(stranger) => bail!(
-            "`{}` evaluates `{stranger}`, which is no task of `{}`, so they cannot be compared\nhint: `--against` takes an evaluation of the same tasks",
+            "`{}` evaluates `{stranger}`, which is no task of `{}`, so they cannot be compared{}",
             args.against.as_deref().unwrap_or(&args.out).display(),
-            args.tasks.display()
+            args.tasks.display(),
+            data::Hint("`--against` takes an evaluation of the same tasks")
         ),
     }
 }

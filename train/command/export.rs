@@ -260,9 +260,10 @@ impl Exporting<'_> {
         let distance = self.distance(&loaded, &set, &unproven.path)?;
         if distance.logit_kl > config.export.max_logit_kl || !distance.logit_kl.is_finite() {
             bail!(
-                "the export is refused: its next-token distributions are {:.3} nats from the original's, more than `export.max_logit_kl` = {}\nhint: choose a larger `export.format`, e.g. `q8_0`",
+                "the export is refused: its next-token distributions are {:.3} nats from the original's, more than `export.max_logit_kl` = {}{}",
                 distance.logit_kl,
-                config.export.max_logit_kl
+                config.export.max_logit_kl,
+                data::Hint("choose a larger `export.format`, e.g. `q8_0`")
             );
         }
         std::fs::rename(&unproven.path, &args.out)

@@ -118,8 +118,9 @@ pub fn run(command: ImageCommand) -> Result<()> {
         ImageCommand::List { dir } => {
             if !dir.is_dir() {
                 bail!(
-                    "there is no folder `{}`\nhint: name the `--out` of `train image build`",
-                    dir.display()
+                    "there is no folder `{}`{}",
+                    dir.display(),
+                    data::Hint("name the `--out` of `train image build`")
                 );
             }
             Image::list(&dir)
@@ -139,8 +140,12 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
     let options = BuildOptions {
         out: args.out.clone(),
         mirror: args.mirror.clone(),
-        python: data::trust::program("python3")?
-            .context("there is no `python3` on `PATH`\nhint: `apt-get install python3-pip`")?,
+        python: data::trust::program("python3")?.with_context(|| {
+            format!(
+                "there is no `python3` on `PATH`{}",
+                data::Hint("`apt-get install python3-pip`")
+            )
+        })?,
         unpack: args.unpack,
         resume: args.resume,
         stopped: interrupt::came,
@@ -239,8 +244,9 @@ fn check(args: &ImageLintArgs) -> Result<()> {
         count => {
             let ending = if count == 1 { "" } else { "s" };
             bail!(
-                "{count} finding{ending} in `{}`\nhint: each one names its cure",
-                args.subject
+                "{count} finding{ending} in `{}`{}",
+                args.subject,
+                data::Hint("each one names its cure")
             )
         }
     }

@@ -47,8 +47,9 @@ pub fn talk_memory(
     )?;
     if available(device).is_some_and(|free| whole.total() > free) {
         eprintln!(
-            "warning: the model fits into memory, but not with conversations as long as its context: {}\nhint: {fewer}",
-            size(whole.total())
+            "warning: the model fits into memory, but not with conversations as long as its context: {}{}",
+            size(whole.total()),
+            data::Hint(fewer)
         );
     }
     Ok(Some(whole))

@@ -40,8 +40,11 @@ pub fn run(args: &MergeArgs) -> Result<()> {
     let folder = checkpoint::resolve(&args.adapter)?;
     if !Adapter::is_in(&folder) {
         bail!(
-            "`{}` holds a whole model, no adapter\nhint: it can be used as it is, or written anew with `train export --hugging-face`",
-            folder.display()
+            "`{}` holds a whole model, no adapter{}",
+            folder.display(),
+            data::Hint(
+                "it can be used as it is, or written anew with `train export --hugging-face`"
+            )
         );
     }
     let loaded = match &args.model {

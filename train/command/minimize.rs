@@ -88,9 +88,10 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
                 .graded(&whole, Tests::All)
                 .context("while asking the tests once more")?;
             bail!(
-                "{}: {}\nhint: repair it first; `train grade attack` says what its tests say",
+                "{}: {}{}",
                 MinimizeError::DoesNotPass,
-                plain(&said(&graded))
+                plain(&said(&graded)),
+                data::Hint("repair it first; `train grade attack` says what its tests say")
             );
         }
         Err(error) => return Err(refused(error)),
@@ -106,18 +107,28 @@ pub fn run(args: &MinimizeArgs) -> Result<()> {
 fn parsed(text: &str) -> Result<Patch> {
     if text.len() > MAX_BYTES {
         bail!(
-            "it has {} bytes; the limit is {MAX_BYTES}\nhint: leave out files that are made by a program, such as lock files",
-            text.len()
+            "it has {} bytes; the limit is {MAX_BYTES}{}",
+            text.len(),
+            data::Hint("leave out files that are made by a program, such as lock files")
         );
     }
     if text.trim().is_empty() {
-        bail!("it is empty\nhint: give a unified diff, as `git diff` prints it");
+        bail!(
+            "it is empty{}",
+            data::Hint("give a unified diff, as `git diff` prints it")
+        );
     }
     let patch = Patch::parse(text).map_err(|error| {
-        anyhow!("{error}\nhint: give a unified diff of text files, as `git diff` prints it")
+        anyhow!(
+            "{error}{}",
+            data::Hint("give a unified diff of text files, as `git diff` prints it")
+        )
     })?;
     if patch.is_empty() {
-        bail!("it holds no change\nhint: give a unified diff, as `git diff` prints it");
+        bail!(
+            "it holds no change{}",
+            data::Hint("give a unified diff, as `git diff` prints it")
+        );
     }
     Ok(patch)
 }
@@ -127,8 +138,11 @@ fn of_sources(task: &Task, patch: &Patch) -> Result<Patch> {
     let (judged, left_out) = task.judged(patch);
     if judged.is_empty() {
         bail!(
-            "the patch touches nothing but what judges it: {}\nhint: the tests and their settings are those of the clean tree, whatever a patch says",
-            left_out.join(", ")
+            "the patch touches nothing but what judges it: {}{}",
+            left_out.join(", "),
+            data::Hint(
+                "the tests and their settings are those of the clean tree, whatever a patch says"
+            )
         );
     }
     if !left_out.is_empty() {
@@ -154,7 +168,7 @@ fn refused(error: MinimizeError) -> anyhow::Error {
             "`train doctor` says what this machine lacks"
         }
     };
-    anyhow!("{error}\nhint: {hint}")
+    anyhow!("{error}{}", data::Hint(hint))
 }
 
 fn tell(found: &Minimized, calls: usize, runs: usize) {
@@ -182,7 +196,8 @@ fn tell(found: &Minimized, calls: usize, runs: usize) {
     );
     if !found.is_one_minimal {
         eprintln!(
-            "warning: the budget is spent: it passes, and may not be the smallest\nhint: raise `--max-calls`"
+            "warning: the budget is spent: it passes, and may not be the smallest{}",
+            data::Hint("raise `--max-calls`")
         );
     }
     match found.is_ambiguous {

@@ -130,8 +130,9 @@ pub fn run(args: &QuickstartArgs) -> Result<()> {
     }
     if !args.resume && places.train.join("tasks.jsonl").exists() {
         bail!(
-            "`{}` already holds a run\nhint: add `--resume` to go on, or choose another folder with `--set run=…`",
-            places.run.display()
+            "`{}` already holds a run{}",
+            places.run.display(),
+            data::Hint("add `--resume` to go on, or choose another folder with `--set run=…`")
         );
     }
     let started = Instant::now();
@@ -174,7 +175,8 @@ fn config_of(args: &QuickstartArgs) -> Result<Config> {
     }
     if config.data.train.is_empty() || config.data.held_out.is_empty() {
         bail!(
-            "there are no packages\nhint: name some with `--package` and `--held-out`, or in `[data]`"
+            "there are no packages{}",
+            data::Hint("name some with `--package` and `--held-out`, or in `[data]`")
         );
     }
     if let Some(both) = config
@@ -184,7 +186,8 @@ fn config_of(args: &QuickstartArgs) -> Result<Config> {
         .find(|package| config.data.held_out.contains(package))
     {
         bail!(
-            "the package `{both}` is both trained on and held out\nhint: hold out a package that is not trained on"
+            "the package `{both}` is both trained on and held out{}",
+            data::Hint("hold out a package that is not trained on")
         );
     }
     Ok(config)
@@ -192,9 +195,12 @@ fn config_of(args: &QuickstartArgs) -> Result<Config> {
 
 impl Quickstart {
     fn all(&mut self) -> Result<()> {
-        let base = self.config.base.clone().context(
-            "the quickstart needs a model to start from\nhint: set `base`, e.g. `--set base=checkpoints/base`",
-        )?;
+        let base = self.config.base.clone().with_context(|| {
+            format!(
+                "the quickstart needs a model to start from{}",
+                data::Hint("set `base`, e.g. `--set base=checkpoints/base`")
+            )
+        })?;
         self.plant(
             "train",
             self.config.data.train.clone(),

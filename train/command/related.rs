@@ -54,7 +54,10 @@ pub fn run(args: &RelatedArgs) -> Result<()> {
         return tell_recall(&read_tasks(tasks)?);
     }
     let (Some(repo), Some(issue)) = (&args.repo, &args.issue) else {
-        bail!("nothing is asked for\nhint: `--repo DIR --issue FILE`, or `--tasks FILE`");
+        bail!(
+            "nothing is asked for{}",
+            data::Hint("`--repo DIR --issue FILE`, or `--tasks FILE`")
+        );
     };
     Paths::new()
         .reads_folder("--repo", repo)
@@ -82,8 +85,9 @@ pub fn run(args: &RelatedArgs) -> Result<()> {
     );
     if related.is_empty() {
         bail!(
-            "no file of `{}` shares a word with the issue\nhint: is it the right repository?",
-            repo.display()
+            "no file of `{}` shares a word with the issue{}",
+            repo.display(),
+            data::Hint("is it the right repository?")
         );
     }
     for (at, one) in related.iter().enumerate() {
@@ -158,7 +162,8 @@ fn tell_recall(set: &TaskSet) -> Result<()> {
     }
     if counted == 0 {
         bail!(
-            "no task says which files its repair edits\nhint: planted tasks and imported rows do"
+            "no task says which files its repair edits{}",
+            data::Hint("planted tasks and imported rows do")
         );
     }
     let mean = |sums: [f64; 3]| sums.map(|sum| sum / f64::from(counted));

@@ -252,8 +252,9 @@ fn check(args: &RepairArgs, out: &Path) -> Result<()> {
     let (repo, place) = (args.repo.canonicalize()?, std::path::absolute(out)?);
     if place.starts_with(&repo) {
         bail!(
-            "--out: `{}` lies in the repository, which is only read\nhint: choose a folder elsewhere, or leave out `--out`",
-            out.display()
+            "--out: `{}` lies in the repository, which is only read{}",
+            out.display(),
+            data::Hint("choose a folder elsewhere, or leave out `--out`")
         );
     }
     Place::in_folder(out).check(STAGE, args.resume)
@@ -271,11 +272,15 @@ fn agent_config(args: &RepairArgs) -> Result<AgentConfig> {
         .rollback_threshold
         .unwrap_or(agent.queue.rollback_threshold);
     if let Some(problem) = agent.problem() {
-        bail!("{problem}\nhint: `train repair --help` tells what each means");
+        bail!(
+            "{problem}{}",
+            data::Hint("`train repair --help` tells what each means")
+        );
     }
     if agent.scaffold == ScaffoldKind::Line {
         bail!(
-            "the scaffold `line` needs a task that points at a function\nhint: use `scaffold = \"edits\"`"
+            "the scaffold `line` needs a task that points at a function{}",
+            data::Hint("use `scaffold = \"edits\"`")
         );
     }
     repair::rules(&agent)?;
@@ -426,7 +431,10 @@ fn model_name(args: &RepairArgs) -> Result<String> {
     match (&args.server, &args.model) {
         (Some(url), _) => name_at(url, args),
         (None, Some(model)) => Ok(model.display().to_string()),
-        (None, None) => bail!("no model is named\nhint: `--model DIR`, or `--server URL`"),
+        (None, None) => bail!(
+            "no model is named{}",
+            data::Hint("`--model DIR`, or `--server URL`")
+        ),
     }
 }
 
@@ -512,7 +520,10 @@ fn with_writer(
                 work,
             )
         }
-        (None, None) => bail!("no model is named\nhint: `--model DIR`, or `--server URL`"),
+        (None, None) => bail!(
+            "no model is named{}",
+            data::Hint("`--model DIR`, or `--server URL`")
+        ),
     }
 }
 

@@ -73,8 +73,9 @@ fn read(folders: &[PathBuf]) -> Result<Vec<Compared>> {
         let known = |run: &Run| run.path.starts_with(folder);
         if found.len() == before && !found.iter().any(known) {
             bail!(
-                "`{}` holds no run with a `metrics.jsonl`\nhint: `train runs DIR` lists the runs below a folder",
-                folder.display()
+                "`{}` holds no run with a `metrics.jsonl`{}",
+                folder.display(),
+                data::Hint("`train runs DIR` lists the runs below a folder")
             );
         }
     }

@@ -111,13 +111,17 @@ pub fn run(args: &RowsArgs) -> Result<()> {
             named.join("\n")
         );
         if settings.bad_rows == Unusable::Refuse {
-            bail!("{told}\nhint: repair them, or leave them out: `--set data.chats.bad_rows=drop`");
+            bail!(
+                "{told}{}",
+                data::Hint("repair them, or leave them out: `--set data.chats.bad_rows=drop`")
+            );
         }
         eprintln!("{told}\nthey are left out");
     }
     if written == 0 {
         bail!(
-            "of {rows} rows none is left to be written\nhint: were the files written to their end?"
+            "of {rows} rows none is left to be written{}",
+            data::Hint("were the files written to their end?")
         );
     }
     out.finish()?;

@@ -26,8 +26,9 @@ pub struct RunsArgs {
 pub fn run(args: &RunsArgs) -> Result<()> {
     if !args.folder.is_dir() {
         bail!(
-            "`{}` is no folder\nhint: name the folder that runs were written to",
-            args.folder.display()
+            "`{}` is no folder{}",
+            args.folder.display(),
+            data::Hint("name the folder that runs were written to")
         );
     }
     let runs = find(&args.folder);

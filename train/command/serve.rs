@@ -128,7 +128,10 @@ fn origins(named: &[String]) -> Result<Vec<HeaderValue>> {
         let is_origin = origin == "*" || (origin.contains("://") && !origin.ends_with('/'));
         let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
         value.with_context(|| {
-            format!("`--cors-origin {origin}` is no origin\nhint: it looks like `https://example.org`, without a path; `*` is all")
+            format!(
+                "`--cors-origin {origin}` is no origin{}",
+                data::Hint("it looks like `https://example.org`, without a path; `*` is all")
+            )
         })
     };
     named.iter().map(read).collect()

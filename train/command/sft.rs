@@ -215,7 +215,8 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
     }
     if !args.data.is_empty() && !config.sft.mixture.is_empty() {
         bail!(
-            "both `--data` and `[[sft.mixture]]` name what is trained on\nhint: leave out one of them"
+            "both `--data` and `[[sft.mixture]]` name what is trained on{}",
+            data::Hint("leave out one of them")
         );
     }
     let files = find_files(&args.data)?;
@@ -224,7 +225,10 @@ fn check_sft(args: &SftArgs, config: &Config) -> Result<()> {
         .fold(paths, |paths, file| paths.reads_file("--data", file));
     paths.writes_folder("--out", &args.out).check()?;
     if config.sft.lora.rank > 0 && args.model.is_none() && config.base.is_none() {
-        bail!("`sft.lora.rank` adds to a model, but none is named\nhint: name one with `--model`");
+        bail!(
+            "`sft.lora.rank` adds to a model, but none is named{}",
+            data::Hint("name one with `--model`")
+        );
     }
     checkpoint::check_start(&args.out, "sft", args.resume)
 }
@@ -310,9 +314,12 @@ fn words_folder(args: &SftArgs, config: &Config) -> Result<PathBuf> {
 }
 
 fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
-    let path = args.tokenizer.as_ref().context(
-        "a new model needs a tokenizer\nhint: name one with `--tokenizer`, or a model to start from with `--model`",
-    )?;
+    let path = args.tokenizer.as_ref().with_context(|| {
+        format!(
+            "a new model needs a tokenizer{}",
+            data::Hint("name one with `--tokenizer`, or a model to start from with `--model`")
+        )
+    })?;
     let (tokenizer, template) = tokenizer_at(path)?;
     Ok((path.clone(), tokenizer, template))
 }

@@ -22,7 +22,8 @@ use crate::device::DeviceChoice;
 pub fn check_bf16(key: &str, bf16: bool, device: &Device) -> Result<()> {
     if bf16 && *device == Device::flex() {
         bail!(
-            "`{key}` is for GPUs: this CPU computes with 32 bits\nhint: leave it out, or name a GPU with `--device`"
+            "`{key}` is for GPUs: this CPU computes with 32 bits{}",
+            data::Hint("leave it out, or name a GPU with `--device`")
         );
     }
     Ok(())

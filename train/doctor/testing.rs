@@ -88,11 +88,7 @@ fn cgroups() -> Check {
         ),
         // A container sees its cgroup, but may not write there.
         Err(said) if Outside::look().container.is_some() && said.contains("Read-only") => {
-            let said = said
-                .split(" (hint: ")
-                .next()
-                .unwrap_or_default()
-                .to_string();
+            let (said, _) = data::hint::split_aside(&said);
             Check::limited("cgroup limits", said, costs)
                 .cure("start the container with `-v /sys/fs/cgroup:/sys/fs/cgroup`, as its root")
         }

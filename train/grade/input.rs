@@ -110,8 +110,9 @@ pub fn tasks_of(path: &Path, out: &Path) -> Result<Given> {
             .context("while reading tasks: no row makes one");
         }
         bail!(
-            "`{}` holds no task\nhint: is it the file that was meant, and was it written to its end?",
-            path.display()
+            "`{}` holds no task{}",
+            path.display(),
+            data::Hint("is it the file that was meant, and was it written to its end?")
         );
     }
     tell(&file, &given.refused, out)?;
@@ -147,8 +148,9 @@ fn of_file(path: &Path, out: &Path) -> Result<Given> {
             .map(str::to_string);
         let made = match id.as_ref().and_then(|id| first.get(id)) {
             Some(first) => Err(format!(
-                "the id `{}` stands in row {first} already\nhint: give each row an id of its own",
-                id.as_deref().unwrap_or_default()
+                "the id `{}` stands in row {first} already{}",
+                id.as_deref().unwrap_or_default(),
+                data::Hint("give each row an id of its own")
             )),
             None if ours => own(row),
             None => brought(row, beside, out),
@@ -187,8 +189,12 @@ fn own(row: Row) -> Result<Task, String> {
     if let Some(reason) = without_image(&row) {
         return Err(reason);
     }
-    let task: Task = serde_json::from_value(Value::Object(row))
-        .map_err(|error| format!("{error}\nhint: rows are our own, or self-contained ones"))?;
+    let task: Task = serde_json::from_value(Value::Object(row)).map_err(|error| {
+        format!(
+            "{error}{}",
+            data::Hint("rows are our own, or self-contained ones")
+        )
+    })?;
     fault(&task).map_or(Ok(task), Err)
 }
 
@@ -206,8 +212,8 @@ fn brought(row: Row, beside: &Path, out: &Path) -> Result<Task, String> {
 fn without_image(row: &Row) -> Option<String> {
     let (id, image) = needs_image(row)?;
     Some(format!(
-        "`{id}` needs the container image `{image}`, and this sandbox runs rows that bring their repository along\n\
-         hint: give it `files`, a `folder`, an `archive`, or `git` and a `commit`"
+        "`{id}` needs the container image `{image}`, and this sandbox runs rows that bring their repository along{}",
+        data::Hint("give it `files`, a `folder`, an `archive`, or `git` and a `commit`")
     ))
 }
 
@@ -267,16 +273,18 @@ pub fn predictions_of(word: &Path, given: &Given) -> Result<Vec<Prediction>> {
     }
     if predictions.is_empty() {
         bail!(
-            "`{}` holds no prediction\nhint: is it the file that was meant, and was it written to its end?",
-            word.display()
+            "`{}` holds no prediction{}",
+            word.display(),
+            data::Hint("is it the file that was meant, and was it written to its end?")
         );
     }
     let known = |one: &Prediction| given.set.find(&one.instance_id).is_some();
     if let (false, Some(unknown)) = (predictions.iter().any(known), predictions.first()) {
         bail!(
-            "`{}` answers `{}`, which is no task of the set, and no other one of it\nhint: `--tasks` takes the file that the predictions were made for",
+            "`{}` answers `{}`, which is no task of the set, and no other one of it{}",
             word.display(),
-            unknown.instance_id
+            unknown.instance_id,
+            data::Hint("`--tasks` takes the file that the predictions were made for")
         );
     }
     Ok(predictions)

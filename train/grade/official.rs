@@ -64,7 +64,8 @@ impl Official {
                     .filter(|other| *other != text)
                 {
                     bail!(
-                        "the reports of `{other}` and `{text}` would both lie in `{folder}`\nhint: rename one of them"
+                        "the reports of `{other}` and `{text}` would both lie in `{folder}`{}",
+                        data::Hint("rename one of them")
                     );
                 }
             }

@@ -34,8 +34,9 @@ pub fn refuse_earlier(out: &Path, resume: bool) -> Result<()> {
     }
     if path.exists() && !resume {
         bail!(
-            "`{}` is there already\nhint: `--resume` keeps its verdicts; or choose another `--out`",
-            path.display()
+            "`{}` is there already{}",
+            path.display(),
+            data::Hint("`--resume` keeps its verdicts; or choose another `--out`")
         );
     }
     Ok(())

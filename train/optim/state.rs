@@ -235,7 +235,10 @@ fn states_in(kind: StateKind, bytes: &[u8], device: &Device) -> Result<States> {
         states.insert(name.to_owned(), WeightState { moments, master });
     }
     if states.is_empty() && !file.is_empty() {
-        bail!("the state is of another kind\nhint: it was saved with another `optimizer.state`");
+        bail!(
+            "the state is of another kind{}",
+            data::Hint("it was saved with another `optimizer.state`")
+        );
     }
     Ok(states)
 }
@@ -249,7 +252,11 @@ struct Read<'a> {
 impl<'a> Read<'a> {
     fn bytes(&self, dtype: Dtype) -> Result<&'a [u8]> {
         let view = self.file.tensor(&self.name).with_context(|| {
-            format!("the optimizer's state lacks `{}`\nhint: it was saved with another `optimizer.state`", self.name)
+            format!(
+                "the optimizer's state lacks `{}`{}",
+                self.name,
+                data::Hint("it was saved with another `optimizer.state`")
+            )
         })?;
         if view.dtype() != dtype {
             bail!(

@@ -63,8 +63,9 @@ pub fn copy_packages(venv: &Path, tree: &Path) -> Result<()> {
         .map(|entry| entry.path().join(SITE_PACKAGES));
     let Some(packages) = pythons.into_iter().find(|packages| packages.is_dir()) else {
         bail!(
-            "`{}` holds no packages\nhint: name the folder that holds `pyvenv.cfg`",
-            venv.display()
+            "`{}` holds no packages{}",
+            venv.display(),
+            data::Hint("name the folder that holds `pyvenv.cfg`")
         );
     };
     let copied = copy::copy(&packages, &tree.join(SITE_PACKAGES))?;

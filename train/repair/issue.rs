@@ -26,8 +26,9 @@ pub fn read(path: &Path) -> Result<Issue> {
     let text = data::file::read_text(path).context("while reading the issue")?;
     if text.trim().is_empty() {
         bail!(
-            "`{}` is empty\nhint: say what is wrong, or name a test that fails with `--failing-test`",
-            path.display()
+            "`{}` is empty{}",
+            path.display(),
+            data::Hint("say what is wrong, or name a test that fails with `--failing-test`")
         );
     }
     let ending = path.extension().unwrap_or_default();
@@ -49,8 +50,9 @@ pub fn read(path: &Path) -> Result<Issue> {
         .find_map(|key| row[*key].as_str());
     let Some(said) = said.filter(|said| !said.trim().is_empty()) else {
         bail!(
-            "{} says nothing: it has no `problem_statement`\nhint: put the text there, or use a file `issue.md`",
-            told()
+            "{} says nothing: it has no `problem_statement`{}",
+            told(),
+            data::Hint("put the text there, or use a file `issue.md`")
         );
     };
     let tests = ["FAIL_TO_PASS", "fail_to_pass"]

@@ -100,15 +100,18 @@ fn check_end(run: &TestRun, wanted: &Wanted<'_>) -> Result<()> {
     match run.end {
         End::Finished { .. } => Ok(()),
         End::TimedOut => bail!(
-            "the tests of the repository do not end within {} s\nhint: allow more with `--timeout-suite`",
-            wanted.suite_timeout_s
+            "the tests of the repository do not end within {} s{}",
+            wanted.suite_timeout_s,
+            data::Hint("allow more with `--timeout-suite`")
         ),
         End::OutOfMemory => bail!(
-            "the tests of the repository need more memory than they may have\nhint: allow more with `--set sandbox.memory_mib=…`"
+            "the tests of the repository need more memory than they may have{}",
+            data::Hint("allow more with `--set sandbox.memory_mib=…`")
         ),
         End::Died { exit } => {
             bail!(
-                "the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?"
+                "the tests of the repository died with {exit}:\n  {tail}{}",
+                data::Hint("do they run outside?")
             )
         }
     }
@@ -120,7 +123,10 @@ fn no_tests(wanted: &Wanted<'_>) -> String {
         Language::JavaScript => ("jest", "`*.test.js` or `*.spec.js`", "pytest"),
     };
     format!(
-        "{hook} finds no tests in the repository, so nothing could judge a repair\nhint: tests are files like {files}; for the other kind use `--hook {other}`"
+        "{hook} finds no tests in the repository, so nothing could judge a repair{}",
+        data::Hint(format_args!(
+            "tests are files like {files}; for the other kind use `--hook {other}`"
+        ))
     )
 }
 
@@ -132,8 +138,9 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
         }
         if failing.is_empty() {
             bail!(
-                "all {} tests pass, so there is nothing to repair\nhint: say what is wrong with `--issue issue.md`",
-                passing.len()
+                "all {} tests pass, so there is nothing to repair{}",
+                passing.len(),
+                data::Hint("say what is wrong with `--issue issue.md`")
             );
         }
         return Ok(failing.to_vec());
@@ -151,7 +158,8 @@ fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Resul
                 Some(file) => targets.push(file.clone()),
                 None if passes => {
                     bail!(
-                        "`{named}` passes already, so there is nothing to repair\nhint: name a test that fails"
+                        "`{named}` passes already, so there is nothing to repair{}",
+                        data::Hint("name a test that fails")
                     )
                 }
                 None => bail!("{}", unknown(named, passing, failing)),
@@ -187,7 +195,7 @@ fn unknown(named: &str, passing: &[String], failing: &[String]) -> String {
             near.into_iter().cloned().collect::<Vec<_>>().join(", ")
         ),
     };
-    format!("there is no test `{named}`\nhint: {near}")
+    format!("there is no test `{named}`{}", data::Hint(near))
 }
 
 /// `src` where modules lie there, else the tree; and what was installed for its tests.

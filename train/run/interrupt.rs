@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// The exit code of a run that a signal ended: what a shell says of Ctrl-C.
-pub const EXIT_CODE: u8 = 130;
-
 /// Whether somebody asked this process to end.
 #[derive(Debug, Default)]
 pub struct Interrupt(AtomicBool);
@@ -27,7 +24,7 @@ pub fn came() -> bool {
 
 /// A run ended because of a signal, and can go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("stopped by a signal; {kept}\nhint: `{command}` goes on")]
+#[error("stopped by a signal; {kept}{}", data::Hint(format_args!("`{}` goes on", .command)))]
 pub struct Interrupted {
     /// What is on disk, e.g. `30 of 200 steps are saved in work/sft`.
     pub kept: String,
@@ -46,7 +43,7 @@ impl Interrupt {
         let heard = || {
             if ASKED.0.swap(true, Ordering::SeqCst) {
                 eprintln!("stopped at once; what was saved before is kept");
-                std::process::exit(i32::from(EXIT_CODE));
+                std::process::exit(i32::from(crate::exit_code::INTERRUPTED));
             }
             eprintln!(
                 "stopping: what runs is finished and saved first; a second signal ends it at once"

@@ -92,15 +92,17 @@ impl Place {
         };
         let damaged = || {
             format!(
-                "`{}` is damaged\nhint: remove it to begin anew",
-                path.display()
+                "`{}` is damaged{}",
+                path.display(),
+                data::Hint("remove it to begin anew")
             )
         };
         let header: Header = serde_json::from_slice(&bytes).with_context(damaged)?;
         if header.format > FORMAT {
             bail!(
-                "`{}` was written by a newer version\nhint: update, or choose another `--out`",
-                path.display()
+                "`{}` was written by a newer version{}",
+                path.display(),
+                data::Hint("update, or choose another `--out`")
             );
         }
         Ok(Some(header))
@@ -134,13 +136,17 @@ impl Place {
         match (self.read()?, resume) {
             (None, true) => bail!(no_run(&self.out, stage)),
             (Some(header), true) if header.stage != stage => bail!(
-                "`{out}` holds a run of `train {}`, not of `train {stage}`\nhint: choose another `--out`",
-                header.stage
+                "`{out}` holds a run of `train {}`, not of `train {stage}`{}",
+                header.stage,
+                data::Hint("choose another `--out`")
             ),
             (Some(header), false) if !header.finished && self.keeps_anything() => bail!(
-                "`{out}` holds a run of `train {}` that is not over\nhint: add `--resume` to go on; to begin anew, choose another `--out` or remove `{}`",
+                "`{out}` holds a run of `train {}` that is not over{}",
                 header.stage,
-                self.header().display()
+                data::Hint(format_args!(
+                    "add `--resume` to go on; to begin anew, choose another `--out` or remove `{}`",
+                    self.header().display()
+                ))
             ),
             _ => Ok(()),
         }
@@ -150,8 +156,9 @@ impl Place {
 /// What is said where `--resume` finds nothing to go on with.
 pub fn no_run(out: &Path, stage: &str) -> String {
     format!(
-        "there is no run of `train {stage}` in `{}` to resume\nhint: leave out `--resume` to begin one, or look for a slip in `--out`",
-        out.display()
+        "there is no run of `train {stage}` in `{}` to resume{}",
+        out.display(),
+        data::Hint("leave out `--resume` to begin one, or look for a slip in `--out`")
     )
 }
 

@@ -1,11 +1,8 @@
 //! Part of the work failed and the rest is kept: an end of its own, with an exit code of its own.
 
-/// The exit code of a command that kept what it could and lost the rest.
-pub const EXIT_CODE: u8 = 4;
-
 /// What failed, while the others are kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of {all} {things} failed, and the others are kept:\n{}\nhint: `--resume` tries what failed again", failed.len(), failed.join("\n"))]
+#[error("{} of {all} {things} failed, and the others are kept:\n{}{}", failed.len(), failed.join("\n"), data::Hint("`--resume` tries what failed again"))]
 pub struct Partial {
     /// What failed, each with its reason on one line.
     pub failed: Vec<String>,
@@ -22,7 +19,7 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
         let text = cause.to_string();
         let first = text
             .lines()
-            .take_while(|line| !line.starts_with("hint: "))
+            .take_while(|line| data::hint::of_line(line).is_none())
             .collect::<Vec<_>>()
             .join(" ");
         // Some errors quote their cause; it is said once.

@@ -151,7 +151,10 @@ impl Paths {
             .map(|fault| fault.hint.as_str())
             .collect();
         hints.dedup();
-        let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
+        let hints: String = hints
+            .iter()
+            .map(|hint| data::Hint(hint).to_string())
+            .collect();
         match &self.faults[..] {
             [] => Ok(()),
             [Fault { said, .. }] => bail!("{said}{hints}"),

@@ -72,7 +72,8 @@ impl Watched {
 fn ours(address: SocketAddr) -> Result<()> {
     match TcpListener::bind((address.ip(), 0)) {
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => bail!(
-            "`--metrics-addr {address}` is no address of this machine\nhint: 127.0.0.1 is heard here alone, 0.0.0.0 wherever this machine is reached"
+            "`--metrics-addr {address}` is no address of this machine{}",
+            data::Hint("127.0.0.1 is heard here alone, 0.0.0.0 wherever this machine is reached")
         ),
         // Whatever else is wrong is told by whoever listens.
         _ => Ok(()),

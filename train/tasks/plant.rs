@@ -103,7 +103,8 @@ pub fn check_packages(packages: &[String]) -> Result<()> {
         let folder = Path::new(spec);
         if !folder.is_dir() && !spec.contains("==") {
             bail!(
-                "the package `{spec}` is neither a folder nor a pinned requirement\nhint: write it as `name==version`"
+                "the package `{spec}` is neither a folder nor a pinned requirement{}",
+                data::Hint("write it as `name==version`")
             );
         }
         let name = folder
@@ -113,7 +114,8 @@ pub fn check_packages(packages: &[String]) -> Result<()> {
         let name = name.unwrap_or_else(|| spec.clone());
         if !names.insert(name.clone()) {
             bail!(
-                "two packages are named `{name}`\nhint: name each package once, and give each folder a name of its own"
+                "two packages are named `{name}`{}",
+                data::Hint("name each package once, and give each folder a name of its own")
             );
         }
     }
@@ -182,7 +184,10 @@ impl Planting<'_> {
         if tasks.is_empty() {
             journal.abandon()?;
             bail!(
-                "no planted bug was noticed by a test\nhint: raise `data.candidates_per_package`, or choose packages with stronger tests"
+                "no planted bug was noticed by a test{}",
+                data::Hint(
+                    "raise `data.candidates_per_package`, or choose packages with stronger tests"
+                )
             );
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -236,8 +241,9 @@ impl Planting<'_> {
         let source = self.test_env.package(spec).with_context(opening)?;
         if gave.iter().any(|other| other.spec == source.spec) {
             bail!(
-                "another package is named `{}`, too\nhint: name each package once",
-                source.spec
+                "another package is named `{}`, too{}",
+                source.spec,
+                data::Hint("name each package once")
             );
         }
         let tree = format!("trees/{}", source.spec.replace("==", "-"));

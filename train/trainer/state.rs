@@ -115,9 +115,10 @@ pub fn read_state<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let header: Header = checkpoint::load_state(path)?;
     if header.format != FORMAT {
         bail!(
-            "`{}` has format {}, and runs of format {FORMAT} can be resumed\nhint: name it with `--model` to start a new run from its weights",
+            "`{}` has format {}, and runs of format {FORMAT} can be resumed{}",
             path.join("state.json").display(),
-            header.format
+            header.format,
+            data::Hint("name it with `--model` to start a new run from its weights")
         );
     }
     checkpoint::load_state(path)
@@ -138,8 +139,9 @@ pub fn read(folder: &Path, tuning: &Tuning<'_>, device: &Device) -> Result<(Base
     }
     if tuning.lora.rank == 0 {
         eprintln!(
-            "note: `{}` holds a LoRA adapter; it is merged into its base model, and all weights are trained\nhint: set `lora.rank` to train the adapter on",
-            path.display()
+            "note: `{}` holds a LoRA adapter; it is merged into its base model, and all weights are trained{}",
+            path.display(),
+            data::Hint("set `lora.rank` to train the adapter on")
         );
         return read_base(&path, None, tuning, device);
     }

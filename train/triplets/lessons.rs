@@ -63,8 +63,9 @@ pub fn write_lessons(
     terminal::tell_dropped("samples", dropped.reasons());
     if samples.is_empty() {
         bail!(
-            "no sample is left of {} triplets to train on\nhint: raise `data.max_tokens`, or build more triplets",
-            rows.len()
+            "no sample is left of {} triplets to train on{}",
+            rows.len(),
+            data::Hint("raise `data.max_tokens`, or build more triplets")
         );
     }
     data::store::write_samples(out, &samples, &tokenizer.hash()?)?;

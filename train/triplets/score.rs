@@ -105,7 +105,10 @@ impl Trimming<'_> {
     pub fn run(&self, policy: &mut dyn Policy, model: &str) -> Result<TrimSummary> {
         if self.rows.is_empty() {
             bail!(
-                "there is no held-out triplet to trim\nhint: build triplets of several packages, or name some with `--hold-package`"
+                "there is no held-out triplet to trim{}",
+                data::Hint(
+                    "build triplets of several packages, or name some with `--hold-package`"
+                )
             );
         }
         let (answers, seconds) = self.answers(policy)?;
@@ -216,7 +219,11 @@ impl Trimming<'_> {
                 .check(|| "nothing is written before every row was trimmed".into())?;
             let id = &self.rows[at].1.task_id;
             let task = self.set.find(id).with_context(|| {
-                format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
+                format!(
+                    "the triplet `{}` is of the task `{id}`, which is not there{}",
+                    self.rows[at].1.id,
+                    data::Hint("`--tasks` takes the tasks that the triplets were made of")
+                )
             })?;
             work(at, task)
         };

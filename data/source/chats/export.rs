@@ -49,7 +49,10 @@ pub fn to_row(example: &Example, form: ExportForm) -> Result<Value, String> {
         (Example::Conversation(said), ExportForm::Messages) => Ok(messages(said)),
         (Example::Conversation(said), ExportForm::Sharegpt) => sharegpt(said),
         (Example::Continuation { .. }, _) => Err(format!(
-            "{NO_CONVERSATION}\nhint: a prompt and a completion become a question and an answer with `--set data.chats.prompt=chat`"
+            "{NO_CONVERSATION}{}",
+            crate::Hint(
+                "a prompt and a completion become a question and an answer with `--set data.chats.prompt=chat`"
+            )
         )),
         (Example::Text(_), _) => Err(NO_CONVERSATION.to_string()),
     }

@@ -29,11 +29,17 @@ const DEPTH: usize = 16;
 pub enum FilesError {
     /// Nothing lies there.
     #[error(
-        "`{0}` names no file\nhint: look for a slip in the path; a pattern such as `data/*.jsonl` stands in quotes"
+        "`{0}` names no file{hint}",
+        hint = crate::Hint(
+            "look for a slip in the path; a pattern such as `data/*.jsonl` stands in quotes"
+        )
     )]
     Nothing(String),
     /// The pattern is none.
-    #[error("`{pattern}` is no pattern: {reason}\nhint: `*`, `?`, `**` and `[abc]` are possible")]
+    #[error(
+        "`{pattern}` is no pattern: {reason}{}",
+        crate::Hint("`*`, `?`, `**` and `[abc]` are possible")
+    )]
     Pattern {
         /// As it was written.
         pattern: String,
@@ -42,11 +48,15 @@ pub enum FilesError {
     },
     /// A folder holds no rows.
     #[error(
-        "the folder `{0}` holds no file that ends in .jsonl, .json, .parquet or .jsonl.gz\nhint: name the files"
+        "the folder `{0}` holds no file that ends in .jsonl, .json, .parquet or .jsonl.gz{hint}",
+        hint = crate::Hint("name the files")
     )]
     Empty(PathBuf),
     /// A folder holds samples.
-    #[error("`{0}` holds samples, which are tokens already\nhint: name it with `--samples`")]
+    #[error(
+        "`{0}` holds samples, which are tokens already{hint}",
+        hint = crate::Hint("name it with `--samples`")
+    )]
     Samples(PathBuf),
     /// A folder cannot be read.
     #[error(transparent)]

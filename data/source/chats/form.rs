@@ -173,24 +173,30 @@ pub fn recognise(row: &Row, names: &Names) -> Result<Form, String> {
                 .map(|name| format!("`{}`", name.escape_debug()))
                 .collect();
             Err(format!(
-                "its columns fit no known form: {}\nhint: name them in `[data.chats.columns]`, e.g. \
-                 `--set data.chats.columns.messages={}`; docs/data.md lists the forms",
+                "its columns fit no known form: {}{}",
                 if columns.is_empty() {
                     "there are none".to_string()
                 } else {
                     columns.join(", ")
                 },
-                row.keys()
-                    .next()
-                    .map_or("dialogue", String::as_str)
-                    .escape_debug()
+                crate::Hint(format_args!(
+                    "name them in `[data.chats.columns]`, e.g. \
+                 `--set data.chats.columns.messages={}`; docs/data.md lists the forms",
+                    row.keys()
+                        .next()
+                        .map_or("dialogue", String::as_str)
+                        .escape_debug()
+                ))
             ))
         }
         _ => {
             let fits: Vec<&str> = fits.iter().map(|form| form.name()).collect();
             Err(format!(
-                "its columns fit several forms\nhint: name one: `--format {}`",
-                fits.join("` or `--format ")
+                "its columns fit several forms{}",
+                crate::Hint(format_args!(
+                    "name one: `--format {}`",
+                    fits.join("` or `--format ")
+                ))
             ))
         }
     }

@@ -153,8 +153,11 @@ impl Names {
         known.ok_or_else(|| {
             let name = name.escape_debug();
             format!(
-                "has the role `{name}`, which nobody knows\nhint: say whose it is: `--set data.chats.roles.{name}=user`, \
+                "has the role `{name}`, which nobody knows{}",
+                crate::Hint(format_args!(
+                    "say whose it is: `--set data.chats.roles.{name}=user`, \
                  or `system`, `assistant`, `tool`"
+                ))
             )
         })
     }

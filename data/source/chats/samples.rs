@@ -351,8 +351,11 @@ fn learns(mask: &[bool]) -> bool {
 fn bad(error: &TemplateError) -> Unmade {
     Unmade::Bad(match error {
         TemplateError::Unasked { template, asked } => format!(
-            "{template} does not ask for `{asked}`, so the model would never see it\nhint: choose a template that does: \
+            "{template} does not ask for `{asked}`, so the model would never see it{}",
+            crate::Hint(
+                "choose a template that does: \
              `--chat-template FILE`"
+            )
         ),
         other => other.to_string(),
     })

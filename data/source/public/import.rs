@@ -90,10 +90,16 @@ pub enum ImportError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The result has no known ending.
-    #[error("`{0}` is neither `.parquet` nor `.jsonl`\nhint: name the result e.g. `rows.parquet`")]
+    #[error(
+        "`{0}` is neither `.parquet` nor `.jsonl`{hint}",
+        hint = crate::Hint("name the result e.g. `rows.parquet`")
+    )]
     Ending(PathBuf),
     /// The result would take the place of a file that is read.
-    #[error("`{out}` is `{input}`, which is read\nhint: give the result a name of its own")]
+    #[error(
+        "`{out}` is `{input}`, which is read{}",
+        crate::Hint("give the result a name of its own")
+    )]
     Onto {
         /// What would be written.
         out: PathBuf,
@@ -110,7 +116,8 @@ pub enum ImportError {
     },
     /// Nothing is left.
     #[error(
-        "no row of {read} can be imported; the first: {first}\nhint: `--from FORMAT` says what the rows are"
+        "no row of {read} can be imported; the first: {first}{}",
+        crate::Hint("`--from FORMAT` says what the rows are")
     )]
     Nothing {
         /// Rows that were read.
@@ -449,7 +456,11 @@ fn moved(path: &str, from: &Path, to: &Path) -> Result<String, String> {
         return Err(format!("`{path}` leaves the folder of its data set"));
     }
     let below = found.strip_prefix(&new).map_err(|_| {
-        format!("`{path}` does not lie below the folder of `{}`\nhint: write the result beside its rows", to.display())
+        format!(
+            "`{path}` does not lie below the folder of `{}`{}",
+            to.display(),
+            crate::Hint("write the result beside its rows")
+        )
     })?;
     Ok(below.display().to_string())
 }

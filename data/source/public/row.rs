@@ -55,7 +55,7 @@ macro_rules! task_row {
                 let row_format = columns.plain("row_format")?.unwrap_or_default();
                 let row_format = row_format.parse().map_err(|_| format!("`{row_format}` is no row format"))?;
                 if row_format > ROW_FORMAT {
-                    return Err(format!("it has the row format {row_format}; this version reads up to {ROW_FORMAT}\nhint: update"));
+                    return Err(format!("it has the row format {row_format}; this version reads up to {ROW_FORMAT}{}", crate::Hint("update")));
                 }
                 Ok(TaskRow {
                     row_format,

@@ -212,7 +212,8 @@ impl<'a> Rows<'a> {
         let most = self.limits.row_bytes;
         Fault {
             reason: format!(
-                "it is longer than {most} bytes\nhint: is this a file with one JSON row a line?"
+                "it is longer than {most} bytes{}",
+                crate::Hint("is this a file with one JSON row a line?")
             ),
             torn: false,
         }

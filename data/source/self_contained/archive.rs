@@ -36,7 +36,11 @@ pub(super) fn tree(path: &Path, wanted: &[String]) -> Result<Tree, String> {
             inner: GzDecoder::new(file),
             left: most,
         })?,
-        b"PK" => return Err("it is a zip archive\nhint: pack it as `.tar.gz`".into()),
+        b"PK" => {
+            return Err(
+                format!("it is a zip archive{}", crate::Hint("pack it as `.tar.gz`")).into(),
+            );
+        }
         _ => entries(Capped {
             inner: file,
             left: MAX_STREAM_BYTES,

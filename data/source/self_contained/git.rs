@@ -62,8 +62,9 @@ pub(super) fn source(
 pub(super) fn tree(source: &str, commit: &str, store: &Path) -> Result<Tree, String> {
     if !(7..=64).contains(&commit.len()) || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(format!(
-            "`{}` is no commit\nhint: name it by its hash",
-            commit.escape_debug()
+            "`{}` is no commit{}",
+            commit.escape_debug(),
+            crate::Hint("name it by its hash")
         ));
     }
     let name = &blake3::hash(source.as_bytes()).to_hex()[..16];
@@ -201,12 +202,16 @@ impl Repository {
             source,
             "+refs/heads/*:refs/heads/*",
         ];
-        self.git(&[&fetch[..], &all].concat(), Vec::new()).map_err(|error| {
-            format!(
-                "`{source}` cannot be fetched: {error}\nhint: check the address and the network; a `folder` or an \
+        self.git(&[&fetch[..], &all].concat(), Vec::new())
+            .map_err(|error| {
+                format!(
+                    "`{source}` cannot be fetched: {error}{}",
+                    crate::Hint(
+                        "check the address and the network; a `folder` or an \
                  `archive` beside the rows needs neither"
-            )
-        })?;
+                    )
+                )
+            })?;
         find().ok_or_else(|| {
             format!("`{source}` has no commit `{commit}` that a branch or a tag leads to")
         })
@@ -214,7 +219,10 @@ impl Repository {
 
     fn git(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
         let program = trust::program("git").map_err(|error| error.to_string())?;
-        let mut command = Command::new(program.ok_or("git is not on `PATH`\nhint: install `git`")?);
+        let mut command = Command::new(
+            program
+                .ok_or_else(|| format!("git is not on `PATH`{}", crate::Hint("install `git`")))?,
+        );
         for variable in [
             "GIT_DIR",
             "GIT_WORK_TREE",
@@ -252,9 +260,12 @@ fn answer(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    let mut child = piped
-        .spawn()
-        .map_err(|error| format!("git cannot be started: {error}\nhint: install `git`"))?;
+    let mut child = piped.spawn().map_err(|error| {
+        format!(
+            "git cannot be started: {error}{}",
+            crate::Hint("install `git`")
+        )
+    })?;
     let group = Pid::from_raw(child.id() as i32);
     let (mut stdin, stdout, stderr) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -56,7 +56,8 @@ pub(super) fn base_tree(row: &SelfContained, beside: &Path, out: &Path) -> Resul
     );
     if tree.is_empty() {
         return Err(format!(
-            "`{id}` has no files\nhint: give it `files`, a `folder`, an `archive`, or `git` and a `commit`"
+            "`{id}` has no files{}",
+            crate::Hint("give it `files`, a `folder`, an `archive`, or `git` and a `commit`")
         ));
     }
     check(&tree, id)?;

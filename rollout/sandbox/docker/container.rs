@@ -279,7 +279,12 @@ impl Container {
             _ if actions.iter().any(|action| action == "kill") => "it was killed from outside",
             None => "the engine lost it",
             // Our runner ends with no such status.
-            Some(exit) if exit > OUT_OF_MEMORY && actions.is_empty() => NO_LOG,
+            Some(exit) if exit > OUT_OF_MEMORY && actions.is_empty() => {
+                return Err(SandboxError::Engine {
+                    doing: "running a job".to_string(),
+                    reason: no_log(),
+                });
+            }
             Some(exit) => return Ok(exit),
         };
         Err(SandboxError::Engine {
@@ -290,8 +295,14 @@ impl Container {
 }
 
 /// Whether it was the job or somebody else, nobody can say.
-const NO_LOG: &str = "its container was killed, and the engine keeps no log of events that says by whom (hint: for Podman, \
-                      `events_logger = \"file\"` in the section `[engine]` of `containers.conf`)";
+fn no_log() -> String {
+    format!(
+        "its container was killed, and the engine keeps no log of events that says by whom{}",
+        data::Aside(
+            "for Podman, `events_logger = \"file\"` in the section `[engine]` of `containers.conf`"
+        )
+    )
+}
 
 /// A job that was heard to its end.
 struct Ended {
@@ -362,9 +373,11 @@ async fn ready_line(output: &mut Output) -> Result<String, SandboxError> {
         }
     }
     Err(SandboxError::Environment(format!(
-        "the test runner did not start inside of the container; it said:\n{}\n(hint: the image needs `timeout` of \
-         coreutils and a Python 3.9 or newer that imports pytest)",
-        said.text()
+        "the test runner did not start inside of the container; it said:\n{}{}",
+        said.text(),
+        data::Hint(
+            "the image needs `timeout` of coreutils and a Python 3.9 or newer that imports pytest"
+        )
     )))
 }
 
@@ -393,10 +406,13 @@ fn check(ready: &Ready) -> Result<(), SandboxError> {
     for (barrier, name, value) in PROMISED {
         let found = ready.status.get(name).map_or("", String::as_str).trim();
         if found != value {
+            let ignored = data::Aside(
+                "the engine ignores this limit; run it as root, or on a machine with cgroups of version 2",
+            );
             let hint = if barrier.starts_with("cgroup") {
-                " (hint: the engine ignores this limit; run it as root, or on a machine with cgroups of version 2)"
+                ignored.to_string()
             } else {
-                ""
+                String::new()
             };
             return Err(SandboxError::Barrier {
                 barrier: barrier.to_string(),

@@ -48,8 +48,11 @@ impl Engine {
         let told = |error: Error| SandboxError::Engine {
             doing: format!("connecting to `{place}`"),
             reason: format!(
-                "{error} (hint: start Docker or Podman's service, or name another engine with `DOCKER_HOST`; the \
-                 sandbox `embedded` needs none)"
+                "{error}{}",
+                data::Aside(
+                    "start Docker or Podman's service, or name another engine with `DOCKER_HOST`; the \
+                 sandbox `embedded` needs none"
+                )
             ),
         };
         let api = Docker::connect_with_host(&place).map_err(told)?;

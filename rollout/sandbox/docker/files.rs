@@ -43,10 +43,11 @@ impl Files {
         let mut entries = BTreeMap::new();
         let mut left = MAX_BYTES;
         read(tree, "", &mut entries, &mut left).map_err(|error| {
-            let hint = "hint: a tree holds plain files and links, at most 256 MiB";
+            let hint = "a tree holds plain files and links, at most 256 MiB";
             SandboxError::Environment(format!(
-                "the source tree `{}` cannot be read: {error} ({hint})",
-                tree.display()
+                "the source tree `{}` cannot be read: {error}{}",
+                tree.display(),
+                data::Aside(hint)
             ))
         })?;
         for change in changes {

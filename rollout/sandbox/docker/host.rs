@@ -72,10 +72,11 @@ pub(super) async fn digest(engine: &Engine, name: &str) -> Result<String, Sandbo
     let found = engine
         .call("looking for an image", ACT, engine.api.inspect_image(name))
         .await;
-    let hint = "hint: images are never pulled; `train image build` makes one, `docker images` lists what is there";
+    let hint = "images are never pulled; `train image build` makes one, `docker images` lists what is there";
     let refused = |reason: String| {
         SandboxError::Environment(format!(
-            "the image `{name}` cannot be used: {reason} ({hint})"
+            "the image `{name}` cannot be used: {reason}{}",
+            data::Aside(hint)
         ))
     };
     found

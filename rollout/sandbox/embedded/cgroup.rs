@@ -86,8 +86,9 @@ impl Group {
                 group.remove();
                 let hint = "as root, or in a cgroup that was handed to this user, it can be";
                 return Err(format!(
-                    "cannot make `{}`: {error} (hint: {hint})",
-                    folder.display()
+                    "cannot make `{}`: {error}{}",
+                    folder.display(),
+                    data::Aside(hint)
                 ));
             }
             group.folders.push((controller.to_string(), folder));
@@ -211,8 +212,9 @@ fn enable(parent: &Path, owner: u32, stem: &str) -> Result<(), String> {
         let hint = "start the program in a cgroup of its own: `systemd-run --scope -p Delegate=yes`, with `--user` for \
                     a plain user";
         format!(
-            "cannot limit what runs below `{}`: {error} (hint: {hint})",
-            parent.display()
+            "cannot limit what runs below `{}`: {error}{}",
+            parent.display(),
+            data::Aside(hint)
         )
     };
     let leaf = parent.join(format!("{stem}{OWN_LEAF}"));

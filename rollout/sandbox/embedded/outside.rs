@@ -187,9 +187,10 @@ impl Container {
 
 /// The error of a barrier that was refused, with everything that stands in the way from outside.
 pub(crate) fn refused(barrier: String, reason: String) -> SandboxError {
-    let outside = FROM_OUTSIDE.contains(&barrier.as_str()) && !reason.contains("(hint: ");
+    let outside =
+        FROM_OUTSIDE.contains(&barrier.as_str()) && data::hint::split_aside(&reason).1.is_none();
     let reason = match Outside::look().cure().filter(|_| outside) {
-        Some(cure) => format!("{reason} (hint: {cure})"),
+        Some(cure) => format!("{reason}{}", data::Aside(cure)),
         None => reason,
     };
     SandboxError::Barrier { barrier, reason }

@@ -212,8 +212,7 @@ impl Installs {
 pub enum InstallError {
     /// Somebody has to look at it.
     #[error(
-        "`{command}` failed {failures} times and waits for a person: {said} (hint: repair the cause and remove its line from `{path}`)"
-    )]
+        "`{command}` failed {failures} times and waits for a person: {said}{}", data::Aside(format_args!("repair the cause and remove its line from `{}`", .path.display())))]
     Review {
         /// What was run.
         command: String,
@@ -228,7 +227,10 @@ pub enum InstallError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A line of it.
-    #[error("`{path}`, line {line}: {reason} (hint: remove the line, or the file)")]
+    #[error(
+        "`{path}`, line {line}: {reason}{}",
+        data::Aside("remove the line, or the file")
+    )]
     Line {
         /// The file.
         path: PathBuf,

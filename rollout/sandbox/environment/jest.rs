@@ -30,8 +30,8 @@ const MAJOR: &str = "29.";
 /// There is no jest that we can use.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{said} (hint: {}, or name a folder of modules with `TRAIN_JEST=/path/to/node_modules`)",
-    cure()
+    "{said}{}",
+    data::Aside(format_args!("{}, or name a folder of modules with `TRAIN_JEST=/path/to/node_modules`", cure()))
 )]
 pub struct JestError {
     said: String,
@@ -119,12 +119,16 @@ impl JestFound {
             (None, Some(image), _) => {
                 let hint = "`train image build --jest` makes one that can";
                 Err(format!(
-                    "the image `{image}` {cannot}: {missing} (hint: {hint})"
+                    "the image `{image}` {cannot}: {missing}{}",
+                    data::Aside(hint)
                 ))
             }
             (None, None, Some(_)) => {
                 let hint = "every user of this machine has to be able to read Node.js and jest";
-                Err(format!("containers {cannot}: {missing} (hint: {hint})"))
+                Err(format!(
+                    "containers {cannot}: {missing}{}",
+                    data::Aside(hint)
+                ))
             }
             (None, None, None) => Err(no_jest()),
         }
@@ -157,8 +161,10 @@ impl JestPlan {
 pub(crate) fn no_jest() -> String {
     let said = JestEnv::find().err().map(|error| error.to_string());
     said.unwrap_or_else(|| {
-        "this sandbox was made without jest (hint: jest was installed since; start again)"
-            .to_string()
+        format!(
+            "this sandbox was made without jest{}",
+            data::Aside("jest was installed since; start again")
+        )
     })
 }
 
@@ -225,8 +231,9 @@ impl JestEnv {
         let told = |why: String| {
             let hint = "`train image build --jest` makes one that can";
             format!(
-                "the image `{}` cannot run tests in JavaScript: {why} (hint: {hint})",
-                root.display()
+                "the image `{}` cannot run tests in JavaScript: {why}{}",
+                root.display(),
+                data::Aside(hint)
             )
         };
         // A link of the image may lead anywhere in it: whether it leads to a file is found out inside.

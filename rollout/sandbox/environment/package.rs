@@ -27,10 +27,16 @@ use index::{Index, SITE_PACKAGES};
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// Not of the form `name==version`.
-    #[error("`{0}` is no package with an exact version (hint: `cachetools==6.1.0`)")]
+    #[error(
+        "`{0}` is no package with an exact version{hint}",
+        hint = data::Aside("`cachetools==6.1.0`")
+    )]
     Spec(String),
     /// pip cannot fetch it.
-    #[error("cannot fetch `{spec}`: {said} (hint: the first run needs a package index)")]
+    #[error(
+        "cannot fetch `{spec}`: {said}{}",
+        data::Aside("the first run needs a package index")
+    )]
     Fetch {
         /// The package.
         spec: String,

@@ -44,23 +44,32 @@ print(json.dumps({"program": sys.executable, "version": list(sys.version_info[:3
 pub enum PythonError {
     /// No interpreter.
     #[error(
-        "no Python 3.9 or newer was found: {tried} (hint: install it, e.g. `apt-get install python3 python3-venv`, or \
-         name a Python that has pytest with `TRAIN_PYTHON=/path/to/python`)"
+        "no Python 3.9 or newer was found: {tried}{}",
+        data::Aside(
+            "install it, e.g. `apt-get install python3 python3-venv`, or \
+         name a Python that has pytest with `TRAIN_PYTHON=/path/to/python`"
+        )
     )]
     Missing {
         /// What was tried and what it said.
         tried: String,
     },
     /// A virtual environment cannot be made.
-    #[error("cannot make a virtual environment: {said} (hint: `apt-get install python3-venv`)")]
+    #[error(
+        "cannot make a virtual environment: {said}{}",
+        data::Aside("`apt-get install python3-venv`")
+    )]
     Venv {
         /// The last lines of what Python said.
         said: String,
     },
     /// pip failed.
     #[error(
-        "cannot install `{what}`: {said} (hint: the first run needs a package index; without one, name a Python that \
-         has it with `TRAIN_PYTHON=/path/to/python`)"
+        "cannot install `{what}`: {said}{}",
+        data::Aside(
+            "the first run needs a package index; without one, name a Python that \
+         has it with `TRAIN_PYTHON=/path/to/python`"
+        )
     )]
     Install {
         /// The requirements.
@@ -75,7 +84,7 @@ pub enum PythonError {
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
     /// The named Python does not import pytest.
-    #[error("`{program}` does not import pytest (hint: `{program} -m pip install {PYTEST}`)")]
+    #[error("`{program}` does not import pytest{}", data::Aside(format_args!("`{} -m pip install {PYTEST}`", .program)))]
     NoPytest {
         /// The interpreter.
         program: String,

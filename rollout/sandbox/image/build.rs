@@ -43,12 +43,16 @@ pub fn work_folder(out: &Path, spec: &ImageSpec) -> PathBuf {
 pub(super) fn unfinished(out: &Path, work: Option<&Path>) -> String {
     match work {
         Some(work) => format!(
-            "an earlier build of these packages is not over (hint: add `--resume` to go on, or remove `{}`)",
-            work.display()
+            "an earlier build of these packages is not over{}",
+            data::Aside(format_args!(
+                "add `--resume` to go on, or remove `{}`",
+                work.display()
+            ))
         ),
         None => format!(
-            "there is no build of these packages in `{}` to resume (hint: leave out `--resume` to begin one)",
-            out.display()
+            "there is no build of these packages in `{}` to resume{}",
+            out.display(),
+            data::Aside("leave out `--resume` to begin one")
         ),
     }
 }

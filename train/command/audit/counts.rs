@@ -144,40 +144,50 @@ impl Counts {
     pub(super) fn judge(&self, samples: &Path, context: Option<usize>, cut: usize) -> Result<()> {
         let place = samples.display();
         if self.samples == 0 {
-            bail!("`{place}` has no samples\nhint: build them with `train data samples`");
+            bail!(
+                "`{place}` has no samples{}",
+                data::Hint("build them with `train data samples`")
+            );
         }
         if self.beyond > 0 {
             let named = self.damaged.join("\n");
             bail!(
-                "`{place}` is damaged: {} ids are beyond the vocabulary\n{named}\nhint: build the samples again with this model",
-                self.beyond
+                "`{place}` is damaged: {} ids are beyond the vocabulary\n{named}{}",
+                self.beyond,
+                data::Hint("build the samples again with this model")
             );
         }
         if self.all_trained == self.samples {
             bail!(
-                "every token of every sample is trained\nhint: the prompt must not be; build the samples again"
+                "every token of every sample is trained{}",
+                data::Hint("the prompt must not be; build the samples again")
             );
         }
         if self.endless == self.answers {
             bail!(
-                "the end-of-turn token is never trained, so the model would never stop\nhint: check the chat template"
+                "the end-of-turn token is never trained, so the model would never stop{}",
+                data::Hint("check the chat template")
             );
         }
         // Those that were cut on purpose, and counted then, are no surprise.
         if self.endless > cut {
             let named = self.without_end.join("\n");
             bail!(
-                "`{place}`: {} of {} answers have no trained end of turn, so the model would not learn to stop there\n{named}\nhint: were they cut off? leave such answers out, or build the samples again",
+                "`{place}`: {} of {} answers have no trained end of turn, so the model would not learn to stop there\n{named}{}",
                 self.endless,
-                self.answers
+                self.answers,
+                data::Hint("were they cut off? leave such answers out, or build the samples again")
             );
         }
         if self.too_long > 0 {
             let (named, context) = (self.long.join("\n"), context.unwrap_or_default());
             bail!(
-                "`{place}`: {} of {} samples are longer than the model's context of {context} tokens\n{named}\nhint: build them again with `--set data.max_tokens={context}`, or use a model with a longer context",
+                "`{place}`: {} of {} samples are longer than the model's context of {context} tokens\n{named}{}",
                 self.too_long,
-                self.samples
+                self.samples,
+                data::Hint(format_args!(
+                    "build them again with `--set data.max_tokens={context}`, or use a model with a longer context"
+                ))
             );
         }
         Ok(())

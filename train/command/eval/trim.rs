@@ -27,7 +27,8 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
     let folder = args.trim.as_deref().context("no triplets are named")?;
     if args.resume || args.server.is_some() || args.against.is_some() {
         bail!(
-            "`--trim` goes with none of `--resume`, `--server` and `--against`\nhint: leave them out"
+            "`--trim` goes with none of `--resume`, `--server` and `--against`{}",
+            data::Hint("leave them out")
         );
     }
     Paths::new()

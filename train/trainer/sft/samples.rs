@@ -32,7 +32,8 @@ impl SampleSet {
         let sources: Vec<(&Path, f64)> = match folder {
             Some(folder) if config.mixture.is_empty() => vec![(folder, 1.0)],
             Some(_) => bail!(
-                "both `--samples` and `[[sft.mixture]]` name samples\nhint: leave out one of them"
+                "both `--samples` and `[[sft.mixture]]` name samples{}",
+                data::Hint("leave out one of them")
             ),
             None => config
                 .mixture
@@ -42,7 +43,10 @@ impl SampleSet {
         };
         if sources.is_empty() {
             bail!(
-                "no samples are named\nhint: add `--data FILE` or `--samples DIR`, or `[[sft.mixture]]` to the config"
+                "no samples are named{}",
+                data::Hint(
+                    "add `--data FILE` or `--samples DIR`, or `[[sft.mixture]]` to the config"
+                )
             );
         }
         sources
@@ -122,12 +126,15 @@ pub fn read_samples(folder: &Path, shape: &ModelConfig) -> Result<Vec<Sample>> {
     for (row, sample) in samples.iter().enumerate() {
         if sample.tokens.len() > shape.max_position_embeddings {
             bail!(
-                "`{}`, row {row} (`{}`) has {} tokens, but the model's context is {}\nhint: build the samples with `--set data.max_tokens={}`",
+                "`{}`, row {row} (`{}`) has {} tokens, but the model's context is {}{}",
                 folder.display(),
                 sample.origin,
                 sample.tokens.len(),
                 shape.max_position_embeddings,
-                shape.max_position_embeddings
+                data::Hint(format_args!(
+                    "build the samples with `--set data.max_tokens={}`",
+                    shape.max_position_embeddings
+                ))
             );
         }
         if let Some(id) = sample
@@ -136,10 +143,13 @@ pub fn read_samples(folder: &Path, shape: &ModelConfig) -> Result<Vec<Sample>> {
             .find(|&&id| id as usize >= shape.vocab_size)
         {
             bail!(
-                "`{}`, row {row} (`{}`) has the token {id}, but the model knows {}\nhint: the samples were made with another tokenizer; build them again with this model's",
+                "`{}`, row {row} (`{}`) has the token {id}, but the model knows {}{}",
                 folder.display(),
                 sample.origin,
-                shape.vocab_size
+                shape.vocab_size,
+                data::Hint(
+                    "the samples were made with another tokenizer; build them again with this model's"
+                )
             );
         }
     }
@@ -161,8 +171,9 @@ fn hash_of(samples: &Path) -> Result<String> {
 pub fn check_tokenizer(samples: &Path, tokenizer: &Tokenizer) -> Result<()> {
     if data::store::read_manifest(samples)?.tokenizer != tokenizer.hash()? {
         bail!(
-            "the samples in `{}` were made with another tokenizer than the model's\nhint: build them again with `train data samples --tokenizer` and this model",
-            samples.display()
+            "the samples in `{}` were made with another tokenizer than the model's{}",
+            samples.display(),
+            data::Hint("build them again with `train data samples --tokenizer` and this model")
         );
     }
     Ok(())
