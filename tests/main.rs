@@ -9,6 +9,7 @@ mod configs;
 mod grade;
 mod import;
 mod memory;
+mod my_repository;
 mod outcomes;
 mod parity;
 mod plans;
