@@ -11,6 +11,7 @@ mod grade;
 mod hints;
 mod import;
 mod memory;
+mod my_repository;
 mod outcomes;
 mod parity;
 mod plans;

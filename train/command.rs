@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use data::Tokenizer;
@@ -12,6 +12,7 @@ use data::template::ChatTemplate;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::run::paths::Paths;
 use crate::run::provenance;
 use crate::{checkpoint, terminal};
 use model::ModelConfig;
@@ -43,6 +44,7 @@ pub mod samples;
 pub mod serve;
 pub mod sft;
 mod shared;
+pub mod tasks;
 pub mod tokenizer;
 pub mod triplets;
 
@@ -105,6 +107,12 @@ pub enum Command {
     /// Installs and changes nothing. Ends with 0 where the default work (`quickstart` and its stages, in the sandbox
     /// `embedded`) can run, else with 1.
     Doctor(doctor::DoctorArgs),
+    /// Man pages, one file a command, for packagers.
+    #[command(hide = true)]
+    Man {
+        /// Folder that they are written to.
+        out: PathBuf,
+    },
     /// A completion script for your shell, on standard output.
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -117,6 +125,8 @@ pub enum Command {
 pub enum DataCommand {
     /// Plant bugs in packages; keep those that make a passing test fail, twice in a row.
     Plant(plant::PlantArgs),
+    /// Make tasks of a repository of yours: planted bugs, tests that fail now, or its own commits.
+    Tasks(tasks::TasksArgs),
     /// Bring the rows of public data sets, such as SWE-bench or SWE-smith, into one form.
     Import(import::ImportArgs),
     /// Turn tasks, or conversations of anybody, into SFT samples.
@@ -182,6 +192,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Man { out } => man_pages(&out),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "train", &mut std::io::stdout());
             Ok(())
@@ -189,9 +200,19 @@ pub fn run(cli: Cli) -> Result<()> {
     }
 }
 
+/// Writes `train.1`, `train-data-plant.1`, … to a folder.
+fn man_pages(out: &Path) -> Result<()> {
+    Paths::new().writes_folder("OUT", out).check()?;
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("cannot make the folder `{}`", out.display()))?;
+    clap_mangen::generate_to(Cli::command(), out)
+        .with_context(|| format!("while writing man pages to `{}`", out.display()))
+}
+
 fn run_data(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::Plant(args) => plant::run(&args).map(|_| ()),
+        DataCommand::Tasks(args) => tasks::run(&args).map(|_| ()),
         DataCommand::Import(args) => import::run(&args),
         DataCommand::Samples(args) => samples::run(&args).map(|_| ()),
         DataCommand::Export(args) => rows::run(&args),

@@ -20,12 +20,11 @@ use rollout::agent::writer::{Words, Writer};
 use rollout::grade::Grader;
 use sandbox::{Limits, Sandbox};
 
+use crate::repository::install;
 use crate::run::interrupt::{Interrupt, Interrupted};
 use crate::run::journal::Journal;
 
-pub mod copy;
 pub mod desk;
-pub mod install;
 pub mod issue;
 mod reproduced;
 pub mod start;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use data::clean::{Dropped, HeldOut, Shown, clean};
 use data::skill::repair::{gold_answer, prompt};
 use data::source::commits::{CommitOptions, commits};
-use data::source::jsonl::{TaskSet, read_tasks, write_rows};
+use data::source::jsonl::{TaskSet, write_rows};
 use data::source::plant::{FailureText, JudgeError, Package, Verdict};
 use data::template::ChatTemplate;
 use data::{FileChange, Message, Role, Sample, Task, Tokenizer, draw};
@@ -24,15 +24,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DataConfig};
 use crate::environment::{self, Environment, Opened};
+use crate::grade::tasks_of;
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::{Journal, Place};
 use crate::settings::Settings;
 use crate::terminal;
 
+mod history;
 mod plant;
+mod repository;
 mod verdicts;
 
 pub use plant::{PLANT, PlantSummary, Planting, check_packages};
+
+pub use repository::{Mining, MiningSummary, REPOSITORY};
 
 /// What the seed of a run draws here: how tests are changed.
 const EXAMINED: u64 = 0x7e57;
@@ -286,9 +291,9 @@ impl Sampling<'_> {
     ///
     /// When nothing is left, the shards cannot be written, or a signal came: then what was done is kept.
     pub fn run(&self) -> Result<SampleSummary> {
-        let set = read_tasks(self.tasks)?;
+        let set = tasks_of(self.tasks, &self.out.join("tasks"))?.set;
         let held_out = match self.against {
-            Some(path) => bodies(&read_tasks(path)?)?,
+            Some(path) => bodies(&tasks_of(path, &self.out.join("against"))?.set)?,
             None => Vec::new(),
         };
         let held_out = HeldOut::new(held_out.iter().map(String::as_str));
@@ -376,7 +381,8 @@ impl Sampling<'_> {
             } else {
                 path.to_path_buf()
             };
-            Ok(hash(data::file::read_text(&path)?.as_bytes()))
+            let told = || format!("cannot read `{}`", path.display());
+            Ok(hash(&std::fs::read(&path).with_context(told)?))
         };
         Ok(Settings::default()
             .with("content of --tasks", of_file(self.tasks)?)

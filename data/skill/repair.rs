@@ -110,6 +110,9 @@ pub fn gold_answer(
         id: task.id.clone(),
         why,
     };
+    if task.gold.is_empty() {
+        return Err(refused("it has no gold patch"));
+    }
     if task.gold.paths() != [task.focus.path.as_str()] {
         return Err(refused(
             "it touches another file than the one that is shown",

@@ -7,18 +7,19 @@
 //! "patch": "…", "FAIL_TO_PASS": ["test_money.py::test_sum"], "PASS_TO_PASS": []}`.
 
 mod archive;
-mod git;
+pub(super) mod git;
 mod links;
-mod tree;
+pub(super) mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::functions::{functions, tree_hash};
 use super::rows::{Row, names, texts};
+use super::suspect::suspect;
 use crate::patch::{FileChange, Patch, is_guarded, not_text};
 use crate::task::{Focus, Language, TASK_FORMAT, Task};
 use tree::Tree;
@@ -58,7 +59,8 @@ pub struct SelfContained {
     /// Or the diff that puts them in place.
     #[serde(default)]
     pub test_patch: Option<String>,
-    /// The diff that repairs the tree.
+    /// The diff that repairs the tree; empty where nobody knows one.
+    #[serde(default, deserialize_with = "text_or_null")]
     pub patch: String,
     /// Tests that fail before and pass after.
     #[serde(rename = "FAIL_TO_PASS", deserialize_with = "names")]
@@ -66,6 +68,11 @@ pub struct SelfContained {
     /// Tests that pass before and after.
     #[serde(rename = "PASS_TO_PASS", default, deserialize_with = "names")]
     pub pass_to_pass: Vec<String>,
+}
+
+/// A text, or nothing.
+fn text_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(value)?.unwrap_or_default())
 }
 
 /// True where a row looks like one of these.
@@ -140,6 +147,12 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
     } else {
         vec![".".into()]
     };
+    let suspected = if gold.is_empty() {
+        let said = row.problem_statement.as_deref().unwrap_or_default();
+        suspect(&root, &row.fail_to_pass, said).map_err(|error| error.to_string())?
+    } else {
+        None
+    };
     Ok(Task {
         format: TASK_FORMAT,
         id: row.instance_id.clone(),
@@ -148,7 +161,7 @@ pub fn to_task(row: &SelfContained, beside: &Path, out: &Path) -> Result<Task, S
         base_commit: tree_hash(&root).map_err(|error| error.to_string())?,
         image: None,
         bug: gold.reversed(),
-        focus: focus(&gold, &base, language),
+        focus: suspected.unwrap_or_else(|| focus(&gold, &base, language)),
         gold,
         kind: "self-contained".into(),
         statement: row.problem_statement.clone().unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use data::Tokenizer;
-use data::source::jsonl::{TaskSet, read_tasks};
+use data::source::jsonl::TaskSet;
 use data::template::ChatTemplate;
 use rollout::policy::Policy;
 use rollout::server::{Server, ServerConfig, served};
@@ -15,6 +15,7 @@ use super::memory::generated_tokens;
 use super::{RunArgs, cache_folder, fitting, summary_to};
 use crate::checkpoint::{self, Loaded, Outline};
 use crate::config::Config;
+use crate::grade::tasks_of;
 use crate::memory::MemoryPlan;
 use crate::plan::Plan;
 use crate::policy::Generator;
@@ -128,7 +129,7 @@ pub fn run(args: &EvalArgs) -> Result<Option<EvalSummary>> {
     }
     let before = args.against.as_deref().map(evaluation_at).transpose()?;
     if let Some(before) = &before {
-        same_tasks(before, &read_tasks(&args.tasks)?, args)?;
+        same_tasks(before, &tasks_at(args)?, args)?;
     }
     Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
@@ -274,7 +275,7 @@ pub fn run_in(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Ev
 
 /// What an evaluation rests on.
 fn settings(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Settings> {
-    let tasks = read_tasks(&args.tasks)?.tasks;
+    let tasks = tasks_at(args)?.tasks;
     let model = match &args.server {
         Some(url) => url.clone(),
         None => checkpoint::fingerprint(&args.model)?,
@@ -294,6 +295,11 @@ fn settings(test_env: &TestEnv, args: &EvalArgs, config: &Config) -> Result<Sett
         )
         .with("environment", python)
         .with("environment.jest", jest))
+}
+
+/// The tasks in whatever form they come. Rows that bring their repository along become tasks in a folder beside `--out`.
+fn tasks_at(args: &EvalArgs) -> Result<TaskSet> {
+    Ok(tasks_of(&args.tasks, &args.out.with_extension("tasks"))?.set)
 }
 
 /// What the server calls the model.
@@ -333,7 +339,7 @@ impl Asked<'_> {
         } = self;
         let (words, context) = ((*tokenizer, *template), shape.max_position_embeddings);
         let set = fitting(
-            read_tasks(&args.tasks)?,
+            tasks_at(args)?,
             words,
             context,
             config,

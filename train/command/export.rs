@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::Device;
 use clap::Args;
-use data::source::jsonl::{TaskSet, read_tasks};
+use data::source::jsonl::TaskSet;
 use data::{Sample, Task};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::Config;
 use crate::export::gate::{Distance, distance, from_named, shape_of, to_named};
 use crate::export::{SpecialTokens, TokenizerFiles, read_gguf, write_gguf};
+use crate::grade::tasks_of;
 use crate::memory::MemoryPlan;
 use crate::plan::{Plan, beside};
 use crate::run::interrupt::{Interrupt, Interrupted};
@@ -203,7 +204,7 @@ fn check(args: &ExportArgs) -> Result<()> {
     checkpoint::check(&args.model, &Device::flex())?;
     args.tasks
         .as_deref()
-        .map(read_tasks)
+        .map(|tasks| tasks_of(tasks, &beside(&args.out, "tasks")))
         .transpose()
         .map(drop)
         .context("while reading tasks")
@@ -231,7 +232,13 @@ impl Exporting<'_> {
             (&loaded.tokenizer, &loaded.template),
             loaded.config.max_position_embeddings,
         );
-        let set = fitting(read_tasks(tasks)?, words, context, config, 0)?;
+        let set = fitting(
+            tasks_of(tasks, &beside(&args.out, "tasks"))?.set,
+            words,
+            context,
+            config,
+            0,
+        )?;
         let mut unproven = Unproven {
             path: args.out.with_extension("unproven"),
             kept: false,

@@ -1,23 +1,25 @@
 //! `train grpo`: reinforcement learning; attempts are graded by the tests of their task.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::Args;
-use data::source::jsonl::read_tasks;
+use data::source::jsonl::TaskSet;
 
 use super::memory::{GrpoMemory, grpo_memory};
 use super::{RunArgs, WatchArgs, cache_folder, check_bf16, fitting, summary_to};
 use crate::checkpoint;
 use crate::config::Config;
+use crate::grade::tasks_of;
 use crate::memory::Fit;
 use crate::plan::Plan;
 use crate::run::interrupt::Interrupt;
 use crate::run::paths::Paths;
 use crate::run::watched::Watched;
 use crate::tasks::TestEnv;
+use crate::terminal;
 use crate::trainer::evaluate::Rollouts;
 use crate::trainer::grpo::{Grpo, GrpoSummary, HeldOut};
 use crate::trainer::state::kept_fit;
@@ -99,10 +101,10 @@ pub fn run(args: &GrpoArgs) -> Result<Option<GrpoSummary>> {
         memory.enforce(&device)?;
     }
     checkpoint::check(&args.model, &Device::flex())?;
-    read_tasks(&args.tasks)?;
+    training_tasks(args)?;
     args.validate
         .as_deref()
-        .map_or(Ok(()), |tasks| read_tasks(tasks).map(drop))?;
+        .map_or(Ok(()), |tasks| validation_tasks(args, tasks).map(drop))?;
     Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     run_in(&test_env, args, &config).map(Some)
@@ -127,7 +129,7 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
     let (shape, tokenizer, template) = checkpoint::words(&args.model)?;
     let (words, context) = ((&tokenizer, &template), shape.max_position_embeddings);
     let set = fitting(
-        read_tasks(&args.tasks)?,
+        training_tasks(args)?,
         words,
         context,
         config,
@@ -135,7 +137,7 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
     )?;
     let held_out = args.validate.as_ref().map(|tasks| {
         fitting(
-            read_tasks(tasks)?,
+            validation_tasks(args, tasks)?,
             words,
             context,
             config,
@@ -171,4 +173,32 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
     let summary = grpo.run(&args.model)?;
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(summary)
+}
+
+/// Tasks that may train. One without a gold patch may not: a repair could not be compared with anything, so a trick that
+/// passes its tests would be rewarded.
+fn training_tasks(args: &GrpoArgs) -> Result<TaskSet> {
+    let mut set = tasks_of(&args.tasks, &args.out.join("tasks"))?.set;
+    let all = set.tasks.len();
+    set.tasks.retain(|task| !task.gold.is_empty());
+    let left_out = all - set.tasks.len();
+    if left_out == all {
+        bail!(
+            "none of the {all} tasks of `{}` has a gold patch, so no repair could be examined, and tricks would be rewarded\nhint: `train eval` and `train repair` take them; `train data tasks --repo` plants bugs whose repair is known",
+            args.tasks.display()
+        );
+    }
+    terminal::tell_dropped(
+        "tasks",
+        [(
+            left_out,
+            "without a gold patch a repair cannot be examined; they are for `train eval`",
+        )],
+    );
+    Ok(set)
+}
+
+/// Held-out tasks are evaluated alone, so they may come without a gold patch.
+fn validation_tasks(args: &GrpoArgs, tasks: &Path) -> Result<TaskSet> {
+    Ok(tasks_of(tasks, &args.out.join("validate"))?.set)
 }

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use data::source::functions::tree_hash;
-use data::task::Language;
 use rollout::agent::chat::ChatServer;
 use rollout::agent::run::{End, Repair};
 use rollout::agent::writer::{OfPolicy, Words, Writer};
@@ -25,22 +23,13 @@ use crate::config::Config;
 use crate::environment;
 use crate::plan::Plan;
 use crate::policy::Generator;
-use crate::repair::{self, Repairing, STAGE, TREE, Wanted, copy, desk::Desk, issue};
+use crate::repair::{self, Repairing, STAGE, TREE, Wanted, desk::Desk, issue};
+use crate::repository::{self, Hook};
 use crate::run::interrupt::Interrupt;
 use crate::run::journal::{Journal, Place};
 use crate::run::paths::Paths;
 use crate::settings::Settings;
-use crate::terminal::plain;
 use model::weights::Precision;
-
-/// Who runs the tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Hook {
-    /// Tests in Python.
-    Pytest,
-    /// Tests in JavaScript.
-    Jest,
-}
 
 /// `train repair`
 #[derive(Args, Clone, Debug)]
@@ -153,7 +142,7 @@ pub fn run(args: &RepairArgs) -> Result<()> {
         .chain(issue.iter().flat_map(|issue| &issue.tests))
         .cloned()
         .collect();
-    let language = language(args);
+    let language = repository::language(&args.repo, args.hook);
     let wanted = Wanted {
         issue: text,
         tests: &tests,
@@ -327,24 +316,6 @@ fn out_folder(args: &RepairArgs) -> Result<PathBuf> {
         .join(repair::instance_of(&repo, &what)))
 }
 
-fn language(args: &RepairArgs) -> Language {
-    let has = |name: &str| args.repo.join(name).exists();
-    let python = [
-        "pyproject.toml",
-        "setup.py",
-        "setup.cfg",
-        "requirements.txt",
-    ]
-    .iter()
-    .any(|name| has(name));
-    match args.hook {
-        Some(Hook::Pytest) => Language::Python,
-        Some(Hook::Jest) => Language::JavaScript,
-        None if has("package.json") && !python => Language::JavaScript,
-        None => Language::Python,
-    }
-}
-
 /// What a repair rests on: another one cannot go on with its tries.
 fn settings(
     args: &RepairArgs,
@@ -379,52 +350,7 @@ fn prepare_copy(args: &RepairArgs, repo: &Path, out: &Path) -> Result<()> {
         return Ok(());
     }
     repair::forget(out)?;
-    if is_dirty(repo) {
-        eprintln!(
-            "note: the repository has changes that are not committed; the copy holds them, and the patch is on top of them"
-        );
-    }
-    let copied = copy::copy(repo, &tree)?;
-    eprintln!(
-        "copied {} files, {:.1} MB; the repository itself is only read",
-        copied.files,
-        copied.bytes as f64 / 1e6
-    );
-    for one in copied.left_out.iter().take(20) {
-        eprintln!("{}", plain(&format!("left out: {one}")));
-    }
-    let usual = [".venv", "venv"]
-        .map(|name| repo.join(name))
-        .into_iter()
-        .find(|venv| venv.join("pyvenv.cfg").is_file());
-    match args.venv.clone().or(usual) {
-        Some(venv) => repair::install::copy_packages(&venv, &tree),
-        None => Ok(()),
-    }
-}
-
-/// Whether git knows of changes that are not committed; false where it knows nothing.
-fn is_dirty(repo: &Path) -> bool {
-    // Nothing of the repository's own config may be run.
-    let command = Command::new("git")
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-            "--no-optional-locks",
-            "-C",
-        ])
-        .arg(repo)
-        .args([
-            "status",
-            "--porcelain",
-            "--untracked-files=no",
-            "--ignore-submodules=all",
-        ])
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .output();
-    command.is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
+    repository::check_out(repo, args.venv.as_deref(), &tree, &out.join("git"))
 }
 
 fn model_name(args: &RepairArgs) -> Result<String> {

@@ -6,14 +6,13 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use data::task::{Focus, Language, TASK_FORMAT, file_of};
+use data::task::{Focus, TASK_FORMAT, file_of};
 use data::{FileChange, Patch, Task};
-use sandbox::environment::package::Package;
-use sandbox::{End, Job, Limits, Runner, Sandbox, Select, TestRun, TestStatus};
+use sandbox::{Limits, Sandbox};
 use serde::{Deserialize, Serialize};
 
 use super::Wanted;
-use super::install::SITE_PACKAGES;
+use crate::repository::suite::Suite;
 
 /// How the tests stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,92 +45,35 @@ pub fn run(
     wanted: &Wanted<'_>,
     tree: &Path,
 ) -> Result<Start> {
-    let python_path = python_path(tree);
-    let limits = Limits {
-        timeout_s: wanted.suite_timeout_s,
-        ..limits.clone()
-    };
-    let job = Job {
-        tree: tree.to_path_buf(),
-        changes: Vec::new(),
-        runner: Runner::for_language(wanted.language),
-        python_path: python_path.clone(),
-        select: Select::All,
-        stop_at_first_failure: false,
-        compared: false,
+    let suite = Suite::run(
+        sandbox,
         limits,
-    };
-    let run = sandbox.run(&job)?;
-    check_end(&run, wanted)?;
-    let with = |wanted: TestStatus| -> Vec<String> {
-        run.tests
-            .iter()
-            .filter(|(_, status)| **status == wanted)
-            .map(|(id, _)| id.clone())
-            .collect()
-    };
-    let (passing, mut failing) = (with(TestStatus::Passed), with(TestStatus::Failed));
-    let unloaded = run
-        .first_failure
-        .as_ref()
-        .filter(|failure| !run.tests.contains_key(&failure.test));
-    failing.extend(unloaded.map(|failure| failure.test.clone()));
-    if passing.is_empty() && failing.is_empty() {
-        bail!(no_tests(wanted));
-    }
-    let targets = targets(wanted, &passing, &failing)?;
-    let said = run
-        .first_failure
+        wanted.language,
+        wanted.suite_timeout_s,
+        tree,
+        Vec::new(),
+    )?;
+    let targets = targets(wanted, &suite.passing, &suite.failing)?;
+    let said = suite
+        .first
         .map(|failure| format!("{}: {}", failure.exception, failure.message));
     Ok(Start {
-        passing,
-        failing,
+        passing: suite.passing,
+        failing: suite.failing,
         targets,
         said: said.unwrap_or_default(),
-        wall_ms: u64::try_from(run.wall.as_millis()).unwrap_or(u64::MAX),
-        python_path,
+        wall_ms: suite.wall_ms,
+        python_path: suite.python_path,
         reproduction: None,
     })
 }
 
-fn check_end(run: &TestRun, wanted: &Wanted<'_>) -> Result<()> {
-    let tail: Vec<&str> = run.output.lines().rev().take(12).collect();
-    let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n  ");
-    match run.end {
-        End::Finished { .. } => Ok(()),
-        End::TimedOut => bail!(
-            "the tests of the repository do not end within {} s{}",
-            wanted.suite_timeout_s,
-            data::Hint("allow more with `--timeout-suite`")
-        ),
-        End::OutOfMemory => bail!(
-            "the tests of the repository need more memory than they may have{}",
-            data::Hint("allow more with `--set sandbox.memory_mib=…`")
-        ),
-        End::Died { exit } => {
-            bail!(
-                "the tests of the repository died with {exit}:\n  {tail}{}",
-                data::Hint("do they run outside?")
-            )
-        }
-    }
-}
-
-fn no_tests(wanted: &Wanted<'_>) -> String {
-    let (hook, files, other) = match wanted.language {
-        Language::Python => ("pytest", "`test_*.py` or `*_test.py`", "jest"),
-        Language::JavaScript => ("jest", "`*.test.js` or `*.spec.js`", "pytest"),
-    };
-    format!(
-        "{hook} finds no tests in the repository, so nothing could judge a repair{}",
-        data::Hint(format_args!(
-            "tests are files like {files}; for the other kind use `--hook {other}`"
-        ))
-    )
-}
-
 /// The failing tests that are named; without any and without an issue, all of them.
-fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Result<Vec<String>> {
+///
+/// # Errors
+///
+/// When nothing fails, or a named test passes or is not there.
+pub fn targets(wanted: &Wanted<'_>, passing: &[String], failing: &[String]) -> Result<Vec<String>> {
     if wanted.tests.is_empty() {
         if wanted.issue.is_some() {
             return Ok(Vec::new());
@@ -198,17 +140,6 @@ fn unknown(named: &str, passing: &[String], failing: &[String]) -> String {
     format!("there is no test `{named}`{}", data::Hint(near))
 }
 
-/// `src` where modules lie there, else the tree; and what was installed for its tests.
-fn python_path(tree: &Path) -> Vec<String> {
-    let found = Package::open("repository", tree).map(|package| package.python_path);
-    let mut path = found.unwrap_or_else(|_| vec![".".to_string()]);
-    // A package may be installed later on, and one more folder on the path changes nothing.
-    if !path.iter().any(|folder| folder == SITE_PACKAGES) {
-        path.push(SITE_PACKAGES.to_string());
-    }
-    path
-}
-
 impl Start {
     /// Tests that fail at the start and are no targets.
     pub fn set_aside(&self) -> impl Iterator<Item = &String> {
@@ -263,7 +194,9 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
+    use data::task::Language;
     use sandbox::scripted::Scripted;
+    use sandbox::{End, TestStatus};
 
     use super::*;
 

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use data::Task;
 use data::source::functions::tree_hash;
 use data::source::jsonl::{TaskSet, write_tasks};
-use data::source::plant::{Package, PlantCounts, PlantOptions, plant};
+use data::source::plant::{Package, PlantCounts, PlantOptions, Planted, plant};
 use sandbox::environment::package;
 use serde::{Deserialize, Serialize};
 
@@ -254,25 +254,15 @@ impl Planting<'_> {
             python_path: source.python_path,
             tree,
         };
-        let options = self.options();
-        let mut progress =
-            Progress::new(format!("plant {}", source.spec), options.max_tasks as u64);
-        let verdicts = Verdicts::new(journal, spec, self.interrupt);
-        let judge = |changes: &[_]| self.test_env.judge(&package, changes);
-        let judge = |_: &Package, changes: &[_]| verdicts.next(changes, &judge);
-        let planted = plant(&package, &options, &judge, &mut |tasks| {
-            progress.advance(tasks as u64, "")
-        });
-        progress.finish();
-        verdicts.written()?;
-        // A judge that was told to stop said nothing about what was left.
-        self.interrupt.check(String::new)?;
-        let planted = planted?;
-        eprintln!(
-            "{}: {} tasks of {} candidates",
-            source.spec, planted.counts.kept, planted.counts.candidates
-        );
-        terminal::tell_dropped("candidates", planted.counts.dropped());
+        let options = plant_options(self.config, self.max_tasks);
+        let planted = plant_package(
+            self.test_env,
+            &package,
+            spec,
+            &options,
+            journal,
+            self.interrupt,
+        )?;
         let gave = Gave {
             spec: source.spec,
             counts: planted.counts,
@@ -281,19 +271,6 @@ impl Planting<'_> {
         journal.add(&key, &gave)?;
         journal.sync()?;
         Ok(gave)
-    }
-
-    fn options(&self) -> PlantOptions {
-        let data = &self.config.data;
-        PlantOptions {
-            seed: self.config.seed,
-            max_tasks: self.max_tasks,
-            max_candidates: data.candidates_per_package,
-            per_function: data.tasks_per_function,
-            max_lines: data.max_function_lines,
-            kinds: data.kinds.clone(),
-            ..PlantOptions::default()
-        }
     }
 
     /// What the tasks rest on.
@@ -333,6 +310,53 @@ impl Planting<'_> {
             self.out.display()
         )
     }
+}
+
+/// How many bugs of which sort a config wants of one package.
+pub(super) fn plant_options(config: &Config, max_tasks: usize) -> PlantOptions {
+    let data = &config.data;
+    PlantOptions {
+        seed: config.seed,
+        max_tasks,
+        max_candidates: data.candidates_per_package,
+        per_function: data.tasks_per_function,
+        max_lines: data.max_function_lines,
+        kinds: data.kinds.clone(),
+        ..PlantOptions::default()
+    }
+}
+
+/// Plants bugs in one package. Every run of its tests is in the journal as soon as it ended.
+///
+/// # Errors
+///
+/// As [`plant`]; and when the disk is full, or a signal came.
+pub(super) fn plant_package(
+    test_env: &TestEnv,
+    package: &Package,
+    spec: &str,
+    options: &PlantOptions,
+    journal: &mut Journal,
+    interrupt: &Interrupt,
+) -> Result<Planted> {
+    let mut progress = Progress::new(format!("plant {}", package.name), options.max_tasks as u64);
+    let verdicts = Verdicts::new(journal, spec, interrupt);
+    let judge = |changes: &[_]| test_env.judge(package, changes);
+    let judge = |_: &Package, changes: &[_]| verdicts.next(changes, &judge);
+    let planted = plant(package, options, &judge, &mut |tasks| {
+        progress.advance(tasks as u64, "")
+    });
+    progress.finish();
+    verdicts.written()?;
+    // A judge that was told to stop said nothing about what was left.
+    interrupt.check(String::new)?;
+    let planted = planted?;
+    eprintln!(
+        "{}: {} tasks of {} candidates",
+        package.name, planted.counts.kept, planted.counts.candidates
+    );
+    terminal::tell_dropped("candidates", planted.counts.dropped());
+    Ok(planted)
 }
 
 /// The one fault that all packages share, and that keeps what was done.

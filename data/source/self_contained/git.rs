@@ -26,7 +26,7 @@ const MAX_ANSWER_BYTES: u64 = 2 * MAX_TREE_BYTES as u64;
 const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];
 
 /// What `git` may be given as a repository: an address, an absolute path, or a path beside the rows.
-pub(super) fn source(
+pub(in crate::source) fn source(
     url: &str,
     inside: &dyn Fn(&Path) -> Result<PathBuf, String>,
 ) -> Result<String, String> {
@@ -67,27 +67,40 @@ pub(super) fn tree(source: &str, commit: &str, store: &Path) -> Result<Tree, Str
             crate::Hint("name it by its hash")
         ));
     }
-    let name = &blake3::hash(source.as_bytes()).to_hex()[..16];
-    let repository = Repository {
-        folder: store.join(format!("{name}.git")),
-    };
+    let repository = Repository::at(source, store);
     let id = repository.commit(source, commit)?;
-    let listed = repository.git(
-        &["ls-tree", "-r", "-z", "--long", "--full-tree", &id],
-        Vec::new(),
-    )?;
-    let entries = entries(&listed)?;
-    let bytes: usize = entries.iter().map(|entry| entry.size).sum();
-    if bytes > MAX_TREE_BYTES || entries.len() > MAX_TREE_FILES {
-        return Err(too_large(source));
+    repository.tree(source, &id)
+}
+
+impl Repository {
+    /// The bare repository below `store` that holds what was fetched from `source`.
+    pub fn at(source: &str, store: &Path) -> Repository {
+        let name = &blake3::hash(source.as_bytes()).to_hex()[..16];
+        Repository {
+            folder: store.join(format!("{name}.git")),
+        }
     }
-    let wanted: String = entries
-        .iter()
-        .map(|entry| format!("{}\n", entry.object))
-        .collect();
-    let objects = repository.git(&["cat-file", "--batch"], wanted.into_bytes())?;
-    contents(entries, &objects)
-        .ok_or_else(|| format!("git answers with something else than the files of `{commit}`"))
+
+    /// The files of a commit that is here. A path that is no UTF-8 is left out.
+    pub fn tree(&self, source: &str, id: &str) -> Result<Tree, String> {
+        let repository = self;
+        let listed = repository.git(
+            &["ls-tree", "-r", "-z", "--long", "--full-tree", id],
+            Vec::new(),
+        )?;
+        let entries = entries(&listed)?;
+        let bytes: usize = entries.iter().map(|entry| entry.size).sum();
+        if bytes > MAX_TREE_BYTES || entries.len() > MAX_TREE_FILES {
+            return Err(too_large(source));
+        }
+        let wanted: String = entries
+            .iter()
+            .map(|entry| format!("{}\n", entry.object))
+            .collect();
+        let objects = repository.git(&["cat-file", "--batch"], wanted.into_bytes())?;
+        contents(entries, &objects)
+            .ok_or_else(|| format!("git answers with something else than the files of `{id}`"))
+    }
 }
 
 /// A plain file of a commit.
@@ -104,8 +117,10 @@ fn entries(listed: &[u8]) -> Result<Vec<Entry>, String> {
         .split(|byte| *byte == 0)
         .filter(|line| !line.is_empty())
     {
-        let line = std::str::from_utf8(line)
-            .map_err(|_| "a path of the repository is no UTF-8".to_string())?;
+        // No patch can name such a file.
+        let Ok(line) = std::str::from_utf8(line) else {
+            continue;
+        };
         let entry = line.split_once('\t').and_then(|(about, path)| {
             let [mode, _, object, size] = about
                 .split_whitespace()
@@ -146,18 +161,25 @@ fn contents(entries: Vec<Entry>, mut objects: &[u8]) -> Option<Tree> {
 }
 
 /// A bare repository of ours.
-struct Repository {
-    folder: PathBuf,
+pub(in crate::source) struct Repository {
+    /// Where its objects are.
+    pub folder: PathBuf,
 }
 
 impl Repository {
-    /// The full name of a commit, fetched where it is not here yet.
-    fn commit(&self, source: &str, commit: &str) -> Result<String, String> {
+    /// Makes it, where it is not there yet.
+    pub fn begin(&self) -> Result<(), String> {
         if !self.folder.join("HEAD").exists() {
             std::fs::create_dir_all(&self.folder)
                 .map_err(|error| format!("`{}`: {error}", self.folder.display()))?;
             self.git(&["init", "--quiet", "--bare", "--template="], Vec::new())?;
         }
+        Ok(())
+    }
+
+    /// The full name of a commit, fetched where it is not here yet.
+    fn commit(&self, source: &str, commit: &str) -> Result<String, String> {
+        self.begin()?;
         let find = || {
             let found = self.git(
                 &[
@@ -217,7 +239,8 @@ impl Repository {
         })
     }
 
-    fn git(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
+    /// What one call of `git` answers.
+    pub fn git(&self, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, String> {
         let program = trust::program("git").map_err(|error| error.to_string())?;
         let mut command = Command::new(
             program

@@ -12,11 +12,11 @@ use crate::patch::check_path;
 use crate::source::functions::{below, walk};
 
 /// Path below the tree, with `/`, to what stands there.
-pub(super) type Tree = BTreeMap<String, Vec<u8>>;
+pub(in crate::source) type Tree = BTreeMap<String, Vec<u8>>;
 
 /// The most bytes, and the most files, of one tree.
-pub(super) const MAX_TREE_BYTES: usize = 64 << 20;
-pub(super) const MAX_TREE_FILES: usize = 20_000;
+pub(in crate::source) const MAX_TREE_BYTES: usize = 64 << 20;
+pub(in crate::source) const MAX_TREE_FILES: usize = 20_000;
 
 /// The tree that the model sees, without the tests that judge. `git` repositories are kept below `out`.
 pub(super) fn base_tree(row: &SelfContained, beside: &Path, out: &Path) -> Result<Tree, String> {
@@ -99,7 +99,7 @@ fn folder_tree(root: &Path) -> Result<Tree, String> {
     Ok(tree)
 }
 
-pub(super) fn too_large(what: &str) -> String {
+pub(in crate::source) fn too_large(what: &str) -> String {
     format!("the tree of `{what}` holds more than {MAX_TREE_BYTES} bytes or {MAX_TREE_FILES} files")
 }
 
@@ -115,7 +115,7 @@ pub(super) fn check(tree: &Tree, id: &str) -> Result<(), String> {
 }
 
 /// A tree is written beside its place and moved there, so that one that was begun is never taken for a whole one.
-pub(super) fn write(root: &Path, files: &Tree) -> Result<(), String> {
+pub(in crate::source) fn write(root: &Path, files: &Tree) -> Result<(), String> {
     let begun = root.with_extension("begun");
     let told =
         |error: std::io::Error| format!("cannot write the tree `{}`: {error}", root.display());

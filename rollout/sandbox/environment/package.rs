@@ -19,9 +19,13 @@ use crate::environment::python::{PythonEnv, PythonError, lock};
 use crate::{Job, Limits, Runner, Select};
 
 mod archive;
+mod declared;
 mod index;
 
-use index::{Index, SITE_PACKAGES};
+pub use declared::Requirements;
+pub use index::SITE_PACKAGES;
+
+use index::Index;
 
 /// A package that cannot be had, or cannot be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,14 @@ pub enum PackageError {
         spec: String,
         /// The entry and the reason.
         why: String,
+    },
+    /// What a repository declares cannot be read.
+    #[error("what `{repo}` declares to need cannot be read: {said}")]
+    Declared {
+        /// The repository.
+        repo: String,
+        /// What is wrong.
+        said: String,
     },
     /// It has no tests.
     #[error("the archive of `{spec}` holds no tests")]
@@ -115,6 +127,7 @@ impl Package {
                 spec,
                 python,
                 reviews: &cache,
+                only: None,
                 say,
             };
             let made = fetch_into(&index, &work, &tree);

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use data::source::jsonl::read_tasks;
 use rollout::agent::writer::Words;
 use rollout::policy::{Policy, PolicyError};
 use rollout::server::{Server, ServerConfig};
 
-use super::{EvalArgs, STAGE, name_at, settings};
+use super::{EvalArgs, STAGE, name_at, settings, tasks_at};
 use crate::checkpoint::{self, Loaded};
 use crate::command::{cache_folder, summary_to};
 use crate::config::Config;
@@ -39,7 +38,7 @@ pub(super) fn run(agent: &Path, args: &EvalArgs, config: &Config) -> Result<()> 
     else {
         return Ok(());
     };
-    let set = read_tasks(&args.tasks)?;
+    let set = tasks_at(args)?;
     let evaluate =
         |policy: &mut dyn Policy, words: &Words<'_>, name: &str, journal: &mut Journal| {
             let eval = AgentEval {

@@ -2,11 +2,10 @@
 
 use anyhow::{Context as _, Result, bail};
 use data::draw;
-use data::source::jsonl::read_tasks;
 use data::triplet::{Split, Triplet, read_triplets};
 use model::weights::Precision;
 
-use super::EvalArgs;
+use super::{EvalArgs, tasks_at};
 use crate::checkpoint::{self, Loaded};
 use crate::command::minimize::OWN;
 use crate::command::{cache_folder, summary_to};
@@ -53,7 +52,7 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
     let rows: Vec<(Split, &Triplet)> = held_out
         .flat_map(|(split, rows)| some(rows.len()).map(move |at| (*split, &rows[at])))
         .collect();
-    let set = read_tasks(&args.tasks)?;
+    let set = tasks_at(args)?;
     let interrupt = Interrupt::listen()?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let grader = test_env.grader_in(test_env.sandbox.clone());

@@ -4,12 +4,17 @@ In: one of the commands below and its words. Out: one line of JSON, or a complai
 
 - `sdist NAME VERSION FOLDER` fetches a source archive. `pip download` would run the archive's own build for that.
 - `declared NAME TREE [WHEEL]` reads the requirements that metadata and `pyproject.toml` declare.
+- `declared_in NAME TREE` does so for a checkout: also from `setup.cfg`, `setup.py` (read, not run), Poetry's tables and
+  files of requirements.
+- `wheels_from WHEELS FOLDER REQUIREMENT...` takes wheels of a folder, and asks no index.
 - `wheels FOLDER REQUIREMENT...` fetches wheels, with what they require themselves; `wheel` none but the one.
 - `unpack FOLDER TARGET` unpacks them. What pytest brings is not unpacked: the tests run on the one that is there.
 
 No process can be started from here, by anybody: pip builds in processes alone, so it cannot build.
 """
 
+import ast
+import configparser
 import email
 import hashlib
 import importlib.metadata
@@ -65,12 +70,16 @@ def sdist(name, version, folder):
 
 def declared(name, tree, wheel=None):
     """Requirements to run, to test and to develop; `known` is false where the tree does not say what it needs to run."""
-    texts, known = [], False
     if wheel:
         with zipfile.ZipFile(wheel) as archive:
             texts, known = metadata_of(archive.read(find(archive, "METADATA")).decode())[0], True
     else:
         texts, known = source_metadata(tree)
+    return sorted_out(name, tree, texts, known)
+
+
+def sorted_out(name, tree, texts, known):
+    """What is required to run, to test and to develop."""
     project = toml(os.path.join(tree, "pyproject.toml"))
     if not any("extra" in text for text in texts):
         texts = texts + static_extras(project)
@@ -81,6 +90,167 @@ def declared(name, tree, wheel=None):
     for kind, extras in groups.items():
         found[kind] = with_extras(requirements, extras, own) + group_entries(project.get("dependency-groups", {}), extras)
     return {"known": known, **{kind: plain(entries, own) for kind, entries in found.items()}}
+
+
+def declared_in(name, tree):
+    """What a checkout says it requires, wherever it says so; `left_out` holds what is no plain name."""
+    texts, known = source_metadata(tree)
+    if not known:
+        texts = setup_cfg(tree) + setup_py(tree)
+    lists = {"run": poetry(tree, ["dependencies"]), "tests": [], "dev": poetry(tree, ["dev-dependencies"])}
+    for group in ("test", "tests", "testing", "dev"):
+        lists["dev" if group == "dev" else "tests"] += poetry(tree, ["group", group, "dependencies"])
+    for kind, path in requirement_files(tree):
+        lists[kind] += requirement_lines(tree, path, set())
+    left_out, own = [], canonicalize_name(name)
+
+    def read_all(entries):
+        found = []
+        for text in entries:
+            try:
+                entry = Requirement(text)
+            except InvalidRequirement:
+                left_out.append(text)
+                continue
+            if entry.url:
+                left_out.append(text)
+            elif "extra" in str(entry.marker) or applies(entry, ""):
+                found.append(entry)
+        return found
+
+    found = sorted_out(name, tree, [str(entry) for entry in read_all(texts)], known)
+    for kind, entries in lists.items():
+        plainly = plain([entry for entry in read_all(entries) if applies(entry, "")], own)
+        found[kind] = sorted(set(found[kind]) | set(plainly))
+    return {**found, "left_out": sorted(set(left_out))}
+
+
+def setup_cfg(tree):
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(os.path.join(tree, "setup.cfg"), encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        sys.exit("`setup.cfg` cannot be read: %s" % error)
+    found = lines_of(parser.get("options", "install_requires", fallback=""))
+    found += ['%s ; extra == "test"' % line for line in lines_of(parser.get("options", "tests_require", fallback=""))]
+    if parser.has_section("options.extras_require"):
+        for extra, text in parser.items("options.extras_require"):
+            found += [with_extra(line, extra) for line in lines_of(text)]
+    return found
+
+
+def lines_of(text):
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def with_extra(text, extra):
+    name, _, marker = text.partition(";")
+    return '%s ; %sextra == "%s"' % (name, "(%s) and " % marker if marker else "", extra)
+
+
+def setup_py(tree):
+    """The lists that `setup.py` writes down as they are. It is read, and not run."""
+    try:
+        module = ast.parse(read(os.path.join(tree, "setup.py")))
+    except (FileNotFoundError, SyntaxError, ValueError):
+        return []
+    values, found = {}, []
+
+    def value(node):
+        try:
+            return values.get(node.id) if isinstance(node, ast.Name) else ast.literal_eval(node)
+        except ValueError:
+            return None
+
+    for node in module.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            values[node.targets[0].id] = value(node.value)
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    for call in (call for call in calls if getattr(call.func, "id", getattr(call.func, "attr", "")) == "setup"):
+        words = {word.arg: value(word.value) for word in call.keywords}
+        found += texts_of(words.get("install_requires"))
+        found += [with_extra(text, "test") for text in texts_of(words.get("tests_require"))]
+        extras = words.get("extras_require")
+        for extra, entries in (extras if isinstance(extras, dict) else {}).items():
+            found += [with_extra(text, extra) for text in texts_of(entries)]
+    return found
+
+
+def texts_of(value):
+    if isinstance(value, str):
+        return lines_of(value)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, (list, tuple)) else []
+
+
+def poetry(tree, path):
+    """A table of Poetry, whose versions have a notation of their own: `^1.2` is `>=1.2,<2`, `~1.2` is `>=1.2,<1.3`."""
+    table = toml(os.path.join(tree, "pyproject.toml")).get("tool", {}).get("poetry", {})
+    for part in path:
+        table = table.get(part, {})
+    found = []
+    for name, about in table.items():
+        about = {"version": about} if isinstance(about, str) else about
+        if name == "python" or not isinstance(about, dict) or about.get("optional"):
+            continue
+        if "version" not in about:
+            found.append("%s @ %s" % (name, about.get("git") or about.get("url") or "file:///" + str(about.get("path"))))
+            continue
+        found.append("%s%s%s" % (name, poetry_versions(about["version"]), " ; " * bool(about.get("markers")) + about.get("markers", "")))
+    return found
+
+
+def poetry_versions(text):
+    bounds = []
+    for part in text.split(","):
+        part = part.strip()
+        sign, version = (part[0], part[1:].strip()) if part[:1] in "^~" and part[1:2] != "=" else ("", part)
+        if sign:
+            numbers = [int(number) for number in version.split(".") if number.isdigit()] or [0]
+            at = next((at for at, number in enumerate(numbers) if number), len(numbers) - 1) if sign == "^" else min(1, len(numbers) - 1)
+            bounds += [">=" + version, "<" + ".".join(map(str, numbers[:at] + [numbers[at] + 1]))]
+        elif part[:1].isdigit():
+            bounds.append("==" + part)
+        elif part not in ("", "*"):
+            bounds.append(part)
+    return ",".join(bounds)
+
+
+def requirement_files(tree):
+    """Files of requirements by their usual names, with what they are for."""
+    found = []
+    for folder in ("", "requirements"):
+        try:
+            names = sorted(os.listdir(os.path.join(tree, folder)))
+        except OSError:
+            continue
+        for name in names:
+            stem, ending = os.path.splitext(name.lower())
+            if ending != ".txt" or not (folder or "requirements" in stem):
+                continue
+            words = set(stem.replace("requirements", "").replace("_", "-").split("-")) - {""}
+            kind = "tests" if words & TESTS else "dev" if words & {"dev", "develop", "development"} else None
+            if kind or not words or words & {"base", "main", "prod", "runtime"}:
+                found.append((kind or "run", os.path.join(folder, name)))
+    return found
+
+
+def requirement_lines(tree, path, seen):
+    """The requirements of a file and of those that it names, which lie in the tree."""
+    whole = os.path.realpath(os.path.join(tree, path))
+    if whole in seen or not whole.startswith(os.path.realpath(tree) + os.sep) or not os.path.isfile(whole):
+        return []
+    seen.add(whole)
+    found = []
+    for line in read(whole).replace("\\\n", " ").splitlines():
+        line = line.split(" #")[0].split(" --")[0].strip()
+        word, _, rest = line.partition(" ")
+        if word in ("-r", "--requirement"):
+            found += requirement_lines(tree, os.path.join(os.path.dirname(path), rest.strip()), seen)
+        elif line and not line.startswith(("#", "-")):
+            found.append(line)
+        elif word in ("-e", "--editable") and rest.strip() not in (".", "./"):
+            found.append(line)
+    return found
 
 
 def source_metadata(tree):
@@ -189,13 +359,17 @@ def wheel(folder, requirement):
     return download(folder, "--no-deps", "--", requirement)
 
 
-def wheels(folder, *requirements):
+def wheels_from(source, folder, *requirements):
+    return wheels(folder, *requirements, only=["--no-index", "--find-links", source])
+
+
+def wheels(folder, *requirements, only=()):
     # The tests run on the pytest that is there, so what else is fetched has to fit to it.
     constraints = os.path.join(folder, "constraints.txt")
     with open(constraints, "w") as file:
         file.writelines("%s==%s\n" % pair for pair in sorted(of_pytest().items()))
     try:
-        return download(folder, "--constraint", constraints, "--", *requirements)
+        return download(folder, *only, "--constraint", constraints, "--", *requirements)
     finally:
         os.remove(constraints)
 
@@ -319,7 +493,7 @@ def read(path):
 
 def main():
     sys.addaudithook(refuse_processes)
-    commands = {"sdist": sdist, "declared": declared, "wheel": wheel, "wheels": wheels, "unpack": unpack}
+    commands = {"sdist": sdist, "declared": declared, "declared_in": declared_in, "wheels_from": wheels_from, "wheel": wheel, "wheels": wheels, "unpack": unpack}
     try:
         print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
     except (InvalidRequirement, zipfile.BadZipFile, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ use crate::environment::python::{PythonEnv, PythonError, said};
 const SCRIPT: &str = include_str!("index.py");
 
 /// The folder of a tree that holds what its package requires.
-pub(super) const SITE_PACKAGES: &str = "site-packages";
+pub const SITE_PACKAGES: &str = "site-packages";
 
 /// One package, and the Python that it is fetched for.
 pub(super) struct Index<'a> {
@@ -25,6 +25,8 @@ pub(super) struct Index<'a> {
     pub python: &'a PythonEnv,
     /// Where it is written down that something cannot be fetched.
     pub reviews: &'a Path,
+    /// A folder of wheels that is taken instead of the index.
+    pub only: Option<&'a Path>,
     pub say: &'a dyn Fn(&str),
 }
 
@@ -51,6 +53,22 @@ struct Declared {
     run: Vec<String>,
     tests: Vec<String>,
     dev: Vec<String>,
+    /// What is no plain name, and is therefore not looked up.
+    #[serde(default)]
+    left_out: Vec<String>,
+}
+
+impl Declared {
+    /// To run, and to test. What somebody needs who works on it is more than its tests need, and may need each other's
+    /// absence, so it counts where there is nothing else.
+    fn to_test(self) -> [Vec<String>; 2] {
+        let tests = if self.tests.is_empty() {
+            self.dev
+        } else {
+            self.tests
+        };
+        [self.run, tests]
+    }
 }
 
 impl Index<'_> {
@@ -72,11 +90,34 @@ impl Index<'_> {
         wheels: &Path,
         target: &Path,
     ) -> Result<(), PackageError> {
-        let Declared {
-            run, tests, dev, ..
-        } = self.declared(tree, wheels)?;
-        // What somebody needs who works on it is more than its tests need, and may need each other's absence.
-        let tests = if tests.is_empty() { dev } else { tests };
+        let declared = self.declared(tree, wheels)?.to_test();
+        self.unpacked(declared, wheels, target)
+    }
+
+    /// What a checkout declares, to run and to test; what is no plain name is told and left out.
+    pub fn declared_in(&self, tree: &Path) -> Result<[Vec<String>; 2], PackageError> {
+        let declared = self
+            .ask::<Declared>(&["declared_in", self.spec, &text(tree)])
+            .map_err(|said| PackageError::Declared {
+                repo: self.spec.to_string(),
+                said,
+            })?;
+        for one in &declared.left_out {
+            (self.say)(&format!(
+                "{}: its tests go without `{one}`, which is no plain name of a package",
+                self.spec
+            ));
+        }
+        Ok(declared.to_test())
+    }
+
+    /// Fetches requirements, and unpacks them at `target`.
+    pub fn unpacked(
+        &self,
+        [run, tests]: [Vec<String>; 2],
+        wheels: &Path,
+        target: &Path,
+    ) -> Result<(), PackageError> {
         let all: Vec<String> = run.iter().chain(&tests).cloned().collect();
         let wanted = match self.wheels(wheels, &all) {
             Ok(()) => all,
@@ -163,10 +204,12 @@ impl Index<'_> {
             return Ok(());
         }
         let folder = text(folder);
-        let words: Vec<&str> = ["wheels", &folder]
-            .into_iter()
-            .chain(requirements.iter().map(String::as_str))
-            .collect();
+        let only = self.only.map(text);
+        let mut words = match &only {
+            Some(only) => vec!["wheels_from", only, &folder],
+            None => vec!["wheels", &folder],
+        };
+        words.extend(requirements.iter().map(String::as_str));
         self.ask::<Wheels>(&words).map(drop)
     }
 
@@ -250,6 +293,7 @@ mod tests {
             run: owned(run),
             tests: owned(tests),
             dev: owned(dev),
+            left_out: Vec::new(),
         })
     }
 
@@ -297,6 +341,44 @@ mod tests {
             declared(&python, &[old, ("setup.py", "raise SystemExit('is run')")]),
             of(false, &[], &[], &[])
         );
+    }
+
+    #[test]
+    fn what_a_checkout_declares_is_found_wherever_it_is_written() {
+        let Some(python) = python("what a checkout declares is found") else {
+            return;
+        };
+        let files = [
+            (
+                "setup.cfg",
+                "[options]\ninstall_requires =\n    six>=1.9\n[options.extras_require]\ntest = mock; python_version > '3'\n",
+            ),
+            (
+                "setup.py",
+                "from setuptools import setup\nNEEDED = ['attrs']\nsetup(install_requires=NEEDED, tests_require=['freezegun'])\nraise SystemExit('is run')\n",
+            ),
+            (
+                "pyproject.toml",
+                "[tool.poetry.dependencies]\npython = '^3.9'\nclick = '^8.1'\nrich = {version = '~13.2', optional = true}\n",
+            ),
+            (
+                "requirements.txt",
+                "idna==3.4 --hash=sha256:00  # why\n-e .\ngit+https://example.org/x.git\n",
+            ),
+            ("requirements/test.txt", "-r ../requirements.txt\npytz\n"),
+        ];
+        let tree = tempfile::tempdir().expect("a folder");
+        for (name, content) in files {
+            let path = tree.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, content).expect("writes");
+        }
+        let words = ["declared_in", "money", &text(tree.path())];
+        let found = ask::<Declared>(command(&python), &words).expect("reads");
+        assert_eq!(found.left_out, ["git+https://example.org/x.git"]);
+        let [run, tests] = found.to_test();
+        assert_eq!(run, ["attrs", "click<9,>=8.1", "idna==3.4", "six>=1.9"]);
+        assert_eq!(tests, ["freezegun", "idna==3.4", "mock", "pytz"]);
     }
 
     #[test]

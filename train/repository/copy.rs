@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// What was copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct Copied {
     /// What was left out though it is no cache, each with its reason.
     pub left_out: Vec<String>,
 }
+
+/// The most files, and bytes of them, that are copied.
+const MAX_FILES: usize = 200_000;
+const MAX_BYTES: u64 = 8 << 30;
 
 /// Folders that nobody's tests need.
 const SKIPPED: [&str; 11] = [
@@ -83,6 +87,12 @@ fn folder(root: &Path, from: &Path, to: &Path, copied: &mut Copied) -> Result<()
         } else if kind.is_file() {
             file(&path, &into, copied)
                 .with_context(|| format!("cannot copy `{}`", path.display()))?;
+            if copied.files > MAX_FILES || copied.bytes > MAX_BYTES {
+                bail!(
+                    "the repository holds more than {MAX_FILES} files or {} GiB\nhint: name the folder of one of its packages, or move its data elsewhere",
+                    MAX_BYTES >> 30
+                );
+            }
         } else if kind.is_symlink() {
             match leads_inside(root, &path) {
                 Some(target) => symlink(target, &into)

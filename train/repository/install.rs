@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::copy;
 
-/// The folder of a tree that holds what its tests need.
-pub const SITE_PACKAGES: &str = "site-packages";
+pub use sandbox::environment::package::SITE_PACKAGES;
 
 /// Unpacks `requirement` from the wheels in `wheels` into the copy at `tree`.
 ///
