@@ -7,6 +7,7 @@
 //! the name sees all of it, after a power cut too. Resume takes the newest that matches its manifest; one that does
 //! not is set aside as `.corrupt-…`.
 
+mod hub;
 mod load;
 mod save;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::run::journal::no_run;
 use model::{CausalLm, ModelConfig};
 
+pub use hub::{how_to_download, model_folder};
 pub use load::{
     Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve,
     tokenizer_of, words,
