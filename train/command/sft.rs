@@ -110,7 +110,7 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     let (chosen, planned, reasons) = planned(args, &config, &shape, samples.as_ref(), &device)?;
     let config = Config {
         sft: chosen,
-        ..config
+        ..config.clone()
     };
     let SftMemory {
         fit,
