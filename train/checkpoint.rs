@@ -8,6 +8,7 @@
 //! not is set aside as `.corrupt-…`.
 
 mod card;
+mod hub;
 mod load;
 mod save;
 
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::run::journal::no_run;
 use model::{CausalLm, ModelConfig};
 
+pub use hub::{how_to_download, model_folder};
 pub use load::{
     Outline, check, config_of, load, load_as, load_rounded, load_state, outline, resolve,
     tokenizer_of, words,

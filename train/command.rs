@@ -48,8 +48,8 @@ pub mod tasks;
 pub mod tokenizer;
 pub mod triplets;
 
-use shared::check_bf16;
 pub use shared::{ChatArgs, DrawingArgs, RunArgs, WatchArgs};
+use shared::{check_bf16, model_parser};
 
 /// Takes a base language model and makes it repair real repositories, judged by their own tests.
 ///

@@ -6,7 +6,9 @@
 //! weights, 1.6 GB of gradients, 1.1 GB of moments and 2.3 GB of activations for each of the two.
 
 mod fit;
+mod less;
 mod machine;
+mod room;
 mod sft;
 
 use std::fmt;
@@ -18,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use model::ModelConfig;
 
 pub use fit::{Choice, Fit};
+pub use less::Less;
 pub use machine::{Bound, available, capacity, limits_of_shell, peak, tightest};
+pub use room::Room;
 pub use sft::{Batches, Training};
 
 /// Bytes of a number in f32.
@@ -94,27 +98,36 @@ impl MemoryPlan {
     /// # Errors
     ///
     /// When less is available; names what would fit.
-    pub fn enforce(
+    pub fn enforce(&self, device: &Device, smaller: &[Less], otherwise: &str) -> Result<()> {
+        self.enforce_within(available(device), smaller, otherwise)
+    }
+
+    /// As [`MemoryPlan::enforce`], where `free` bytes can be had, or nobody says how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryPlan::enforce`].
+    pub fn enforce_within(
         &self,
-        device: &Device,
-        smaller: &[(String, MemoryPlan)],
+        free: Option<u64>,
+        smaller: &[Less],
         otherwise: &str,
     ) -> Result<()> {
-        match available(device) {
+        match free {
             Some(free) => self.fits(free, smaller, otherwise),
             None => Ok(()),
         }
     }
 
-    fn fits(&self, free: u64, smaller: &[(String, MemoryPlan)], otherwise: &str) -> Result<()> {
+    fn fits(&self, free: u64, smaller: &[Less], otherwise: &str) -> Result<()> {
         if self.total() <= free {
             return Ok(());
         }
-        let fitting: Vec<String> = smaller
-            .iter()
-            .filter(|(_, plan)| plan.total() <= free)
-            .map(|(what, plan)| format!("`{what}` needs {}", size(plan.total())))
-            .collect();
+        let told = |less: &Less| {
+            let settings = less.settings.join("` with `");
+            format!("`{settings}` needs {}", size(less.plan.total()))
+        };
+        let fitting: Vec<String> = less::fitting(smaller, free).into_iter().map(told).collect();
         let hint = match fitting.is_empty() {
             true => otherwise.to_owned(),
             false => format!("of what can be set, {}", fitting.join(", ")),
@@ -193,13 +206,16 @@ mod tests {
             weights: 3 << 30,
             ..MemoryPlan::default()
         };
-        let half = MemoryPlan {
-            weights: 1 << 30,
-            ..MemoryPlan::default()
+        let half = Less {
+            settings: vec!["sft.checkpointing=true".into()],
+            plan: MemoryPlan {
+                weights: 1 << 30,
+                ..MemoryPlan::default()
+            },
         };
         assert!(plan.fits(4 << 30, &[], "").is_ok());
         let said = plan
-            .fits(2 << 30, &[("sft.checkpointing=true".into(), half)], "")
+            .fits(2 << 30, std::slice::from_ref(&half), "")
             .expect_err("refused")
             .to_string();
         assert!(
@@ -211,7 +227,7 @@ mod tests {
             "{said}"
         );
         let said = plan
-            .fits(1 << 20, &[("x".into(), half)], "rest")
+            .fits(1 << 20, &[half], "rest")
             .expect_err("refused")
             .to_string();
         assert!(said.ends_with("hint: rest"), "{said}");

@@ -3,6 +3,7 @@
 //! In: the config of a stage, the model that it loads and the data that it reads. Out: a plan as TOML.
 //! Example: a plan of SmolLM2-135M counts the 134,515,008 weights of that folder, and `[config.model]` is its shape.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,9 @@ pub struct Plan<'a> {
     /// What it will hold in memory, in bytes, when that is known before anything is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryPlan>,
+    /// Why, by the key that was chosen and not written.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, String>,
     /// What was written, with the shape of the model that is really used.
     #[serde(serialize_with = "with_shape_of_plan")]
     config: (&'a Config, Option<ModelConfig>),
@@ -62,6 +66,7 @@ impl<'a> Plan<'a> {
             sandbox: config.tests.sandbox.name(),
             provenance: Provenance::now(),
             memory: None,
+            reasons: BTreeMap::new(),
             config: (config, None),
         }
     }
@@ -103,6 +108,11 @@ impl<'a> Plan<'a> {
     /// The same with what it will hold in memory, as far as that is known.
     pub fn with_memory(self, memory: Option<MemoryPlan>) -> Self {
         Plan { memory, ..self }
+    }
+
+    /// The same with the reasons of what was chosen.
+    pub fn with_reasons(self, reasons: BTreeMap<String, String>) -> Self {
+        Plan { reasons, ..self }
     }
 
     /// Tells the plan; true when that is all that was asked for.

@@ -10,7 +10,7 @@ use data::Tokenizer;
 use data::template::ChatTemplate;
 use serde::de::DeserializeOwned;
 
-use super::{Loaded, list, verify};
+use super::{Loaded, how_to_download, list, verify};
 use crate::adapter::Adapter;
 use model::nf4::{Nf4Blocks, Rounding};
 use model::origin::Origin;
@@ -341,6 +341,9 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
             Ok(_) => return Ok(checkpoint),
             Err(error) => eprintln!("warning: {error:#}; trying the checkpoint before it"),
         }
+    }
+    if let Some(hint) = how_to_download(path).filter(|_| !path.exists()) {
+        bail!("there is no model `{}`\nhint: {hint}", path.display());
     }
     bail!(
         "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`{}",

@@ -14,6 +14,7 @@ use rollout::policy::{PolicyError, Sampling};
 
 use super::DrawingArgs;
 use super::memory::talk_memory;
+use super::model_parser;
 use crate::checkpoint::{self, Loaded};
 use crate::device::DeviceChoice;
 use crate::terminal::plain;
@@ -25,7 +26,7 @@ use model::weights::Precision;
 #[derive(Args, Clone, Debug)]
 pub struct ChatArgs {
     /// The model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// Standing instructions before the conversation.
     #[arg(long, value_name = "TEXT")]

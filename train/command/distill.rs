@@ -7,7 +7,7 @@ use clap::Args;
 use data::triplet::read_triplets;
 
 use super::sft::{self, SftArgs};
-use super::{ChatArgs, RunArgs, summary_to, tokenizer_at};
+use super::{ChatArgs, RunArgs, model_parser, summary_to, tokenizer_at};
 use crate::checkpoint;
 use crate::run::paths::Paths;
 use crate::trainer::sft::SftSummary;
@@ -23,7 +23,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "DIR")]
     pub triplets: PathBuf,
     /// The student: a model folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// Folder for `samples` and, in `model`, checkpoints and metrics.
     #[arg(long, value_name = "DIR")]
@@ -68,6 +68,8 @@ pub fn run(args: &DistillArgs) -> Result<Option<SftSummary>> {
         tokenizer: None,
         data: Vec::new(),
         chats: ChatArgs::default(),
+        preset: None,
+        machine: None,
         samples: Some(samples),
         validate: None,
         out: model,

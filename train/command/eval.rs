@@ -12,7 +12,7 @@ use rollout::policy::Policy;
 use rollout::server::{Server, ServerConfig, served};
 
 use super::memory::generated_tokens;
-use super::{RunArgs, cache_folder, fitting, summary_to};
+use super::{RunArgs, cache_folder, fitting, model_parser, summary_to};
 use crate::checkpoint::{self, Loaded, Outline};
 use crate::config::Config;
 use crate::grade::tasks_of;
@@ -39,7 +39,7 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// The model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// The tasks: `tasks.jsonl`.
     #[arg(long, value_name = "FILE")]

@@ -10,7 +10,7 @@ use data::source::jsonl::TaskSet;
 use data::{Sample, Task};
 use serde::{Deserialize, Serialize};
 
-use super::{RunArgs, fitting, summary_to};
+use super::{RunArgs, fitting, model_parser, summary_to};
 use crate::checkpoint::{self, Loaded, Snapshot};
 use crate::config::Config;
 use crate::export::gate::{Distance, distance, from_named, shape_of, to_named};
@@ -33,7 +33,7 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// The model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// Tasks whose prompts the exported model is compared on.
     #[arg(long, value_name = "FILE", required_unless_present = "hugging_face")]

@@ -9,7 +9,7 @@ use clap::Args;
 use data::source::jsonl::TaskSet;
 
 use super::memory::{GrpoMemory, grpo_memory};
-use super::{RunArgs, WatchArgs, cache_folder, check_bf16, fitting, summary_to};
+use super::{RunArgs, WatchArgs, cache_folder, check_bf16, fitting, model_parser, summary_to};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::grade::tasks_of;
@@ -31,7 +31,7 @@ pub struct GrpoArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// The model to start from.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// The tasks: `tasks.jsonl`.
     #[arg(long, value_name = "FILE")]

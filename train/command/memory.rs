@@ -9,7 +9,7 @@ use rollout::policy::Sampling;
 
 use crate::checkpoint::{self, Outline};
 use crate::config::{Config, SftConfig};
-use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity, size};
+use crate::memory::{Batches, Choice, Fit, Less, MemoryPlan, Training, available, capacity, size};
 use crate::optim::workers;
 
 /// Tokens of a prompt and its answer at most.
@@ -62,7 +62,7 @@ pub struct GrpoMemory {
     /// The plan.
     pub plan: MemoryPlan,
     /// What it would be with other settings.
-    pub smaller: Vec<(String, MemoryPlan)>,
+    pub smaller: Vec<Less>,
 }
 
 impl GrpoMemory {
@@ -116,11 +116,15 @@ pub fn grpo_memory(
             ..generation
         })
     };
+    // A row holds a prompt and every answer to it.
+    let longest = (config.data.max_tokens + grpo.group_size * grpo.sampling.max_new_tokens)
+        .next_multiple_of(16);
     let training = |fit: Fit| {
         let batches = Batches {
             tokens: fit.micro_batch_tokens,
             count: workers.min(grpo.groups_per_step),
             workers,
+            longest,
         };
         Training {
             shape: &shape,
@@ -129,9 +133,6 @@ pub fn grpo_memory(
             batches,
         }
     };
-    // A row holds a prompt and every answer to it.
-    let longest = (config.data.max_tokens + grpo.group_size * grpo.sampling.max_new_tokens)
-        .next_multiple_of(16);
     let choice = Choice {
         tokens: grpo.micro_batch_tokens,
         checkpointing: grpo.checkpointing.or(grpo.lora.four_bit.then_some(true)),

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::Args;
 
+use super::model_parser;
 use crate::adapter::Adapter;
 use crate::checkpoint::{self, Snapshot};
 use crate::run::paths::Paths;
@@ -15,7 +16,7 @@ use model::weights::DiskDtype;
 #[derive(Args, Clone, Debug)]
 pub struct MergeArgs {
     /// The model that the adapter was trained on [default: the one that the adapter names].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: Option<PathBuf>,
     /// The adapter: a folder with `adapter_config.json` and `adapter_model.safetensors`, of `train sft` or of PEFT, or
     /// a run folder that holds such checkpoints.

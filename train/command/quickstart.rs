@@ -380,6 +380,8 @@ impl Quickstart {
             tokenizer: None,
             data: Vec::new(),
             chats: ChatArgs::default(),
+            preset: None,
+            machine: None,
             samples: Some(self.places.samples.clone()),
             validate: None,
             out: self.places.sft.clone(),

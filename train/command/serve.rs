@@ -10,6 +10,7 @@ use axum::http::HeaderValue;
 use clap::Args;
 
 use super::memory::talk_memory;
+use super::model_parser;
 use crate::checkpoint;
 use crate::device::DeviceChoice;
 use crate::serve::{Serving, Settings};
@@ -19,7 +20,7 @@ use model::weights::Precision;
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// The model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: PathBuf,
     /// What clients call it [default: the name of the folder].
     #[arg(long, value_name = "NAME")]

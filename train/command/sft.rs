@@ -10,17 +10,18 @@ use data::store::MANIFEST_FILE;
 use data::template::ChatTemplate;
 use data::{Sample, Tokenizer};
 
-use super::{ChatArgs, RunArgs, WatchArgs, check_bf16, summary_to, tokenizer_at};
+use super::{ChatArgs, RunArgs, WatchArgs, check_bf16, model_parser, summary_to, tokenizer_at};
 use crate::chats::{Chats, VALIDATION};
 use crate::checkpoint::{self, Loaded};
 use crate::config::{Config, SftConfig};
-use crate::memory::MemoryUse;
+use crate::memory::{MemoryUse, Room};
 use crate::plan::Plan;
 use crate::run::interrupt::Interrupt;
 use crate::run::paths::Paths;
 use crate::run::watched::Watched;
 use crate::trainer::sft::{
-    SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, memory_plan, read_samples,
+    Chooser, Preset, Reasons, SampleSet, Sft, SftMemory, SftSummary, check_tokenizer, kept_config,
+    memory_plan, read_samples,
 };
 use crate::trainer::state::{Origin, kept_fit};
 use model::{CausalLm, ModelConfig};
@@ -32,7 +33,7 @@ pub struct SftArgs {
     #[command(flatten)]
     pub run: RunArgs,
     /// The model to start from [default: `base` of the config, else a new model].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = model_parser())]
     pub model: Option<PathBuf>,
     /// Tokenizer of a new model: a model folder or `tokenizer.json`.
     #[arg(long, value_name = "PATH")]
@@ -44,6 +45,13 @@ pub struct SftArgs {
     /// How `--data` is read.
     #[command(flatten)]
     pub chats: ChatArgs,
+    /// Choose what is not said, by what matters most: learning rate, full fine-tuning, LoRA or QLoRA, packing,
+    /// micro-batches, checkpointing. With `--model` and `--data` and no `--config` it is chosen in any case.
+    #[arg(long, value_name = "WHAT")]
+    pub preset: Option<Preset>,
+    /// Plan for another machine than this: `cpu:24` or `gpu:80`, in gigabytes.
+    #[arg(long, value_name = "KIND:GB", requires = "dry_run")]
+    pub machine: Option<Room>,
     /// Folder of Parquet shards [default: those of `[[sft.mixture]]` in the config].
     #[arg(long, value_name = "DIR")]
     pub samples: Option<PathBuf>,
@@ -76,10 +84,12 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     let device = config.device.open()?;
     let model = args.model.as_ref().or(config.base.as_ref());
     let (shape, tokenizer) = match model {
-        Some(path) => shape_of_model(path)?,
+        Some(path) => shape_of_model(path, args.run.dry_run)?,
         None => shape_of_new(args, &config)?,
     };
-    check_bf16("sft.bf16", config.sft.bf16, &device)?;
+    if args.machine.is_none() {
+        check_bf16("sft.bf16", config.sft.bf16, &device)?;
+    }
     // Made here, the samples lie beside the run; from here on they are like any others.
     let (made, mixed) = match &tokenizer {
         Some(tokenizer) if !args.run.dry_run => conversations(args, &config, tokenizer, &shape)?,
@@ -97,28 +107,26 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     if let Some(samples) = samples.as_ref().filter(|_| !args.data.is_empty()) {
         tell_epochs(&config.sft, samples.len());
     }
-    let kept = if args.resume {
-        kept_fit(&args.out)
-    } else {
-        None
+    let (chosen, planned, reasons) = planned(args, &config, &shape, samples.as_ref(), &device)?;
+    let config = Config {
+        sft: chosen,
+        ..config.clone()
     };
-    let planned = memory_plan(
-        &config.sft,
-        &shape,
-        samples.as_ref(),
-        config.seed,
-        &device,
-        kept,
-    );
     let SftMemory {
         fit,
         plan: memory,
         smaller,
+        ..
     } = planned;
     // The plan says what was chosen, so that it can be done again elsewhere.
     let mut told = config.clone();
     told.sft.micro_batch_tokens = Some(fit.micro_batch_tokens);
     told.sft.checkpointing = Some(fit.checkpointing);
+    let free = args.machine.unwrap_or(Room::from_device(&device)).available;
+    if !args.run.dry_run {
+        // A run that is refused leaves no plan.
+        memory.enforce_within(free, &smaller, TOO_LARGE)?;
+    }
     let plan = match model {
         Some(path) => Plan::new("sft", &told).with_model(path),
         None => Plan::new("sft", &told).with_new_model(&shape),
@@ -139,12 +147,12 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     if plan
         .with_data(read)
         .with_memory(Some(memory))
+        .with_reasons(reasons)
         .show(args.run.dry_run, &args.out)?
     {
-        memory.enforce(&device, &smaller, TOO_LARGE)?;
+        memory.enforce_within(free, &smaller, TOO_LARGE)?;
         return Ok(None);
     }
-    memory.enforce(&device, &smaller, TOO_LARGE)?;
     let interrupt = Interrupt::listen()?;
     let samples =
         samples.expect("without a dry run there is a tokenizer, and samples were read with it");
@@ -173,6 +181,109 @@ pub fn run(args: &SftArgs) -> Result<Option<SftSummary>> {
     summary.memory = Some(MemoryUse::told(&memory));
     summary_to(&args.out.join("summary.json"), &summary)?;
     Ok(Some(summary))
+}
+
+/// The config with what is chosen, what it will hold in memory, and why, said on standard error. A resumed run keeps
+/// what was chosen for it.
+fn planned(
+    args: &SftArgs,
+    config: &Config,
+    shape: &ModelConfig,
+    samples: Option<&SampleSet>,
+    device: &Device,
+) -> Result<(SftConfig, SftMemory, Reasons)> {
+    const CHOSEN: [&str; 8] = [
+        "sft.bf16",
+        "sft.checkpointing",
+        "sft.lora.four_bit",
+        "sft.lora.rank",
+        "sft.micro_batch_tokens",
+        "sft.optimizer.lr",
+        "sft.optimizer.state",
+        "sft.pack_tokens",
+    ];
+    let room = args.machine.unwrap_or(Room::from_device(device));
+    let fit = Some(&args.out)
+        .filter(|_| args.resume)
+        .and_then(|out| kept_fit(out));
+    let of_model = args.model.is_some() || config.base.is_some();
+    let brought = !args.data.is_empty() && args.run.config.is_none() && of_model;
+    if args.preset.is_none() && !brought {
+        let planned = memory_plan(&config.sft, shape, samples, config.seed, room, fit);
+        if planned.chosen {
+            eprintln!(
+                "sft: {}, chosen for the model and this machine",
+                planned.fit
+            );
+        }
+        return Ok((config.sft.clone(), planned, Reasons::new()));
+    }
+    let said: Vec<&str> = CHOSEN
+        .into_iter()
+        .filter_map(|key| match args.run.says(key) {
+            Ok(says) => says.then_some(Ok(key)),
+            Err(error) => Some(Err(error)),
+        })
+        .collect::<Result<_>>()?;
+    let says = |key: &str| said.contains(&key);
+    if let Some(kept) = fit.and_then(|_| kept_config(&args.out)) {
+        let sft = as_kept(&config.sft, &kept, &says);
+        let planned = memory_plan(&sft, shape, samples, config.seed, room, fit);
+        eprintln!("sft: what was chosen for the run stays");
+        return Ok((sft, planned, Reasons::new()));
+    }
+    let chooser = Chooser {
+        preset: args.preset,
+        said: &says,
+        shape,
+        samples,
+        seed: config.seed,
+        room,
+    };
+    let (sft, planned, reasons) = chooser.choose(&config.sft);
+    eprintln!("sft, chosen:");
+    for (key, reason) in &reasons {
+        let value = match key.as_str() {
+            "sft.bf16" => sft.bf16.to_string(),
+            "sft.checkpointing" => planned.fit.checkpointing.to_string(),
+            "sft.lora.four_bit" => sft.lora.four_bit.to_string(),
+            "sft.lora.rank" => sft.lora.rank.to_string(),
+            "sft.micro_batch_tokens" => planned.fit.micro_batch_tokens.to_string(),
+            "sft.optimizer.lr" => format!("{:e}", sft.optimizer.lr),
+            "sft.optimizer.state" => toml::Value::try_from(sft.optimizer.state)?.to_string(),
+            _ => sft.pack_tokens.to_string(),
+        };
+        eprintln!("  {key} = {value}: {reason}");
+    }
+    Ok((sft, planned, reasons))
+}
+
+/// The config with what was not said as a run `kept` it.
+fn as_kept(config: &SftConfig, kept: &SftConfig, said: &dyn Fn(&str) -> bool) -> SftConfig {
+    let mut config = config.clone();
+    let open = |key: &str| !said(key);
+    if open("sft.bf16") {
+        config.bf16 = kept.bf16;
+    }
+    if open("sft.checkpointing") {
+        config.checkpointing = kept.checkpointing;
+    }
+    if open("sft.lora.four_bit") {
+        config.lora.four_bit = kept.lora.four_bit;
+    }
+    if open("sft.lora.rank") {
+        config.lora.rank = kept.lora.rank;
+    }
+    if open("sft.optimizer.lr") {
+        config.optimizer.lr = kept.optimizer.lr;
+    }
+    if open("sft.optimizer.state") {
+        config.optimizer.state = kept.optimizer.state;
+    }
+    if open("sft.pack_tokens") {
+        config.pack_tokens = kept.pack_tokens;
+    }
+    config
 }
 
 /// Says how often the samples are seen: the number of steps is the config's, whatever was brought along.
@@ -324,12 +435,15 @@ fn new_tokenizer(args: &SftArgs) -> Result<(PathBuf, Tokenizer, ChatTemplate)> {
     Ok((path.clone(), tokenizer, template))
 }
 
-/// The shape of the model in a folder, and its tokenizer.
-fn shape_of_model(path: &Path) -> Result<(ModelConfig, Option<Tokenizer>)> {
+/// The shape of the model in a folder, and its tokenizer. A plan alone needs `config.json` and no tokenizer.
+fn shape_of_model(path: &Path, dry_run: bool) -> Result<(ModelConfig, Option<Tokenizer>)> {
     let folder = checkpoint::resolve(path)?;
     let shape = checkpoint::config_of(&folder)?;
-    let tokenizer = checkpoint::tokenizer_of(&folder, &shape)?;
-    Ok((shape, Some(tokenizer)))
+    match checkpoint::tokenizer_of(&folder, &shape) {
+        Ok(tokenizer) => Ok((shape, Some(tokenizer))),
+        Err(_) if dry_run => Ok((shape, None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The samples of `--validate`; none without it.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use data::Tokenizer;
 use data::source::chats::{ChatSettings, Form};
 use data::template::ChatTemplate;
 use rollout::policy::Sampling;
 
+use crate::checkpoint;
 use crate::config::{Config, SandboxKind};
 use crate::device::DeviceChoice;
 
@@ -27,6 +29,11 @@ pub fn check_bf16(key: &str, bf16: bool, device: &Device) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Reads a model's folder, or its name on the Hugging Face Hub: then it is looked for in the cache.
+pub fn model_parser() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(checkpoint::model_folder)
 }
 
 /// What every run takes.
@@ -57,6 +64,30 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// Whether the config file or `--set` says `key`, such as `sft.lora.rank`.
+    ///
+    /// # Errors
+    ///
+    /// When the config cannot be read.
+    pub fn says(&self, key: &str) -> Result<bool> {
+        let sets = |entry: &String| {
+            let set = entry.split_once('=').map_or("", |(set, _)| set.trim());
+            set == key
+                || key
+                    .strip_prefix(set)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        };
+        if self.set.iter().any(sets) {
+            return Ok(true);
+        }
+        let Some(path) = &self.config else {
+            return Ok(false);
+        };
+        let table: toml::Value = toml::from_str(&data::file::read_text(path)?)?;
+        let found = key.split('.').try_fold(&table, |at, part| at.get(part));
+        Ok(found.is_some())
+    }
+
     /// The config of a run, from its file and the command line.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::MemoryPlan;
 /// Padded tokens of the largest micro-batch that is chosen.
 const MOST: usize = 8192;
 /// And of the smallest.
-const LEAST: usize = 128;
+pub(super) const LEAST: usize = 128;
 /// Micro-batches may take so much in any case.
 const SMALL: u64 = 1 << 30;
 

@@ -16,6 +16,8 @@ pub struct Batches {
     pub count: usize,
     /// How many are computed at once.
     pub workers: usize,
+    /// Padded tokens of the longest row: no micro-batch can be smaller.
+    pub longest: usize,
 }
 
 /// A run of supervised fine-tuning.
@@ -62,56 +64,6 @@ impl Training<'_> {
                     0
                 },
         }
-    }
-
-    /// Plans with other settings of `section`, from the least to the most that changes.
-    pub fn smaller(&self, section: &str) -> Vec<(String, MemoryPlan)> {
-        self.with_less(section, &|training| training.plan())
-    }
-
-    /// As [`Training::smaller`], where `plan` says what a training holds together with what it takes turns with.
-    pub fn with_less(
-        &self,
-        section: &str,
-        plan: &dyn Fn(&Training) -> MemoryPlan,
-    ) -> Vec<(String, MemoryPlan)> {
-        let with = |keys: &[&str], change: &dyn Fn(&mut SftConfig, &mut Fit)| {
-            let (mut config, mut fit) = (self.config.clone(), self.fit);
-            change(&mut config, &mut fit);
-            let batches = Batches {
-                tokens: self.batches.tokens.min(fit.micro_batch_tokens),
-                ..self.batches
-            };
-            let keys: Vec<String> = keys.iter().map(|key| format!("{section}.{key}")).collect();
-            (
-                keys.join("` with `"),
-                plan(&Training {
-                    config: &config,
-                    batches,
-                    fit,
-                    ..*self
-                }),
-            )
-        };
-        let quarter = (self.batches.tokens / 4).next_multiple_of(16);
-        let quarter_key = format!("micro_batch_tokens={quarter}");
-        let (again, adapter, packed) = ("checkpointing=true", "lora.rank=16", "lora.four_bit=true");
-        vec![
-            with(&[again], &|_, fit| fit.checkpointing = true),
-            with(&[&quarter_key], &|_, fit| fit.micro_batch_tokens = quarter),
-            with(&["optimizer.state=8bit"], &|config, _| {
-                config.optimizer.state = StateKind::EightBit
-            }),
-            with(&[adapter], &|config, _| config.lora.rank = 16),
-            with(&[adapter, again], &|config, fit| {
-                config.lora.rank = 16;
-                fit.checkpointing = true;
-            }),
-            with(&[adapter, packed], &|config, _| {
-                config.lora.rank = 16;
-                config.lora.four_bit = true;
-            }),
-        ]
     }
 
     /// Weights in all; no more than can be multiplied and added up.
@@ -232,6 +184,7 @@ mod tests {
             tokens: 2048,
             count: 1,
             workers: 2,
+            longest: 512,
         };
         let fit = Fit {
             micro_batch_tokens: 2048,
@@ -279,6 +232,7 @@ mod tests {
                 tokens: 4096,
                 count: 4,
                 workers: 2,
+                longest: 512,
             },
         );
         let training = Training {
@@ -288,8 +242,8 @@ mod tests {
             batches,
         };
         let full = training.plan().total();
-        for (what, plan) in training.smaller("sft") {
-            assert!(plan.total() < full, "{what}: {plan}");
+        for less in training.smaller("sft") {
+            assert!(less.plan.total() < full, "{less:?}");
         }
     }
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::checkpoint::how_to_download;
+
 /// What a command reads and writes.
 #[derive(Debug, Default)]
 pub struct Paths {
@@ -42,9 +44,12 @@ impl Paths {
             false => File::open(path).map(drop),
         });
         if let Err(error) = found {
+            let download = Some(path)
+                .filter(|_| name == "--model")
+                .and_then(how_to_download);
             self.fault(
                 format!("{name}: `{}` cannot be read: {error}", path.display()),
-                SLIP,
+                download.as_deref().unwrap_or(SLIP),
             );
         }
         self.inputs.push((name.to_owned(), path.to_path_buf()));

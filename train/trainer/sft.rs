@@ -4,6 +4,7 @@
 //! checkpoint gives the same weights as one that was never killed.
 
 mod plan;
+mod preset;
 mod samples;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use crate::trainer::state::{self, Counters, Origin, Resumed, TrainState, Tuning}
 use crate::trainer::validate::Validation;
 
 pub use plan::{SftMemory, memory_plan};
+pub use preset::{Chooser, Preset, Reasons};
 pub use samples::{SampleSet, check_tokenizer, read_samples};
 
 /// What a run did.
@@ -95,6 +97,13 @@ impl State {
             .with("sft", config);
         settings.with("content of the samples", samples)
     }
+}
+
+/// The config of the newest checkpoint below `folder`; `None` where there is none.
+pub fn kept_config(folder: &Path) -> Option<SftConfig> {
+    let (_, path) = checkpoint::list(folder).pop()?;
+    let state: State = checkpoint::load_state(&path).ok()?;
+    Some(state.config)
 }
 
 /// A run.

@@ -1,11 +1,8 @@
 //! What a run will hold in memory, from its config, its samples and the shape of its model.
 
-use burn::tensor::Device;
-
 use super::{SampleSet, rows_of};
 use crate::config::SftConfig;
-use crate::memory::{Batches, Choice, Fit, MemoryPlan, Training, available, capacity};
-use crate::optim::workers;
+use crate::memory::{Batches, Choice, Fit, Less, MemoryPlan, Room, Training};
 use crate::trainer::batch::{Row, padded};
 use model::ModelConfig;
 
@@ -19,7 +16,9 @@ pub struct SftMemory {
     /// The plan.
     pub plan: MemoryPlan,
     /// What it would be with other settings.
-    pub smaller: Vec<(String, MemoryPlan)>,
+    pub smaller: Vec<Less>,
+    /// Whether the config left any of `fit` open.
+    pub chosen: bool,
 }
 
 /// Plans a run. What the config leaves open is as `kept` by a checkpoint, or is chosen. Without samples, micro-batches
@@ -29,7 +28,7 @@ pub fn memory_plan(
     shape: &ModelConfig,
     samples: Option<&SampleSet>,
     seed: u64,
-    device: &Device,
+    room: Room,
     kept: Option<Fit>,
 ) -> SftMemory {
     let steps: Option<Vec<Vec<Row>>> = samples.map(|samples| {
@@ -37,12 +36,20 @@ pub fn memory_plan(
             .map(|step| rows_of(samples, config, step, seed))
             .collect()
     });
-    let workers = workers(device);
+    let longest = steps
+        .iter()
+        .flatten()
+        .flat_map(|rows| padded(rows, 0))
+        .max()
+        .unwrap_or(0)
+        .max(config.pack_tokens);
+    let workers = room.workers;
     let training = |fit: Fit| {
         let full = Batches {
             tokens: fit.micro_batch_tokens,
             count: workers.min(config.samples_per_step),
             workers,
+            longest,
         };
         let batches = steps.as_ref().map_or(full, |steps| {
             let steps: Vec<Vec<usize>> = steps
@@ -54,6 +61,7 @@ pub fn memory_plan(
                 tokens,
                 count: steps.iter().map(Vec::len).max().unwrap_or(0),
                 workers,
+                longest,
             }
         });
         Training {
@@ -63,41 +71,34 @@ pub fn memory_plan(
             batches,
         }
     };
-    let longest = steps
-        .iter()
-        .flatten()
-        .flat_map(|rows| padded(rows, 0))
-        .max()
-        .unwrap_or(0);
     let choice = Choice {
         tokens: config.micro_batch_tokens,
         // Weights in four bits are unpacked block by block, so activations are computed again in any case.
         checkpointing: config
             .checkpointing
             .or(config.lora.four_bit.then_some(true)),
-        longest: longest.max(config.pack_tokens),
+        longest,
     };
-    let fit = kept.unwrap_or_else(|| choice.fit(capacity(device), |fit| training(fit).plan()));
+    let fit = kept.unwrap_or_else(|| choice.fit(room.capacity, |fit| training(fit).plan()));
     // Others use the machine, too.
-    let fit = match available(device) {
+    let fit = match room.available {
         Some(free) if kept.is_none() && training(fit).plan().total() > free => {
             choice.fit(Some(free), |fit| training(fit).plan())
         }
         _ => fit,
     };
-    if choice.is_open() {
-        eprintln!("sft: {fit}, chosen for the model and this machine");
-    }
     SftMemory {
         fit,
         plan: training(fit).plan(),
         smaller: training(fit).smaller("sft"),
+        chosen: choice.is_open(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Device;
 
     #[test]
     fn what_a_config_leaves_open_suits_the_model_and_not_the_machine_alone() {
@@ -107,7 +108,7 @@ mod tests {
             &shape,
             None,
             7,
-            &Device::flex(),
+            Room::from_device(&Device::flex()),
             None,
         );
         // Weights, gradients and moments take 2.7 GB of it, and micro-batches as much at most.
@@ -122,7 +123,7 @@ mod tests {
                 &shape,
                 None,
                 7,
-                &Device::flex(),
+                Room::from_device(&Device::flex()),
                 Some(kept)
             )
             .fit,

@@ -85,6 +85,14 @@ impl SampleSet {
         self.sources.iter().map(Vec::len).sum()
     }
 
+    /// Tokens of every sample.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        self.sources
+            .iter()
+            .flatten()
+            .map(|sample| sample.tokens.len())
+    }
+
     fn mixture(&self, seed: u64) -> Result<Mixture> {
         let sources: Vec<(usize, f64)> = self
             .sources
