@@ -20,6 +20,13 @@ pub enum Estimator {
     Centred,
     /// `(reward − mean) · n / (n − 1)`: each attempt against the mean of the *others* (RLOO).
     LeaveOneOut,
+    /// `(reward − mean) / mean`: MaxRL, whose expected gradient is that of the log of the success rate.
+    MaxRl,
+    /// `reward − mean` in the group, then whitened over all trained tokens of the step: REINFORCE++ with a baseline.
+    ReinforcePlusPlus,
+    /// `reward − Σ length · reward / Σ length`: OPO, whose baseline has the least variance where the gradient's square
+    /// grows with the length.
+    LengthWeighted,
 }
 
 fn small() -> f32 {
@@ -33,13 +40,25 @@ impl Default for Estimator {
 }
 
 impl Estimator {
-    /// The advantage of each attempt of a group.
-    pub fn advantages(&self, rewards: &[f32]) -> Vec<f32> {
+    /// The advantage of each attempt of a group. `lengths` are the sampled tokens of each attempt.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many lengths as rewards.
+    pub fn advantages(&self, rewards: &[f32], lengths: &[usize]) -> Vec<f32> {
+        assert_eq!(rewards.len(), lengths.len(), "one length for each reward");
         match self {
             Estimator::GroupNormalized { eps } => group_normalized(rewards, *eps),
-            Estimator::Centred => centred(rewards),
+            Estimator::Centred | Estimator::ReinforcePlusPlus => centred(rewards),
             Estimator::LeaveOneOut => leave_one_out(rewards),
+            Estimator::MaxRl => max_rl(rewards),
+            Estimator::LengthWeighted => length_weighted(rewards, lengths),
         }
+    }
+
+    /// Whether the advantages of a step are whitened over all its trained tokens ([`whiten`]).
+    pub fn whitens_batch(&self) -> bool {
+        matches!(self, Estimator::ReinforcePlusPlus)
     }
 }
 
@@ -85,6 +104,71 @@ pub fn leave_one_out(rewards: &[f32]) -> Vec<f32> {
     deviations(rewards)
         .map(|deviation| (deviation * scale) as f32)
         .collect()
+}
+
+/// `(reward − mean) / mean`; 0 for all where the mean is not above 0 (Maximum Likelihood Reinforcement Learning,
+/// arXiv 2602.02710).
+///
+/// ```
+/// # use rollout::advantage::max_rl;
+/// // One success in four: the rarer it is, the more it weighs.
+/// assert_eq!(max_rl(&[1.0, 0.0, 0.0, 0.0]), [3.0, -1.0, -1.0, -1.0]);
+/// assert_eq!(max_rl(&[0.0, 0.0]), [0.0, 0.0]);
+/// ```
+pub fn max_rl(rewards: &[f32]) -> Vec<f32> {
+    let mean = rewards.iter().copied().map(f64::from).sum::<f64>() / rewards.len() as f64;
+    if mean.is_nan() || mean <= 0.0 {
+        return vec![0.0; rewards.len()];
+    }
+    deviations(rewards)
+        .map(|deviation| (deviation / mean) as f32)
+        .collect()
+}
+
+/// `reward − Σ length · reward / Σ length` (On-Policy RL with Optimal Reward Baseline, arXiv 2505.23585).
+///
+/// ```
+/// # use rollout::advantage::length_weighted;
+/// // The long failure has three quarters of the tokens, so the baseline is 1/4.
+/// assert_eq!(length_weighted(&[1.0, 0.0], &[10, 30]), [0.75, -0.25]);
+/// ```
+pub fn length_weighted(rewards: &[f32], lengths: &[usize]) -> Vec<f32> {
+    let tokens: f64 = lengths.iter().map(|&length| length as f64).sum();
+    let same = rewards.windows(2).all(|pair| pair[0] == pair[1]);
+    if tokens == 0.0 || same {
+        return centred(rewards);
+    }
+    let weighted = rewards.iter().zip(lengths);
+    let baseline = weighted
+        .map(|(reward, &length)| f64::from(*reward) * length as f64)
+        .sum::<f64>()
+        / tokens;
+    rewards
+        .iter()
+        .map(|reward| (f64::from(*reward) - baseline) as f32)
+        .collect()
+}
+
+/// Whitens the advantages of all trained tokens of a step: `(a − mean) / sqrt(variance + 1e-8)`, variance unbiased
+/// (REINFORCE++, arXiv 2501.03262). All zeros stay zeros.
+///
+/// ```
+/// # use rollout::advantage::whiten;
+/// let mut advantages = [1.0, 1.0, -1.0, -1.0];
+/// whiten(&mut advantages);
+/// assert!((advantages[0] - 0.75f32.sqrt()).abs() < 1e-6);
+/// ```
+pub fn whiten(advantages: &mut [f32]) {
+    let mean = advantages.iter().copied().map(f64::from).sum::<f64>() / advantages.len() as f64;
+    let squares: f64 = advantages
+        .iter()
+        .map(|one| (f64::from(*one) - mean).powi(2))
+        .sum();
+    let variance = squares / advantages.len().saturating_sub(1).max(1) as f64;
+    let std = (variance + 1e-8).sqrt();
+    for advantage in advantages {
+        *advantage = ((f64::from(*advantage) - mean) / std) as f32;
+    }
 }
 
 /// `reward − mean`. Exactly 0 where all rewards are equal: a sum of equal `f32` is exact in `f64`.
@@ -176,9 +260,12 @@ mod tests {
             Estimator::default(),
             Estimator::Centred,
             Estimator::LeaveOneOut,
+            Estimator::MaxRl,
+            Estimator::ReinforcePlusPlus,
+            Estimator::LengthWeighted,
         ] {
             let sum: f32 = estimator
-                .advantages(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
+                .advantages(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], &[7; 8])
                 .iter()
                 .sum();
             assert!(sum.abs() < 1e-5, "{estimator:?}: {sum}");
@@ -191,10 +278,45 @@ mod tests {
             Estimator::default(),
             Estimator::Centred,
             Estimator::LeaveOneOut,
+            Estimator::MaxRl,
+            Estimator::ReinforcePlusPlus,
+            Estimator::LengthWeighted,
         ] {
-            assert_eq!(estimator.advantages(&[]), [0.0; 0]);
-            assert_eq!(estimator.advantages(&[1.0]), [0.0]);
+            assert_eq!(estimator.advantages(&[], &[]), [0.0; 0]);
+            assert_eq!(estimator.advantages(&[1.0], &[3]), [0.0]);
         }
+    }
+
+    #[test]
+    fn the_baseline_of_opo_counts_tokens_and_not_attempts() {
+        // (10 · 1 + 20 · 0 + 50 · 1) / 80 = 3/4.
+        close(
+            &length_weighted(&[1.0, 0.0, 1.0], &[10, 20, 50]),
+            &[0.25, -0.75, 0.25],
+        );
+        close(&length_weighted(&[1.0, 0.0], &[0, 0]), &[0.5, -0.5]);
+        assert_eq!(
+            length_weighted(&[0.1, 0.1, 0.1], &[1, 2, 4]),
+            [0.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn max_rl_weighs_a_success_by_how_rare_it_is() {
+        close(&max_rl(&[1.0, 1.0, 0.0, 0.0]), &[1.0, 1.0, -1.0, -1.0]);
+        close(&max_rl(&[1.0, 1.0]), &[0.0, 0.0]);
+    }
+
+    #[test]
+    fn whitened_advantages_have_mean_0_and_variance_1_over_the_tokens_of_the_step() {
+        // Three tokens of 0.5 and one of −0.5: mean 0.25, unbiased variance 0.25.
+        let mut advantages = [0.5, 0.5, 0.5, -0.5];
+        whiten(&mut advantages);
+        close(&advantages, &[0.5, 0.5, 0.5, -1.5]);
+        let mut equal = [0.25, 0.25];
+        whiten(&mut equal);
+        assert_eq!(equal, [0.0, 0.0]);
+        whiten(&mut []);
     }
 
     #[test]

@@ -417,6 +417,7 @@ fn admission(group: Option<&Group>) -> Admission {
         Some(group) if group.successes() == group.attempts() => {
             Admission::Dropped(DropReason::AllResolved)
         }
+        Some(group) if !group.is_informative() => Admission::Dropped(DropReason::Masked),
         Some(_) => Admission::Ready,
     }
 }

@@ -135,7 +135,11 @@ impl Group {
             .iter()
             .map(|trajectory| shaped(trajectory, overlong))
             .collect();
-        let advantages = estimator.advantages(&rewards);
+        let lengths: Vec<usize> = trajectories
+            .iter()
+            .map(|trajectory| trajectory.sequence.sampled())
+            .collect();
+        let advantages = estimator.advantages(&rewards, &lengths);
         let task_id = trajectories
             .first()
             .map(|trajectory| trajectory.task_id.clone())
@@ -182,9 +186,13 @@ impl Group {
             .count()
     }
 
-    /// True where some attempts resolved the task and some did not: only then is there something to learn.
+    /// True where some attempts resolved the task and some did not, and one of them is trained: only then is there
+    /// something to learn.
+    ///
+    /// What `overlong` masks is in every statistic of its group (mean, std, successes); it has no gradient.
     pub fn is_informative(&self) -> bool {
-        (1..self.attempts()).contains(&self.successes())
+        let both = (1..self.attempts()).contains(&self.successes());
+        both && self.members().any(|member| member.mask.contains(&true))
     }
 
     /// What the trainer may see, one per attempt.
@@ -295,6 +303,22 @@ mod tests {
                 .is_informative()
         });
         assert_eq!(informative, [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_masked_attempt_is_in_every_statistic_and_a_group_of_masked_ones_teaches_nothing() {
+        let ends = |stops: [Stop; 4]| {
+            let resolved = [true, true, false, false];
+            let attempts = stops.into_iter().zip(resolved);
+            let attempts = attempts.map(|(stop, resolved)| trajectory("a", resolved, 2, stop));
+            group(attempts.collect(), Overlong::Mask).expect("group")
+        };
+        let half = ends([Stop::EndOfTurn, Stop::EndOfTurn, Stop::Length, Stop::Length]);
+        assert_eq!(half.advantages(), [0.5, 0.5, -0.5, -0.5]);
+        assert!(half.is_informative());
+        let none = ends([Stop::Length, Stop::Length, Stop::Length, Stop::Length]);
+        assert_eq!(none.successes(), 2);
+        assert!(!none.is_informative());
     }
 
     #[test]

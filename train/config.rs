@@ -20,9 +20,11 @@ use crate::device::DeviceChoice;
 use crate::export::Format;
 use crate::loss::cispo::CispoConfig;
 use crate::loss::clipped::ClippedConfig;
+use crate::loss::dppo::DppoConfig;
 use crate::loss::gspo::GspoConfig;
 use crate::loss::policy::PolicyLoss;
 use crate::optim::OptimizerConfig;
+use crate::trainer::sentinel::Sentinel;
 use model::ModelConfig;
 use model::lora::LoraConfig;
 
@@ -152,6 +154,9 @@ pub struct GrpoConfig {
     pub min_attempts: u64,
     /// Informative groups per step.
     pub groups_per_step: usize,
+    /// Updates of the weights per step: its groups are trained in so many parts of nearly equal size, each normalized by
+    /// its own count. With 1 the ratio to the sampler is 1, and no clip ever acts.
+    pub updates_per_batch: usize,
     /// Attempts per group.
     pub group_size: usize,
     /// Groups drawn per step at most before it trains on what it has.
@@ -184,6 +189,8 @@ pub struct GrpoConfig {
     pub overlong: Overlong,
     /// The loss.
     pub loss: LossConfig,
+    /// Numbers of `metrics.jsonl` that warn, pause or stop the run where they leave their bounds.
+    pub sentinels: Vec<Sentinel>,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// LoRA instead of all weights.
@@ -198,6 +205,7 @@ impl Default for GrpoConfig {
             solved_above: 0.9,
             min_attempts: 8,
             groups_per_step: 16,
+            updates_per_batch: 1,
             group_size: 8,
             max_groups_drawn: 64,
             micro_batch_tokens: None,
@@ -215,6 +223,7 @@ impl Default for GrpoConfig {
             advantage: Estimator::default(),
             overlong: Overlong::Mask,
             loss: LossConfig::default(),
+            sentinels: Sentinel::usual(),
             optimizer: OptimizerConfig::default(),
             lora: LoraConfig::default(),
         }
@@ -229,6 +238,8 @@ pub enum LossConfig {
     Clipped(ClippedConfig),
     /// REINFORCE with clipped importance weights.
     Cispo(CispoConfig),
+    /// A mask on tokens whose probability has moved too far.
+    Dppo(DppoConfig),
     /// Clipped ratios of whole sequences.
     Gspo(GspoConfig),
 }
@@ -239,6 +250,7 @@ impl LossConfig {
         match self {
             LossConfig::Clipped(loss) => loss,
             LossConfig::Cispo(loss) => loss,
+            LossConfig::Dppo(loss) => loss,
             LossConfig::Gspo(loss) => loss,
         }
     }

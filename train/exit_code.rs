@@ -4,6 +4,7 @@
 
 use crate::repair;
 use crate::run::{interrupt, partial};
+use crate::trainer::sentinel::Alarm;
 
 /// All of it was done.
 pub const SUCCESS: u8 = 0;
@@ -45,7 +46,7 @@ pub fn of_error(error: &anyhow::Error) -> u8 {
     let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
     if is(|cause| cause.is::<interrupt::Interrupted>()) {
         INTERRUPTED
-    } else if is(|cause| cause.is::<rollout::watch::Stopped>()) {
+    } else if is(|cause| cause.is::<rollout::watch::Stopped>() || cause.is::<Alarm>()) {
         STOPPED
     } else if is(|cause| cause.is::<partial::Partial>()) {
         PARTIAL

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod evaluate;
 pub mod grpo;
 pub mod layerwise;
+pub mod sentinel;
 pub mod sft;
 pub mod state;
 pub mod validate;

@@ -17,6 +17,8 @@ pub enum DropReason {
     AllResolved,
     /// Fewer than two attempts have a verdict; the machinery lost the others.
     TooFewAttempts,
+    /// The attempts differ, and `overlong` masks every one of them.
+    Masked,
 }
 
 /// What became of every group.

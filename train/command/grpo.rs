@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use clap::Args;
 use data::source::jsonl::TaskSet;
@@ -18,6 +18,7 @@ use crate::plan::Plan;
 use crate::run::interrupt::Interrupt;
 use crate::run::paths::Paths;
 use crate::run::watched::Watched;
+use crate::settings::Settings;
 use crate::tasks::TestEnv;
 use crate::terminal;
 use crate::trainer::evaluate::Rollouts;
@@ -118,6 +119,24 @@ fn kept_fit_of(args: &GrpoArgs) -> Option<Fit> {
     }
 }
 
+/// What a resumed run has to find again, besides `[grpo]`.
+fn rests_on(args: &GrpoArgs, config: &Config) -> Result<Settings> {
+    let hash = |path: &Path| -> Result<String> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
+    };
+    let held_out = args.validate.as_deref().map(hash).transpose()?;
+    Ok(Settings::default()
+        .with("seed", config.seed)
+        .with("--curriculum", args.curriculum)
+        .with("--model", checkpoint::fingerprint(&args.model)?)
+        .with("--tasks", hash(&args.tasks)?)
+        .with("--validate", held_out)
+        .with("data.answer", config.data.answer)
+        .with("sandbox", &config.sandbox))
+}
+
 /// As [`run`], in a test_env that stands already.
 ///
 /// # Errors
@@ -157,6 +176,7 @@ pub fn run_in(test_env: &TestEnv, args: &GrpoArgs, config: &Config) -> Result<Gr
     let grpo = Grpo {
         config: &config.grpo,
         seed: config.seed,
+        rests_on: rests_on(args, config)?,
         rollouts: rollouts(&set),
         held_out: held_out.as_ref().map(|set| HeldOut {
             rollouts: rollouts(set),

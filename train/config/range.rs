@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Config, LossConfig};
 use crate::optim::OptimizerConfig;
+use crate::trainer::sentinel::Sentinel;
 use model::lora::LoraConfig;
 
 /// A value that cannot be.
@@ -65,6 +66,7 @@ pub(super) fn problem(config: &Config) -> Option<Problem> {
         .or_else(|| optimizer("sft.optimizer", &config.sft.optimizer))
         .or_else(|| optimizer("grpo.optimizer", &config.grpo.optimizer))
         .or_else(|| loss(&config.grpo.loss))
+        .or_else(|| sentinels(&config.grpo.sentinels))
         .or_else(|| lora("sft.lora", &config.sft.lora))
         .or_else(|| lora("grpo.lora", &config.grpo.lora))
         .or_else(|| sampling(config))
@@ -83,6 +85,7 @@ fn counts(config: &Config) -> Option<Problem> {
             "grpo.micro_batch_tokens",
             config.grpo.micro_batch_tokens.unwrap_or(1),
         ),
+        ("grpo.updates_per_batch", config.grpo.updates_per_batch),
         ("grpo.decode_rows", config.grpo.decode_rows),
         ("eval.attempts", config.eval.attempts),
         ("eval.decode_rows", config.eval.decode_rows),
@@ -179,6 +182,7 @@ fn loss(config: &LossConfig) -> Option<Problem> {
     let (name, low, high, dual) = match config {
         LossConfig::Clipped(loss) => ("clipped", loss.low, loss.high, Some(loss.dual)),
         LossConfig::Cispo(loss) => ("cispo", loss.low, loss.high, None),
+        LossConfig::Dppo(loss) => ("dppo", loss.low, loss.high, None),
         LossConfig::Gspo(loss) => ("gspo", loss.low, loss.high, None),
     };
     let at = |key: &str| format!("grpo.loss.{name}.{key}");
@@ -190,6 +194,14 @@ fn loss(config: &LossConfig) -> Option<Problem> {
     }
     let dual = dual.filter(|dual| dual.is_nan() || *dual <= 1.0)?;
     Some(Problem::new(at("dual"), dual, "above 1"))
+}
+
+fn sentinels(sentinels: &[Sentinel]) -> Option<Problem> {
+    let said = sentinels.iter().find_map(Sentinel::problem)?;
+    Some(Problem {
+        key: "grpo.sentinels".into(),
+        said: format!("in `grpo.sentinels`: {said}"),
+    })
 }
 
 fn lora(section: &str, config: &LoraConfig) -> Option<Problem> {

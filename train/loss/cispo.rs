@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Columns, Metrics, PolicyLoss, Unit, clip_metrics};
+use super::ratio::{LOWEST_LOGP, log_ratio};
 
 /// How much a token may weigh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,9 +34,13 @@ impl PolicyLoss for CispoConfig {
 
     /// `−sg(clip(ρ, 1−low, 1+high)) · A · logp` with `ρ = exp(logp − logp_old)`; `sg` stops the gradient.
     fn sum(&self, logp: Tensor<1>, columns: &Columns) -> (Tensor<1>, Metrics) {
-        let ratio = (logp.clone() - columns.logp_old.clone()).exp().detach();
+        let ratio = log_ratio(logp.clone(), columns.logp_old.clone())
+            .exp()
+            .detach();
         let weight = ratio.clone().clamp(1.0 - self.low, 1.0 + self.high);
-        let loss = (weight * columns.advantages.clone() * logp).sum().neg();
+        let loss = (weight * columns.advantages.clone() * logp.clamp_min(LOWEST_LOGP))
+            .sum()
+            .neg();
         (
             loss,
             clip_metrics(

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Columns, Metrics, PolicyLoss, Unit, clip_metrics};
+use super::ratio::log_ratio;
 
 /// How far one step may move the policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ impl PolicyLoss for ClippedConfig {
     /// `max(−A·ρ, −A·clip(ρ, 1−low, 1+high))` with `ρ = exp(logp − logp_old)`, capped at `−A·dual` where `A < 0`.
     fn sum(&self, logp: Tensor<1>, columns: &Columns) -> (Tensor<1>, Metrics) {
         let advantages = columns.advantages.clone();
-        let ratio = (logp - columns.logp_old.clone()).exp();
+        let ratio = log_ratio(logp, columns.logp_old.clone()).exp();
         let loss = clipped(self, ratio.clone(), advantages.clone());
         (
             loss.sum(),

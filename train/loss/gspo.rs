@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clipped::{ClippedConfig, clipped};
 use super::policy::{Columns, Metrics, PolicyLoss, Unit, clip_metrics};
+use super::ratio::log_ratio;
 
 /// How far one step may move the policy. A sequence's ratio is a geometric mean, so it is much closer to 1 than that of a
 /// token; the defaults are those of the paper.
@@ -39,7 +40,7 @@ impl PolicyLoss for GspoConfig {
             nothing.scatter(0, columns.sequence.clone(), values, IndexingUpdateOp::Add)
         };
         let lengths = of_each(logp.ones_like().detach()).clamp_min(1.0);
-        let ratio = (of_each(logp - columns.logp_old.clone()) / lengths.clone()).exp();
+        let ratio = (of_each(log_ratio(logp, columns.logp_old.clone())) / lengths.clone()).exp();
         // All tokens of a sequence have one advantage.
         let advantages = of_each(columns.advantages.clone()) / lengths;
         let bounds = ClippedConfig {

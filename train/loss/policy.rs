@@ -11,6 +11,7 @@ use std::ops::Range;
 use burn::tensor::{Int, Tensor};
 
 use super::chunked::{HeadLoss, by_autodiff, look_at};
+use super::ratio::log_ratio;
 use super::{entropy, log_probabilities};
 use crate::trainer::batch::{Batch, Part};
 
@@ -131,7 +132,7 @@ impl<'a> PolicyHead<'a> {
 
     /// Entropy, and how far the policy is from the one that sampled.
     fn compare(&self, logits: Tensor<2>, logp: Tensor<1>, columns: &Columns) -> Metrics {
-        let gap = logp - columns.logp_old.clone();
+        let gap = log_ratio(logp, columns.logp_old.clone());
         Metrics::from([
             ("entropy", sum_of(entropy(logits))),
             (

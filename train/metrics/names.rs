@@ -333,6 +333,11 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
+/// Whether a number of this name is measured.
+pub fn is_known(name: &str) -> bool {
+    METRICS.iter().any(|metric| metric.name == name)
+}
+
 /// The names of a row that [`METRICS`] does not have.
 pub fn unknown(row: &Row) -> Vec<&str> {
     row.names()

@@ -115,6 +115,10 @@ impl Row {
             // The last token of the prompt predicts the first of every attempt.
             let first = row.tokens.len();
             for (at, &token) in answer.iter().enumerate() {
+                // What a later turn was told is seen, and not trained.
+                if !member.mask[start + at] {
+                    continue;
+                }
                 let from = if at == 0 { start - 1 } else { first + at - 1 };
                 let logp_old = member.logprobs[start + at];
                 let (advantage, sequence) = (member.advantage, number as u32);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use burn::tensor::Device;
 use data::log::Log;
+use rollout::advantage::whiten;
 use rollout::attempt::{Attempt, Lost};
 use rollout::curriculum::{Curriculum, CurriculumConfig, Draw, Stages};
 use rollout::group::Group;
@@ -24,8 +25,8 @@ use crate::checkpoint;
 use crate::config::GrpoConfig;
 use crate::loss::policy::{Counts, PolicyHead};
 use crate::memory::Fit;
-use crate::metrics::{Metrics, check_finite};
-use crate::optim::{NamedGradients, over_micro_batches, workers};
+use crate::metrics::{Metrics, Row as MetricsRow, check_finite};
+use crate::optim::{NamedGradients, Shape, over_micro_batches, workers};
 use crate::policy::Generator;
 use crate::run::interrupt::{Interrupt, Interrupted};
 use crate::run::progress::Progress;
@@ -33,6 +34,7 @@ use crate::settings::Settings;
 use crate::trainer::batch::{Batch, Row, micro_batches};
 use crate::trainer::evaluate::Rollouts;
 use crate::trainer::layerwise::Learner;
+use crate::trainer::sentinel::{Action, Alarm, gravest};
 use crate::trainer::state::{self, Base, Counters, Origin, Resumed, TrainState, Tuning};
 
 mod measure;
@@ -55,6 +57,12 @@ struct State {
     held_out_log_offset: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     best: Option<BestPass>,
+    /// What the run rests on besides its config; empty in a checkpoint of an older program.
+    #[serde(default)]
+    rests_on: Settings,
+    /// The step at which a sentinel last paused the run.
+    #[serde(default)]
+    paused_at: u64,
 }
 
 /// What moves while a run runs.
@@ -66,7 +74,10 @@ struct Live<'a> {
     /// Attempts at held-out tasks, where there are some.
     held_out_log: Option<Log>,
     metrics: Metrics,
+    /// What stands in the metrics.
+    rows: Vec<MetricsRow>,
     best: Option<BestPass>,
+    paused_at: u64,
 }
 
 /// A run.
@@ -75,6 +86,8 @@ pub struct Grpo<'a> {
     pub config: &'a GrpoConfig,
     /// From which all randomness derives.
     pub seed: u64,
+    /// What a resumed run has to find again, besides the config: model, tasks, limits of the sandbox.
+    pub rests_on: Settings,
     /// Tasks and their judge.
     pub rollouts: Rollouts<'a>,
     /// Whether there are two stages.
@@ -168,8 +181,13 @@ impl Grpo<'_> {
             // The step is finished and saved, so a resumed run goes on as if it had never stopped.
             let stopped = self.watcher.stopped();
             let asked = self.interrupt.asked();
-            if due || step == steps || asked || stopped.is_some() {
+            let alarm = self.alarm(&mut live);
+            if due || step == steps || asked || stopped.is_some() || alarm.is_some() {
                 self.save(&mut live)?;
+            }
+            if let Some(alarm) = alarm {
+                progress.finish();
+                return Err(self.ended_by(alarm));
             }
             if let Some(stopped) = stopped {
                 progress.finish();
@@ -193,6 +211,36 @@ impl Grpo<'_> {
             best: live.best,
             ..summary
         })
+    }
+
+    /// What the sentinels say of the newest row. A pause is forgiven by whoever resumes.
+    fn alarm(&self, live: &mut Live<'_>) -> Option<Alarm> {
+        let mut warn = |alarm: &Alarm| eprintln!("warning: {alarm}");
+        let found = gravest(
+            &self.config.sentinels,
+            &live.rows,
+            live.paused_at,
+            &mut warn,
+        )?;
+        if found.action == Action::Pause {
+            live.paused_at = found.step;
+        }
+        Some(found)
+    }
+
+    fn ended_by(&self, alarm: Alarm) -> anyhow::Error {
+        let hint = match alarm.action {
+            Action::Pause => "`--resume` goes on from here",
+            Action::Warn | Action::Stop => {
+                "`--resume` goes on once its rule in `grpo.sentinels` is changed"
+            }
+        };
+        let place = format!(
+            "step {} is saved in `{}`\nhint: {hint}; an older checkpoint with a lower `grpo.optimizer.lr` may serve better",
+            alarm.step,
+            self.out.display()
+        );
+        anyhow::Error::new(alarm).context(place)
     }
 
     fn stopped(&self, step: u64, steps: u64) -> anyhow::Error {
@@ -219,11 +267,11 @@ impl Grpo<'_> {
         found: Option<State>,
     ) -> Result<Live<'s>> {
         let mut curriculum = self.new_curriculum()?;
-        let (mut log_offset, mut held_out_log_offset, mut best) = (0, 0, None);
+        let (mut log_offset, mut held_out_log_offset, mut best, mut paused_at) = (0, 0, None, 0);
         if let Some(state) = found {
             curriculum = curriculum.resume(state.curriculum)?;
-            (log_offset, held_out_log_offset, best) =
-                (state.log_offset, state.held_out_log_offset, state.best);
+            (log_offset, held_out_log_offset) = (state.log_offset, state.held_out_log_offset);
+            (best, paused_at) = (state.best, state.paused_at);
         }
         let Base {
             config: shape,
@@ -239,7 +287,9 @@ impl Grpo<'_> {
             )?),
             None => None,
         };
-        let metrics = Metrics::open(&self.out.join("metrics.jsonl"), train.step)?;
+        let path = self.out.join("metrics.jsonl");
+        let metrics = Metrics::open(&path, train.step)?;
+        let rows = crate::metrics::read(&path)?;
         let (model, rows) = (train.model().clone(), self.config.decode_rows);
         let generator =
             Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
@@ -252,7 +302,9 @@ impl Grpo<'_> {
             log,
             held_out_log,
             metrics,
+            rows,
             best,
+            paused_at,
         })
     }
 
@@ -271,11 +323,15 @@ impl Grpo<'_> {
                 "warning: step {step} found no group with both successes and failures; the weights stay"
             );
         } else {
-            let (gradients, measured) = self.gradients(&live.train, &groups);
-            trained = measured;
-            norm = live.train.update(gradients, rate).into_scalar::<f32>();
+            let updates = self.config.updates_per_batch.min(group_count);
+            for part in parts(&groups, updates) {
+                let (gradients, measured) = self.gradients(&live.train, part);
+                let part_norm = live.train.update(gradients, rate).into_scalar::<f32>();
+                check_finite("grpo", step, measured.measured.loss, part_norm, self.out)?;
+                trained.add_update(&measured, updates);
+                norm = norm.max(part_norm);
+            }
         }
-        check_finite("grpo", step, trained.measured.loss, norm, self.out)?;
         let left = live.curriculum.end_step()?;
         if !left.is_empty() {
             data::source::jsonl::write_rows(&self.out.join("dropped_tasks.jsonl"), left)?;
@@ -302,6 +358,7 @@ impl Grpo<'_> {
             note += &format!("  held-out pass@1 {:.3}", found.pass_at_1);
         }
         live.metrics.write_row(&row)?;
+        live.rows.push(row);
         Ok(note)
     }
 
@@ -324,6 +381,8 @@ impl Grpo<'_> {
             log_offset,
             held_out_log_offset: live.held_out_log.as_ref().map_or(0, Log::offset),
             best: live.best,
+            rests_on: self.rests_on.clone(),
+            paused_at: live.paused_at,
         };
         live.train
             .save(self.out, self.config.keep, self.watcher, &state)
@@ -443,7 +502,10 @@ impl Grpo<'_> {
             .iter()
             .map(|group| Row::from_group(group))
             .filter(|row| !row.targets.is_empty());
-        let rows: Vec<Row> = rows.collect();
+        let mut rows: Vec<Row> = rows.collect();
+        if self.config.advantage.whitens_batch() {
+            whiten_rows(&mut rows);
+        }
         // Every response token of the global batch weighs the same; or every attempt does.
         let counts = Counts {
             tokens: rows
@@ -491,14 +553,53 @@ impl Grpo<'_> {
             return Ok(None);
         };
         let state: State = state::read_state(&path)?;
+        let what = format!("the run in `{}`", path.display());
         let settings = |stage: &str, config: &GrpoConfig| {
             Settings::default()
                 .with("stage", stage)
-                .with("grpo", config)
+                .with("grpo", self.resumable(config))
         };
         let now = settings("grpo", self.config);
-        settings(&state.stage, &state.config)
-            .require_same(&now, &format!("the run in `{}`", path.display()))?;
+        settings(&state.stage, &state.config).require_same(&now, &what)?;
+        if state.rests_on != Settings::default() {
+            state.rests_on.require_same(&self.rests_on, &what)?;
+        }
         Ok(Some((path, state)))
+    }
+
+    /// `config` without what a resumed run may change: how often is saved and evaluated, how many checkpoints are kept,
+    /// how long an outage is waited for, the sentinels; and the number of steps, where no rate and no stage depends on it.
+    fn resumable(&self, config: &GrpoConfig) -> GrpoConfig {
+        let mut kept = GrpoConfig {
+            save_every: 0,
+            validate_every: 0,
+            keep: 0,
+            outage_s: 0,
+            sentinels: Vec::new(),
+            ..config.clone()
+        };
+        if !self.curriculum && config.optimizer.schedule == Shape::Constant {
+            kept.steps = 0;
+        }
+        kept
+    }
+}
+
+/// `groups` in `count` parts of nearly equal size, in their order.
+fn parts<'a, 'g>(groups: &'a [&'g Group], count: usize) -> impl Iterator<Item = &'a [&'g Group]> {
+    (0..count).map(move |part| {
+        let at = |part: usize| part * groups.len() / count;
+        &groups[at(part)..at(part + 1)]
+    })
+}
+
+/// Whitens the advantages of all targets.
+fn whiten_rows(rows: &mut [Row]) {
+    let targets = || rows.iter().flat_map(|row| &row.targets);
+    let mut advantages: Vec<f32> = targets().map(|target| target.advantage).collect();
+    whiten(&mut advantages);
+    let targets = rows.iter_mut().flat_map(|row| &mut row.targets);
+    for (target, advantage) in targets.zip(advantages) {
+        target.advantage = advantage;
     }
 }

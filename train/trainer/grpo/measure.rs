@@ -73,6 +73,14 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 }
 
 impl Trained {
+    /// Adds what one of `updates` updates trained; the loss is their mean.
+    pub(super) fn add_update(&mut self, other: &Trained, updates: usize) {
+        let loss = self.measured.loss + other.measured.loss / updates as f64;
+        self.add(other);
+        self.measured.loss = loss;
+        self.targets += other.targets;
+    }
+
     pub(super) fn add(&mut self, other: &Trained) {
         self.measured.add(&other.measured);
         self.tokens += other.tokens;
