@@ -27,6 +27,7 @@ pub mod plan;
 pub mod policy;
 pub mod repair;
 pub mod report;
+pub mod review;
 pub mod run;
 pub mod serve;
 pub mod settings;
