@@ -12,10 +12,10 @@ use clap::{Args, Subcommand};
 use super::minimize::OWN;
 use super::{RunArgs, cache_folder, summary_to};
 use crate::plan::Plan;
+use crate::review::Review;
 use crate::review::export::{Exporting, export};
 use crate::review::items::{Source, from_run, read};
 use crate::review::store::{QUEUE_FILE, Store};
-use crate::review::Review;
 use crate::run::interrupt::Interrupt;
 use crate::run::paths::Paths;
 use crate::tasks::TestEnv;
@@ -150,7 +150,9 @@ pub fn run(args: &ReviewArgs) -> Result<()> {
     let address = SocketAddr::new(args.host, args.port);
     let review = Review::start(store, test_env, reviewer, address)?;
     if !args.host.is_loopback() {
-        eprintln!("warning: who reads what is sent to `{address}` can take the token; nothing is encrypted");
+        eprintln!(
+            "warning: who reads what is sent to `{address}` can take the token; nothing is encrypted"
+        );
     }
     eprintln!("the address holds a secret; Ctrl-C ends it, and everything is kept");
     println!("{}", review.url());
@@ -178,7 +180,9 @@ fn run_export(args: &ReviewExportArgs) -> Result<()> {
         0 => None,
         _ => Some(TestEnv::open_for_others(&config, &cache_folder()?)?),
     };
-    let grader = test_env.as_ref().map(|env| env.grader_in(env.sandbox.clone()));
+    let grader = test_env
+        .as_ref()
+        .map(|env| env.grader_in(env.sandbox.clone()));
     let exporting = Exporting {
         store: &store,
         grader: grader.as_ref(),

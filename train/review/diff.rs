@@ -81,7 +81,10 @@ fn tokens_that_differ(old: &str, new: &str) -> (Ranges, Ranges) {
             let length: usize = tokens[range].iter().map(|token| units(token)).sum();
             (start, start + length)
         };
-        changed.map(span).filter(|(start, end)| start < end).collect()
+        changed
+            .map(span)
+            .filter(|(start, end)| start < end)
+            .collect()
     };
     (
         side(&olds, &|op| op.old_range()),
@@ -119,7 +122,10 @@ mod tests {
 
     #[test]
     fn only_the_token_that_differs_is_marked() {
-        let found = marks("def f():\n    return a - b\n", "def f():\n    return a + b\n");
+        let found = marks(
+            "def f():\n    return a - b\n",
+            "def f():\n    return a + b\n",
+        );
         assert_eq!(found.old, BTreeMap::from([(1, vec![(13, 14)])]));
         assert_eq!(found.new, found.old);
         assert_eq!((found.anchors, found.size), (vec![(0, 0), (1, 1)], 2));

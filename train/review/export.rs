@@ -112,9 +112,17 @@ pub fn export(exporting: &Exporting<'_>) -> Result<ExportSummary> {
     let mut seen = HashSet::new();
     let (mut seconds, mut keys) = (Vec::new(), Vec::new());
     for verdict in exporting.store.standing()? {
-        let none = || anyhow!("the queue has a verdict about item {}, which it has not", verdict.item);
+        let none = || {
+            anyhow!(
+                "the queue has a verdict about item {}, which it has not",
+                verdict.item
+            )
+        };
         let item = exporting.store.item(verdict.item)?.ok_or_else(none)?;
-        *summary.verdicts.entry(verdict.kind.name().into()).or_default() += 1;
+        *summary
+            .verdicts
+            .entry(verdict.kind.name().into())
+            .or_default() += 1;
         all.rows.push(row(&item, &verdict));
         if !matches!(verdict.kind, VerdictKind::Accept | VerdictKind::Edit) {
             continue;
@@ -192,10 +200,11 @@ impl Exporting<'_> {
             for (reason, count) in found.dropped {
                 (0..count).for_each(|_| drop(format!("triplets: {reason}")));
             }
-            all.triplets.extend(found.triplets.into_iter().map(|triplet| Triplet {
-                id: format!("{}.review{}", triplet.id, verdict.id),
-                ..triplet
-            }));
+            all.triplets
+                .extend(found.triplets.into_iter().map(|triplet| Triplet {
+                    id: format!("{}.review{}", triplet.id, verdict.id),
+                    ..triplet
+                }));
             answered = found.smallest.unwrap_or(answered);
         }
         let (asked, chosen) = match self.answer(item, &answered) {

@@ -72,7 +72,10 @@ impl Guard {
         if text("origin").is_some_and(|origin| !same(origin))
             || text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
         {
-            return Some((StatusCode::FORBIDDEN, "another page may not ask this server"));
+            return Some((
+                StatusCode::FORBIDDEN,
+                "another page may not ask this server",
+            ));
         }
         None
     }
@@ -111,7 +114,10 @@ pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next
 
 /// Whether a request opens the page with the right token in its address, under the right name.
 fn opens(guard: &Guard, request: &Request) -> bool {
-    let host = request.headers().get("host").and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get("host")
+        .and_then(|host| host.to_str().ok());
     let pairs = request.uri().query().unwrap_or_default().split('&');
     let token = pairs
         .filter_map(|pair| pair.split_once('='))

@@ -52,7 +52,10 @@ pub fn from_run(folder: &Path, tasks: Option<&Path>) -> Result<Vec<Source>> {
         let beside = predictions.parent().unwrap_or(folder);
         let places = [beside.to_path_buf(), folder.to_path_buf()];
         let held_out = folder.join("tasks/held_out");
-        let usual = places.iter().chain([&held_out]).map(|place| place.join(TASKS_FILE));
+        let usual = places
+            .iter()
+            .chain([&held_out])
+            .map(|place| place.join(TASKS_FILE));
         let tasks = tasks
             .map(Path::to_path_buf)
             .or_else(|| usual.into_iter().find(|path| path.is_file()))
@@ -76,7 +79,10 @@ fn find_predictions(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Re
         .with_context(|| format!("cannot read the folder `{}`", folder.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("while reading `{}`", folder.display()))?;
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let (path, name) = (
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        );
         let kind = entry.file_type()?;
         if kind.is_file() && (name == "preds.json" || name.ends_with(".preds.json")) {
             found.push(path);
@@ -151,9 +157,10 @@ fn diff(answer: &Answer, given: &Given, task: &data::Task) -> String {
     let read = |path: &str| given.set.base_file(task, path).ok().flatten();
     match answer {
         Answer::Diff(diff) => diff.clone(),
-        Answer::Files(_) => answer
-            .patch(&read)
-            .map_or_else(|why| format!("no patch: {why}"), |patch| patch.text().into()),
+        Answer::Files(_) => answer.patch(&read).map_or_else(
+            |why| format!("no patch: {why}"),
+            |patch| patch.text().into(),
+        ),
         Answer::Refused(why) => format!("no patch: {why}"),
     }
 }
@@ -182,7 +189,10 @@ fn results(path: &Path) -> Result<HashMap<String, Said>> {
     if let Some(end) = summary["end"].as_str() {
         let said = Said {
             resolved: end == "repaired",
-            reason: format!("the agent ended with {end} after {} tries", summary["tries"]),
+            reason: format!(
+                "the agent ended with {end} after {} tries",
+                summary["tries"]
+            ),
         };
         return Ok(HashMap::from([(String::new(), said)]));
     }
@@ -190,7 +200,10 @@ fn results(path: &Path) -> Result<HashMap<String, Said>> {
     let said = |row: &Value| {
         let resolved = row["resolved"].as_bool()?;
         let reason = format!("needs_review: the agent spent its {} tries", row["tries"]);
-        Some((row["task_id"].as_str()?.to_string(), Said { resolved, reason }))
+        Some((
+            row["task_id"].as_str()?.to_string(),
+            Said { resolved, reason },
+        ))
     };
     Ok(rows.filter_map(said).collect())
 }

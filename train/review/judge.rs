@@ -160,7 +160,9 @@ pub fn patch_of(item: &Item, files: &Files) -> Result<Patch> {
         let base = set
             .base_file(&item.task, path)
             .with_context(|| format!("while reading `{path}`"))?;
-        let text = text.as_ref().map(|text| with_line_ends(base.as_deref(), text));
+        let text = text
+            .as_ref()
+            .map(|text| with_line_ends(base.as_deref(), text));
         patches.push(Patch::change(path, base.as_deref(), text.as_deref()));
     }
     Patch::joined(&patches).context("the fix is too much for one patch")
@@ -309,7 +311,10 @@ impl Judge {
         let found = smallest(&self.grader(hears), item, &judged)?;
         let set = set_of(item);
         let read = |path: &str| set.base_file(&item.task, path).ok().flatten();
-        let changes = found.patch.apply(&read).map_err(|error| anyhow!("{error}"))?;
+        let changes = found
+            .patch
+            .apply(&read)
+            .map_err(|error| anyhow!("{error}"))?;
         let mut small: Files = changes
             .into_iter()
             .map(|change| (change.path, change.content))

@@ -49,9 +49,18 @@ type Shared = State<Arc<Server>>;
 pub fn router(server: Arc<Server>, guard: Guard) -> Router {
     Router::new()
         .route("/", get(|| asset("text/html", include_str!("page.html"))))
-        .route("/app.js", get(|| asset("text/javascript", include_str!("app.js"))))
-        .route("/code.js", get(|| asset("text/javascript", include_str!("code.js"))))
-        .route("/style.css", get(|| asset("text/css", include_str!("style.css"))))
+        .route(
+            "/app.js",
+            get(|| asset("text/javascript", include_str!("app.js"))),
+        )
+        .route(
+            "/code.js",
+            get(|| asset("text/javascript", include_str!("code.js"))),
+        )
+        .route(
+            "/style.css",
+            get(|| asset("text/css", include_str!("style.css"))),
+        )
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
         .route("/api/start", get(start))
         .route("/api/items", get(items))
@@ -90,9 +99,7 @@ impl From<anyhow::Error> for Refusal {
                 StatusCode::CONFLICT,
                 json!({ "error": conflict.to_string(), "draft": conflict.0 }),
             ),
-            Err(error) => {
-                Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}"))
-            }
+            Err(error) => Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")),
         }
     }
 }
@@ -181,7 +188,9 @@ async fn items(State(server): Shared, Query(asked): Query<Listing>) -> Answer {
 async fn next(State(server): Shared, Query(who): Query<Who>) -> Answer {
     blocking(move || {
         let reviewer = server.reviewer(who.reviewer.as_deref())?;
-        Ok(Json(json!({ "next": server.store.next_open(&reviewer, who.after)? })))
+        Ok(Json(
+            json!({ "next": server.store.next_open(&reviewer, who.after)? }),
+        ))
     })
     .await
 }
@@ -191,7 +200,9 @@ async fn item(State(server): Shared, Path(id): Path<i64>, Query(who): Query<Who>
         let reviewer = server.reviewer(who.reviewer.as_deref())?;
         let item = server.item(id)?;
         let view = view(&server.store, &server.judge, &item, &reviewer)?;
-        Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
+        Ok(Json(
+            serde_json::to_value(view).map_err(anyhow::Error::from)?,
+        ))
     })
     .await
 }
@@ -209,7 +220,9 @@ async fn file(
         data::patch::check_path(path).map_err(|error| unusable(error.to_string()))?;
         let model = model_files(&item).unwrap_or_default();
         let view = file_view(&item, path, &model, None);
-        Ok(Json(serde_json::to_value(view).map_err(anyhow::Error::from)?))
+        Ok(Json(
+            serde_json::to_value(view).map_err(anyhow::Error::from)?,
+        ))
     })
     .await
 }
@@ -224,7 +237,9 @@ struct Texts {
 async fn marked(State(_): Shared, Path(_): Path<i64>, Json(texts): Json<Texts>) -> Answer {
     blocking(move || {
         let found = marks(&texts.old, &texts.new);
-        Ok(Json(serde_json::to_value(found).map_err(anyhow::Error::from)?))
+        Ok(Json(
+            serde_json::to_value(found).map_err(anyhow::Error::from)?,
+        ))
     })
     .await
 }
@@ -367,7 +382,8 @@ fn decided(
     let patch = patch_of(item, &deciding.files)?;
     let told = server.judge.known(item, &patch)?;
     if patch.is_empty() || !told.is_some_and(|told| told.passes) {
-        let said = "these files did not pass the tests: run them first, and store exactly what passed";
+        let said =
+            "these files did not pass the tests: run them first, and store exactly what passed";
         return Err(Refusal::new(StatusCode::CONFLICT, said));
     }
     let model = model_files(item).and_then(|files| patch_of(item, &files));
@@ -384,7 +400,10 @@ async fn undo(State(server): Shared, Json(who): Json<Who>) -> Answer {
     blocking(move || {
         let reviewer = server.reviewer(who.reviewer.as_deref())?;
         let Some(item) = server.store.latest(&reviewer)? else {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing to undo"));
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "there is nothing to undo",
+            ));
         };
         server.store.decide(&Verdict {
             id: 0,
@@ -397,7 +416,9 @@ async fn undo(State(server): Shared, Json(who): Json<Who>) -> Answer {
             keys: 0,
             at: 0,
         })?;
-        Ok(Json(json!({ "item": item, "progress": server.store.progress(&reviewer)? })))
+        Ok(Json(
+            json!({ "item": item, "progress": server.store.progress(&reviewer)? }),
+        ))
     })
     .await
 }

@@ -231,8 +231,7 @@ impl Store {
                 path.display()
             )
         })?;
-        let format: i64 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if format > QUEUE_FORMAT {
             bail!(
                 "`{}` has the format {format}, and this program reads {QUEUE_FORMAT}\nhint: use the program that wrote it, or a newer one",
@@ -357,7 +356,8 @@ impl Store {
     /// When the file cannot be read.
     pub fn next_open(&self, reviewer: &str, after: i64) -> Result<Option<i64>> {
         let connection = self.lock();
-        let sql = "SELECT i.id FROM items i LEFT JOIN current c ON c.item = i.id AND c.reviewer = ?1
+        let sql =
+            "SELECT i.id FROM items i LEFT JOIN current c ON c.item = i.id AND c.reviewer = ?1
                    WHERE c.kind IS NULL AND i.id <> ?2 ORDER BY i.id <= ?2, i.id LIMIT 1";
         Ok(connection
             .query_row(sql, params![reviewer, after], |row| row.get(0))
@@ -495,7 +495,16 @@ impl Store {
         transaction.execute(
             "INSERT INTO verdicts (item, reviewer, kind, reason, patch, seconds, keys, at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![item, reviewer, kind.name(), reason, patch, seconds, keys, now()],
+            params![
+                item,
+                reviewer,
+                kind.name(),
+                reason,
+                patch,
+                seconds,
+                keys,
+                now()
+            ],
         )?;
         let id = transaction.last_insert_rowid();
         if *kind == VerdictKind::Undo {
@@ -519,8 +528,7 @@ impl Store {
     ///
     /// When the file cannot be read.
     pub fn latest(&self, reviewer: &str) -> Result<Option<i64>> {
-        let sql =
-            "SELECT item FROM current WHERE reviewer = ?1 ORDER BY verdict DESC LIMIT 1";
+        let sql = "SELECT item FROM current WHERE reviewer = ?1 ORDER BY verdict DESC LIMIT 1";
         Ok(self
             .lock()
             .query_row(sql, [reviewer], |row| row.get(0))
@@ -533,7 +541,10 @@ impl Store {
     ///
     /// When the row cannot be read.
     pub fn current(&self, item: i64, reviewer: &str) -> Result<Option<Verdict>> {
-        let all = self.verdicts("JOIN current c ON c.verdict = v.id WHERE c.item = ?1", [item])?;
+        let all = self.verdicts(
+            "JOIN current c ON c.verdict = v.id WHERE c.item = ?1",
+            [item],
+        )?;
         Ok(all.into_iter().find(|one| one.reviewer == reviewer))
     }
 
@@ -564,7 +575,17 @@ impl Store {
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map(values, |row| {
             let kind: String = row.get(3)?;
-            Ok((kind, row.get(0)?, row.get(1)?, row.get(2)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?))
+            Ok((
+                kind,
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(4)?,
+                row.get(5)?,
+                row.get(6)?,
+                row.get(7)?,
+                row.get(8)?,
+            ))
         })?;
         rows.map(|row| {
             let (kind, id, item, reviewer, reason, patch, seconds, keys, at) = row?;
@@ -608,7 +629,14 @@ impl Store {
 
 fn draft_of(connection: &Connection, item: i64, reviewer: &str) -> Result<Option<Draft>> {
     let sql = "SELECT version, files, seconds, keys FROM drafts WHERE item = ?1 AND reviewer = ?2";
-    let read = |row: &Row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?));
+    let read = |row: &Row| {
+        Ok((
+            row.get(0)?,
+            row.get::<_, String>(1)?,
+            row.get(2)?,
+            row.get(3)?,
+        ))
+    };
     let found = connection
         .query_row(sql, params![item, reviewer], read)
         .optional()?;
@@ -616,7 +644,8 @@ fn draft_of(connection: &Connection, item: i64, reviewer: &str) -> Result<Option
         .map(|(version, files, seconds, keys)| {
             Ok(Draft {
                 version,
-                files: serde_json::from_str(&files).context("a draft of the queue holds no files")?,
+                files: serde_json::from_str(&files)
+                    .context("a draft of the queue holds no files")?,
                 seconds,
                 keys,
             })

@@ -157,7 +157,10 @@ pub fn file_view(item: &Item, path: &str, model: &Files, draft: Option<&Files>) 
     let on_disk = set.root.join(&item.task.tree).join(path).is_file();
     let fault = if original.is_none() && on_disk {
         Some("it is no text, and is left as it is".to_string())
-    } else if [&original, &after, &human].iter().any(|one| text(one).len() > LARGEST) {
+    } else if [&original, &after, &human]
+        .iter()
+        .any(|one| text(one).len() > LARGEST)
+    {
         Some(format!("it is larger than {LARGEST} bytes"))
     } else {
         None
@@ -191,7 +194,11 @@ fn head(text: &str) -> String {
         end -= 1;
     }
     let more = if end < text.len() {
-        format!("\n… {} bytes more, BLAKE3 {}", text.len() - end, &hash(text)[..16])
+        format!(
+            "\n… {} bytes more, BLAKE3 {}",
+            text.len() - end,
+            &hash(text)[..16]
+        )
     } else {
         String::new()
     };
