@@ -335,7 +335,7 @@ impl Store {
         let sql = format!(
             "SELECT i.id, i.task_id, i.repo, i.lines, c.kind, d.item IS NOT NULL {from} ORDER BY i.id LIMIT ?3 OFFSET ?4"
         );
-        let mut statement = connection.prepare_cached(&sql)?;
+        let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map(params![reviewer, search, limit, offset], |row| {
             Ok(Listed {
                 id: row.get(0)?,
@@ -572,7 +572,7 @@ impl Store {
              FROM verdicts v {which} ORDER BY v.item, v.id"
         );
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(&sql)?;
+        let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map(values, |row| {
             let kind: String = row.get(3)?;
             Ok((
@@ -588,7 +588,7 @@ impl Store {
             ))
         })?;
         rows.map(|row| {
-            let (kind, id, item, reviewer, reason, patch, seconds, keys, at) = row?;
+            let (kind, id, item, reviewer, reason, patch, seconds, keys, at): Columns = row?;
             Ok(Verdict {
                 id,
                 item,
@@ -611,7 +611,7 @@ impl Store {
     /// When the file cannot be read.
     pub fn pairs(&self) -> Result<Vec<Pair>> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(
+        let mut statement = connection.prepare(
             "SELECT a.reviewer, b.reviewer, a.kind, b.kind FROM current a JOIN current b
              ON a.item = b.item AND a.reviewer < b.reviewer WHERE a.kind <> 'skip' AND b.kind <> 'skip'
              ORDER BY a.reviewer, b.reviewer, a.item",
@@ -626,6 +626,9 @@ impl Store {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
+
+/// The columns of a verdict, its kind first.
+type Columns = (String, i64, i64, String, String, String, f64, i64, i64);
 
 fn draft_of(connection: &Connection, item: i64, reviewer: &str) -> Result<Option<Draft>> {
     let sql = "SELECT version, files, seconds, keys FROM drafts WHERE item = ?1 AND reviewer = ?2";
