@@ -18,6 +18,7 @@ mod plans;
 mod repair;
 mod repairing;
 mod resume;
+mod review;
 mod security;
 mod serve;
 mod serve_clients;

@@ -38,6 +38,7 @@ pub mod quickstart;
 pub mod related;
 pub mod repair;
 pub mod report;
+pub mod review;
 pub mod rows;
 pub mod runs;
 pub mod samples;
@@ -87,6 +88,8 @@ pub enum Command {
     /// Ends with 0 where it is repaired, 6 where it needs review, 1 after an error and 130 after Ctrl-C. The patch is on
     /// standard output in the form that `git apply` takes.
     Repair(repair::RepairArgs),
+    /// A local page on which a person corrects what the model could not repair; corrections become training data.
+    Review(review::ReviewArgs),
     /// A model as a quantized GGUF file, compared with the original.
     Export(export::ExportArgs),
     /// Talk with a model: one turn for every line.
@@ -184,6 +187,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Grade(args) => grade::run(&args).map(|_| ()),
         Command::Minimize(args) => minimize::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Review(args) => review::run(&args),
         Command::Export(args) => export::run(&args).map(|_| ()),
         Command::Chat(args) => chat::run(&args),
         Command::Serve(args) => serve::run(&args),

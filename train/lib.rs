@@ -28,6 +28,7 @@ pub mod policy;
 pub mod repair;
 pub mod report;
 pub mod repository;
+pub mod review;
 pub mod run;
 pub mod serve;
 pub mod settings;

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use data::Patch;
 use data::retrieve::Index;
+use data::source::jsonl::write_tasks;
 use data::task::Language;
 use rollout::agent::AgentConfig;
 use rollout::agent::check::Checker;
@@ -150,6 +151,8 @@ impl Repairing<'_> {
             start = self.reproduced(wanted, start, &index, words, writer, desk.journal())?;
         }
         let task = start.task(&self.instance, wanted, TREE);
+        // For who looks at it later: `train review --run`.
+        write_tasks(self.out, std::slice::from_ref(&task))?;
         let suite = Limits {
             timeout_s: start.suite_limit_s(self.limits.timeout_s),
             ..self.limits.clone()

@@ -13,8 +13,9 @@ use data::clean::HeldOut;
 use data::near::Near;
 use data::source::jsonl::TaskSet;
 use data::triplet::{Card, ReadTriplets, Split, Triplet, write_triplets};
-use data::{Task, draw};
+use data::{Patch, Task, draw};
 use rollout::grade::Grader;
+use sandbox::SandboxError;
 use serde::{Deserialize, Serialize};
 
 use crate::grade::on_threads;
@@ -38,6 +39,47 @@ pub use score::{TrimScore, TrimSummary, Trimming};
 /// The stage in the words of the command line.
 pub const TRIPLETS: &str = "data triplets";
 const SUMMARY: &str = "summary.json";
+/// What the triplets of planted bugs are made of.
+const PLANTED: &str = "a planted bug, its repair, and noise";
+
+/// What somebody's repair of a task teaches.
+#[derive(Clone, Debug, Default)]
+pub struct Corrected {
+    /// Its smallest part that passes; `None` where it could not be proven.
+    pub smallest: Option<Patch>,
+    /// The triplets.
+    pub triplets: Vec<Triplet>,
+    /// Why there are no more.
+    pub dropped: BTreeMap<String, usize>,
+}
+
+/// Makes triplets of a task whose `gold` is somebody's repair, at most `per_task` with noise.
+///
+/// # Errors
+///
+/// When the sandbox fails three times.
+pub fn of_correction(
+    set: &TaskSet,
+    task: &Task,
+    grader: &Grader,
+    (seed, per_task): (u64, usize),
+    source: &str,
+) -> Result<Corrected, SandboxError> {
+    let building = Building {
+        set,
+        task,
+        grader,
+        seed,
+        per_task,
+        source,
+    };
+    let (smallest, built) = building.corrected()?;
+    Ok(Corrected {
+        smallest,
+        triplets: built.triplets,
+        dropped: built.dropped,
+    })
+}
 
 /// What building triplets did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -234,6 +276,7 @@ impl Tripling<'_> {
                 grader: self.grader,
                 seed: self.seed,
                 per_task: self.per_task,
+                source: PLANTED,
             };
             building
                 .run(&|| self.interrupt.asked())

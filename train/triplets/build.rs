@@ -59,6 +59,8 @@ pub(super) struct Building<'a> {
     pub grader: &'a Grader,
     pub seed: u64,
     pub per_task: usize,
+    /// What the triplets are made of, in words.
+    pub source: &'a str,
 }
 
 /// The repair of a task, made smaller and proven.
@@ -109,6 +111,33 @@ impl Building<'_> {
         }
         built.calls = questions.calls;
         Ok(Some(built))
+    }
+
+    /// What a repair that somebody wrote teaches: first the repair as it was written, where parts of it are not needed, then
+    /// its smallest part among noise. Also that part; `None` where it could not be proven.
+    pub fn corrected(&self) -> Result<(Option<Patch>, Built), SandboxError> {
+        let mut questions = Questions::new(self.grader, &self.set.root, self.task);
+        let core = match self.core(&mut questions)? {
+            Ok(core) => core,
+            Err(reason) => return Ok((None, Built::dropped(reason, 1))),
+        };
+        let mut built = Built::default();
+        let written = self.task.judged(&self.task.gold).0;
+        let written = written.canonical(&|path| self.read(path));
+        let mut tell = |made: Made| match made {
+            Ok(triplet) => built.triplets.push(triplet),
+            Err(reason) => *built.dropped.entry(reason.to_string()).or_default() += 1,
+        };
+        if let Some(written) = written.ok().filter(|written| *written != core.patch) {
+            let long = (written, Vec::new());
+            tell(self.proven(&core, (0, 0), long, &mut questions)?);
+        }
+        for number in 1..=self.per_task {
+            let key = draw::key(self.seed, &[hash_of(&self.task.id), number as u64, 0]);
+            tell(self.triplet(&core, number, key, &mut questions)?);
+        }
+        built.calls = questions.calls;
+        Ok((Some(core.patch), built))
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -220,6 +249,18 @@ impl Building<'_> {
         let Ok(long) = long.canonical(&base) else {
             return Ok(Err("there is no place for noise"));
         };
+        self.proven(core, (number, key), (long, noise), questions)
+    }
+
+    /// The triplet of a long patch, with what shows that it is one.
+    fn proven(
+        &self,
+        core: &Core,
+        (number, key): (usize, u64),
+        (long, noise): (Patch, Vec<Mark>),
+        questions: &mut Questions,
+    ) -> Result<Made, SandboxError> {
+        let base = |path: &str| self.read(path);
         let before = questions.calls;
         if questions.graded(&long, Tests::All)?.outcome != Outcome::Resolved {
             return Ok(Err("the noise turns a test red"));
@@ -266,7 +307,7 @@ impl Building<'_> {
             calls: questions.calls - before,
             shared_calls: core.shared_calls,
             noise_key: key,
-            source: "a planted bug, its repair, and noise".into(),
+            source: self.source.into(),
             license: core.license.clone(),
         };
         Ok(Ok(self.written(
