@@ -123,8 +123,9 @@ fn copied(repo: &Path, tree: &Path) -> Result<()> {
     let copied = copy::copy(repo, tree)?;
     if copied.files == 0 {
         bail!(
-            "`{}` holds no file\nhint: is it the right folder, and is a branch checked out?",
-            repo.display()
+            "`{}` holds no file{}",
+            repo.display(),
+            data::Hint("is it the right folder, and is a branch checked out?")
         );
     }
     eprintln!(

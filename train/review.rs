@@ -69,8 +69,7 @@ impl Review {
             let router = server::router(server.clone(), guard);
             HttpServer::bind(address, router, Limits::default()).map_err(|error| {
                 anyhow!(
-                    "cannot listen on `{address}`: {error}\nhint: another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free"
-                )
+                    "cannot listen on `{address}`: {error}{}", data::Hint("another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free"))
             })
         };
         let address = match address.port() {

@@ -61,8 +61,7 @@ impl History {
         ];
         repository.git(&fetch, Vec::new()).map_err(|error| {
             format!(
-                "`{source}` cannot be fetched: {error}\nhint: is it the root of a git repository with a commit? check the address and the network"
-            )
+                "`{source}` cannot be fetched: {error}{}", crate::Hint("is it the root of a git repository with a commit? check the address and the network"))
         })?;
         let head = text(repository.git(&["rev-parse", "--verify", FETCHED], Vec::new())?);
         Ok(History {

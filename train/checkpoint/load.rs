@@ -343,7 +343,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         }
     }
     if let Some(hint) = how_to_download(path).filter(|_| !path.exists()) {
-        bail!("there is no model `{}`\nhint: {hint}", path.display());
+        bail!("there is no model `{}`{}", path.display(), data::Hint(hint));
     }
     bail!(
         "`{}` holds no model: neither `config.json` nor a complete checkpoint `step-…`{}",

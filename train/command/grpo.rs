@@ -204,8 +204,11 @@ fn training_tasks(args: &GrpoArgs) -> Result<TaskSet> {
     let left_out = all - set.tasks.len();
     if left_out == all {
         bail!(
-            "none of the {all} tasks of `{}` has a gold patch, so no repair could be examined, and tricks would be rewarded\nhint: `train eval` and `train repair` take them; `train data tasks --repo` plants bugs whose repair is known",
-            args.tasks.display()
+            "none of the {all} tasks of `{}` has a gold patch, so no repair could be examined, and tricks would be rewarded{}",
+            args.tasks.display(),
+            data::Hint(
+                "`train eval` and `train repair` take them; `train data tasks --repo` plants bugs whose repair is known"
+            )
         );
     }
     terminal::tell_dropped(

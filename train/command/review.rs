@@ -96,7 +96,10 @@ pub fn run(args: &ReviewArgs) -> Result<()> {
         return run_export(export);
     }
     let Some(queue) = &args.queue else {
-        bail!("no queue is named\nhint: name a folder with `--queue DIR`");
+        bail!(
+            "no queue is named{}",
+            data::Hint("name a folder with `--queue DIR`")
+        );
     };
     let config = args.run_args.config_or(OWN)?;
     let paths = args.run.iter().fold(Paths::new(), |paths, folder| {
@@ -138,8 +141,9 @@ pub fn run(args: &ReviewArgs) -> Result<()> {
     eprintln!("{} items, {open} open for {reviewer}", progress.total);
     if progress.total == 0 {
         bail!(
-            "the queue `{}` is empty\nhint: add items with `--run DIR`, or with `--tasks FILE --predictions FILE`",
-            queue.display()
+            "the queue `{}` is empty{}",
+            queue.display(),
+            data::Hint("add items with `--run DIR`, or with `--tasks FILE --predictions FILE`")
         );
     }
     if args.add_only {
@@ -168,8 +172,9 @@ fn run_export(args: &ReviewExportArgs) -> Result<()> {
         .check()?;
     if !args.queue.join(QUEUE_FILE).is_file() {
         bail!(
-            "`{}` holds no queue\nhint: `train review --queue` makes one",
-            args.queue.display()
+            "`{}` holds no queue{}",
+            args.queue.display(),
+            data::Hint("`train review --queue` makes one")
         );
     }
     if Plan::new("review export", &config).show(args.run.dry_run, &args.out)? {

@@ -112,8 +112,9 @@ fn check(args: &TasksArgs) -> Result<()> {
         && std::path::absolute(&args.out)?.starts_with(&repo)
     {
         bail!(
-            "--out: `{}` lies in the repository, which is only read\nhint: choose a folder elsewhere",
-            args.out.display()
+            "--out: `{}` lies in the repository, which is only read{}",
+            args.out.display(),
+            data::Hint("choose a folder elsewhere")
         );
     }
     Place::in_folder(&args.out).check(REPOSITORY, args.resume)

@@ -89,8 +89,11 @@ fn folder(root: &Path, from: &Path, to: &Path, copied: &mut Copied) -> Result<()
                 .with_context(|| format!("cannot copy `{}`", path.display()))?;
             if copied.files > MAX_FILES || copied.bytes > MAX_BYTES {
                 bail!(
-                    "the repository holds more than {MAX_FILES} files or {} GiB\nhint: name the folder of one of its packages, or move its data elsewhere",
-                    MAX_BYTES >> 30
+                    "the repository holds more than {MAX_FILES} files or {} GiB{}",
+                    MAX_BYTES >> 30,
+                    data::Hint(
+                        "name the folder of one of its packages, or move its data elsewhere"
+                    )
                 );
             }
         } else if kind.is_symlink() {

@@ -138,15 +138,18 @@ fn check_end(run: &TestRun, timeout_s: u64) -> Result<()> {
     match run.end {
         End::Finished { .. } => Ok(()),
         End::TimedOut => bail!(
-            "the tests of the repository do not end within {timeout_s} s; {} of them gave an answer\nhint: allow more with `--timeout-suite`, or mark the test that hangs as skipped",
-            run.tests.len()
+            "the tests of the repository do not end within {timeout_s} s; {} of them gave an answer{}",
+            run.tests.len(),
+            data::Hint("allow more with `--timeout-suite`, or mark the test that hangs as skipped")
         ),
         End::OutOfMemory => bail!(
-            "the tests of the repository need more memory than they may have\nhint: allow more with `--set sandbox.memory_mib=…`"
+            "the tests of the repository need more memory than they may have{}",
+            data::Hint("allow more with `--set sandbox.memory_mib=…`")
         ),
         End::Died { exit } => {
             bail!(
-                "the tests of the repository died with {exit}:\n  {tail}\nhint: do they run outside?"
+                "the tests of the repository died with {exit}:\n  {tail}{}",
+                data::Hint("do they run outside?")
             )
         }
     }
@@ -158,7 +161,10 @@ fn no_tests(language: Language) -> String {
         Language::JavaScript => ("jest", "`*.test.js` or `*.spec.js`", "pytest"),
     };
     format!(
-        "{hook} finds no tests in the repository, so nothing could judge a repair\nhint: tests are files like {files}; for the other kind use `--hook {other}`"
+        "{hook} finds no tests in the repository, so nothing could judge a repair{}",
+        data::Hint(format_args!(
+            "tests are files like {files}; for the other kind use `--hook {other}`"
+        ))
     )
 }
 

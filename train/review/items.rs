@@ -44,8 +44,11 @@ pub fn from_run(folder: &Path, tasks: Option<&Path>) -> Result<Vec<Source>> {
     found.sort();
     if found.is_empty() {
         bail!(
-            "`{}` holds no predictions\nhint: `train repair --out` and `train eval --agent` write `preds.json`; name other files with `--tasks` and `--predictions`",
-            folder.display()
+            "`{}` holds no predictions{}",
+            folder.display(),
+            data::Hint(
+                "`train repair --out` and `train eval --agent` write `preds.json`; name other files with `--tasks` and `--predictions`"
+            )
         );
     }
     let source = |predictions: PathBuf| {
@@ -61,8 +64,9 @@ pub fn from_run(folder: &Path, tasks: Option<&Path>) -> Result<Vec<Source>> {
             .or_else(|| usual.into_iter().find(|path| path.is_file()))
             .with_context(|| {
                 format!(
-                    "nothing says which tasks `{}` answers\nhint: name them with `--tasks`",
-                    predictions.display()
+                    "nothing says which tasks `{}` answers{}",
+                    predictions.display(),
+                    data::Hint("name them with `--tasks`")
                 )
             })?;
         Ok(Source {

@@ -189,8 +189,9 @@ pub fn present(item: &Item) -> Result<()> {
     let tree = Path::new(&item.root).join(&item.task.tree);
     if !tree.is_dir() {
         bail!(
-            "the tree of this task is gone: `{}`\nhint: put it back, or skip the item",
-            tree.display()
+            "the tree of this task is gone: `{}`{}",
+            tree.display(),
+            data::Hint("put it back, or skip the item")
         );
     }
     Ok(())

@@ -227,15 +227,17 @@ impl Store {
         };
         let connection = open().with_context(|| {
             format!(
-                "cannot open the queue `{}`\nhint: name a folder of your own with `--queue`",
-                path.display()
+                "cannot open the queue `{}`{}",
+                path.display(),
+                data::Hint("name a folder of your own with `--queue`")
             )
         })?;
         let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if format > QUEUE_FORMAT {
             bail!(
-                "`{}` has the format {format}, and this program reads {QUEUE_FORMAT}\nhint: use the program that wrote it, or a newer one",
-                path.display()
+                "`{}` has the format {format}, and this program reads {QUEUE_FORMAT}{}",
+                path.display(),
+                data::Hint("use the program that wrote it, or a newer one")
             );
         }
         connection.pragma_update(None, "user_version", QUEUE_FORMAT)?;

@@ -141,14 +141,14 @@ impl Mining<'_> {
             journal.abandon()?;
             let all: usize = summary.fell_out.values().sum();
             bail!(
-                "of {all} candidates none became a task; why is told above and in `{}`\nhint: {}",
+                "of {all} candidates none became a task; why is told above and in `{}`{}",
                 self.out.join(SUMMARY).display(),
-                match self.from_git {
+                data::Hint(match self.from_git {
                     Some(_) =>
                         "a commit must change sources and tests together; allow older ones with `--since`",
                     None =>
                         "raise `data.candidates_per_package`, or try `--from-git` or `--failing-test`",
-                }
+                })
             );
         }
         write_tasks(self.out, &tasks)?;
@@ -201,7 +201,10 @@ impl Mining<'_> {
         }
         if language == Language::JavaScript {
             bail!(
-                "bugs are planted in Python alone\nhint: for JavaScript use `--from-git`, or `--failing-test` with a test that fails now"
+                "bugs are planted in Python alone{}",
+                data::Hint(
+                    "for JavaScript use `--from-git`, or `--failing-test` with a test that fails now"
+                )
             );
         }
         let package = Package {
@@ -269,8 +272,7 @@ impl Mining<'_> {
         };
         requirements.install(tree).unwrap_or_else(|error| {
             say(&format!(
-                "warning: its tests go without what it declares: {error}\nhint: name a folder of wheels with `--wheels`, or a virtual environment with `--venv`"
-            ));
+                "warning: its tests go without what it declares: {error}{}", data::Hint("name a folder of wheels with `--wheels`, or a virtual environment with `--venv`")));
             Vec::new()
         })
     }
@@ -309,7 +311,8 @@ impl Mining<'_> {
             };
             if flaky.iter().any(|test| test == named) {
                 bail!(
-                    "`{named}` passes in one run and fails in another, so it can judge nothing\nhint: name a test that always fails"
+                    "`{named}` passes in one run and fails in another, so it can judge nothing{}",
+                    data::Hint("name a test that always fails")
                 );
             }
             let fail_to_pass = targets(&wanted, &first.passing, &first.failing)?;
@@ -375,7 +378,11 @@ impl Mining<'_> {
             }
         }
         suspect(tree, tests, said)?.with_context(|| {
-            format!("no file of the repository is related to `{}`\nhint: are its sources in the repository, too?", tests.join("`, `"))
+            format!(
+                "no file of the repository is related to `{}`{}",
+                tests.join("`, `"),
+                data::Hint("are its sources in the repository, too?")
+            )
         })
     }
 

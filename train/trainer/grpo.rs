@@ -236,9 +236,12 @@ impl Grpo<'_> {
             }
         };
         let place = format!(
-            "step {} is saved in `{}`\nhint: {hint}; an older checkpoint with a lower `grpo.optimizer.lr` may serve better",
+            "step {} is saved in `{}`{}",
             alarm.step,
-            self.out.display()
+            self.out.display(),
+            data::Hint(format_args!(
+                "{hint}; an older checkpoint with a lower `grpo.optimizer.lr` may serve better"
+            ))
         );
         anyhow::Error::new(alarm).context(place)
     }
@@ -290,9 +293,9 @@ impl Grpo<'_> {
         let path = self.out.join("metrics.jsonl");
         let metrics = Metrics::open(&path, train.step)?;
         let rows = crate::metrics::read(&path)?;
-        let (model, rows) = (train.model().clone(), self.config.decode_rows);
+        let (model, seats) = (train.model().clone(), self.config.decode_rows);
         let generator =
-            Generator::new(model.clone(), shape, tokenizer, template, rows, self.device);
+            Generator::new(model.clone(), shape, tokenizer, template, seats, self.device);
         let mut generator = generator.with_frozen(train.frozen());
         generator.publish(model, train.step);
         Ok(Live {
@@ -317,7 +320,7 @@ impl Grpo<'_> {
         let (group_count, short) = (groups.len(), live.curriculum.is_short());
         let step = live.train.step + 1;
         let rate = self.config.optimizer.rate(live.train.step, steps);
-        let (mut trained, mut norm) = (Trained::default(), 0.0);
+        let (mut trained, mut norm) = (Trained::default(), 0.0_f32);
         if groups.is_empty() {
             eprintln!(
                 "warning: step {step} found no group with both successes and failures; the weights stay"
