@@ -83,7 +83,7 @@ mod tests {
     fn a_model_folder_tells_how_to_generate_and_what_it_is() {
         let device = Device::flex();
         let loaded = load(Path::new("checkpoints/base"), &device).expect("the base model");
-        let snapshot = Snapshot::from_loaded(&loaded, DiskDtype::BFloat16);
+        let snapshot = Snapshot::from_loaded(&loaded, DiskDtype::Bfloat16);
         let folder = std::env::temp_dir().join(format!("train-card-{}", std::process::id()));
         save_model(&folder, &snapshot).expect("is written");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("is there");
