@@ -86,7 +86,7 @@ impl Sentinel {
         };
         let forgotten = Sentinel {
             below_best: Some(0.05),
-            ..Sentinel::new("reward/mean", 5, Action::Pause)
+            ..Sentinel::new("reward/mean", 10, Action::Pause)
         };
         vec![mismatch, cut_off, forgotten]
     }

@@ -13,6 +13,7 @@ use crate::config::SftConfig;
 use crate::memory::{Fit, Room, size};
 use crate::optim::StateKind;
 use model::ModelConfig;
+use model::config::Family;
 
 /// What matters most where several settings fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -239,16 +240,20 @@ fn explain_fit(fit: &Fit, chooser: &Chooser, reasons: &mut Reasons) {
     }
 }
 
-/// A learning rate for a model of `shape`, to two digits, and its reason: `5e-5 · (2000 / d_model)^0.781`, and ten
-/// times as much for LoRA. The formula is that of Thinking Machines' Tinker for Llama, from sweeps over models
-/// (`get_lr` of the Tinker cookbook).
+/// A learning rate for a model of `shape`, to two digits, and its reason: `5e-5 · (2000 / d_model)^e`, and ten times as
+/// much for LoRA; `e` is 0.0775 for Qwen and 0.781 for all others. The formula is that of Thinking Machines' Tinker, from
+/// sweeps over Llama and Qwen (`get_lr` of the Tinker cookbook).
 fn learning_rate(shape: &ModelConfig, lora: bool) -> (f64, String) {
     let width = shape.hidden_size.max(1);
-    let full = 5e-5 * (2000.0 / width as f64).powf(0.781);
+    let exponent = match shape.model_type {
+        Family::Qwen2 | Family::Qwen3 => 0.0775,
+        Family::Llama | Family::Mistral => 0.781,
+    };
+    let full = 5e-5 * (2000.0 / width as f64).powf(exponent);
     let exact = if lora { 10.0 * full } else { full };
     let lr: f64 = format!("{exact:.1e}").parse().expect("a number");
     let times = if lora { ", ten times for LoRA" } else { "" };
-    let reason = format!("5e-5 · (2000 / {width})^0.781 by the width of the model{times}");
+    let reason = format!("5e-5 · (2000 / {width})^{exponent} by the width of the model{times}");
     (lr, reason)
 }
 
