@@ -7,15 +7,17 @@
 //! Excess edit is that of *When Models Edit Too Much*: (Levenshtein(trim, base) − Levenshtein(refined, base)) over the
 //! tokens of the base files, in words and signs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use data::minimize::{MinimizeOptions, Tests, minimize};
-use data::skill::trim::{Question, parse_answer, prompt};
+use data::skill::trim::{AnswerSet, Question, parse_answer, prompt};
 use data::source::jsonl::TaskSet;
 use data::triplet::{Split, Triplet, size};
 use data::{Patch, Task, draw};
+use rollout::agent::refine::{Candidate, LiteOptions, PatchLite, Trim, answer_sets, cascade};
 use rollout::grade::Grader;
 use rollout::outcome::Outcome;
 use rollout::policy::{Policy, Request, Sampling};
@@ -29,6 +31,8 @@ use crate::run::progress::Progress;
 
 /// Rows that are asked at once.
 const AT_ONCE: usize = 16;
+/// How sure trims have to be, along the curve of wrong trims against size.
+pub const CONFIDENCES: [f64; 7] = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
 
 /// One way to trim, on one split. The intervals are over tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub struct TrimScore {
     pub pass_after_trim: Interval,
     /// Share of answers that trim, apply, and fail their tests.
     pub wrong_trim: Interval,
+    /// Share of rows in which something was left out, whether that passed or not.
+    pub trimmed: Interval,
     /// Lines of the trim by those of the smallest patch, of trims that pass; none where none does.
     pub size_ratio: Option<Interval>,
     /// The same with the rule of the cascade: where the trim does not pass, the long patch stands.
@@ -56,7 +62,8 @@ pub struct TrimScore {
 pub struct TrimSummary {
     /// The model.
     pub model: String,
-    /// By split and by who trims: `model`, `none`, `ddmin`.
+    /// By split and by who trims: `model` (its greedy answer), `model at C` (as sure as `C` says), `cascade`, `none`,
+    /// `ddmin`.
     pub splits: BTreeMap<String, BTreeMap<String, TrimScore>>,
     /// Answers that name no parts, of all.
     pub unreadable: usize,
@@ -69,6 +76,7 @@ struct Row {
     task: usize,
     passes: bool,
     wrong: bool,
+    trimmed: bool,
     ratio: f64,
     cascade: f64,
     excess: f64,
@@ -92,6 +100,10 @@ pub struct Trimming<'a> {
     pub resamples: usize,
     /// The longest answer.
     pub max_new_tokens: usize,
+    /// Answers that are drawn for each row, to know how sure the model is; 0 asks greedily alone.
+    pub answers: usize,
+    /// Has each row pass through the refiner's seat of the agent, one by one, with this confidence.
+    pub cascade: Option<f64>,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -120,25 +132,34 @@ impl Trimming<'_> {
             self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds)
         })?;
         let untouched = self.scored("no trim", &|at, task| {
-            let row = self.rows[at].1;
-            let ratio = row.size_ratio();
-            let excess = self.excess(row, task, &row.long);
-            Ok(Row {
-                passes: true,
-                ratio,
-                cascade: ratio,
-                excess,
-                ..Row::default()
-            })
+            Ok(self.untouched(self.rows[at].1, task))
         })?;
         let searched = self.scored("ddmin", &|at, task| self.searched(self.rows[at].1, task))?;
+        let mut ways = vec![
+            ("model".to_string(), trimmed),
+            ("none".to_string(), untouched),
+            ("ddmin".to_string(), searched),
+        ];
+        if self.answers > 0 {
+            ways.extend(self.curve(policy)?);
+        }
+        if let Some(confidence) = self.cascade {
+            ways.push(("cascade".to_string(), self.cascaded(policy, confidence)?));
+        }
+        Ok(TrimSummary {
+            model: model.into(),
+            splits: self.by_split(&ways),
+            unreadable,
+        })
+    }
+
+    fn by_split(
+        &self,
+        ways: &[(String, Vec<Row>)],
+    ) -> BTreeMap<String, BTreeMap<String, TrimScore>> {
         let mut splits: BTreeMap<String, BTreeMap<String, TrimScore>> = BTreeMap::new();
         for split in Split::ALL {
-            for (name, all) in [
-                ("model", &trimmed),
-                ("none", &untouched),
-                ("ddmin", &searched),
-            ] {
+            for (name, all) in ways {
                 let of_split = self
                     .rows
                     .iter()
@@ -150,15 +171,149 @@ impl Trimming<'_> {
                     splits
                         .entry(split.name().into())
                         .or_default()
-                        .insert(name.into(), self.score(&rows));
+                        .insert(name.clone(), self.score(&rows));
                 }
             }
         }
-        Ok(TrimSummary {
-            model: model.into(),
-            splits,
-            unreadable,
+        splits
+    }
+
+    fn lite(&self, confidence: f64) -> LiteOptions {
+        LiteOptions {
+            answers: self.answers.max(1),
+            confidence,
+            max_new_tokens: self.max_new_tokens,
+            seed: self.seed,
+        }
+    }
+
+    /// The trims at each confidence, from the same answers.
+    fn curve(&self, policy: &mut dyn Policy) -> Result<Vec<(String, Vec<Row>)>> {
+        let started = Instant::now();
+        let mut sets: Vec<AnswerSet> = Vec::with_capacity(self.rows.len());
+        let mut progress = Progress::new("ask again", self.rows.len() as u64);
+        for some in self.rows.chunks(AT_ONCE) {
+            self.interrupt
+                .check(|| "nothing is written before every row was trimmed".into())?;
+            let questions: Vec<Question> = some.iter().map(|(_, row)| question(row)).collect();
+            let drawn = answer_sets(policy, &questions, &self.lite(1.0));
+            sets.extend(drawn.context("while asking for trims")?);
+            progress.advance(some.len() as u64, "");
+        }
+        progress.finish();
+        let seconds = started.elapsed().as_secs_f64() / self.rows.len() as f64;
+        let known = Mutex::new(HashMap::new());
+        CONFIDENCES
+            .iter()
+            .map(|confidence| {
+                let name = format!("model at {confidence}");
+                let rows = self.scored(&name, &|at, task| {
+                    let kept = sets[at].kept(*confidence);
+                    self.sure(at, task, &kept, &known, seconds)
+                })?;
+                Ok((name, rows))
+            })
+            .collect()
+    }
+
+    /// A row of which these parts are kept. What was judged before is remembered.
+    fn sure(
+        &self,
+        at: usize,
+        task: &Task,
+        kept: &[bool],
+        known: &Mutex<HashMap<(usize, Vec<bool>), Row>>,
+        seconds: f64,
+    ) -> Result<Row> {
+        let key = (at, kept.to_vec());
+        let before = known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .copied();
+        if let Some(row) = before {
+            return Ok(row);
+        }
+        let triplet = self.rows[at].1;
+        let row = if kept.iter().all(|kept| *kept) {
+            Row {
+                seconds,
+                ..self.untouched(triplet, task)
+            }
+        } else {
+            let trim = triplet.long.keeping(kept);
+            self.trimmed(triplet, task, Some(&trim), seconds)?
+        };
+        known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, row);
+        Ok(row)
+    }
+
+    /// Every row through the refiner's seat, one by one, as an agent does it.
+    fn cascaded(&self, policy: &mut dyn Policy, confidence: f64) -> Result<Vec<Row>> {
+        let mut refiner = PatchLite {
+            policy,
+            options: self.lite(confidence),
+        };
+        let mut rows = Vec::with_capacity(self.rows.len());
+        let mut progress = Progress::new("cascade", self.rows.len() as u64);
+        for at in 0..self.rows.len() {
+            self.interrupt
+                .check(|| "nothing is written before every row was trimmed".into())?;
+            let (task, triplet) = (self.task_of(at)?, self.rows[at].1);
+            let mut questions = Questions::new(self.grader, &self.set.root, task);
+            let read = |path: &str| self.set.base_file(task, path).ok().flatten();
+            let candidate = Candidate {
+                issue: &triplet.issue,
+                patch: &triplet.long,
+                read: &read,
+            };
+            let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
+            let refined = cascade(&mut refiner, &candidate, &mut judge)
+                .with_context(|| format!("while trimming the row `{}`", triplet.id))?;
+            let ratio = size(&refined.patch) as f64 / size(&triplet.refined).max(1) as f64;
+            rows.push(Row {
+                task: self.first_of(at),
+                // What a cascade hands on passes, as its candidate did.
+                passes: true,
+                wrong: refined.trim == Trim::Fails,
+                trimmed: refined.trim != Trim::Unchanged,
+                ratio,
+                cascade: ratio,
+                excess: self.excess(triplet, task, &refined.patch),
+                calls: refined.calls,
+                seconds: refined.refining.as_secs_f64(),
+            });
+            progress.advance(1, "");
+        }
+        progress.finish();
+        Ok(rows)
+    }
+
+    fn task_of(&self, at: usize) -> Result<&Task> {
+        let id = &self.rows[at].1.task_id;
+        self.set.find(id).with_context(|| {
+            format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
         })
+    }
+
+    /// The first row of the same task.
+    fn first_of(&self, at: usize) -> usize {
+        let same = |(_, other): &(Split, &Triplet)| other.task_id == self.rows[at].1.task_id;
+        self.rows.iter().position(same).unwrap_or(at)
+    }
+
+    fn untouched(&self, row: &Triplet, task: &Task) -> Row {
+        let ratio = row.size_ratio();
+        Row {
+            passes: true,
+            ratio,
+            cascade: ratio,
+            excess: self.excess(row, task, &row.long),
+            ..Row::default()
+        }
     }
 
     /// What the model answers, and its seconds for one row.
@@ -171,11 +326,7 @@ impl Trimming<'_> {
             self.interrupt
                 .check(|| "nothing is written before every row was trimmed".into())?;
             let request = |(_, row): &(Split, &Triplet)| {
-                let messages = prompt(&Question {
-                    issue: &row.issue,
-                    long: &row.long,
-                    failed: None,
-                });
+                let messages = prompt(&question(row));
                 Request {
                     messages,
                     attempts: 1,
@@ -214,19 +365,11 @@ impl Trimming<'_> {
         let one = |at: usize| {
             self.interrupt
                 .check(|| "nothing is written before every row was trimmed".into())?;
-            let id = &self.rows[at].1.task_id;
-            let task = self.set.find(id).with_context(|| {
-                format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
-            })?;
-            work(at, task)
+            work(at, self.task_of(at)?)
         };
         on_threads(self.rows.len(), self.workers, &one, &mut |at, row| {
-            let task = self
-                .rows
-                .iter()
-                .position(|(_, other)| other.task_id == self.rows[at].1.task_id);
             rows[at] = Some(Row {
-                task: task.unwrap_or(at),
+                task: self.first_of(at),
                 ..row?
             });
             progress.advance(1, "");
@@ -253,10 +396,12 @@ impl Trimming<'_> {
         let left = trim.filter(|_| passes).unwrap_or(&row.long);
         let ratio = size(left) as f64 / size(&row.refined).max(1) as f64;
         let wrong = trim.is_some() && !passes;
+        let trimmed = trim.is_some_and(|trim| size(trim) < size(&row.long));
         let excess = self.excess(row, task, left);
         Ok(Row {
             passes,
             wrong,
+            trimmed,
             ratio,
             cascade: ratio,
             excess,
@@ -278,6 +423,7 @@ impl Trimming<'_> {
         let excess = self.excess(row, task, &found.patch);
         Ok(Row {
             passes: true,
+            trimmed: ratio < row.size_ratio(),
             ratio,
             cascade: ratio,
             excess,
@@ -315,6 +461,7 @@ impl Trimming<'_> {
         TrimScore {
             pass_after_trim: share(|row| f64::from(u8::from(row.passes))),
             wrong_trim: share(|row| f64::from(u8::from(row.wrong))),
+            trimmed: share(|row| f64::from(u8::from(row.trimmed))),
             size_ratio: (!passing.is_empty()).then(|| mean(&passing)),
             cascade_size_ratio: mean(&values(|row| row.cascade)),
             excess_edit: mean(&values(|row| row.excess)),
@@ -322,6 +469,14 @@ impl Trimming<'_> {
             seconds: rows.iter().map(|row| row.seconds).sum::<f64>() / count,
             n: rows.len(),
         }
+    }
+}
+
+fn question(row: &Triplet) -> Question<'_> {
+    Question {
+        issue: &row.issue,
+        long: &row.long,
+        failed: None,
     }
 }
 
