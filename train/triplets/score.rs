@@ -7,17 +7,15 @@
 //! Excess edit is that of *When Models Edit Too Much*: (Levenshtein(trim, base) − Levenshtein(refined, base)) over the
 //! tokens of the base files, in words and signs.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use data::minimize::{MinimizeOptions, Tests, minimize};
-use data::skill::trim::{AnswerSet, Question, parse_answer, prompt};
+use data::skill::trim::{Question, parse_answer, prompt};
 use data::source::jsonl::TaskSet;
 use data::triplet::{Split, Triplet, size};
 use data::{Patch, Task, draw};
-use rollout::agent::refine::{Candidate, LiteOptions, PatchLite, Trim, answer_sets, cascade};
 use rollout::grade::Grader;
 use rollout::outcome::Outcome;
 use rollout::policy::{Policy, Request, Sampling};
@@ -29,10 +27,15 @@ use crate::minimize::Questions;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Progress;
 
+mod distance;
+mod sure;
+
+use distance::{distance, words};
+
 /// Rows that are asked at once.
 const AT_ONCE: usize = 16;
 /// How sure trims have to be, along the curve of wrong trims against size.
-pub const CONFIDENCES: [f64; 7] = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
+const CONFIDENCES: [f64; 7] = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
 
 /// One way to trim, on one split. The intervals are over tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,120 +179,6 @@ impl Trimming<'_> {
             }
         }
         splits
-    }
-
-    fn lite(&self, confidence: f64) -> LiteOptions {
-        LiteOptions {
-            answers: self.answers.max(1),
-            confidence,
-            max_new_tokens: self.max_new_tokens,
-            seed: self.seed,
-        }
-    }
-
-    /// The trims at each confidence, from the same answers.
-    fn curve(&self, policy: &mut dyn Policy) -> Result<Vec<(String, Vec<Row>)>> {
-        let started = Instant::now();
-        let mut sets: Vec<AnswerSet> = Vec::with_capacity(self.rows.len());
-        let mut progress = Progress::new("ask again", self.rows.len() as u64);
-        for some in self.rows.chunks(AT_ONCE) {
-            self.interrupt
-                .check(|| "nothing is written before every row was trimmed".into())?;
-            let questions: Vec<Question> = some.iter().map(|(_, row)| question(row)).collect();
-            let drawn = answer_sets(policy, &questions, &self.lite(1.0));
-            sets.extend(drawn.context("while asking for trims")?);
-            progress.advance(some.len() as u64, "");
-        }
-        progress.finish();
-        let seconds = started.elapsed().as_secs_f64() / self.rows.len() as f64;
-        let known = Mutex::new(HashMap::new());
-        CONFIDENCES
-            .iter()
-            .map(|confidence| {
-                let name = format!("model at {confidence}");
-                let rows = self.scored(&name, &|at, task| {
-                    let kept = sets[at].kept(*confidence);
-                    self.sure(at, task, &kept, &known, seconds)
-                })?;
-                Ok((name, rows))
-            })
-            .collect()
-    }
-
-    /// A row of which these parts are kept. What was judged before is remembered.
-    fn sure(
-        &self,
-        at: usize,
-        task: &Task,
-        kept: &[bool],
-        known: &Mutex<HashMap<(usize, Vec<bool>), Row>>,
-        seconds: f64,
-    ) -> Result<Row> {
-        let key = (at, kept.to_vec());
-        let before = known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .copied();
-        if let Some(row) = before {
-            return Ok(row);
-        }
-        let triplet = self.rows[at].1;
-        let row = if kept.iter().all(|kept| *kept) {
-            Row {
-                seconds,
-                ..self.untouched(triplet, task)
-            }
-        } else {
-            let trim = triplet.long.keeping(kept);
-            self.trimmed(triplet, task, Some(&trim), seconds)?
-        };
-        known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, row);
-        Ok(row)
-    }
-
-    /// Every row through the refiner's seat, one by one, as an agent does it.
-    fn cascaded(&self, policy: &mut dyn Policy, confidence: f64) -> Result<Vec<Row>> {
-        let mut refiner = PatchLite {
-            policy,
-            options: self.lite(confidence),
-        };
-        let mut rows = Vec::with_capacity(self.rows.len());
-        let mut progress = Progress::new("cascade", self.rows.len() as u64);
-        for at in 0..self.rows.len() {
-            self.interrupt
-                .check(|| "nothing is written before every row was trimmed".into())?;
-            let (task, triplet) = (self.task_of(at)?, self.rows[at].1);
-            let mut questions = Questions::new(self.grader, &self.set.root, task);
-            let read = |path: &str| self.set.base_file(task, path).ok().flatten();
-            let candidate = Candidate {
-                issue: &triplet.issue,
-                patch: &triplet.long,
-                read: &read,
-            };
-            let mut judge = |patch: &Patch, tests: Tests| questions.verdict(patch, tests);
-            let refined = cascade(&mut refiner, &candidate, &mut judge)
-                .with_context(|| format!("while trimming the row `{}`", triplet.id))?;
-            let ratio = size(&refined.patch) as f64 / size(&triplet.refined).max(1) as f64;
-            rows.push(Row {
-                task: self.first_of(at),
-                // What a cascade hands on passes, as its candidate did.
-                passes: true,
-                wrong: refined.trim == Trim::Fails,
-                trimmed: refined.trim != Trim::Unchanged,
-                ratio,
-                cascade: ratio,
-                excess: self.excess(triplet, task, &refined.patch),
-                calls: refined.calls,
-                seconds: refined.refining.as_secs_f64(),
-            });
-            progress.advance(1, "");
-        }
-        progress.finish();
-        Ok(rows)
     }
 
     fn task_of(&self, at: usize) -> Result<&Task> {
@@ -490,54 +379,6 @@ fn by_task<'a>(rows: impl Iterator<Item = &'a Row>, of: fn(&Row) -> f64) -> Vec<
         .collect()
 }
 
-/// Words and signs of a source.
-fn words(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, letter) in text.char_indices() {
-        if letter.is_alphanumeric() || letter == '_' {
-            start.get_or_insert(at);
-            continue;
-        }
-        if let Some(start) = start.take() {
-            words.push(&text[start..at]);
-        }
-        if !letter.is_whitespace() {
-            words.push(&text[at..at + letter.len_utf8()]);
-        }
-    }
-    words.extend(start.map(|start| &text[start..]));
-    words
-}
-
-/// The fewest tokens to put in, take out or replace (Levenshtein).
-fn distance(one: &[&str], other: &[&str]) -> usize {
-    let before = one
-        .iter()
-        .zip(other)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let (one, other) = (&one[before..], &other[before..]);
-    let after = one
-        .iter()
-        .rev()
-        .zip(other.iter().rev())
-        .take_while(|(one, other)| one == other)
-        .count();
-    let (one, other) = (&one[..one.len() - after], &other[..other.len() - after]);
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, left) in one.iter().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, right) in other.iter().enumerate() {
-            let replaced = corner + usize::from(left != right);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -551,22 +392,5 @@ mod tests {
         };
         let rows = [row(0, 1.0), row(0, 3.0), row(4, 5.0)];
         assert_eq!(by_task(rows.iter(), |row| row.ratio), [2.0, 5.0]);
-    }
-
-    #[test]
-    fn tokens_are_words_and_signs() {
-        assert_eq!(
-            words("a_1 = f(x)+ 22\n"),
-            ["a_1", "=", "f", "(", "x", ")", "+", "22"]
-        );
-    }
-
-    #[test]
-    fn the_distance_is_the_fewest_edits() {
-        let of = |one: &str, other: &str| distance(&words(one), &words(other));
-        assert_eq!(of("return a - b", "return a + b"), 1);
-        assert_eq!(of("return a - b", "return a - b"), 0);
-        assert_eq!(of("", "x = 1"), 3);
-        assert_eq!(of("k i t t e n", "s i t t i n g"), 3);
     }
 }
