@@ -17,6 +17,7 @@ pub mod message;
 pub mod minimize;
 pub mod mixture;
 pub mod near;
+pub mod ngram;
 pub mod noise;
 pub mod pack;
 pub mod patch;

@@ -13,6 +13,7 @@
 //! | [`state`] | the edited files and checkpoints |
 //! | [`check`] | which tests run, in fresh sandboxes |
 //! | [`rescue`] | rules as data |
+//! | [`refine`] | makes a patch that passes smaller; never loses a pass |
 //! | [`run`] | the loop that joins them |
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub mod chat;
 pub mod check;
 pub mod curve;
 pub mod queue;
+pub mod refine;
 pub mod reproduce;
 pub mod rescue;
 pub mod run;

@@ -345,7 +345,7 @@ fn patch_lite_learns_from_triplets() {
         built().display()
     );
     run(&format!(
-        "eval --model {} {of} --out {}",
+        "eval --model {} {of} --trim-answers 4 --cascade 0.5 --out {}",
         out.join("model").display(),
         score.display()
     ))
@@ -367,6 +367,16 @@ fn patch_lite_learns_from_triplets() {
     );
     assert!(
         number("model", "cascade_size_ratio") <= number("none", "cascade_size_ratio") + 1e-9,
+        "{split}"
+    );
+    // Through the refiner's seat no pass is lost, and the surer a trim has to be the less is left out.
+    assert_eq!(number("cascade", "pass_after_trim"), 1.0, "{split}");
+    assert!(
+        number("cascade", "cascade_size_ratio") <= number("none", "cascade_size_ratio") + 1e-9,
+        "{split}"
+    );
+    assert!(
+        number("model at 0.99", "trimmed") <= number("model at 0.3", "trimmed"),
         "{split}"
     );
     let bad = folder.join("empty");

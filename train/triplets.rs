@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use data::clean::HeldOut;
 use data::near::Near;
+use data::ngram::Ngrams;
 use data::source::jsonl::TaskSet;
 use data::triplet::{Card, ReadTriplets, Split, Triplet, write_triplets};
 use data::{Patch, Task, draw};
@@ -109,6 +110,8 @@ pub struct Tripling<'a> {
     pub sets: &'a [TaskSet],
     /// Tasks of evaluation sets: nothing of them may occur.
     pub against: &'a [TaskSet],
+    /// N-grams of evaluation sets: no triplet may hold one.
+    pub ngrams: &'a Ngrams,
     /// Judges patches.
     pub grader: &'a Grader,
     /// The sandbox of the grader.
@@ -328,11 +331,14 @@ impl Tripling<'_> {
             }
             for triplet in built.triplets {
                 let content = triplet.content();
-                let reason = if !exact.insert(*blake3::hash(content.as_bytes()).as_bytes()) {
-                    Some("an exact duplicate came before")
-                } else {
-                    near.take(&content).map(|_| "a near duplicate came before")
-                };
+                let reason =
+                    if self.ngrams.occurs_in(&triplet.issue) || self.ngrams.occurs_in(&content) {
+                        Some("thirteen words in a row are those of an evaluation set")
+                    } else if !exact.insert(*blake3::hash(content.as_bytes()).as_bytes()) {
+                        Some("an exact duplicate came before")
+                    } else {
+                        near.take(&content).map(|_| "a near duplicate came before")
+                    };
                 match reason {
                     Some(reason) => *card.dropped.entry(reason.into()).or_default() += 1,
                     None => kept.push(triplet),
@@ -384,7 +390,8 @@ impl Tripling<'_> {
             .with("hold_package", self.held_out_packages)
             .with("hold_kind", self.held_out_kinds)
             .with("content of --tasks", hash(serde_json::to_vec(&tasks)?))
-            .with("content of --against", hash(serde_json::to_vec(&against)?)))
+            .with("content of --against", hash(serde_json::to_vec(&against)?))
+            .with("n-grams of --against-rows", self.ngrams.fingerprint()))
     }
 }
 

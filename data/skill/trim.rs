@@ -5,6 +5,7 @@
 //! Example: asked `sum is -1, not 3`, `m/money.py`, `1+|    # sum`, `2-|    return a - b`, `2+|    return a + b`;
 //! answered `2`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::message::{Message, Role};
@@ -107,7 +108,15 @@ pub fn answer(kept: &[usize]) -> String {
 ///
 /// When the answer is no list of parts, or names one that is not there.
 pub fn parse_answer(text: &str, long: &Patch) -> Result<Patch, TrimError> {
-    let count = long.parts().len();
+    Ok(long.keeping(&parse_parts(text, long.parts().len())?))
+}
+
+/// Which of `count` parts an answer keeps.
+///
+/// # Errors
+///
+/// As [`parse_answer`].
+pub fn parse_parts(text: &str, count: usize) -> Result<Vec<bool>, TrimError> {
     let mut kept = vec![false; count];
     for run in text.trim().split(',') {
         let (first, last) = run.split_once('-').unwrap_or((run, run));
@@ -128,7 +137,63 @@ pub fn parse_answer(text: &str, long: &Patch) -> Result<Patch, TrimError> {
         }
         kept[first - 1..last].fill(true);
     }
-    Ok(long.keeping(&kept))
+    Ok(kept)
+}
+
+/// The answers that a model may give to one question, each with its probability.
+///
+/// A greedy answer is one guess, and nothing says how sure the model is of it. Here several answers are drawn; each counts
+/// once, with the probability that the model itself gives it. What they lack to 1 is that of answers nobody saw, and of
+/// those that name no parts: it counts against every trim.
+///
+/// Example: `2` has 0.9 and `2-3` has 0.08. With a confidence of 0.85 part 2 stays, with 0.95 parts 2 and 3, and with 0.99
+/// the whole patch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AnswerSet {
+    count: usize,
+    /// The likeliest first.
+    answers: Vec<(Vec<bool>, f64)>,
+}
+
+impl AnswerSet {
+    /// Of a patch with `count` parts, from answers with the sum of their tokens' log-probabilities. Equal sequences of
+    /// tokens have to come once.
+    pub fn new<'a>(count: usize, answers: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
+        let mut sets: BTreeMap<Vec<bool>, f64> = BTreeMap::new();
+        for (text, logprob) in answers {
+            if let Ok(kept) = parse_parts(text, count) {
+                *sets.entry(kept).or_default() += logprob.exp();
+            }
+        }
+        let mut answers: Vec<(Vec<bool>, f64)> = sets.into_iter().collect();
+        answers.sort_by(|one, other| other.1.total_cmp(&one.1));
+        AnswerSet { count, answers }
+    }
+
+    /// The parts to keep, so that with a probability of `confidence`, by the model's own word, no needed part is left out.
+    ///
+    /// The likeliest answers are joined until those within their union have that probability together (a prediction set
+    /// as in Romano et al., arXiv 2006.02544). Where they never have, all parts stay.
+    pub fn kept(&self, confidence: f64) -> Vec<bool> {
+        let mut union = vec![false; self.count];
+        for (kept, _) in &self.answers {
+            union
+                .iter_mut()
+                .zip(kept)
+                .for_each(|(all, one)| *all |= one);
+            if self.mass_within(&union) >= confidence {
+                return union;
+            }
+        }
+        vec![true; self.count]
+    }
+
+    /// The probability of the answers that keep nothing beyond `parts`.
+    pub fn mass_within(&self, parts: &[bool]) -> f64 {
+        let within = |kept: &[bool]| kept.iter().zip(parts).all(|(kept, part)| *part || !kept);
+        let inside = self.answers.iter().filter(|(kept, _)| within(kept));
+        inside.map(|(_, probability)| probability).sum()
+    }
 }
 
 /// What a triplet teaches: the question and its answer; and the same after a trim that left out one part too many.
@@ -216,5 +281,40 @@ mod tests {
             parse_answer("0", &long()),
             Err(TrimError::OutOfRange { part: 0, parts: 6 })
         );
+    }
+
+    fn set(answers: &[(&str, f64)]) -> AnswerSet {
+        AnswerSet::new(6, answers.iter().map(|(text, p)| (*text, f64::ln(*p))))
+    }
+
+    fn said(answers: &[(&str, f64)], confidence: f64) -> String {
+        let kept = set(answers).kept(confidence);
+        let parts: Vec<usize> = (1..=6).filter(|part| kept[part - 1]).collect();
+        answer(&parts)
+    }
+
+    #[test]
+    fn the_surer_a_trim_has_to_be_the_more_it_keeps() {
+        let answers = [("2-3", 0.08), ("2", 0.9)];
+        let kept = [0.85, 0.95, 0.99].map(|confidence| said(&answers, confidence));
+        assert_eq!(kept, ["2", "2-3", "1-6"]);
+    }
+
+    #[test]
+    fn an_answer_within_the_union_counts_before_its_turn() {
+        // `4` and `2` together hold `2,4`, too.
+        let answers = [("2", 0.5), ("4", 0.3), ("2,4", 0.15)];
+        assert_eq!(said(&answers, 0.9), "2,4");
+    }
+
+    #[test]
+    fn what_names_no_parts_counts_against_every_trim() {
+        assert_eq!(said(&[("2", 0.6), ("all", 0.4)], 0.7), "1-6");
+        assert_eq!(said(&[], 0.0), "1-6");
+    }
+
+    #[test]
+    fn two_ways_to_write_an_answer_are_one_answer() {
+        assert_eq!(said(&[("2,3", 0.4), ("2-3", 0.4), ("5", 0.1)], 0.75), "2-3");
     }
 }

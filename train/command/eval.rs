@@ -65,6 +65,14 @@ pub struct EvalArgs {
     /// Triplets of each held-out split at most.
     #[arg(long, value_name = "N", default_value_t = 200, requires = "trim")]
     pub trim_rows: usize,
+    /// Answers that are drawn for each triplet, so that trims can be scored by how sure the model is of them: the curve
+    /// of wrong trims against size. 0 for its greedy answer alone.
+    #[arg(long, value_name = "N", default_value_t = 16, requires = "trim")]
+    pub trim_answers: usize,
+    /// Has every triplet pass through the agent's refiner, one by one: a trim of which the model is so sure, from 0 to 1,
+    /// is judged by the tests, and where it fails, the long patch stands. Tells the seconds of a trim.
+    #[arg(long, value_name = "CONFIDENCE", requires = "trim")]
+    pub cascade: Option<f64>,
     /// The evaluation as JSON.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

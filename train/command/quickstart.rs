@@ -350,6 +350,8 @@ impl Quickstart {
             served_name: None,
             trim: None,
             trim_rows: 0,
+            trim_answers: 0,
+            cascade: None,
             against: None,
             out: self.places.eval(name),
             agent: None,

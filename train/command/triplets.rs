@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use data::ngram::Ngrams;
 use data::source::jsonl::TaskSet;
 
 use super::minimize::OWN;
@@ -31,6 +32,10 @@ pub struct TripletsArgs {
     /// Tasks of evaluation sets: their repositories, trees and functions must not occur. Can be repeated.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub against: Vec<PathBuf>,
+    /// Rows of evaluation sets, JSON lines of any form: a triplet that shares thirteen words in a row with one of their
+    /// texts is dropped. Can be repeated.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub against_rows: Vec<PathBuf>,
     /// Triplets of one task at most.
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub per_task: usize,
@@ -67,10 +72,15 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
             .against
             .iter()
             .fold(paths, |paths, file| paths.reads("--against", file));
+        let paths = args
+            .against_rows
+            .iter()
+            .fold(paths, |paths, file| paths.reads("--against-rows", file));
         paths.writes_folder("--out", &args.out).check()?;
         Place::in_folder(&args.out).check(TRIPLETS, args.resume)?;
     }
-    let read = args.tasks.iter().chain(&args.against).map(PathBuf::as_path);
+    let read = args.tasks.iter().chain(&args.against);
+    let read = read.chain(&args.against_rows).map(PathBuf::as_path);
     let plan = Plan::new(TRIPLETS, &config).with_data(read);
     if plan.show(args.run.dry_run, &args.out)? {
         return Ok(None);
@@ -78,6 +88,7 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
     let interrupt = Interrupt::listen()?;
     let sets = read_all(&args.tasks, args, "tasks")?;
     let against = read_all(&args.against, args, "against")?;
+    let ngrams = read_ngrams(&args.against_rows)?;
     let test_env = TestEnv::open(&config, &cache_folder()?)?;
     let counted = Arc::new(Counted::new(test_env.sandbox.clone()));
     let grader = test_env.grader_in(counted.clone());
@@ -88,6 +99,7 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
     let tripling = Tripling {
         sets: &sets,
         against: &against,
+        ngrams: &ngrams,
         grader: &grader,
         counted: &counted,
         workers: config.data.workers,
@@ -111,6 +123,20 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
         serde_json::to_string(&summary).context("a summary is JSON")?
     );
     Ok(Some(summary))
+}
+
+/// The n-grams of evaluation sets. A file without rows is a slip.
+fn read_ngrams(files: &[PathBuf]) -> Result<Ngrams> {
+    let mut ngrams = Ngrams::default();
+    for file in files {
+        let rows = ngrams
+            .take_rows(file)
+            .context("while reading `--against-rows`\nhint: it takes JSON lines, one row a line")?;
+        if rows == 0 {
+            bail!("`{}` has no rows", file.display());
+        }
+    }
+    Ok(ngrams)
 }
 
 /// Every file as a set; rows that bring their repository along become trees below `--out`.

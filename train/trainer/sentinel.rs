@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_forgot_its_tasks_pauses_the_run_in_the_fifth_step() {
-        let mut values = vec![0.3, 0.4, 0.0, 0.0, 0.01, 0.0];
+    fn a_policy_that_forgot_its_tasks_pauses_the_run_in_the_tenth_step() {
+        let mut values = vec![0.3, 0.4, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let alarm = |values: &[f64], forgiven| {
             let rows = rows("reward/mean", values);
             gravest(&Sentinel::usual(), &rows, forgiven, &mut |_| {})
@@ -183,16 +183,16 @@ mod tests {
         assert_eq!(alarm(&values, 0), None);
         values.push(0.0);
         let found = alarm(&values, 0).expect("an alarm");
-        assert_eq!((found.action, found.step), (Action::Pause, 7));
+        assert_eq!((found.action, found.step), (Action::Pause, 12));
         assert_eq!(
             found.to_string(),
-            "the sentinel over `reward/mean` found 0.0000, which is below 0.05 of the best, 0.4000, in 5 steps on end up to step 7"
+            "the sentinel over `reward/mean` found 0.0000, which is below 0.05 of the best, 0.4000, in 10 steps on end up to step 12"
         );
-        // Resumed after a pause at step 7: five more steps have to fail.
-        values.extend([0.0; 4]);
-        assert_eq!(alarm(&values, 7), None);
+        // Resumed after a pause at step 12: ten more steps have to fail.
+        values.extend([0.0; 9]);
+        assert_eq!(alarm(&values, 12), None);
         values.push(0.0);
-        assert!(alarm(&values, 7).is_some());
+        assert!(alarm(&values, 12).is_some());
     }
 
     #[test]

@@ -27,8 +27,15 @@ use crate::minimize::Questions;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Progress;
 
+mod distance;
+mod sure;
+
+use distance::{distance, words};
+
 /// Rows that are asked at once.
 const AT_ONCE: usize = 16;
+/// How sure trims have to be, along the curve of wrong trims against size.
+const CONFIDENCES: [f64; 7] = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
 
 /// One way to trim, on one split. The intervals are over tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +44,8 @@ pub struct TrimScore {
     pub pass_after_trim: Interval,
     /// Share of answers that trim, apply, and fail their tests.
     pub wrong_trim: Interval,
+    /// Share of rows in which something was left out, whether that passed or not.
+    pub trimmed: Interval,
     /// Lines of the trim by those of the smallest patch, of trims that pass; none where none does.
     pub size_ratio: Option<Interval>,
     /// The same with the rule of the cascade: where the trim does not pass, the long patch stands.
@@ -56,7 +65,8 @@ pub struct TrimScore {
 pub struct TrimSummary {
     /// The model.
     pub model: String,
-    /// By split and by who trims: `model`, `none`, `ddmin`.
+    /// By split and by who trims: `model` (its greedy answer), `model at C` (as sure as `C` says), `cascade`, `none`,
+    /// `ddmin`.
     pub splits: BTreeMap<String, BTreeMap<String, TrimScore>>,
     /// Answers that name no parts, of all.
     pub unreadable: usize,
@@ -69,6 +79,7 @@ struct Row {
     task: usize,
     passes: bool,
     wrong: bool,
+    trimmed: bool,
     ratio: f64,
     cascade: f64,
     excess: f64,
@@ -92,6 +103,10 @@ pub struct Trimming<'a> {
     pub resamples: usize,
     /// The longest answer.
     pub max_new_tokens: usize,
+    /// Answers that are drawn for each row, to know how sure the model is; 0 asks greedily alone.
+    pub answers: usize,
+    /// Has each row pass through the refiner's seat of the agent, one by one, with this confidence.
+    pub cascade: Option<f64>,
     /// Says when to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -123,25 +138,34 @@ impl Trimming<'_> {
             self.trimmed(self.rows[at].1, task, read[at].as_ref(), seconds)
         })?;
         let untouched = self.scored("no trim", &|at, task| {
-            let row = self.rows[at].1;
-            let ratio = row.size_ratio();
-            let excess = self.excess(row, task, &row.long);
-            Ok(Row {
-                passes: true,
-                ratio,
-                cascade: ratio,
-                excess,
-                ..Row::default()
-            })
+            Ok(self.untouched(self.rows[at].1, task))
         })?;
         let searched = self.scored("ddmin", &|at, task| self.searched(self.rows[at].1, task))?;
+        let mut ways = vec![
+            ("model".to_string(), trimmed),
+            ("none".to_string(), untouched),
+            ("ddmin".to_string(), searched),
+        ];
+        if self.answers > 0 {
+            ways.extend(self.curve(policy)?);
+        }
+        if let Some(confidence) = self.cascade {
+            ways.push(("cascade".to_string(), self.cascaded(policy, confidence)?));
+        }
+        Ok(TrimSummary {
+            model: model.into(),
+            splits: self.by_split(&ways),
+            unreadable,
+        })
+    }
+
+    fn by_split(
+        &self,
+        ways: &[(String, Vec<Row>)],
+    ) -> BTreeMap<String, BTreeMap<String, TrimScore>> {
         let mut splits: BTreeMap<String, BTreeMap<String, TrimScore>> = BTreeMap::new();
         for split in Split::ALL {
-            for (name, all) in [
-                ("model", &trimmed),
-                ("none", &untouched),
-                ("ddmin", &searched),
-            ] {
+            for (name, all) in ways {
                 let of_split = self
                     .rows
                     .iter()
@@ -153,15 +177,35 @@ impl Trimming<'_> {
                     splits
                         .entry(split.name().into())
                         .or_default()
-                        .insert(name.into(), self.score(&rows));
+                        .insert(name.clone(), self.score(&rows));
                 }
             }
         }
-        Ok(TrimSummary {
-            model: model.into(),
-            splits,
-            unreadable,
+        splits
+    }
+
+    fn task_of(&self, at: usize) -> Result<&Task> {
+        let id = &self.rows[at].1.task_id;
+        self.set.find(id).with_context(|| {
+            format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
         })
+    }
+
+    /// The first row of the same task.
+    fn first_of(&self, at: usize) -> usize {
+        let same = |(_, other): &(Split, &Triplet)| other.task_id == self.rows[at].1.task_id;
+        self.rows.iter().position(same).unwrap_or(at)
+    }
+
+    fn untouched(&self, row: &Triplet, task: &Task) -> Row {
+        let ratio = row.size_ratio();
+        Row {
+            passes: true,
+            ratio,
+            cascade: ratio,
+            excess: self.excess(row, task, &row.long),
+            ..Row::default()
+        }
     }
 
     /// What the model answers, and its seconds for one row.
@@ -174,11 +218,7 @@ impl Trimming<'_> {
             self.interrupt
                 .check(|| "nothing is written before every row was trimmed".into())?;
             let request = |(_, row): &(Split, &Triplet)| {
-                let messages = prompt(&Question {
-                    issue: &row.issue,
-                    long: &row.long,
-                    failed: None,
-                });
+                let messages = prompt(&question(row));
                 Request {
                     messages,
                     attempts: 1,
@@ -217,23 +257,11 @@ impl Trimming<'_> {
         let one = |at: usize| {
             self.interrupt
                 .check(|| "nothing is written before every row was trimmed".into())?;
-            let id = &self.rows[at].1.task_id;
-            let task = self.set.find(id).with_context(|| {
-                format!(
-                    "the triplet `{}` is of the task `{id}`, which is not there{}",
-                    self.rows[at].1.id,
-                    data::Hint("`--tasks` takes the tasks that the triplets were made of")
-                )
-            })?;
-            work(at, task)
+            work(at, self.task_of(at)?)
         };
         on_threads(self.rows.len(), self.workers, &one, &mut |at, row| {
-            let task = self
-                .rows
-                .iter()
-                .position(|(_, other)| other.task_id == self.rows[at].1.task_id);
             rows[at] = Some(Row {
-                task: task.unwrap_or(at),
+                task: self.first_of(at),
                 ..row?
             });
             progress.advance(1, "");
@@ -260,10 +288,12 @@ impl Trimming<'_> {
         let left = trim.filter(|_| passes).unwrap_or(&row.long);
         let ratio = size(left) as f64 / size(&row.refined).max(1) as f64;
         let wrong = trim.is_some() && !passes;
+        let trimmed = trim.is_some_and(|trim| size(trim) < size(&row.long));
         let excess = self.excess(row, task, left);
         Ok(Row {
             passes,
             wrong,
+            trimmed,
             ratio,
             cascade: ratio,
             excess,
@@ -285,6 +315,7 @@ impl Trimming<'_> {
         let excess = self.excess(row, task, &found.patch);
         Ok(Row {
             passes: true,
+            trimmed: ratio < row.size_ratio(),
             ratio,
             cascade: ratio,
             excess,
@@ -322,6 +353,7 @@ impl Trimming<'_> {
         TrimScore {
             pass_after_trim: share(|row| f64::from(u8::from(row.passes))),
             wrong_trim: share(|row| f64::from(u8::from(row.wrong))),
+            trimmed: share(|row| f64::from(u8::from(row.trimmed))),
             size_ratio: (!passing.is_empty()).then(|| mean(&passing)),
             cascade_size_ratio: mean(&values(|row| row.cascade)),
             excess_edit: mean(&values(|row| row.excess)),
@@ -329,6 +361,14 @@ impl Trimming<'_> {
             seconds: rows.iter().map(|row| row.seconds).sum::<f64>() / count,
             n: rows.len(),
         }
+    }
+}
+
+fn question(row: &Triplet) -> Question<'_> {
+    Question {
+        issue: &row.issue,
+        long: &row.long,
+        failed: None,
     }
 }
 
@@ -340,54 +380,6 @@ fn by_task<'a>(rows: impl Iterator<Item = &'a Row>, of: fn(&Row) -> f64) -> Vec<
         .values()
         .map(|values| values.iter().sum::<f64>() / values.len() as f64)
         .collect()
-}
-
-/// Words and signs of a source.
-fn words(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let mut start = None;
-    for (at, letter) in text.char_indices() {
-        if letter.is_alphanumeric() || letter == '_' {
-            start.get_or_insert(at);
-            continue;
-        }
-        if let Some(start) = start.take() {
-            words.push(&text[start..at]);
-        }
-        if !letter.is_whitespace() {
-            words.push(&text[at..at + letter.len_utf8()]);
-        }
-    }
-    words.extend(start.map(|start| &text[start..]));
-    words
-}
-
-/// The fewest tokens to put in, take out or replace (Levenshtein).
-fn distance(one: &[&str], other: &[&str]) -> usize {
-    let before = one
-        .iter()
-        .zip(other)
-        .take_while(|(one, other)| one == other)
-        .count();
-    let (one, other) = (&one[before..], &other[before..]);
-    let after = one
-        .iter()
-        .rev()
-        .zip(other.iter().rev())
-        .take_while(|(one, other)| one == other)
-        .count();
-    let (one, other) = (&one[..one.len() - after], &other[..other.len() - after]);
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, left) in one.iter().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, right) in other.iter().enumerate() {
-            let replaced = corner + usize::from(left != right);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -403,22 +395,5 @@ mod tests {
         };
         let rows = [row(0, 1.0), row(0, 3.0), row(4, 5.0)];
         assert_eq!(by_task(rows.iter(), |row| row.ratio), [2.0, 5.0]);
-    }
-
-    #[test]
-    fn tokens_are_words_and_signs() {
-        assert_eq!(
-            words("a_1 = f(x)+ 22\n"),
-            ["a_1", "=", "f", "(", "x", ")", "+", "22"]
-        );
-    }
-
-    #[test]
-    fn the_distance_is_the_fewest_edits() {
-        let of = |one: &str, other: &str| distance(&words(one), &words(other));
-        assert_eq!(of("return a - b", "return a + b"), 1);
-        assert_eq!(of("return a - b", "return a - b"), 0);
-        assert_eq!(of("", "x = 1"), 3);
-        assert_eq!(of("k i t t e n", "s i t t i n g"), 3);
     }
 }

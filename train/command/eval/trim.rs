@@ -30,6 +30,9 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
             data::Hint("leave them out")
         );
     }
+    if let Some(confidence) = args.cascade.filter(|sure| !(0.0..=1.0).contains(sure)) {
+        bail!("`--cascade` is {confidence}, but must be from 0 to 1");
+    }
     Paths::new()
         .reads("--model", &args.model)
         .reads("--tasks", &args.tasks)
@@ -81,6 +84,8 @@ pub fn run(args: &EvalArgs) -> Result<Option<TrimSummary>> {
         seed: config.seed,
         resamples: config.eval.resamples,
         max_new_tokens: config.eval.sampling.max_new_tokens,
+        answers: args.trim_answers,
+        cascade: args.cascade,
         interrupt,
     };
     let summary = trimming.run(&mut policy, &args.model.display().to_string())?;
