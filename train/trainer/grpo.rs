@@ -294,8 +294,14 @@ impl Grpo<'_> {
         let metrics = Metrics::open(&path, train.step)?;
         let rows = crate::metrics::read(&path)?;
         let (model, seats) = (train.model().clone(), self.config.decode_rows);
-        let generator =
-            Generator::new(model.clone(), shape, tokenizer, template, seats, self.device);
+        let generator = Generator::new(
+            model.clone(),
+            shape,
+            tokenizer,
+            template,
+            seats,
+            self.device,
+        );
         let mut generator = generator.with_frozen(train.frozen());
         generator.publish(model, train.step);
         Ok(Live {

@@ -187,7 +187,11 @@ impl Trimming<'_> {
     fn task_of(&self, at: usize) -> Result<&Task> {
         let id = &self.rows[at].1.task_id;
         self.set.find(id).with_context(|| {
-            format!("the triplet `{}` is of the task `{id}`, which is not there\nhint: `--tasks` takes the tasks that the triplets were made of", self.rows[at].1.id)
+            format!(
+                "the triplet `{}` is of the task `{id}`, which is not there{}",
+                self.rows[at].1.id,
+                data::Hint("`--tasks` takes the tasks that the triplets were made of")
+            )
         })
     }
 
