@@ -129,9 +129,10 @@ pub fn run(args: &TripletsArgs) -> Result<Option<TripletSummary>> {
 fn read_ngrams(files: &[PathBuf]) -> Result<Ngrams> {
     let mut ngrams = Ngrams::default();
     for file in files {
-        let rows = ngrams
-            .take_rows(file)
-            .context("while reading `--against-rows`\nhint: it takes JSON lines, one row a line")?;
+        let rows = ngrams.take_rows(file).with_context(|| {
+            let hint = data::Hint("it takes JSON lines, one row a line");
+            format!("while reading `--against-rows`{hint}")
+        })?;
         if rows == 0 {
             bail!("`{}` has no rows", file.display());
         }
