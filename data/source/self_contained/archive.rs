@@ -38,7 +38,7 @@ pub(super) fn tree(path: &Path, wanted: &[String]) -> Result<Tree, String> {
         })?,
         b"PK" => {
             return Err(
-                format!("it is a zip archive{}", crate::Hint("pack it as `.tar.gz`")).into(),
+                format!("it is a zip archive{}", crate::Hint("pack it as `.tar.gz`")),
             );
         }
         _ => entries(Capped {

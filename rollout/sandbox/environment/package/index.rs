@@ -61,7 +61,7 @@ struct Declared {
 impl Declared {
     /// To run, and to test. What somebody needs who works on it is more than its tests need, and may need each other's
     /// absence, so it counts where there is nothing else.
-    fn to_test(self) -> [Vec<String>; 2] {
+    fn into_test(self) -> [Vec<String>; 2] {
         let tests = if self.tests.is_empty() {
             self.dev
         } else {
@@ -90,7 +90,7 @@ impl Index<'_> {
         wheels: &Path,
         target: &Path,
     ) -> Result<(), PackageError> {
-        let declared = self.declared(tree, wheels)?.to_test();
+        let declared = self.declared(tree, wheels)?.into_test();
         self.unpacked(declared, wheels, target)
     }
 
@@ -108,7 +108,7 @@ impl Index<'_> {
                 self.spec
             ));
         }
-        Ok(declared.to_test())
+        Ok(declared.into_test())
     }
 
     /// Fetches requirements, and unpacks them at `target`.
@@ -376,7 +376,7 @@ mod tests {
         let words = ["declared_in", "money", &text(tree.path())];
         let found = ask::<Declared>(command(&python), &words).expect("reads");
         assert_eq!(found.left_out, ["git+https://example.org/x.git"]);
-        let [run, tests] = found.to_test();
+        let [run, tests] = found.into_test();
         assert_eq!(run, ["attrs", "click<9,>=8.1", "idna==3.4", "six>=1.9"]);
         assert_eq!(tests, ["freezegun", "idna==3.4", "mock", "pytz"]);
     }
