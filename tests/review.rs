@@ -60,7 +60,7 @@ impl Page {
         let out = queue.with_extension("address");
         let log = queue.with_extension("log");
         let line = format!(
-            "review --queue {} --port 0 --reviewer ada --set sandbox.timeout_s=4 {options}",
+            "review --queue {} --port 0 --reviewer ada --set sandbox.timeout_s=3 {options}",
             queue.display()
         );
         let child = train()
