@@ -56,13 +56,18 @@ class Browser:
             raise SystemExit(f"{script}: {told['exceptionDetails']}")
         return told["result"].get("value")
 
-    def until(self, script, seconds=60):
+    def until(self, script, seconds=30):
         began = time.monotonic()
         while not self.value(script):
             if time.monotonic() - began > seconds:
-                raise SystemExit(f"this did not come true: {script}\n" + self.value("document.body.innerText"))
+                said = "\n".join(json.dumps(one["params"])[:400] for one in self.errors())
+                raise SystemExit(f"this did not come true: {script}\n{said}\n" + self.value("document.body.innerText"))
             time.sleep(0.02)
         return (time.monotonic() - began) * 1000
+
+    def errors(self):
+        return [one for one in self.events if one["method"] in ("Runtime.exceptionThrown", "Page.javascriptDialogOpening")
+                or one["method"] == "Log.entryAdded" and one["params"]["entry"]["level"] == "error"]
 
     def key(self, key, code, modifiers=0, text=""):
         number = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, ord(key[0].upper()))
@@ -143,9 +148,7 @@ def main():
             const began = performance.now(); document.querySelector('#list').scrollTop = part * document.querySelector('#list').scrollHeight;
             while (true) { await new Promise(requestAnimationFrame); if (document.querySelector('.row')) break; } times.push(performance.now() - began); } return times; })()""")
         log["search_ms"] = page.value("(async () => { const began = performance.now(); document.querySelector('#search').value = '9'; await relist(); return performance.now() - began; })()")
-        errors = [one for one in page.events if one["method"] in ("Runtime.exceptionThrown", "Page.javascriptDialogOpening")
-                  or one["method"] == "Log.entryAdded" and one["params"]["entry"]["level"] == "error"]
-        faults += [f"the browser says: {json.dumps(one['params'])[:400]}" for one in errors]
+        faults += [f"the browser says: {json.dumps(one['params'])[:400]}" for one in page.errors()]
         if log["kind"] != "edit" or keys > MAX_KEYS:
             faults.append(f"{log['kind']} in {keys} keys")
     finally:
