@@ -7,7 +7,6 @@ Example: tests/browser/review.py 'http://127.0.0.1:8765/?token=…' /tmp/picture
 """
 import base64, json, os, shutil, subprocess, sys, tempfile, time
 
-VIEW_MS = 100
 MAX_KEYS = 8
 
 
@@ -78,8 +77,12 @@ class Browser:
     def picture(self, path, dark, size, phone=False):
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.ask("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=phone)
+        if phone:
+            # The whole page, however far a person has to scroll.
+            size = (size[0], self.value("document.documentElement.scrollHeight"))
+            self.ask("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=phone)
         time.sleep(0.3)
-        data = self.ask("Page.captureScreenshot", captureBeyondViewport=phone)["data"]
+        data = self.ask("Page.captureScreenshot")["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 
