@@ -70,15 +70,18 @@ impl Page {
             .stdin(Stdio::null())
             .spawn()
             .expect("starts");
+        let mut page = Page {
+            child,
+            host: String::new(),
+            token: String::new(),
+        };
         let until = Instant::now() + PATIENCE;
         loop {
             let said = fs::read_to_string(&out).unwrap_or_default();
             if let Some((address, token)) = said.trim().split_once("/?token=") {
-                return Page {
-                    child,
-                    host: address.trim_start_matches("http://").to_string(),
-                    token: token.to_string(),
-                };
+                page.host = address.trim_start_matches("http://").to_string();
+                page.token = token.to_string();
+                return page;
             }
             let log = || fs::read_to_string(&log).unwrap_or_default();
             assert!(Instant::now() < until, "no address is told:\n{}", log());
