@@ -188,7 +188,10 @@ fn results(path: &Path) -> Result<HashMap<String, Said>> {
         .with_context(|| format!("`{}` is no summary of a run", path.display()))?;
     let end = match &summary["end"] {
         Value::String(end) => Some(end.clone()),
-        Value::Object(end) => end.iter().next().map(|(end, why)| format!("{end}: {why}")),
+        Value::Object(end) => end
+            .iter()
+            .next()
+            .map(|(end, why)| format!("{end} ({})", why.as_str().unwrap_or_default())),
         _ => None,
     };
     if let Some(end) = end {
