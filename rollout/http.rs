@@ -61,14 +61,28 @@ impl HttpServer {
     ///
     /// When somebody else listens there, it is no address of this machine, or the system gives no threads.
     pub fn bind(address: SocketAddr, router: Router, limits: Limits) -> Result<Self, Error> {
+        Self::from_listener(std::net::TcpListener::bind(address)?, router, limits)
+    }
+
+    /// Answers by `router` who connects to a listener, for a router that has to know its own port.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no threads.
+    pub fn from_listener(
+        listener: std::net::TcpListener,
+        router: Router,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("http")
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(address))?;
-        let address = listener.local_addr()?;
+        let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
         let (stop, stopped) = oneshot::channel();
         let accepting = runtime.spawn(accept(listener, router, limits, stopped));
         Ok(HttpServer {

@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,23 +63,19 @@ impl Review {
             judge,
             reviewer,
         });
+        let refused = |error: std::io::Error| {
+            anyhow!(
+                "cannot listen on `{address}`: {error}{}",
+                data::Hint("another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free")
+            )
+        };
         // The names under which it is asked hold the port, which is known once somebody listens.
-        let listening = |address: SocketAddr| {
-            let guard = Guard::new(token.clone(), address);
-            let router = server::router(server.clone(), guard);
-            HttpServer::bind(address, router, Limits::default()).map_err(|error| {
-                anyhow!(
-                    "cannot listen on `{address}`: {error}{}", data::Hint("another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free"))
-            })
-        };
-        let address = match address.port() {
-            0 => SocketAddr::new(address.ip(), free_port(address)?),
-            _ => address,
-        };
-        Ok(Review {
-            http: listening(address)?,
-            token,
-        })
+        let listener = TcpListener::bind(address).map_err(refused)?;
+        let guard = Guard::new(token.clone(), listener.local_addr()?);
+        let router = server::router(server, guard);
+        let http = HttpServer::from_listener(listener, router, Limits::default())
+            .context("while starting the server")?;
+        Ok(Review { http, token })
     }
 
     /// What a person opens: the address with its token.
@@ -94,11 +90,6 @@ impl Review {
         }
         self.http.shut_down(PATIENCE);
     }
-}
-
-fn free_port(address: SocketAddr) -> Result<u16> {
-    let listener = std::net::TcpListener::bind(address).context("while looking for a free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 /// 128 bits of the system's randomness.

@@ -256,8 +256,10 @@ pub fn fault(task: &Task) -> Option<String> {
         .iter()
         .chain([&task.tree])
         .filter(|folder| *folder != ".");
+    // A repair of a whole repository leaves tasks that point nowhere.
+    let pointed_at = Some(&task.focus.path).filter(|path| !path.is_empty());
     folders
-        .chain([&task.focus.path])
+        .chain(pointed_at)
         .find_map(|path| check_path(path).err())
         .map(|error| error.to_string())
 }

@@ -7,7 +7,6 @@ Example: tests/browser/review.py 'http://127.0.0.1:8765/?token=…' /tmp/picture
 """
 import base64, json, os, shutil, subprocess, sys, tempfile, time
 
-VIEW_MS = 100
 MAX_KEYS = 8
 
 
@@ -56,13 +55,18 @@ class Browser:
             raise SystemExit(f"{script}: {told['exceptionDetails']}")
         return told["result"].get("value")
 
-    def until(self, script, seconds=60):
+    def until(self, script, seconds=30):
         began = time.monotonic()
         while not self.value(script):
             if time.monotonic() - began > seconds:
-                raise SystemExit(f"this did not come true: {script}\n" + self.value("document.body.innerText"))
+                said = "\n".join(json.dumps(one["params"])[:400] for one in self.errors())
+                raise SystemExit(f"this did not come true: {script}\n{said}\n" + self.value("document.body.innerText"))
             time.sleep(0.02)
         return (time.monotonic() - began) * 1000
+
+    def errors(self):
+        return [one for one in self.events if one["method"] in ("Runtime.exceptionThrown", "Page.javascriptDialogOpening")
+                or one["method"] == "Log.entryAdded" and one["params"]["entry"]["level"] == "error"]
 
     def key(self, key, code, modifiers=0, text=""):
         number = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, ord(key[0].upper()))
@@ -73,8 +77,12 @@ class Browser:
     def picture(self, path, dark, size, phone=False):
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.ask("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=phone)
+        if phone:
+            # The whole page, however far a person has to scroll.
+            size = (size[0], self.value("document.documentElement.scrollHeight"))
+            self.ask("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=phone)
         time.sleep(0.3)
-        data = self.ask("Page.captureScreenshot", captureBeyondViewport=phone)["data"]
+        data = self.ask("Page.captureScreenshot")["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 
@@ -143,9 +151,7 @@ def main():
             const began = performance.now(); document.querySelector('#list').scrollTop = part * document.querySelector('#list').scrollHeight;
             while (true) { await new Promise(requestAnimationFrame); if (document.querySelector('.row')) break; } times.push(performance.now() - began); } return times; })()""")
         log["search_ms"] = page.value("(async () => { const began = performance.now(); document.querySelector('#search').value = '9'; await relist(); return performance.now() - began; })()")
-        errors = [one for one in page.events if one["method"] in ("Runtime.exceptionThrown", "Page.javascriptDialogOpening")
-                  or one["method"] == "Log.entryAdded" and one["params"]["entry"]["level"] == "error"]
-        faults += [f"the browser says: {json.dumps(one['params'])[:400]}" for one in errors]
+        faults += [f"the browser says: {json.dumps(one['params'])[:400]}" for one in page.errors()]
         if log["kind"] != "edit" or keys > MAX_KEYS:
             faults.append(f"{log['kind']} in {keys} keys")
     finally:

@@ -22,7 +22,7 @@ use crate::tasks::TestEnv;
 
 /// `train review`
 #[derive(Args, Clone, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ReviewArgs {
     /// What every run takes.
     #[command(flatten)]

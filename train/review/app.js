@@ -78,10 +78,34 @@ async function relist() {
   await page(Math.floor($("list").scrollTop / ROW / PAGE));
 }
 
+function rowOf(id) {
+  for (const [number, rows] of listed.pages) {
+    const place = rows ? rows.findIndex((one) => one.id === id) : -1;
+    if (place >= 0) return number * PAGE + place;
+  }
+  return -1;
+}
+
+// The list follows the item that is shown.
+function follow() {
+  const row = rowOf(item.id), list = $("list");
+  if (row < 0) return;
+  if (row * ROW < list.scrollTop) list.scrollTop = row * ROW;
+  else if ((row + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (row + 1) * ROW - list.clientHeight;
+}
+
 async function beside(step) {
-  const all = [...listed.pages.entries()].filter(([, rows]) => rows).sort(([a], [b]) => a - b).flatMap(([, rows]) => rows);
-  const place = all.findIndex((one) => item && one.id === item.id) + step;
-  if (all[place]) await open(all[place].id);
+  const typing = document.activeElement === columns.human.area;
+  const from = item ? rowOf(item.id) : -1, row = from + step;
+  if (item && from < 0) { // The filter shows it no more.
+    const { next } = await ask(`/api/next?${query({ after: item.id })}`);
+    if (next) await open(next, typing);
+    return;
+  }
+  if (row < 0 || row >= listed.total) return;
+  await page(Math.floor(row / PAGE));
+  const one = listed.pages.get(Math.floor(row / PAGE))?.[row % PAGE];
+  if (one) await open(one.id, typing);
 }
 
 function showProgress({ total, done }) {
@@ -107,7 +131,8 @@ const file = () => item.files[at];
 const text = (value) => (value === null || value === undefined ? "" : value);
 const humanFiles = () => Object.fromEntries(item.files.filter((one) => !one.fault).map((one) => [one.path, one.human]));
 
-async function open(id) {
+// `typing` puts the keys into the editor; who goes through the list stays there.
+async function open(id, typing = true) {
   const began = performance.now();
   await flush();
   const shown = await ask(`/api/item/${id}?${query({})}`);
@@ -127,7 +152,8 @@ async function open(id) {
   $("saved").textContent = version ? "draft saved" : "";
   tell("model", item.model_run);
   setRun(item.run);
-  showFile();
+  showFile(typing);
+  follow();
   drawList();
   location.hash = `item-${id}`;
   performance.measure("view", { start: began });
@@ -143,7 +169,7 @@ async function look(id) {
 
 const changed = () => item.files.some((one) => one.human !== one.model);
 
-function showFile() {
+function showFile(typing = true) {
   $("files").replaceChildren(...item.files.map((one, index) => {
     const tab = make("button", one.path + (one.human !== one.original ? " •" : ""));
     tab.type = "button";
@@ -164,14 +190,14 @@ function showFile() {
   else columns.model.show(text(one.model), one.model_marks.new, item.language);
   if (!item.raw && one.model === null) columns.model.note("the patch deletes the file");
   columns.human.show(text(one.human), one.human_marks.new, item.language);
-  toChange();
+  toChange(typing);
 }
 
 // The cursor stands on the first token that the model changed: whoever types replaces it.
-function toChange() {
+function toChange(typing) {
   const area = columns.human.area, marks = file().human_marks.new;
   const line = Math.min(...Object.keys(marks).map(Number), Infinity);
-  if (window.innerWidth > 960) area.focus({ preventScroll: true });
+  if (typing && window.innerWidth > 960) area.focus({ preventScroll: true });
   if (line === Infinity) { area.setSelectionRange(0, 0); return; }
   const begin = columns.human.lines.slice(0, line).reduce((sum, one) => sum + one.length + 1, 0);
   const [from, to] = marks[line][0] || [0, 0];
@@ -384,7 +410,7 @@ function prompted(title, label, ideas) {
 const LETTERS = { KeyR: "run", KeyA: "accept", KeyM: "minimize", KeyX: "reject", KeyS: "skip", KeyU: "undo", KeyO: "reset", KeyF: "file" };
 const HELP = [["Ctrl Enter", "run the tests; once they pass, store the fix and go on"], ["Alt R, R", "run the tests"], ["Alt A, A", "store the fix"],
   ["Alt M, M", "minimize the fix"], ["Alt X, X", "reject with a reason"], ["Alt S, S", "skip"], ["Alt U, U", "undo the latest verdict"],
-  ["Alt O, O", "start from the original"], ["Alt F, F", "open another file"], ["Alt 1 … 9", "a file of the patch"], ["J, K", "next, previous item"], ["E", "edit"], ["/", "search"], ["Esc", "leave the editor; then Tab moves on"]];
+  ["Alt O, O", "start from the original"], ["Alt F, F", "open another file"], ["Alt 1 … 9", "a file of the patch"], ["Alt J, J", "next item"], ["Alt K, K", "previous item"], ["E", "edit"], ["/", "search"], ["Esc", "leave the editor; then Tab moves on"]];
 const act = (name) => { if (item || name === "undo") acts[name]().catch((error) => { if (error.name !== "AbortError") failed(error); }); };
 
 document.addEventListener("keydown", (event) => {
@@ -398,7 +424,7 @@ document.addEventListener("keydown", (event) => {
   else if ((alone || plain) && LETTERS[event.code]) doing(() => act(LETTERS[event.code]));
   else if (alone && /^Digit[1-9]$/.test(event.code) && item && item.files[event.code[5] - 1]) doing(() => { at = event.code[5] - 1; showFile(); });
   else if (event.key === "Escape" && typing) event.target.blur();
-  else if (plain && (event.key === "j" || event.key === "k")) doing(() => beside(event.key === "j" ? 1 : -1).catch(failed));
+  else if ((alone || plain) && ["KeyJ", "KeyK"].includes(event.code)) doing(() => beside(event.code === "KeyJ" ? 1 : -1).catch(failed));
   else if (plain && event.key === "e") doing(() => columns.human.area.focus());
   else if (plain && event.key === "/") doing(() => $("search").focus());
   else if (plain && event.key === "?") doing(() => $("help").showModal());
@@ -422,7 +448,7 @@ $("list").addEventListener("keydown", (event) => {
 $("filter").onchange = () => relist().catch(failed);
 $("search").oninput = () => relist().catch(failed);
 $("reviewer").onchange = async () => {
-  try { await flush(); reviewer = $("reviewer").value; localStorage.setItem("reviewer", reviewer); item = null; const next = await start(); if (next) await open(next); } catch (error) { failed(error); }
+  try { await flush(); reviewer = $("reviewer").value; localStorage.setItem("reviewer", reviewer); const next = await start(); await open(next || item.id); } catch (error) { failed(error); }
 };
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) { spent = item ? seconds() : 0; flush().catch(failed); }

@@ -75,8 +75,8 @@ class Column {
     this.root.replaceChildren(this.canvas);
     this.language = language;
     if (this.area && this.area.value !== text) this.area.value = text;
+    this.marks = marks || {};
     this.setText(text);
-    this.setMarks(marks);
   }
 
   // A column without a file: a reason instead.

@@ -190,7 +190,15 @@ fn results(path: &Path) -> Result<HashMap<String, Said>> {
     let text = data::file::read_text(path)?;
     let summary: Value = serde_json::from_str(&text)
         .with_context(|| format!("`{}` is no summary of a run", path.display()))?;
-    if let Some(end) = summary["end"].as_str() {
+    let end = match &summary["end"] {
+        Value::String(end) => Some(end.clone()),
+        Value::Object(end) => end
+            .iter()
+            .next()
+            .map(|(end, why)| format!("{end} ({})", why.as_str().unwrap_or_default())),
+        _ => None,
+    };
+    if let Some(end) = end {
         let said = Said {
             resolved: end == "repaired",
             reason: format!(

@@ -47,7 +47,7 @@ pub enum Event {
     Done {
         /// What the tests say.
         #[serde(flatten)]
-        told: Told,
+        told: Box<Told>,
     },
     /// The end of a search for a smaller fix.
     Minimal {

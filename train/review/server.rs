@@ -302,7 +302,9 @@ async fn run(
     Ok(streamed(move |hears| {
         let files = asked.files.map_or_else(|| model_files(&item), Ok)?;
         let told = server.judge.run(&item, &files, hears)?;
-        Ok(Event::Done { told })
+        Ok(Event::Done {
+            told: Box::new(told),
+        })
     }))
 }
 
