@@ -23,12 +23,13 @@ import jest
 import job
 import memory
 import pytest_plugin
+import workspace
 
 OUT_OF_MEMORY, BROKEN = 86, 85
 EVENTS = 3
 # Where jest finds our files, as in the embedded sandbox: a memory file system of its own.
 HOOK = "/run/train"
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 # What the kernel says of this process; the other side compares it with what it asked for.
 PROMISED = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
 # Where either kind of cgroup keeps its limits; what no limit looks like is larger than any machine.
@@ -149,12 +150,9 @@ def run(barriers):
     channel = pytest_plugin.Channel(EVENTS, spec.pop("nonce"))
     try:
         os.umask(0o022)
-        barriers.limit(spec)
-        # Rather this process than the one that watches it.
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
-        barriers.confine_writes()
-        barriers.close_calls()
+        if spec["workspace"]:
+            work(channel, spec, barriers)
+        confine(spec, barriers, job.WRITABLE)
     except job.Refused as refused:
         channel.send("refused", barrier=refused.args[0], reason=refused.args[1])
         os._exit(BROKEN)
@@ -162,6 +160,37 @@ def run(barriers):
         channel.send("refused", barrier="setup", reason=str(error))
         os._exit(BROKEN)
     job.test(channel, spec, barriers)
+
+
+def confine(spec, barriers, writable):
+    """Raises what the engine could not, around this process and all that it starts."""
+    barriers.limit(spec)
+    # Rather this process than the one that watches it.
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+    barriers.confine_writes(writable)
+    barriers.close_calls()
+
+
+def work(channel, spec, barriers):
+    """A command in a work tree. Never returns."""
+    job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    # What the command leaves behind becomes this process's own.
+    job.check("pid-ns", job.LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    own, before = workspace.ancestors(), workspace.marks("/repo")
+    workspace.put(spec["workspace"]["layer"], {"repo": "/repo", "tmp": "/tmp"})
+
+    def collect():
+        found = workspace.Found()
+        found.gone("/repo", before)
+        found.changed("/repo", "repo", before)
+        os.chdir("/tmp")
+        found.upper(".", "tmp")
+        return found.entries
+
+    writable = job.WRITABLE + ["/repo"]
+    end_all = lambda: workspace.kill_others(own)
+    workspace.run(channel, spec, lambda: confine(spec, barriers, writable), end_all, collect, [])
 
 
 def write_tree(root, entries, content):
