@@ -140,10 +140,10 @@ def run(barriers):
         changed = {change["path"] for change in spec["changes"]}
         write_compiled("/repo", compiled.files(stream.read(code_bytes), changed))
         write_hook(HOOK, spec.pop("hook"))
-    nothing = os.open("/dev/null", os.O_RDONLY)
+    # First of all: the number that it is opened under may be that of the events.
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(1, EVENTS, inheritable=False)
     os.dup2(2, 1)
-    os.dup2(nothing, 0)
     os.closerange(EVENTS + 1, 1 << 16)
     if spec["compile"]:
         os.dup2(2, job.ARCHIVE, inheritable=False)
@@ -177,20 +177,23 @@ def work(channel, spec, barriers):
     job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
     # What the command leaves behind becomes this process's own.
     job.check("pid-ns", job.LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-    own, before = workspace.ancestors(), workspace.marks("/repo")
+    own, before, shown = workspace.ancestors(), workspace.marks("/repo"), set(os.listdir("/tmp"))
     workspace.put(spec["workspace"]["layer"], {"repo": "/repo", "tmp": "/tmp"})
 
     def collect():
-        found = workspace.Found()
+        found = workspace.Found(shown)
         found.gone("/repo", before)
         found.changed("/repo", "repo", before)
         os.chdir("/tmp")
         found.upper(".", "tmp")
         return found.entries
 
-    writable = job.WRITABLE + ["/repo"]
-    end_all = lambda: workspace.kill_others(own)
-    workspace.run(channel, spec, lambda: confine(spec, barriers, writable), end_all, collect, [])
+    def confine_command():
+        # Nothing of the command runs yet, and whose files below `/proc` are not its own cannot write there.
+        job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+        confine(spec, barriers, job.WRITABLE + ["/repo"])
+
+    workspace.run(channel, spec, confine_command, lambda: workspace.kill_others(own), collect)
 
 
 def write_tree(root, entries, content):

@@ -15,7 +15,6 @@ import resource
 import signal
 import stat
 import sys
-import sysconfig
 
 import compiled
 import jest
@@ -31,8 +30,6 @@ WRITABLE = ["/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full"]
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 MNT_DETACH = 2
 PR_SET_DUMPABLE = 4
-# What Python finds by itself.
-STANDARD = tuple({sysconfig.get_path("stdlib") + "/lib-dynload", "/run/train"})
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x20000, 0x08000000, 0x20000000
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 22, 24, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILTER = 4, 2
@@ -329,7 +326,7 @@ def work(channel, spec, barriers):
         barriers.close_calls()
 
     def collect():
-        found = workspace.Found()
+        found = workspace.Found({place.split("/")[2] for place, _ in barriers.below_tmp})
         os.fchdir(barriers.upper)
         found.upper(".", "repo")
         os.chdir("/tmp")
@@ -338,8 +335,7 @@ def work(channel, spec, barriers):
 
     # Of the same user as the command where that is no other one: it must not open what this process has open.
     check("capabilities", LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-    sys_path = [folder for folder in sys.path if folder.startswith("/") and not folder.startswith(STANDARD)]
-    workspace.run(channel, spec, confine, workspace.kill_namespace, collect, sys_path)
+    workspace.run(channel, spec, confine, workspace.kill_namespace, collect)
 
 
 def test(channel, spec, barriers):

@@ -16,6 +16,7 @@ import shutil
 import signal
 import stat
 import sys
+import sysconfig
 import time
 
 # Made again by whoever needs it.
@@ -75,10 +76,11 @@ def remove(path):
 
 
 class Found:
-    """The layer as it is found after a command."""
+    """The layer as it is found after a command. `shown` are names in `/tmp` that the machine shows there."""
 
-    def __init__(self):
+    def __init__(self, shown):
         self.entries, self.bytes = [], 0
+        self.not_kept = {"tmp/" + name for name in shown | {TOOLS}}
 
     def add(self, path, kind, mode=0, content=""):
         try:
@@ -112,7 +114,7 @@ class Found:
             inner, inside = place + "/" + name, path + "/" + name
             status = os.lstat(inner)
             # Something of the machine that is shown there.
-            if status.st_dev != self.device:
+            if status.st_dev != self.device or inside in self.not_kept:
                 continue
             if self.take(inner, inside, status):
                 self.add(inside, "o" if is_opaque(inner) else "d", status.st_mode)
@@ -149,7 +151,7 @@ def names(place, depth):
     except PermissionError:
         os.chmod(place, 0o700)
         found = os.listdir(place)
-    return sorted(name for name in found if name not in LEFT_OUT and not (depth == 0 and name == TOOLS))
+    return sorted(name for name in found if name not in LEFT_OUT)
 
 
 def content_of(place):
@@ -188,14 +190,17 @@ def marks(root):
     return found
 
 
-def run(channel, spec, confine, end_all, collect, sys_path):
-    """Runs the command and tells what came of it. Never returns."""
+def run(channel, spec, confine, end_all, collect):
+    """Runs the command and tells what came of it. Never returns.
+
+    `confine` raises the barriers around the command, `end_all` ends its processes, `collect` reads the layer.
+    """
     refusal, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(refusal)
-            become(spec, confine, sys_path)
+            become(spec, confine)
         except BaseException as error:
             barrier, reason = error.args if len(error.args) == 2 and isinstance(error.args[0], str) else ("setup", error)
             os.write(tell, json.dumps({"barrier": str(barrier), "reason": str(reason)}).encode())
@@ -221,7 +226,7 @@ def run(channel, spec, confine, end_all, collect, sys_path):
     os._exit(0)
 
 
-def become(spec, confine, sys_path):
+def become(spec, confine):
     """Becomes the command, with every barrier up."""
     os.setsid()
     tools = "/tmp/" + TOOLS
@@ -231,11 +236,18 @@ def become(spec, confine, sys_path):
         os.symlink(sys.executable, tools + "/" + name)
     folders = [os.path.normpath("/repo/" + folder) for folder in spec["python_path"]] or ["/repo"]
     path = tools + ":" + os.environ.get("PATH", "/usr/bin:/bin")
-    os.environ.update(PYTHONPATH=":".join(folders + sys_path), PWD="/repo", PATH=path)
+    os.environ.update(PYTHONPATH=":".join(folders + packages()), PWD="/repo", PATH=path)
     confine()
     os.chdir("/repo")
     shell = next((shell for shell in ("/bin/bash", "/usr/bin/bash") if os.path.exists(shell)), "/bin/sh")
     os.execv(shell, [os.path.basename(shell), "-c", spec["workspace"]["command"]])
+
+
+def packages():
+    """Folders of packages that this process finds, and that a Python under another name might not."""
+    own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+    own |= {folder + "/lib-dynload" for folder in own} | {"/run/train"}
+    return [place for place in sys.path if place.startswith("/") and place not in own and os.path.isdir(place)]
 
 
 def wait(pid, seconds):
