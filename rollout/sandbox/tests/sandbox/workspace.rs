@@ -186,10 +186,7 @@ for fd in range(3, 100):
         &mut work,
         "python -c \"$(cat look.py)\"; id -u; grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status",
     );
-    assert!(
-        !seen.contains("opened") && !seen.contains("has "),
-        "{seen}"
-    );
+    assert!(!seen.contains("opened") && !seen.contains("has "), "{seen}");
     for line in [
         JOB_UID.to_string(),
         "CapEff:\t0000000000000000".into(),
