@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use data::{FileChange, Message, Role, draw};
-use sandbox::workspace::{CommandEnd, CommandRun, Workspace};
+use sandbox::workspace::{CommandEnd, CommandRun};
 
 use super::{Agent, AgentError, Observer, TRIES, Working, clipped};
 use crate::agent::scaffold::shell::{Action, action};
@@ -35,7 +35,25 @@ pub(super) struct Session {
     pub model: Duration,
 }
 
+impl Session {
+    fn new() -> Session {
+        Session {
+            written: Written {
+                text: String::new(),
+                stop: data::sampling::Stop::EndOfTurn,
+                tokens: 0,
+            },
+            steps: Vec::new(),
+            commands: 0,
+            stuck: 0,
+            changes: Vec::new(),
+            model: Duration::ZERO,
+        }
+    }
+}
+
 impl Agent<'_> {
+    /// Has the model run commands until it submits, says the same too often or has no answers left.
     pub(super) fn session(
         &self,
         asked: &[Message],
@@ -48,18 +66,7 @@ impl Agent<'_> {
         let mut work = self.checker.workspace(self.task, &working.tree, limits)?;
         let mut turns = asked.to_vec();
         let (mut latest, mut same, mut unread) = (String::new(), 0, 0);
-        let mut session = Session {
-            written: Written {
-                text: String::new(),
-                stop: data::sampling::Stop::EndOfTurn,
-                tokens: 0,
-            },
-            steps: Vec::new(),
-            commands: 0,
-            stuck: 0,
-            changes: Vec::new(),
-            model: Duration::ZERO,
-        };
+        let mut session = Session::new();
         for step in 0..limits.steps {
             if observer.stops() || !self.shorten(&mut turns, queue)? {
                 break;
@@ -75,9 +82,10 @@ impl Agent<'_> {
             session.model += began.elapsed();
             let tokens = session.written.tokens + written.tokens;
             turns.push(Message::new(Role::Assistant, clipped(&written.text)));
-            let wanted = match written.stop.is_truncated() {
-                true => Err("The answer was cut off because it was too long.".to_string()),
-                false => action(&written.text, self.task),
+            let wanted = if written.stop.is_truncated() {
+                Err("The answer was cut off because it was too long.".to_string())
+            } else {
+                action(&written.text, self.task)
             };
             session.written = Written { tokens, ..written };
             let told = match wanted {
@@ -85,7 +93,7 @@ impl Agent<'_> {
                 Ok(Action::Run(command)) => {
                     unread = 0;
                     same = if command == latest { same + 1 } else { 1 };
-                    let mut told = self.command(&mut work, &command)?;
+                    let mut told = told(&work.run(&command)?);
                     session.commands += 1;
                     if same >= limits.stuck_after {
                         session.stuck += 1;
@@ -109,11 +117,6 @@ impl Agent<'_> {
         session.steps = turns.split_off(asked.len());
         session.changes = work.changes().0;
         Ok(session)
-    }
-
-    fn command(&self, work: &mut Workspace, command: &str) -> Result<String, AgentError> {
-        let run = work.run(command)?;
-        Ok(told(&run))
     }
 
     /// Takes the oldest outputs out where the conversation does not fit; false where that is not enough.

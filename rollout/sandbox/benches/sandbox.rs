@@ -1,6 +1,6 @@
 //! What a run of tests costs: a two-line suite and a small package, in the sandbox and as a cold `python -m pytest`; and
 //! what the barriers alone cost, around `/bin/true` from its start to its end; how soon a failure is told; what going back
-//! to a checkpoint costs; what a container costs, beside a plain `docker run`.
+//! to a checkpoint costs, and a command in a work tree; what a container costs, beside a plain `docker run`.
 //!
 //! `cargo bench --workspace --bench sandbox`. The cold runs are not isolated at all: they are the price of a process
 //! that imports pytest for each attempt.

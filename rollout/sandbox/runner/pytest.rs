@@ -3,8 +3,8 @@
 //! The sources of the trusted side that runs inside a sandbox: the fork server (`zygote`) or the runner of a container
 //! (`container`), what both do for one job (`job`), where it may write (`landlock`), the byte code that saves it most of
 //! its time (`compiled`), exceptions that are what they say (`raises`), the look at those who judge (`integrity`), a run
-//! that looks like a program's (`compared`), a command in a work tree (`workspace`), and the plugin that reports every test and the first failure as it fails
-//! (`pytest_plugin`).
+//! that looks like a program's (`compared`), a command in a work tree (`workspace`), and the plugin that reports every test
+//! and the first failure as it fails (`pytest_plugin`).
 
 /// Name and text of every module. The order is that in which they need each other.
 pub const MODULES: [(&str, &str); 12] = [

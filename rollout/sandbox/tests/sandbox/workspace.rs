@@ -153,6 +153,30 @@ fn floods_and_full_disks_are_bounded_and_take_nothing_with_them() {
 }
 
 #[test]
+fn a_command_that_is_killed_for_its_memory_is_taken_back() {
+    let tree = Tree::new(&FILES);
+    let Some(sandbox) = sandbox() else { return };
+    let sandbox: Arc<dyn Sandbox> = Arc::new(Borrowed(sandbox));
+    let limits = Limits {
+        timeout_s: 20,
+        memory_mib: 300,
+        ..Limits::default()
+    };
+    let mut work = Workspace::open(sandbox, &tree.0, &[], &[], limits).expect("opens");
+    says(&mut work, "echo kept > kept");
+    let holds = "python -c \"import time; x = b'x' * (150 << 20); time.sleep(10)\" &";
+    let run = work
+        .run(&format!(
+            "echo lost > lost; {holds} {holds} {holds} {holds} wait"
+        ))
+        .expect("our part");
+    assert_eq!(run.end, CommandEnd::OutOfMemory, "{run:#?}");
+    assert!(run.lost.is_some());
+    let found = says(&mut work, "cat kept; test -e lost || echo none");
+    assert_eq!(found, "kept\nnone\n");
+}
+
+#[test]
 fn a_command_reaches_neither_the_tree_nor_those_who_watch_over_it() {
     let tree = Tree::new(&FILES);
     let Some(mut work) = open(&tree) else { return };
