@@ -141,7 +141,7 @@ fn commands_in_a_work_tree() {
     let (root, limits) = (large_tree(), Limits::default());
     let open =
         || Workspace::open(SANDBOX.clone(), &root, &[], &[], limits.clone()).expect("a work tree");
-    let name = format!("a work tree of {TREE_FILES} files opens");
+    let name = format!("a work tree of {TREE_FILES} files is opened and removed");
     percentiles(&name, 20, Duration::ZERO, || drop(open()));
     let work = std::cell::RefCell::new(open());
     let run = |command: &str| work.borrow_mut().run(command).expect("a command").output();
@@ -153,7 +153,7 @@ fn commands_in_a_work_tree() {
     one("a command in it");
     let began = work.borrow().checkpoint();
     run(&format!(
-        "ls part*/* | head -{CHANGED_FILES} | grep -v file7.py | xargs sed -i 's/1/2/'"
+        "ls part*/* | head -{CHANGED_FILES} | xargs sed -i 's/1/2/'"
     ));
     let changed = work.borrow().checkpoint();
     one(&format!("a command where {CHANGED_FILES} files differ"));
