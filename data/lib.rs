@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod child;
 pub mod clean;
 pub mod draw;

@@ -63,8 +63,35 @@ pub struct AgentConfig {
     pub rescue_sampling: Option<Sampling>,
     /// What makes a repair smaller before it is final.
     pub refiner: Refiner,
+    /// Limits of the scaffold `shell`.
+    pub shell: ShellConfig,
     /// The file of the rules of the last queue; without one, those of `configs/rescue.toml`.
     pub rules: Option<PathBuf>,
+}
+
+/// Limits of one try in a shell, as mini-swe-agent has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShellConfig {
+    /// Answers of the model at most.
+    pub steps: u32,
+    /// Seconds after which a command is killed with all that it started.
+    pub timeout_command: u64,
+    /// Bytes of what a command prints that the model sees: one half from the beginning, one from the end.
+    pub output_bytes: usize,
+    /// So many times the same command in a row are told to the model, and twice as many end the try.
+    pub stuck_after: u32,
+}
+
+impl Default for ShellConfig {
+    fn default() -> Self {
+        ShellConfig {
+            steps: 250,
+            timeout_command: 60,
+            output_bytes: 10_000,
+            stuck_after: 3,
+        }
+    }
 }
 
 /// What makes a candidate smaller before it is final (R7).
@@ -95,6 +122,7 @@ impl Default for AgentConfig {
             deep_sampling: None,
             rescue_sampling: None,
             refiner: Refiner::None,
+            shell: ShellConfig::default(),
             rules: None,
         }
     }
@@ -117,6 +145,10 @@ impl AgentConfig {
                 "`summary_tokens` is {}, but must be at least 16",
                 self.summary_tokens
             ));
+        }
+        let shell = &self.shell;
+        if shell.steps == 0 || shell.timeout_command == 0 || shell.stuck_after == 0 {
+            return Some("`steps`, `timeout_command` and `stuck_after` must be at least 1".into());
         }
         self.queue
             .problem()

@@ -9,6 +9,7 @@ use crate::repairing::*;
 use crate::support::*;
 
 mod rules;
+mod shell;
 
 const BOTH: &str =
     "--failing-test tests/test_cart.py::test_total --failing-test tests/test_cart.py::test_count";

@@ -122,6 +122,15 @@ impl Sandbox for Counted {
         self.inner.run(job)
     }
 
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[sandbox::workspace::Entry],
+    ) -> Result<sandbox::workspace::CommandRun, SandboxError> {
+        self.inner.command_in(job, command, layer)
+    }
+
     fn isolation(&self) -> Isolation {
         self.inner.isolation()
     }

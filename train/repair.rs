@@ -259,8 +259,12 @@ impl Repairing<'_> {
         let rules = last_rules(repair);
         let (tries, regressions, repeats) =
             (repair.tries.len(), repair.regressions(), repair.repeats());
+        let stuck = match repair.stuck() {
+            0 => String::new(),
+            stuck => format!(", {stuck} commands were the same again and again"),
+        };
         eprintln!(
-            "{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{rules}"
+            "{tries} tries; {regressions} broke a test that passed before, {repeats} said the same again{stuck}{rules}"
         );
         let out = self.out.display().to_string();
         let review = |why: String| {
@@ -332,6 +336,8 @@ fn summary(repair: &Repair) -> serde_json::Value {
         "regressions": repair.regressions(),
         "repeats": repair.repeats(),
         "lucky": repair.is_lucky(),
+        "commands": repair.tries.iter().map(|one| one.commands).sum::<u32>(),
+        "stuck": repair.stuck(),
         "rules": repair.tries.iter().flat_map(|one| &one.rules).map(|help| &help.rule).collect::<Vec<_>>(),
         "seconds": millis as f64 / 1000.0,
         "patch_sha": (!repair.patch.is_empty()).then(|| repair.patch.sha()),

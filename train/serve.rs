@@ -22,7 +22,6 @@ use crate::checkpoint::Loaded;
 use model::ModelConfig;
 
 mod answer;
-mod calls;
 mod conversation;
 mod fields;
 mod grammar;
@@ -35,7 +34,7 @@ mod routes;
 mod today;
 mod worker;
 
-use calls::Syntax;
+use data::calls::Syntax;
 use grammar::Grammars;
 use numbers::Numbers;
 use today::Today;

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use data::task::file_of;
 use data::{Patch, Task};
 use sandbox::timeout::Timeouts;
+use sandbox::workspace::Workspace;
 use sandbox::{
     End, Failure, Job, Limits, Runner, Sandbox, SandboxError, Select, TestRun, TestStatus,
 };
 
+use super::ShellConfig;
 use super::state::WorkTree;
 use crate::grade::{Graded, Grader};
 use crate::outcome::Outcome;
@@ -63,6 +65,26 @@ impl Checker {
             limits,
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// A work tree for commands that begins as `tree`, in another sandbox than any that judges.
+    ///
+    /// # Errors
+    ///
+    /// When the tree cannot be copied.
+    pub fn workspace(
+        &self,
+        task: &Task,
+        tree: &WorkTree,
+        shell: &ShellConfig,
+    ) -> Result<Workspace, SandboxError> {
+        let limits = Limits {
+            timeout_s: shell.timeout_command,
+            output_bytes: shell.output_bytes,
+            ..self.limits.clone()
+        };
+        let (sandbox, changes) = (self.sandbox.clone(), tree.changes());
+        Workspace::open(sandbox, tree.root(), &changes, &task.python_path, limits)
     }
 
     /// The target tests over a tree. `apart`: each in a run of its own, so that one that hangs stops no other.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use data::edit::tree::Anchor;
 use data::retrieve::{Index, Query};
-use data::{Message, Task, draw};
+use data::{FileChange, Message, Task, draw};
 use sandbox::Failure;
 
 use super::check::{Checked, Checker};
@@ -18,7 +18,7 @@ use super::rescue::{Action, Case, Help, Rules};
 use super::scaffold::{Scaffold, Talk, View};
 use super::state::{Checkpoint, WorkTree};
 use super::writer::{Words, Writer, Written};
-use super::{AgentConfig, Refiner};
+use super::{AgentConfig, Refiner, ScaffoldKind};
 use crate::outcome::Status;
 use crate::policy::{Request, Sampling};
 use crate::record::Queue;
@@ -27,10 +27,12 @@ use crate::summary::summary;
 mod edit;
 mod feedback;
 mod repair;
+mod shell;
 
 use edit::Refused;
 use feedback::{Told, told};
 pub use repair::{AgentError, End, Observer, Repair, Try};
+use shell::Session;
 
 /// What is kept of an answer in the conversation.
 const ANSWER_BYTES: usize = 16 << 10;
@@ -197,7 +199,7 @@ impl Agent<'_> {
         writer: &mut dyn Writer,
         observer: &mut dyn Observer,
     ) -> Result<Try, AgentError> {
-        if from == From::PassingState || !self.scaffold().converses() {
+        if from == From::PassingState || !self.scaffold().keeps_tree() {
             working.tree.roll_back(&working.passing);
             working.talk.clear();
         }
@@ -208,19 +210,23 @@ impl Agent<'_> {
         let (anchor, wanted) = self.help(&helps, known.is_some(), working);
         self.ask(&helps, &wanted, queue, working)?;
         let asked = working.talk.messages().to_vec();
-        let (written, model) = match &known {
-            Some(known) => {
-                let written = Written {
-                    text: known.answer.clone(),
-                    stop: known.stop,
-                    tokens: known.tokens,
-                };
-                (written, Duration::from_millis(known.model_ms))
+        let answered = match &known {
+            Some(known) => Answered::again(known),
+            None if self.config.scaffold == ScaffoldKind::Shell => {
+                let session = self.session(&asked, (retry, queue), working, writer, observer)?;
+                Answered::in_shell(session)
             }
             None => self.write(&asked, retry, queue, writer, observer)?,
         };
+        let written = &answered.written;
         working.talk.answered(clipped(&written.text).to_string());
-        let edited = self.edit(&written, anchor, &mut working.tree);
+        let edited = match (&known, answered.changes.clone()) {
+            (_, Some(changes)) => self.make(changes, &mut working.tree),
+            (Some(known), None) if self.config.scaffold == ScaffoldKind::Shell => {
+                self.again(known, &mut working.tree)
+            }
+            (_, None) => self.edit(written, anchor, &mut working.tree),
+        };
         let patch = working.tree.patch().unwrap_or_default();
         let key = match &edited {
             Ok(_) => blake3::hash(patch.text().as_bytes()),
@@ -247,9 +253,12 @@ impl Agent<'_> {
             queue,
             from,
             asked,
-            answer: written.text,
-            stop: written.stop,
-            tokens: written.tokens,
+            steps: answered.steps,
+            commands: answered.commands,
+            stuck: answered.stuck,
+            answer: answered.written.text,
+            stop: answered.written.stop,
+            tokens: answered.written.tokens,
             guarded,
             status: checked.status,
             passing: checked.passing,
@@ -271,7 +280,7 @@ impl Agent<'_> {
             failed_installs: working.failed_installs,
             suspicion: checked.suspicion,
             tests_ms: tests.as_millis() as u64,
-            model_ms: model.as_millis() as u64,
+            model_ms: answered.model.as_millis() as u64,
             ready_ms: checked
                 .failed_at
                 .map(|at| at.elapsed().as_secs_f64() * 1000.0),
@@ -435,7 +444,7 @@ impl Agent<'_> {
         queue: Queue,
         writer: &mut dyn Writer,
         observer: &mut dyn Observer,
-    ) -> Result<(Written, Duration), AgentError> {
+    ) -> Result<Answered, AgentError> {
         let seed = draw::key(self.seed, &[TRIES, u64::from(retry)]);
         let request = Request {
             messages: asked.to_vec(),
@@ -446,12 +455,56 @@ impl Agent<'_> {
         let written = writer.write(&request, self.sampling(queue), &mut |text| {
             observer.writes(text)
         })?;
-        Ok((written, began.elapsed()))
+        Ok(Answered::new(written, began.elapsed()))
     }
 
     /// A failure in the model's own tokens.
     pub(super) fn summary(&self, failure: &Failure) -> String {
         summary(failure, self.words.tokens, self.config.summary_tokens)
+    }
+}
+
+/// What the model did in a try.
+struct Answered {
+    written: Written,
+    model: Duration,
+    steps: Vec<Message>,
+    commands: u32,
+    stuck: u32,
+    /// What a shell left; none where the answer itself holds the edits.
+    changes: Option<Vec<FileChange>>,
+}
+
+impl Answered {
+    fn new(written: Written, model: Duration) -> Answered {
+        Answered {
+            written,
+            model,
+            steps: Vec::new(),
+            commands: 0,
+            stuck: 0,
+            changes: None,
+        }
+    }
+
+    fn again(known: &Try) -> Answered {
+        let written = Written {
+            text: known.answer.clone(),
+            stop: known.stop,
+            tokens: known.tokens,
+        };
+        Answered::new(written, Duration::from_millis(known.model_ms))
+    }
+
+    fn in_shell(session: Session) -> Answered {
+        Answered {
+            written: session.written,
+            model: session.model,
+            steps: session.steps,
+            commands: session.commands,
+            stuck: session.stuck,
+            changes: Some(session.changes),
+        }
     }
 }
 

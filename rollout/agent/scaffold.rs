@@ -2,7 +2,7 @@
 //!
 //! In: a [`View`] of the task. Out: the first turn of a conversation; of an answer, the files that it changes.
 //! `edits` shows a repository and takes search and replace over any number of files; `line` shows the function that the
-//! task points at and takes one line, for tiny models.
+//! task points at and takes one line, for tiny models; `shell` runs commands in a work tree.
 
 use data::edit::EditError;
 use data::edit::tree::Anchor;
@@ -14,10 +14,12 @@ use super::state::WorkTree;
 
 mod edits;
 mod line;
+pub mod shell;
 
 pub use edits::Edits;
 pub(crate) use edits::cut;
 pub use line::Line;
+pub use shell::Shell;
 
 /// Which scaffold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub enum ScaffoldKind {
     Edits,
     /// The function that the task points at in, one line out.
     Line,
+    /// A shell in a work tree, until the model submits.
+    Shell,
 }
 
 impl ScaffoldKind {
@@ -36,6 +40,7 @@ impl ScaffoldKind {
         match self {
             ScaffoldKind::Edits => &Edits,
             ScaffoldKind::Line => &Line,
+            ScaffoldKind::Shell => &Shell,
         }
     }
 }
@@ -81,6 +86,11 @@ pub trait Scaffold: Sync {
 
     /// Whether what the tests say is the next turn. Else every try stands alone and starts from the passing state.
     fn converses(&self) -> bool;
+
+    /// Whether a try goes on from the tree as the one before left it.
+    fn keeps_tree(&self) -> bool {
+        self.converses()
+    }
 
     /// The first turn.
     ///

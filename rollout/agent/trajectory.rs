@@ -18,10 +18,19 @@ pub fn of_try(instance: &str, model: &str, one: &Try) -> Value {
         .iter()
         .map(|turn| message(turn.role.name(), &turn.content))
         .collect();
+    // The last of the steps in a shell is the answer, or follows it.
+    let mut steps = one.steps.clone();
+    let last = steps.iter().rposition(|turn| turn.role == Role::Assistant);
+    steps.truncate(last.unwrap_or(0));
+    messages.extend(
+        steps
+            .iter()
+            .map(|turn| message(turn.role.name(), &turn.content)),
+    );
     let mut answer = message(Role::Assistant.name(), &one.answer);
     answer["extra"] = json!({
         "actions": [], "cost": 0.0, "stop": one.stop, "tokens": one.tokens, "queue": one.queue, "retry": one.retry,
-        "from": one.from, "rules": one.rules, "model_ms": one.model_ms,
+        "from": one.from, "rules": one.rules, "model_ms": one.model_ms, "commands": one.commands, "stuck": one.stuck,
     });
     messages.push(answer);
     let mut told = message(Role::User.name(), &one.told);

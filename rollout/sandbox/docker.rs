@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 use super::{Isolation, Job, Limits, Runner, Sandbox, SandboxError, TestRun};
 use crate::environment::jest::{JestEnv, JestPlan};
 use crate::environment::python::PythonEnv;
+use crate::spec::Work;
+use crate::workspace::{CommandRun, Entry};
 use container::{BOOTSTRAP, Container};
 use dialect::Dialect;
 use engine::Engine;
@@ -253,6 +255,24 @@ impl Sandbox for Docker {
                 // Whoever tries again finds an engine that answers, if one comes back.
                 self.maker.engine.await_answer(RESTART).await;
             }
+            run
+        })
+    }
+
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[Entry],
+    ) -> Result<CommandRun, SandboxError> {
+        let gone = || SandboxError::Environment("the sandbox is being closed".to_string());
+        self.runtime.as_ref().ok_or_else(gone)?.block_on(async {
+            let container = self.take(job).await?;
+            let (engine, id) = (self.maker.engine.clone(), container.id.clone());
+            let run = container
+                .command_in(&engine, job, Work { command, layer })
+                .await;
+            tokio::spawn(async move { engine.remove(&id).await.ok() });
             run
         })
     }

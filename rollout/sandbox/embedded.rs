@@ -19,6 +19,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::ablation::Ablation;
 use crate::environment::jest::{JestEnv, no_jest};
 use crate::environment::python::PythonEnv;
+use crate::spec::Work;
+use crate::workspace::{CommandRun, Entry};
 use crate::{Isolation, Job, Runner, Sandbox, SandboxError, TestRun};
 
 mod cgroup;
@@ -253,10 +255,10 @@ impl Embedded {
     }
 
     /// Has a worker do it; another one, where somebody killed or stopped the first.
-    fn on_a_worker(
+    fn on_a_worker<Run>(
         &self,
-        work: impl Fn(&mut Worker) -> Result<TestRun, SandboxError>,
-    ) -> Result<TestRun, SandboxError> {
+        work: impl Fn(&mut Worker) -> Result<Run, SandboxError>,
+    ) -> Result<Run, SandboxError> {
         let mut lost = 0;
         loop {
             let mut worker = self.take()?;
@@ -320,6 +322,15 @@ impl Sandbox for Embedded {
             .as_ref()
             .and_then(|compiled| compiled.get()?.as_ref());
         self.on_a_worker(|worker| worker.run(job, compiled, &self.ablation))
+    }
+
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[Entry],
+    ) -> Result<CommandRun, SandboxError> {
+        self.on_a_worker(|worker| worker.command_in(job, Work { command, layer }))
     }
 
     fn isolation(&self) -> Isolation {

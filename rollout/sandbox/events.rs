@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::ablation::Ablation;
+use super::workspace::Worked;
 use super::{End, Failure, Frame, TestRun, TestStatus};
 use crate::embedded::init::Refused;
 
@@ -69,6 +70,8 @@ enum Kind {
     Finish {
         exit: i32,
     },
+    /// A command ended in its work tree.
+    Worked(Worked),
 }
 
 /// Reads the events of one job.
@@ -87,6 +90,7 @@ pub(crate) struct Events {
     whys: BTreeMap<String, String>,
     first_failure: Option<Failure>,
     finish: Option<i32>,
+    worked: Option<Worked>,
     refused: Option<Refused>,
     spoiled: Option<&'static str>,
     ablation: Ablation,
@@ -109,6 +113,7 @@ impl Events {
             whys: BTreeMap::new(),
             first_failure: None,
             finish: None,
+            worked: None,
             refused: None,
             spoiled: None,
             ablation: Ablation::default(),
@@ -122,7 +127,12 @@ impl Events {
 
     /// True once the closing event was read.
     pub fn finished(&self) -> bool {
-        self.finish.is_some()
+        self.finish.is_some() || self.worked.is_some()
+    }
+
+    /// What came of a command in a work tree; none where its end was not told, or is not believed.
+    pub fn take_worked(&mut self) -> Option<Worked> {
+        self.worked.take().filter(|_| self.spoiled.is_none())
     }
 
     /// Takes what came over the pipe.
@@ -202,6 +212,7 @@ impl Events {
                 self.first_failure.get_or_insert(failure);
             }
             Kind::Finish { exit } => self.finish = Some(exit),
+            Kind::Worked(worked) => self.worked = Some(worked),
         }
     }
 

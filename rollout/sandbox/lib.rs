@@ -29,6 +29,7 @@ mod seccomp;
 mod spec;
 mod tail;
 pub mod timeout;
+pub mod workspace;
 
 /// Bounds on one run of tests. Every one of them is enforced by the sandbox, not by the code under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +273,24 @@ pub enum SandboxError {
 pub trait Sandbox: Send + Sync {
     /// Runs one job. `Ok` says what the code did, `Err` what we did wrong.
     fn run(&self, job: &Job) -> Result<TestRun, SandboxError>;
+    /// Runs a shell command over the job's tree with `layer` on it: what a [`workspace::Workspace`] stands on. The tests
+    /// of the job do not matter.
+    ///
+    /// # Errors
+    ///
+    /// When the machinery fails, or this sandbox runs no commands.
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[workspace::Entry],
+    ) -> Result<workspace::CommandRun, SandboxError> {
+        let _ = (job, command, layer);
+        let sandbox = self.isolation().sandbox;
+        Err(SandboxError::Environment(format!(
+            "the sandbox `{sandbox}` runs tests alone, no commands"
+        )))
+    }
     /// The barriers that are really in force.
     fn isolation(&self) -> Isolation;
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::ablation::Ablation;
+use super::workspace::Entry;
 use super::{Job, Runner, Select};
 
 /// What the process that becomes the job is told.
@@ -31,6 +32,8 @@ pub(super) struct Spec<'a> {
     pub probe: bool,
     /// A program and its arguments, which the process becomes instead of running tests.
     pub command: Option<&'a [String]>,
+    /// A command in a work tree, which the process watches over instead of running tests.
+    pub workspace: Option<Work<'a>>,
     /// Defences that are off; said only where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ablation: Option<&'a Ablation>,
@@ -60,9 +63,17 @@ impl<'a> Spec<'a> {
             compile,
             probe: false,
             command: None,
+            workspace: None,
             ablation: None,
         }
     }
+}
+
+/// A command, and what commands before it left.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Work<'a> {
+    pub command: &'a str,
+    pub layer: &'a [Entry],
 }
 
 /// What only this job and we know.

@@ -131,6 +131,17 @@ impl Sandbox for Paced {
         self.inner.run(&job)
     }
 
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[sandbox::workspace::Entry],
+    ) -> Result<sandbox::workspace::CommandRun, SandboxError> {
+        let _allowed = self.pace.enter();
+        let _place = Place(&self.pace, Instant::now());
+        self.inner.command_in(job, command, layer)
+    }
+
     fn isolation(&self) -> Isolation {
         self.inner.isolation()
     }

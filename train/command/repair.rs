@@ -31,6 +31,15 @@ use crate::run::paths::Paths;
 use crate::settings::Settings;
 use model::weights::Precision;
 
+/// How a model works on a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// Search and replace over any number of files in one answer.
+    Edits,
+    /// A shell in a copy of the repository, until the model submits.
+    Shell,
+}
+
 /// `train repair`
 #[derive(Args, Clone, Debug)]
 pub struct RepairArgs {
@@ -82,6 +91,9 @@ pub struct RepairArgs {
     /// The same for one run of the whole suite.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub timeout_suite: u64,
+    /// What the model is shown and how it answers [default: that of `--agent`, or edits].
+    #[arg(long, value_name = "NAME")]
+    pub scaffold: Option<Shape>,
     /// How the agent works: a TOML such as `configs/agent/edits.toml`.
     #[arg(long, value_name = "FILE")]
     pub agent: Option<PathBuf>,
@@ -260,6 +272,11 @@ fn agent_config(args: &RepairArgs) -> Result<AgentConfig> {
     agent.queue.rollback_threshold = args
         .rollback_threshold
         .unwrap_or(agent.queue.rollback_threshold);
+    agent.scaffold = match args.scaffold {
+        Some(Shape::Edits) => ScaffoldKind::Edits,
+        Some(Shape::Shell) => ScaffoldKind::Shell,
+        None => agent.scaffold,
+    };
     if let Some(problem) = agent.problem() {
         bail!(
             "{problem}{}",

@@ -20,13 +20,13 @@ use rollout::policy::Request as Seeds;
 use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::calls::{Form, ToolCallParser};
 use super::prompt::Prompted;
 use super::protocol::Refusal;
 use super::record::Record;
 use super::reply::{Choice, Kind, Reply, usage};
 use super::worker::Order;
 use super::{Place, Server};
+use data::calls::{Form, ToolCallParser};
 use model::generate::Event;
 
 /// Tokens of one request that may wait for its reader; who lets more wait gets no more.

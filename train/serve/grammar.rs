@@ -13,7 +13,7 @@ use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 
-use super::calls::{Form, Syntax};
+use data::calls::{Form, Syntax};
 use model::ModelConfig;
 use model::generate::control::{Allowed, Follow, Grammar};
 
@@ -78,7 +78,7 @@ fn factory(tokenizer: &Tokenizer, config: &ModelConfig) -> Result<ParserFactory,
         .map(|token| tokenizer.piece(token).unwrap_or_default())
         .collect();
     for (name, token) in tokenizer.specials() {
-        let around_calls = super::calls::MARKERS.contains(&name);
+        let around_calls = data::calls::MARKERS.contains(&name);
         if let Some(word) = words.get_mut(token as usize).filter(|_| !around_calls) {
             word.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
         }

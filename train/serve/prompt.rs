@@ -9,12 +9,12 @@ use rollout::policy::Sampling;
 use serde_json::{Map, Value, json};
 
 use super::Served;
-use super::calls::{Form, Syntax, syntax_of};
 use super::conversation::{Begin, ChatRequest, Forced, Offered};
 use super::fields::{check_chat, check_completion};
 use super::grammar::Wanted;
 use super::protocol::{Common, CompletionRequest, PromptInput, Refusal, read, top_logprobs};
 use super::reply::Kind;
+use data::calls::{Form, Syntax, syntax_of};
 use model::generate::{Control, Engine};
 
 /// What is to be written.

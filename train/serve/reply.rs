@@ -5,7 +5,7 @@ use rollout::trajectory::Stop;
 use serde_json::{Map, Value, json};
 
 use super::answer::random;
-use super::calls::{Call, ToolCallParser};
+use data::calls::{Call, ToolCallParser};
 use model::generate::Event;
 
 /// Which of the two kinds of answer.
@@ -257,8 +257,8 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::super::calls::Form;
     use super::*;
+    use data::calls::Form;
 
     const TEXT: &str = "Look:\n<tool_call>{\"name\":\"ls\",\"arguments\":{\"a\":1}}</tool_call><tool_call>{\"name\":\"pwd\"}</tool_call>";
 

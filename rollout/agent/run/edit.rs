@@ -5,7 +5,7 @@ use std::time::Duration;
 use data::edit::tree::Anchor;
 use data::{FileChange, Patch};
 
-use super::{Agent, AgentError, Working};
+use super::{Agent, AgentError, Try, Working};
 use crate::agent::check::Checked;
 use crate::agent::scaffold::Unread;
 use crate::agent::state::WorkTree;
@@ -64,6 +64,25 @@ impl Agent<'_> {
             .scaffold()
             .read(&written.text, self.task, tree, anchor)
             .map_err(Refused::Unread)?;
+        self.make(changes, tree)
+    }
+
+    /// Makes the edits of a try in a shell again, as far as they go.
+    pub(super) fn again(&self, known: &Try, tree: &mut WorkTree) -> Result<Vec<String>, Refused> {
+        tree.set(&known.patch)
+            .map_err(|error| Refused::Unread(Unread::DoesNotFit(error, None)))?;
+        Ok(known.guarded.clone())
+    }
+
+    /// Makes changes, without those of files that judge, which are named.
+    pub(super) fn make(
+        &self,
+        changes: Vec<FileChange>,
+        tree: &mut WorkTree,
+    ) -> Result<Vec<String>, Refused> {
+        if changes.is_empty() {
+            return Err(Refused::Unread(Unread::NoChange));
+        }
         let of = |change: &FileChange| {
             Patch::change(
                 &change.path,

@@ -25,7 +25,16 @@ pub struct Try {
     pub from: From,
     /// What was asked.
     pub asked: Vec<Message>,
-    /// What was answered.
+    /// The turns that followed in a shell, up to the last answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Message>,
+    /// Commands that ran.
+    #[serde(default)]
+    pub commands: u32,
+    /// Commands that were the same as those before again and again.
+    #[serde(default)]
+    pub stuck: u32,
+    /// What was answered; in a shell the last answer.
     pub answer: String,
     /// Why the answer ended.
     pub stop: data::sampling::Stop,
@@ -107,9 +116,14 @@ impl Repair {
         self.tries.iter().filter(|one| one.repeated).count()
     }
 
+    /// Commands that were the same as those before again and again.
+    pub fn stuck(&self) -> usize {
+        self.tries.iter().map(|one| one.stuck as usize).sum()
+    }
+
     /// A repair that came after regressions or repetitions.
     pub fn is_lucky(&self) -> bool {
-        self.end == End::Repaired && self.regressions() + self.repeats() > 0
+        self.end == End::Repaired && self.regressions() + self.repeats() + self.stuck() > 0
     }
 }
 

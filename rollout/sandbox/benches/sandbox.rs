@@ -1,6 +1,6 @@
 //! What a run of tests costs: a two-line suite and a small package, in the sandbox and as a cold `python -m pytest`; and
 //! what the barriers alone cost, around `/bin/true` from its start to its end; how soon a failure is told; what going back
-//! to a checkpoint costs; what a container costs, beside a plain `docker run`.
+//! to a checkpoint costs, and a command in a work tree; what a container costs, beside a plain `docker run`.
 //!
 //! `cargo bench --workspace --bench sandbox`. The cold runs are not isolated at all: they are the price of a process
 //! that imports pytest for each attempt.
@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use data::FileChange;
@@ -18,6 +18,7 @@ use divan::counter::ItemsCount;
 use sandbox::docker::{Docker, DockerOptions};
 use sandbox::embedded::{Embedded, EmbeddedOptions};
 use sandbox::environment::python::PythonEnv;
+use sandbox::workspace::Workspace;
 use sandbox::{End, Job, Limits, Runner, Sandbox, Select};
 
 /// Jobs of the throughput lines.
@@ -30,7 +31,7 @@ static PYTHON: LazyLock<PythonEnv> = LazyLock::new(|| {
     PythonEnv::prepare(&cache, &|line| eprintln!("{line}")).expect("a Python with pytest")
 });
 
-static SANDBOX: LazyLock<Embedded> = LazyLock::new(|| {
+static SANDBOX: LazyLock<Arc<Embedded>> = LazyLock::new(|| {
     let init = env!("CARGO_BIN_EXE_sandbox-init").into();
     let sandbox = Embedded::new(EmbeddedOptions {
         init,
@@ -40,7 +41,7 @@ static SANDBOX: LazyLock<Embedded> = LazyLock::new(|| {
     })
     .expect("a sandbox");
     sandbox.warm_up().expect("its workers");
-    sandbox
+    Arc::new(sandbox)
 });
 
 /// What the percentiles are taken from.
@@ -54,6 +55,7 @@ fn main() {
     barriers_alone();
     failure_told();
     back_to_a_checkpoint();
+    commands_in_a_work_tree();
     containers();
     divan::main();
 }
@@ -95,15 +97,9 @@ fn failure_told() {
 /// A work tree is the clean tree and a list of changes, so going back is handing over an older list. Here it is laid over
 /// a fresh tree in a waiting worker, every file of it is looked at, and the tree is thrown away.
 fn back_to_a_checkpoint() {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("large");
-    let path = |number: usize| format!("part{}/file{number}.py", number % 40);
-    for number in 0..TREE_FILES {
-        let file = root.join(path(number));
-        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-        std::fs::write(file, "x = 1\n".repeat(1365)).expect("a file");
-    }
+    let root = large_tree();
     let changed = |number| FileChange {
-        path: path(number),
+        path: path_of(number),
         content: Some("x = 2\n".repeat(1365)),
     };
     let job = Job {
@@ -121,6 +117,59 @@ fn back_to_a_checkpoint() {
             .expect("the sandbox does its part");
         assert_eq!(run.output.trim(), "1365");
     });
+}
+
+/// The path of one of [`TREE_FILES`].
+fn path_of(number: usize) -> String {
+    format!("part{}/file{number}.py", number % 40)
+}
+
+/// A tree of [`TREE_FILES`], 8 KiB each.
+fn large_tree() -> PathBuf {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("large");
+    for number in 0..TREE_FILES {
+        let file = root.join(path_of(number));
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, "x = 1\n".repeat(1365)).expect("a file");
+    }
+    root
+}
+
+/// A work tree for a model's commands: how long it takes to open, a command where nothing and where much differs, and the
+/// first command after going back to a checkpoint.
+fn commands_in_a_work_tree() {
+    let (root, limits) = (large_tree(), Limits::default());
+    let open =
+        || Workspace::open(SANDBOX.clone(), &root, &[], &[], limits.clone()).expect("a work tree");
+    let name = format!("a work tree of {TREE_FILES} files is opened and removed");
+    percentiles(&name, 20, Duration::ZERO, || drop(open()));
+    let work = std::cell::RefCell::new(open());
+    let run = |command: &str| work.borrow_mut().run(command).expect("a command").output();
+    let one = |name: &str| {
+        percentiles(name, FAILURES, Duration::ZERO, || {
+            assert_eq!(run("grep -c 'x = 1' part7/file7.py"), "1365\n");
+        });
+    };
+    one("a command in it");
+    let began = work.borrow().checkpoint();
+    run(&format!(
+        "ls part*/* | head -{CHANGED_FILES} | xargs sed -i 's/1/2/'"
+    ));
+    let changed = work.borrow().checkpoint();
+    one(&format!("a command where {CHANGED_FILES} files differ"));
+    percentiles(
+        "a checkpoint, and back to the one before",
+        COMMANDS,
+        Duration::ZERO,
+        || {
+            let mut work = work.borrow_mut();
+            let _ = work.checkpoint();
+            work.roll_back(&began);
+            work.roll_back(&changed);
+        },
+    );
+    work.borrow_mut().roll_back(&began);
+    one("a command after going back");
 }
 
 /// One job in a container that waited for it, with a pause in which the next one is made.

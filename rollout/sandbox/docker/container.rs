@@ -27,8 +27,9 @@ use crate::environment::jest::JestFound;
 use crate::events::Events;
 use crate::overtime::next_look;
 use crate::runner::{jest, pytest};
-use crate::spec::{Names, Spec};
+use crate::spec::{Names, Spec, Work};
 use crate::tail::Tail;
+use crate::workspace::{CommandEnd, CommandRun};
 use crate::{End, Job, Runner, SandboxError, TestRun, seccomp};
 
 /// Loads the runner, which comes as text: the image knows nothing of it.
@@ -49,6 +50,8 @@ module.main(settings)
 const START: Duration = Duration::from_secs(60);
 /// Between the last word of a job and the end of its container.
 const GOODBYE: Duration = Duration::from_secs(10);
+/// A command's own time limit is kept inside; so much later its container is killed.
+const WATCHED: Duration = Duration::from_secs(20);
 /// What the runner's exit status says of memory.
 const OUT_OF_MEMORY: i64 = 86;
 
@@ -168,16 +171,42 @@ impl Container {
     ) -> Result<TestRun, SandboxError> {
         let mut output = Tail::new(job.limits.output_bytes);
         let run = self
-            .work(engine, job, Some(compiled), |bytes| output.take(bytes))
+            .work(engine, job, Asked::Test(compiled), |bytes| {
+                output.take(bytes)
+            })
             .await?;
         run.told(output.text())
+    }
+
+    /// Runs a command in a work tree.
+    pub async fn command_in(
+        self,
+        engine: &Engine,
+        job: &Job,
+        work: Work<'_>,
+    ) -> Result<CommandRun, SandboxError> {
+        let mut output = CommandRun::kept(&job.limits);
+        let asked = Asked::Work(work);
+        let mut ended = self
+            .work(engine, job, asked, |bytes| output.take(bytes))
+            .await?;
+        let worked = ended.events.take_worked();
+        let run = ended.told(String::new())?;
+        Ok(CommandRun::new(
+            worked,
+            CommandEnd::from_run(&run),
+            output,
+            run.wall,
+        ))
     }
 
     /// The byte code of the job's tree as it is. Nothing of the tree is run.
     pub async fn compile(self, engine: &Engine, job: &Job) -> Result<Vec<u8>, SandboxError> {
         let mut archive = Vec::new();
         let run = self
-            .work(engine, job, None, |bytes| archive.extend_from_slice(bytes))
+            .work(engine, job, Asked::Compile, |bytes| {
+                archive.extend_from_slice(bytes)
+            })
             .await?
             .told(String::new())?;
         match run.end {
@@ -188,12 +217,12 @@ impl Container {
         }
     }
 
-    /// Hands the job over and hears it to its end. Without byte code, the tree is compiled instead of tested.
+    /// Hands the job over and hears it to its end.
     async fn work(
         mut self,
         engine: &Engine,
         job: &Job,
-        compiled: Option<&[u8]>,
+        asked: Asked<'_>,
         mut printed: impl FnMut(&[u8]),
     ) -> Result<Ended, SandboxError> {
         let began = Instant::now();
@@ -202,10 +231,15 @@ impl Container {
             source,
         })?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
-        let message = message(job, &names, compiled)?;
+        let message = message(job, &names, asked)?;
         send(&mut self.input, &message).await?;
         // The code's time begins when it has been handed over.
-        let limit = Duration::from_secs(job.limits.timeout_s);
+        let watched = if matches!(asked, Asked::Work(_)) {
+            WATCHED
+        } else {
+            Duration::ZERO
+        };
+        let limit = Duration::from_secs(job.limits.timeout_s) + watched;
         let handed_over = tokio::time::Instant::now();
         let (mut deadline, mut killed, mut cpu) = (handed_over + limit, false, None);
         loop {
@@ -452,15 +486,29 @@ fn settings(made: &Made<'_>) -> Vec<u8> {
     format!("{}\n{settings}", settings.len()).into_bytes()
 }
 
+/// What a container is for.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    /// Tests, with the byte code of the clean tree.
+    Test(&'a [u8]),
+    Compile,
+    /// A command in a work tree.
+    Work(Work<'a>),
+}
+
 /// The job: its spec with the files' list in it, then the files, then their byte code.
-fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>, SandboxError> {
+fn message(job: &Job, names: &Names, asked: Asked<'_>) -> Result<Vec<u8>, SandboxError> {
     let files = Files::from_tree(&job.tree, &job.changes)?;
     let told = |error: serde_json::Error| SandboxError::Io {
         doing: "describing a job".into(),
         source: error.into(),
     };
-    let mut spec =
-        serde_json::to_value(Spec::new(job, &job.tree, names, compiled.is_none())).map_err(told)?;
+    let compile = matches!(asked, Asked::Compile);
+    let mut spec = Spec::new(job, &job.tree, names, compile);
+    if let Asked::Work(work) = asked {
+        spec.workspace = Some(work);
+    }
+    let mut spec = serde_json::to_value(spec).map_err(told)?;
     spec["tree"] = Value::Array(files.list);
     // The files are written already; what is asked is where code under test lies.
     let changed = job.changes.iter();
@@ -475,7 +523,10 @@ fn message(job: &Job, names: &Names, compiled: Option<&[u8]>) -> Result<Vec<u8>,
     // Counted over all containers of this user: the engine bounds this one.
     spec["processes"] = json!(job.limits.processes * 64);
     let spec = spec.to_string();
-    let compiled = compiled.unwrap_or_default();
+    let compiled = match asked {
+        Asked::Test(compiled) => compiled,
+        Asked::Compile | Asked::Work(_) => &[],
+    };
     let mut message = format!(
         "{} {} {}\n{spec}",
         spec.len(),

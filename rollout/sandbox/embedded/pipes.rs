@@ -24,13 +24,13 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    pub fn new(events: OwnedFd, output: OwnedFd, keep: usize) -> Result<Pipes, SandboxError> {
-        Ok(Pipes {
+    pub fn new(events: OwnedFd, output: OwnedFd, kept: Tail) -> Pipes {
+        Pipes {
             events: events.into(),
             stdout: output.into(),
             open: [true; 2],
-            output: Tail::new(keep),
-        })
+            output: kept,
+        }
     }
 
     /// Waits until something can be read; true when the worker has an answer.

@@ -25,7 +25,9 @@ use crate::ablation::Ablation;
 use crate::cpu;
 use crate::events::Events;
 use crate::overtime::next_look;
-use crate::spec::{Names, Spec};
+use crate::spec::{Names, Spec, Work};
+use crate::tail::Tail;
+use crate::workspace::{CommandEnd, CommandRun};
 use crate::{End, Job, Limits, SandboxError, TestRun};
 
 /// Starting Python and importing pytest takes less than this on any machine that is fit for use.
@@ -33,6 +35,8 @@ const START: Duration = Duration::from_secs(60);
 /// Between the order to kill a job and the end of its last process.
 const GRACE: Duration = Duration::from_secs(10);
 const MIB: u64 = 1 << 20;
+/// A command's own time limit is kept inside; so much later the whole job is killed.
+const WATCHED: Duration = Duration::from_secs(20);
 /// CPUs that a job may keep busy; its CPU time has the same factor over its wall time.
 const CPUS: u64 = 4;
 /// Compiling a tree ends by itself before this, and a probe has little to do.
@@ -41,13 +45,15 @@ const OWN_WORK_S: u64 = 30;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What is done with the tree.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Task<'a> {
     Test,
     Compile,
     /// What the kernel says about the barriers, printed as JSON. Nothing of the tree is read.
     Probe,
     Command(&'a [String]),
+    /// A command in a work tree.
+    Work(Work<'a>),
     /// Tests, with defences off.
     Ablation(&'a Ablation),
 }
@@ -58,6 +64,36 @@ struct Done {
     status: i32,
     /// True where it killed the job for its memory.
     out_of_memory: bool,
+}
+
+/// A job that was heard to its end.
+struct Heard {
+    events: Events,
+    output: Tail,
+    late: bool,
+    status: i32,
+    out_of_memory: bool,
+    wall: Duration,
+    cpu: Option<Duration>,
+}
+
+impl Heard {
+    fn into_run(self, output: String) -> Result<TestRun, SandboxError> {
+        let run = self
+            .events
+            .into_run(self.late, self.status, output, self.wall)
+            .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
+        let end = if self.out_of_memory {
+            End::OutOfMemory
+        } else {
+            run.end
+        };
+        Ok(TestRun {
+            end,
+            cpu: self.cpu,
+            ..run
+        })
+    }
 }
 
 /// Why a job was killed.
@@ -263,6 +299,35 @@ impl Worker {
         compiled: Option<&File>,
         task: Task<'_>,
     ) -> Result<TestRun, SandboxError> {
+        let kept = Tail::new(job.limits.output_bytes);
+        let mut heard = self.hear(job, compiled, task, kept)?;
+        let output = heard.output.text();
+        heard.into_run(output)
+    }
+
+    /// Runs a command in a work tree.
+    pub fn command_in(&mut self, job: &Job, work: Work<'_>) -> Result<CommandRun, SandboxError> {
+        // The process that watches over the command knows its time, and needs some to look at what it left.
+        let mut heard = self.hear(job, None, Task::Work(work), CommandRun::kept(&job.limits))?;
+        let (worked, output) = (heard.events.take_worked(), heard.output);
+        heard.output = Tail::new(0);
+        let run = heard.into_run(String::new())?;
+        Ok(CommandRun::new(
+            worked,
+            CommandEnd::from_run(&run),
+            output,
+            run.wall,
+        ))
+    }
+
+    /// Hears a job to its end.
+    fn hear(
+        &mut self,
+        job: &Job,
+        compiled: Option<&File>,
+        task: Task<'_>,
+        kept: Tail,
+    ) -> Result<Heard, SandboxError> {
         let began = Instant::now();
         let names = Names::draw().map_err(|error| failed("drawing a nonce", error))?;
         let mut events = Events::new(names.nonce.clone(), names.canaries.clone());
@@ -271,8 +336,13 @@ impl Worker {
         }
         let counted = self.bound(&job.limits)?;
         let (event_pipe, output_pipe) = self.send(job, &names, compiled, task)?;
-        let mut pipes = Pipes::new(event_pipe, output_pipe, job.limits.output_bytes)?;
-        let limit = Duration::from_secs(job.limits.timeout_s);
+        let mut pipes = Pipes::new(event_pipe, output_pipe, kept);
+        let watched = if matches!(task, Task::Work(_)) {
+            WATCHED
+        } else {
+            Duration::ZERO
+        };
+        let limit = Duration::from_secs(job.limits.timeout_s) + watched;
         let (mut deadline, mut look) = (began + limit, began + LOOK);
         let (mut order, mut cpu) = (None, None);
         let done = loop {
@@ -319,25 +389,14 @@ impl Worker {
         // Every process that could write is gone, so what the pipes still hold is all there will ever be.
         pipes.drain(&mut events)?;
         let out_of_memory = done.out_of_memory || self.killed_for_memory()? > counted;
-        let run = events
-            .into_run(
-                order == Some(Order::Late),
-                done.status,
-                pipes.output.text(),
-                began.elapsed(),
-            )
-            .map_err(|Refused { barrier, reason }| SandboxError::Barrier { barrier, reason })?;
-        let run = TestRun {
+        Ok(Heard {
+            events,
+            output: pipes.output,
+            late: order == Some(Order::Late),
+            status: done.status,
+            out_of_memory,
+            wall: began.elapsed(),
             cpu: cpu.filter(|_| order == Some(Order::Late)),
-            ..run
-        };
-        Ok(if out_of_memory {
-            TestRun {
-                end: End::OutOfMemory,
-                ..run
-            }
-        } else {
-            run
         })
     }
 
@@ -382,13 +441,16 @@ impl Worker {
                 job.tree.display()
             ))
         })?;
-        let mut spec = Spec::new(job, &tree, names, task == Task::Compile);
-        spec.probe = task == Task::Probe;
+        let mut spec = Spec::new(job, &tree, names, matches!(task, Task::Compile));
+        spec.probe = matches!(task, Task::Probe);
         if let Task::Command(words) = task {
             spec.command = Some(words);
         }
         if let Task::Ablation(ablation) = task {
             spec.ablation = Some(ablation);
+        }
+        if let Task::Work(work) = task {
+            spec.workspace = Some(work);
         }
         let text =
             serde_json::to_vec(&spec).map_err(|error| failed("describing a job", error.into()))?;

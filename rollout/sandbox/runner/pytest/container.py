@@ -23,12 +23,13 @@ import jest
 import job
 import memory
 import pytest_plugin
+import workspace
 
 OUT_OF_MEMORY, BROKEN = 86, 85
 EVENTS = 3
 # Where jest finds our files, as in the embedded sandbox: a memory file system of its own.
 HOOK = "/run/train"
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 # What the kernel says of this process; the other side compares it with what it asked for.
 PROMISED = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
 # Where either kind of cgroup keeps its limits; what no limit looks like is larger than any machine.
@@ -139,22 +140,19 @@ def run(barriers):
         changed = {change["path"] for change in spec["changes"]}
         write_compiled("/repo", compiled.files(stream.read(code_bytes), changed))
         write_hook(HOOK, spec.pop("hook"))
-    nothing = os.open("/dev/null", os.O_RDONLY)
+    # First of all: the number that it is opened under may be that of the events.
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(1, EVENTS, inheritable=False)
     os.dup2(2, 1)
-    os.dup2(nothing, 0)
     os.closerange(EVENTS + 1, 1 << 16)
     if spec["compile"]:
         os.dup2(2, job.ARCHIVE, inheritable=False)
     channel = pytest_plugin.Channel(EVENTS, spec.pop("nonce"))
     try:
         os.umask(0o022)
-        barriers.limit(spec)
-        # Rather this process than the one that watches it.
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
-        barriers.confine_writes()
-        barriers.close_calls()
+        if spec["workspace"]:
+            work(channel, spec, barriers)
+        confine(spec, barriers, job.WRITABLE)
     except job.Refused as refused:
         channel.send("refused", barrier=refused.args[0], reason=refused.args[1])
         os._exit(BROKEN)
@@ -162,6 +160,40 @@ def run(barriers):
         channel.send("refused", barrier="setup", reason=str(error))
         os._exit(BROKEN)
     job.test(channel, spec, barriers)
+
+
+def confine(spec, barriers, writable):
+    """Raises what the engine could not, around this process and all that it starts."""
+    barriers.limit(spec)
+    # Rather this process than the one that watches it.
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+    barriers.confine_writes(writable)
+    barriers.close_calls()
+
+
+def work(channel, spec, barriers):
+    """A command in a work tree. Never returns."""
+    job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    # What the command leaves behind becomes this process's own.
+    job.check("pid-ns", job.LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    own, before, shown = workspace.ancestors(), workspace.marks("/repo"), set(os.listdir("/tmp"))
+    workspace.put(spec["workspace"]["layer"], {"repo": "/repo", "tmp": "/tmp"})
+
+    def collect():
+        found = workspace.Found(shown)
+        found.gone("/repo", before)
+        found.changed("/repo", "repo", before)
+        os.chdir("/tmp")
+        found.upper(".", "tmp")
+        return found.entries
+
+    def confine_command():
+        # Nothing of the command runs yet, and whose files below `/proc` are not its own cannot write there.
+        job.check("capabilities", job.LIBC.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+        confine(spec, barriers, job.WRITABLE + ["/repo"])
+
+    workspace.run(channel, spec, confine_command, lambda: workspace.kill_others(own), collect)
 
 
 def write_tree(root, entries, content):

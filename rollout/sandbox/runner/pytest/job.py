@@ -20,6 +20,7 @@ import compiled
 import jest
 import landlock
 import pytest_plugin
+import workspace
 
 EVENTS, ARCHIVE = 3, 4
 UID = 1000
@@ -28,6 +29,7 @@ WRITABLE = ["/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full"]
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 MNT_DETACH = 2
+PR_SET_DUMPABLE = 4
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x20000, 0x08000000, 0x20000000
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 22, 24, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL, SECCOMP_MODE_FILTER = 4, 2
@@ -124,13 +126,15 @@ class Barriers:
         except Refused as refused:
             raise Refused("overlay", "cannot bind the tree `%s`: %s" % (spec["tree"], refused.args[1]))
         write_changes(spec["changes"] + spec["compiled"])
+        if spec["workspace"]:
+            self.open_work_tree(spec["workspace"]["layer"])
         layers = "lowerdir=/scratch/lower,upperdir=/scratch/upper,workdir=/scratch/work,userxattr"
         mount("overlay", "repo", "/repo", "overlay", safe, layers)
         ablation = spec.get("ablation", {})
         if ablation.get("before"):
             attempt_first(ablation["before"])
         # The tests that judge cannot be rewritten, whoever owns them.
-        if not ablation.get("read_only"):
+        if not ablation.get("read_only") and not spec["workspace"]:
             mount("overlay", None, "/repo", None, MS_REMOUNT | MS_BIND | MS_RDONLY | safe)
         mount("overlay", "/scratch/tmp", "/tmp", None, MS_BIND)
         mount("overlay", "/scratch/shm", "/dev/shm", None, MS_BIND)
@@ -140,6 +144,15 @@ class Barriers:
         mount("pid-ns", "proc", "/proc", "proc", safe | MS_NOEXEC)
         for hidden in ("/scratch", "/.host"):
             check("mount-ns", LIBC.umount2(os.fsencode(hidden), MNT_DETACH))
+
+    def open_work_tree(self, layer):
+        """Lays what earlier commands left over the tree, and lets the job write there."""
+        os.chmod("/scratch/upper", 0o777)
+        roots = {"repo": "/scratch/upper", "tmp": "/scratch/tmp"}
+        with refusing("overlay"):
+            workspace.put(layer, roots, UID if self.switch_user else None, overlay=True)
+        # The only way to it once `/scratch` is hidden; no process of the command has it.
+        self.upper = os.open("/scratch/upper", os.O_RDONLY | os.O_DIRECTORY)
 
     def limit(self, spec):
         with open("/proc/self/oom_score_adj", "w") as score:
@@ -278,6 +291,8 @@ def run(descriptors, barriers):
     try:
         os.umask(0o022)
         barriers.raise_around(spec)
+        if spec["workspace"]:
+            work(channel, spec, barriers)
         barriers.limit(spec)
         barriers.confine_writes(WRITABLE + ["/repo"] * bool(spec.get("ablation", {}).get("read_only")))
         barriers.drop_privileges()
@@ -299,6 +314,28 @@ def run(descriptors, barriers):
         command = spec["command"]
         os.execv(command[0], command)
     test(channel, spec, barriers)
+
+
+def work(channel, spec, barriers):
+    """A command in a work tree. This process keeps its privileges, runs nothing of it, and looks at what it left."""
+
+    def confine():
+        barriers.limit(spec)
+        barriers.confine_writes(WRITABLE + ["/repo"])
+        barriers.drop_privileges()
+        barriers.close_calls()
+
+    def collect():
+        found = workspace.Found({place.split("/")[2] for place, _ in barriers.below_tmp})
+        os.fchdir(barriers.upper)
+        found.upper(".", "repo")
+        os.chdir("/tmp")
+        found.upper(".", "tmp")
+        return found.entries
+
+    # Of the same user as the command where that is no other one: it must not open what this process has open.
+    check("capabilities", LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    workspace.run(channel, spec, confine, workspace.kill_namespace, collect)
 
 
 def test(channel, spec, barriers):

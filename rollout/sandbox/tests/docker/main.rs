@@ -25,6 +25,8 @@ mod runs;
 #[allow(dead_code, unused_imports)]
 mod shared;
 mod support;
+#[path = "../sandbox/workspace.rs"]
+mod workspace;
 
 use std::process::Command;
 use std::thread::ScopedJoinHandle;

@@ -285,6 +285,15 @@ impl Sandbox for Borrowed {
         self.0.run(job)
     }
 
+    fn command_in(
+        &self,
+        job: &Job,
+        command: &str,
+        layer: &[sandbox::workspace::Entry],
+    ) -> Result<sandbox::workspace::CommandRun, SandboxError> {
+        self.0.command_in(job, command, layer)
+    }
+
     fn isolation(&self) -> Isolation {
         self.0.isolation()
     }

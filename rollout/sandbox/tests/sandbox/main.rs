@@ -14,6 +14,7 @@ mod machine;
 mod outcomes;
 mod runs;
 mod support;
+mod workspace;
 
 use sandbox::End;
 use support::*;

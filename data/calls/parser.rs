@@ -3,7 +3,7 @@
 //! In: pieces of text. Out: what is surely no call, and every call as soon as it is whole. What only looks like a call, or
 //! is cut off, is text; the calls before it stay calls.
 
-use data::template::Fields;
+use crate::template::Fields;
 
 use super::scan::{Found, Scan};
 use super::{Call, Form};

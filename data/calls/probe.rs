@@ -4,8 +4,8 @@
 //! is the call in the template's own words; the form is the one whose parser reads it back. A template that writes calls
 //! in no such form, or none at all, has no form that is known here.
 
-use data::Tokenizer;
-use data::template::{ChatTemplate, Dialog, Fields, Json};
+use crate::Tokenizer;
+use crate::template::{ChatTemplate, Dialog, Fields, Json};
 
 use super::parser::{PYTHON, TAGS, TOOL_CALLS, ToolCallParser};
 use super::scan::{Found, Scan};
@@ -109,8 +109,8 @@ mod tests {
     const TAIL: &str = "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
     fn syntax(call: &str) -> Option<Syntax> {
-        data::child::in_this_process();
-        let specials = data::tokenizer::SPECIALS;
+        crate::child::in_this_process();
+        let specials = crate::tokenizer::SPECIALS;
         let tokenizer = Tokenizer::train(["a"].into_iter(), 256 + specials.len(), &specials)
             .expect("bytes alone");
         let name = blake3::hash(call.as_bytes()).to_hex();

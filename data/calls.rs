@@ -9,7 +9,7 @@ mod parser;
 mod probe;
 mod scan;
 
-use data::template::{Fields, Json};
+use crate::template::{Fields, Json};
 use serde_json::{Map, Value, json};
 
 pub use parser::ToolCallParser;
