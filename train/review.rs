@@ -66,7 +66,9 @@ impl Review {
         let refused = |error: std::io::Error| {
             anyhow!(
                 "cannot listen on `{address}`: {error}{}",
-                data::Hint("another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free")
+                data::Hint(
+                    "another program, maybe another review, is there; choose another port with `--port`, or 0 for any that is free"
+                )
             )
         };
         // The names under which it is asked hold the port, which is known once somebody listens.

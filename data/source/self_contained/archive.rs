@@ -37,9 +37,10 @@ pub(super) fn tree(path: &Path, wanted: &[String]) -> Result<Tree, String> {
             left: most,
         })?,
         b"PK" => {
-            return Err(
-                format!("it is a zip archive{}", crate::Hint("pack it as `.tar.gz`")),
-            );
+            return Err(format!(
+                "it is a zip archive{}",
+                crate::Hint("pack it as `.tar.gz`")
+            ));
         }
         _ => entries(Capped {
             inner: file,
