@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use data::source::functions::tree_hash;
 use rollout::agent::chat::ChatServer;
 use rollout::agent::run::{End, Repair};
