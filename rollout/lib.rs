@@ -1,6 +1,6 @@
 //! Task in, graded groups out: policies, sandboxes, grading, advantages, curriculum.
 //!
-//! Tensors do not live here. What the code under test does is an [`grade::Outcome`]; what our machinery does wrong is
+//! Tensors do not live here. What the code under test does is an [`outcome::Outcome`]; what our machinery does wrong is
 //! an `Err`, and an `Err` never becomes a reward.
 
 #![forbid(unsafe_code)]
