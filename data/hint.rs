@@ -1,8 +1,8 @@
 //! What a person can do about an error.
 //!
-//! In: what to do. Out: the end of an error's text, and back: whoever prints an error takes its hints off and prints them last.
-//! Nobody else spells how a hint is written, so that an error that is quoted by another, by a row of a file or by an answer
-//! over HTTP keeps its hint.
+//! In: what a person can do. Out: the last line of an error message, and back: the printer splits hints off and prints them
+//! last. Nobody else spells how a hint is written, so an error that is quoted by another error, by a row of a file or by an
+//! answer over HTTP keeps its hint.
 //!
 //! ```
 //! use data::Hint;

@@ -96,7 +96,7 @@ pub enum Telling {
 
 /// A task and the bytes of a patch.
 type Key = (String, [u8; 32]);
-/// Hysteresis while it is being found out, so that whoever asks for the same waits instead of running it twice.
+/// Locked while it is being found out, so that whoever asks for the same waits instead of running it twice.
 type Cell<T> = Arc<Mutex<Option<T>>>;
 
 /// Grades patches, each different one once.
