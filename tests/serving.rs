@@ -43,8 +43,12 @@ impl Serving {
         let until = Instant::now() + PATIENCE;
         loop {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            if let Some(rest) = said.split("http://").nth(1) {
-                serving.address = rest.split("/v1").next().expect("a path").to_owned();
+            // A line is read as it is written: only what ends with the path is an address.
+            if let Some((address, _)) = said
+                .split_once("http://")
+                .and_then(|(_, rest)| rest.split_once("/v1"))
+            {
+                serving.address = address.to_owned();
                 return serving;
             }
             assert!(Instant::now() < until, "no address is told:\n{said}");

@@ -275,23 +275,9 @@ impl Planting<'_> {
 
     /// What the tasks rest on.
     fn settings(&self) -> Result<Settings> {
-        let Config {
-            seed,
-            data,
-            sandbox,
-            ..
-        } = self.config;
-        let mut settings = Settings::default()
-            .with("seed", seed)
+        let mut settings = planting(self.config, self.test_env)
             .with("package", self.packages)
-            .with("max_tasks", self.max_tasks)
-            .with("data.candidates_per_package", data.candidates_per_package)
-            .with("data.tasks_per_function", data.tasks_per_function)
-            .with("data.max_function_lines", data.max_function_lines)
-            .with("data.kinds", &data.kinds)
-            .with("data.sft_share", data.sft_share)
-            .with("sandbox", sandbox)
-            .with("environment", &self.test_env.environment.python);
+            .with("max_tasks", self.max_tasks);
         for spec in self.packages.iter().filter(|spec| Path::new(spec).is_dir()) {
             settings = settings.with(
                 &format!("files of {spec}"),
@@ -421,4 +407,23 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What planted bugs rest on, whatever they are planted in.
+pub(super) fn planting(config: &Config, test_env: &TestEnv) -> Settings {
+    let Config {
+        seed,
+        data,
+        sandbox,
+        ..
+    } = config;
+    Settings::default()
+        .with("seed", seed)
+        .with("data.candidates_per_package", data.candidates_per_package)
+        .with("data.tasks_per_function", data.tasks_per_function)
+        .with("data.max_function_lines", data.max_function_lines)
+        .with("data.kinds", &data.kinds)
+        .with("data.sft_share", data.sft_share)
+        .with("sandbox", sandbox)
+        .with("environment", &test_env.environment.python)
 }

@@ -18,7 +18,7 @@ use data::{Patch, Task};
 use sandbox::environment::package::Requirements;
 use serde::{Deserialize, Serialize};
 
-use super::plant::{plant_options, plant_package};
+use super::plant::{plant_options, plant_package, planting};
 use super::{TestEnv, history, split};
 use crate::config::Config;
 use crate::repair::Wanted;
@@ -388,26 +388,12 @@ impl Mining<'_> {
 
     /// What the tasks rest on.
     fn settings(&self) -> Result<Settings> {
-        let Config {
-            seed,
-            data,
-            sandbox,
-            ..
-        } = self.config;
-        let mut settings = Settings::default()
-            .with("seed", seed)
+        let mut settings = planting(self.config, self.test_env)
             .with("repo", self.repo)
             .with("failing_test", self.failing_tests)
             .with("from_git", self.from_git.is_some())
             .with("since", self.from_git.flatten())
-            .with("limit", self.limit)
-            .with("data.candidates_per_package", data.candidates_per_package)
-            .with("data.tasks_per_function", data.tasks_per_function)
-            .with("data.max_function_lines", data.max_function_lines)
-            .with("data.kinds", &data.kinds)
-            .with("data.sft_share", data.sft_share)
-            .with("sandbox", sandbox)
-            .with("environment", &self.test_env.environment.python);
+            .with("limit", self.limit);
         if !repository::is_address(self.repo) {
             settings = settings.with("files of --repo", &tree_hash(self.repo)?[..16]);
         }
