@@ -110,6 +110,7 @@ fn rows_are_imported_and_every_refused_one_is_listed() {
         said.err
     );
 
+    data::child::in_this_process();
     let rows = read_any(&out).expect("reads");
     let row: TaskRow = serde_json::from_value(Value::Object(rows[0].clone())).expect("a row");
     assert_eq!(row.created_at.as_deref(), Some("2019-03-20T03:46:18Z"));
@@ -185,6 +186,7 @@ fn what_is_kept_and_what_is_odd_is_said_at_the_terminal() {
     );
     let listed = fs::read_to_string(folder.join("out.parquet.remarks.jsonl")).expect("a list");
     assert_eq!(listed.lines().count(), 2, "{listed}");
+    data::child::in_this_process();
     let rows = read_any(&out).expect("reads");
     assert_eq!(
         rows[0]["FAIL_TO_PASS"],
