@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Int32Type};
 use data::source::public::{Imported, RefusedRow, TaskRow};
-use data::source::rows::read_any;
+use data::source::rows::{Row, read_any};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -93,6 +93,13 @@ fn own(id: &str) -> Value {
     })
 }
 
+/// The rows of a file that the program wrote.
+fn rows_of(path: &Path) -> Vec<Row> {
+    // This process, which is no `train`, cannot be started again to read it.
+    data::child::in_this_process();
+    read_any(path).expect("reads")
+}
+
 #[test]
 fn rows_are_imported_and_every_refused_one_is_listed() {
     let folder = Folder::new("import");
@@ -110,8 +117,7 @@ fn rows_are_imported_and_every_refused_one_is_listed() {
         said.err
     );
 
-    data::child::in_this_process();
-    let rows = read_any(&out).expect("reads");
+    let rows = rows_of(&out);
     let row: TaskRow = serde_json::from_value(Value::Object(rows[0].clone())).expect("a row");
     assert_eq!(row.created_at.as_deref(), Some("2019-03-20T03:46:18Z"));
     assert_eq!(
@@ -186,8 +192,7 @@ fn what_is_kept_and_what_is_odd_is_said_at_the_terminal() {
     );
     let listed = fs::read_to_string(folder.join("out.parquet.remarks.jsonl")).expect("a list");
     assert_eq!(listed.lines().count(), 2, "{listed}");
-    data::child::in_this_process();
-    let rows = read_any(&out).expect("reads");
+    let rows = rows_of(&out);
     assert_eq!(
         rows[0]["FAIL_TO_PASS"],
         json!(["t.py::a keeps null if key doesn't exist", "t.py::b"])

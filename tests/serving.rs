@@ -43,7 +43,7 @@ impl Serving {
         let until = Instant::now() + PATIENCE;
         loop {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            // A line is read as it is written: only what ends with the path is an address.
+            // The line may be half written: the address is whole where its path follows.
             if let Some((address, _)) = said
                 .split_once("http://")
                 .and_then(|(_, rest)| rest.split_once("/v1"))
